@@ -1,0 +1,1 @@
+//! The suites that every tenure store must pass.

@@ -1,0 +1,1 @@
+//! Distributed locks over any tenure store: lock, guard, renewal, waiting, loss.

@@ -1,0 +1,1 @@
+//! Pure time: cron expressions, intervals and zones turned into ticks.

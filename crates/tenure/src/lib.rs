@@ -1,0 +1,1 @@
+//! Distributed locks and scheduled tasks: one front door for every store.

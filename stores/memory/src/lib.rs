@@ -1,0 +1,1 @@
+//! The in-memory tenure store: one process, for tests and as the reference model.

@@ -1,0 +1,1 @@
+//! The SQLite tenure store: several processes on one machine, nothing to install.
