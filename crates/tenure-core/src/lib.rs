@@ -1,1 +1,62 @@
-//! Words and contracts of tenure: keys, leases, fences, runs, and what a store must promise.
+//! Words and contracts of tenure: what a lease is, what a run is, and what a store must promise.
+//!
+//! A store keeps two kinds of facts, each changed in one atomic step and judged by the store's own
+//! clock: *leases* ([`LeaseStore`]: who holds a key, until when, with which fence) and *runs*
+//! ([`RunStore`]: who claimed which tick of which task, and what became of it). Locks, tasks, the
+//! program and the dashboard are built once, on these two traits.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tenure_core::{Holder, Key, LeaseRequest, Ttl};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = Key::new("invoice/42")?;
+//! let ttl = Ttl::new(Duration::from_secs(10))?;
+//! let request = LeaseRequest::new(key, Holder::new("billing"), ttl);
+//! assert_eq!(request.ttl.as_millis(), 10_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate knows no store, no lock and no schedule. It promises that its traits stay object-safe
+//! and that no client library's type appears in them. It does not wait, retry or renew: that is
+//! comfort, and lives above the contract, once, for all stores.
+
+mod clock;
+mod duration;
+mod error;
+mod fence;
+mod holder;
+mod key;
+mod lease;
+mod promises;
+mod run;
+mod time;
+mod token;
+mod wake;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use duration::{InvalidDuration, format_duration, parse_duration};
+pub use error::{StoreError, StoreErrorKind};
+pub use fence::Fence;
+pub use holder::{Holder, HolderId};
+pub use key::{InvalidKey, Key};
+pub use lease::{
+    Acquisition, Cancellation, ForceRequest, Forced, Grant, Held, InvalidTtl, LeasePage,
+    LeaseRequest, LeaseStore, LeaseView, ListQuery, Mark, Occupant, Place, Release, RenewRequest,
+    Renewal, Ttl, Waiter, Waiting,
+};
+pub use promises::{
+    Durability, EventDetail, HandOff, LeasePromises, Order, RunPromises, Scope, StoreClock,
+};
+pub use run::{
+    AttemptRecord, Backfill, BackfillState, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch,
+    ClaimItem, ClaimReply, Cursor, Definition, Enqueue, Enqueued, Event, EventKind, EventPage,
+    Finish, Finished, Generation, HistoryPage, HistoryQuery, InvalidName, NodeRecord, Note,
+    OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, RecoveredRun, Recovery, Refusal,
+    Registered, RequestId, RunKey, RunKind, RunRecord, RunRef, RunState, RunStore, Start,
+    StartMode, Started, StoreMoment, Take, TaskName, TaskRecord,
+};
+pub use time::{Moment, Timestamp};
+pub use token::Token;
+pub use wake::{Wake, WakeRegistry, Wakes};

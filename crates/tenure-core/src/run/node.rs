@@ -1,0 +1,214 @@
+//! Nodes, and the tasks they can run.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::control::Pause;
+use super::key::{Generation, TaskName};
+use crate::{Holder, Timestamp};
+
+/// A store's clock and its two memories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreMoment {
+    /// The store's clock.
+    pub now: Timestamp,
+    /// Grows with every claim call.
+    pub sequence: u64,
+    /// Drawn once when the store was made.
+    pub epoch: String,
+}
+
+impl StoreMoment {
+    /// A moment.
+    #[must_use]
+    pub fn new(now: Timestamp, sequence: u64, epoch: String) -> Self {
+        Self {
+            now,
+            sequence,
+            epoch,
+        }
+    }
+}
+
+/// A node's sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Beat {
+    /// Who.
+    pub node: Holder,
+    /// How long the node counts as alive without another beat.
+    pub ttl: Duration,
+    /// How far the node's wall clock is ahead of the store's, in milliseconds, as it measured.
+    pub clock_ahead_ms: Option<i64>,
+    /// How many runs the node takes at once.
+    pub capacity: u32,
+    /// The program's version, for people.
+    pub version: String,
+}
+
+impl Beat {
+    /// A sign of life that lasts for `ttl`.
+    #[must_use]
+    pub fn new(node: Holder, ttl: Duration) -> Self {
+        Self {
+            node,
+            ttl,
+            clock_ahead_ms: None,
+            capacity: 0,
+            version: String::new(),
+        }
+    }
+}
+
+/// The answer to a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Beaten {
+    /// The store's moment.
+    pub moment: StoreMoment,
+    /// Whether the node's lease had ended before this beat, so that its runs may have been
+    /// recovered and its tasks must be registered again. False for a node's first beat.
+    pub had_lapsed: bool,
+    /// Who is alive, this node included, in the order in which they joined.
+    pub alive: Vec<NodeRecord>,
+}
+
+impl Beaten {
+    /// An answer.
+    #[must_use]
+    pub fn new(moment: StoreMoment, had_lapsed: bool, alive: Vec<NodeRecord>) -> Self {
+        Self {
+            moment,
+            had_lapsed,
+            alive,
+        }
+    }
+}
+
+/// A node as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeRecord {
+    /// Who.
+    pub node: Holder,
+    /// When it first beat.
+    pub joined_at: Timestamp,
+    /// When it last beat.
+    pub seen_at: Timestamp,
+    /// Until when it counts as alive.
+    pub expires_at: Timestamp,
+    /// How far its wall clock is ahead of the store's, in milliseconds, as it measured.
+    pub clock_ahead_ms: Option<i64>,
+    /// How many runs it takes at once.
+    pub capacity: u32,
+    /// The program's version.
+    pub version: String,
+}
+
+impl NodeRecord {
+    /// What a beat at `now` says of a node that joined at `joined_at`.
+    #[must_use]
+    pub fn of_beat(beat: &Beat, joined_at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            node: beat.node.clone(),
+            joined_at,
+            seen_at: now,
+            expires_at: now + beat.ttl,
+            clock_ahead_ms: beat.clock_ahead_ms,
+            capacity: beat.capacity,
+            version: beat.version.clone(),
+        }
+    }
+}
+
+/// A task as a node can run it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Definition {
+    /// The task.
+    pub task: TaskName,
+    /// Differs whenever the definition does.
+    pub generation: Generation,
+    /// The schedule, as it was written; for people and for other programs.
+    pub schedule: String,
+    /// The zone the schedule is read in.
+    pub zone: String,
+    /// How many runs a tick has.
+    pub concurrency: u32,
+    /// The rest of the definition, for people; no secrets.
+    pub details: String,
+}
+
+impl Definition {
+    /// A definition in UTC with one run a tick.
+    #[must_use]
+    pub fn new(task: TaskName, generation: Generation, schedule: impl Into<String>) -> Self {
+        Self {
+            task,
+            generation,
+            schedule: schedule.into(),
+            zone: "UTC".to_owned(),
+            concurrency: 1,
+            details: String::new(),
+        }
+    }
+}
+
+/// The answer to one registered definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Registered {
+    /// When the task was first registered by anybody: ticks before it are never caught up.
+    pub first_seen: Timestamp,
+    /// The latest scheduled tick on record, as a hint for catching up.
+    pub last_tick: Option<Timestamp>,
+    /// The generation whose claims are accepted now.
+    pub current: Generation,
+    /// Whether the task is paused.
+    pub pause: Option<Pause>,
+}
+
+impl Registered {
+    /// An answer.
+    #[must_use]
+    pub fn new(first_seen: Timestamp, current: Generation) -> Self {
+        Self {
+            first_seen,
+            last_tick: None,
+            current,
+            pause: None,
+        }
+    }
+}
+
+/// A task as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskRecord {
+    /// The current definition.
+    pub definition: Definition,
+    /// When the task was first registered.
+    pub first_seen: Timestamp,
+    /// How many live nodes can run it, in any generation; 0: it is retired.
+    pub nodes: u32,
+    /// The latest scheduled tick on record.
+    pub last_tick: Option<Timestamp>,
+    /// Whether it is paused.
+    pub pause: Option<Pause>,
+}
+
+impl TaskRecord {
+    /// A task that no live node can run.
+    #[must_use]
+    pub fn new(definition: Definition, first_seen: Timestamp) -> Self {
+        Self {
+            definition,
+            first_seen,
+            nodes: 0,
+            last_tick: None,
+            pause: None,
+        }
+    }
+}
