@@ -1,1 +1,5 @@
 //! The suites that every tenure store must pass.
+
+mod harness;
+
+pub use harness::{LeaseHarness, RunHarness};
