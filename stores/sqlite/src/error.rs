@@ -1,0 +1,135 @@
+//! What goes wrong, in the contract's words: client error to [`StoreError`].
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+use tenure_core::{StoreError, StoreErrorKind};
+
+/// Why options cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The URL does not begin with `sqlite:`.
+    #[error("`{url}` is no SQLite URL; write sqlite:PATH, for example sqlite:tenure.db")]
+    Scheme {
+        /// The beginning of the URL.
+        url: String,
+    },
+    /// The URL has a `#`.
+    #[error("`{url}` has a `#`; write %23 if it belongs to the path")]
+    Fragment {
+        /// The beginning of the URL.
+        url: String,
+    },
+    /// The path cannot be a file's.
+    #[error("the path of the SQLite file {reason}")]
+    Path {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A parameter that does not exist.
+    #[error(
+        "unknown parameter `{name}`{}; known are synchronous, namespace, patience, poll",
+        .nearest.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
+    )]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The nearest known one.
+        nearest: Option<&'static str>,
+    },
+    /// A parameter that stands twice.
+    #[error("parameter `{name}` stands twice; keep one")]
+    Repeated {
+        /// Its name.
+        name: String,
+    },
+    /// A value that a parameter cannot have.
+    #[error("{name} `{value}`: {reason}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// Its value, shortened.
+        value: String,
+        /// What is allowed.
+        reason: String,
+    },
+}
+
+impl From<OptionsError> for StoreError {
+    fn from(error: OptionsError) -> Self {
+        Self::new(StoreErrorKind::Misconfigured, error.to_string())
+    }
+}
+
+/// A client error met while doing a step on the file at `path`. The step did not happen.
+pub(crate) fn of_step(path: &Path, error: rusqlite::Error) -> StoreError {
+    let (kind, what) = match &error {
+        rusqlite::Error::SqliteFailure(failure, _) => of_code(failure.code),
+        // A column of another type, a null where there must be none: the record is not ours.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => (
+            StoreErrorKind::Corrupt,
+            "holds a record that cannot be read; stop and restore a backup",
+        ),
+        _ => (StoreErrorKind::Protocol, "gave an answer that is not one"),
+    };
+    StoreError::new(kind, format!("`{}` {what}", path.display())).with_source(error)
+}
+
+fn of_code(code: ErrorCode) -> (StoreErrorKind, &'static str) {
+    match code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => (
+            StoreErrorKind::Unavailable,
+            "is locked by another process; try again",
+        ),
+        ErrorCode::DiskFull => (
+            StoreErrorKind::Unavailable,
+            "cannot grow because the disk is full; free some space",
+        ),
+        ErrorCode::SystemIoFailure => (
+            StoreErrorKind::Unavailable,
+            "cannot be read or written; check the disk",
+        ),
+        ErrorCode::ReadOnly => (
+            StoreErrorKind::Denied,
+            "is read-only for this user; grant write access to the file and its folder",
+        ),
+        ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => (
+            StoreErrorKind::Denied,
+            "may not be used by this user; grant read and write access",
+        ),
+        ErrorCode::CannotOpen => (
+            StoreErrorKind::Misconfigured,
+            "cannot be opened; check that the folder exists and is writable",
+        ),
+        ErrorCode::NotADatabase => (
+            StoreErrorKind::Misconfigured,
+            "is not a SQLite database; choose another path",
+        ),
+        ErrorCode::DatabaseCorrupt => (
+            StoreErrorKind::Corrupt,
+            "is damaged; stop every process that uses it and restore a backup",
+        ),
+        ErrorCode::OutOfMemory | ErrorCode::TooBig => (
+            StoreErrorKind::Unavailable,
+            "needs more memory than there is",
+        ),
+        _ => (StoreErrorKind::Protocol, "refused a statement of tenure's"),
+    }
+}
+
+/// A record in the file that this program cannot understand.
+pub(crate) fn unreadable(what: &str, value: &str) -> StoreError {
+    let value: String = value
+        .chars()
+        .take(80)
+        .flat_map(char::escape_debug)
+        .collect();
+    StoreError::new(
+        StoreErrorKind::Corrupt,
+        format!("the store holds {what} `{value}`, which this version cannot read; newer tenure?"),
+    )
+}

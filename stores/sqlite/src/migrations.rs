@@ -1,0 +1,9 @@
+//! The steps that bring a file from any earlier version to this one.
+//!
+//! A step is a SQL file and is never changed once released: later versions add files.
+
+/// Each step takes the file from version *i* to *i + 1*.
+pub(crate) const STEPS: [&str; 1] = [include_str!("migrations/0001.sql")];
+
+/// The version this program writes.
+pub(crate) const VERSION: i64 = 1;

@@ -1,0 +1,5 @@
+//! The run half of the contract.
+
+mod note;
+
+pub(crate) use note::add_note;

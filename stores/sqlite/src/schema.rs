@@ -1,0 +1,250 @@
+//! Opens the file: recognises it, brings it up to date, and enters this boot and namespace.
+//!
+//! Any number of processes may do this at once: everything that changes the file happens in one
+//! immediate transaction, and whoever comes second finds it done.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, Token};
+
+use crate::clock;
+use crate::error::of_step;
+use crate::gate::{Gate, pause_before_try};
+use crate::migrations::{STEPS, VERSION};
+use crate::options::{SqliteOptions, Synchronous};
+
+/// "tenr" in the file's header says whose file it is.
+const APPLICATION: i64 = 0x7465_6e72;
+
+/// What the file says about this store.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The namespace's number.
+    pub(crate) ns: i64,
+    /// How far steady store time is from the boot clock; `None` if wall time must do.
+    pub(crate) offset_ms: Option<i64>,
+}
+
+/// Opens the file for writing, and makes it ready.
+pub(crate) fn open(
+    path: &Path,
+    options: &SqliteOptions,
+    gate: &mut Gate,
+) -> Result<(Connection, Found), StoreError> {
+    let deadline = SystemClock.now() + options.patience;
+    let mut tries = 0;
+    loop {
+        // Recognising and converting a new file needs it alone as well, so all of it waits.
+        let ready = if gate.try_enter() {
+            let ready = open_once(path, options);
+            gate.leave();
+            ready
+        } else {
+            Err(Obstacle::Busy)
+        };
+        match ready {
+            Ok(ready) => return Ok(ready),
+            Err(Obstacle::Refused(error)) => return Err(error),
+            Err(Obstacle::Busy) => wait(path, deadline, options.patience, tries)?,
+        }
+        tries += 1;
+    }
+}
+
+fn wait(path: &Path, deadline: Moment, patience: Duration, tries: u32) -> Result<(), StoreError> {
+    if SystemClock.now() >= deadline {
+        return Err(locked_for(path, patience));
+    }
+    thread::sleep(pause_before_try(tries));
+    Ok(())
+}
+
+/// The file stayed in somebody else's hands for too long; nothing was done.
+pub(crate) fn locked_for(path: &Path, patience: Duration) -> StoreError {
+    let message = format!(
+        "`{}` has been locked by another process for {}; find who holds it, or try again",
+        path.display(),
+        tenure_core::format_duration(patience)
+    );
+    StoreError::new(StoreErrorKind::Unavailable, message)
+}
+
+enum Obstacle {
+    Busy,
+    Refused(StoreError),
+}
+
+fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Found), Obstacle> {
+    let obstacle = |error: rusqlite::Error| {
+        if is_busy(&error) {
+            Obstacle::Busy
+        } else {
+            Obstacle::Refused(of_step(path, error))
+        }
+    };
+    let mut file = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(obstacle)?;
+    check_identity(path, &file).map_err(|trouble| match trouble {
+        Trouble::Sql(error) => obstacle(error),
+        Trouble::Refused(error) => Obstacle::Refused(error),
+    })?;
+    let mode: String = file
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(obstacle)?;
+    if mode != "wal" {
+        let message = format!(
+            "`{}` cannot use a write-ahead log here (it answers `{mode}`); choose a local disk",
+            path.display()
+        );
+        let error = StoreError::new(StoreErrorKind::Unsupported, message);
+        return Err(Obstacle::Refused(error));
+    }
+    let synchronous = match options.synchronous {
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Full => "FULL",
+    };
+    file.pragma_update(None, "synchronous", synchronous)
+        .map_err(obstacle)?;
+    let found = enter(path, &mut file, options).map_err(|trouble| match trouble {
+        Trouble::Sql(error) => obstacle(error),
+        Trouble::Refused(error) => Obstacle::Refused(error),
+    })?;
+    Ok((file, found))
+}
+
+/// A connection that only reads, for listings and for looking out.
+pub(crate) fn open_to_read(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
+    let file = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    file.busy_timeout(patience)?;
+    file.pragma_update(None, "query_only", true)?;
+    Ok(file)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let file = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // The threads wait in loops of their own, which keep their deadlines.
+    file.busy_timeout(Duration::ZERO)?;
+    // The file may come from anywhere: nothing in its schema may do more than keep data.
+    file.pragma_update(None, "trusted_schema", false)?;
+    file.pragma_update(None, "cell_size_check", true)?;
+    file.pragma_update(None, "temp_store", "MEMORY")?;
+    file.pragma_update(None, "cache_size", -16_384)?;
+    file.set_prepared_statement_cache_capacity(128);
+    Ok(file)
+}
+
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+enum Trouble {
+    Sql(rusqlite::Error),
+    Refused(StoreError),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Reads the header; true if the file is empty and free to become ours.
+fn check_identity(path: &Path, file: &Connection) -> Result<bool, Trouble> {
+    let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let version: i64 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if application == APPLICATION {
+        if version > VERSION {
+            let message = format!(
+                "`{}` was written by a newer tenure (schema {version}, this program knows \
+                 {VERSION}); upgrade tenure",
+                path.display()
+            );
+            let error = StoreError::new(StoreErrorKind::Unsupported, message);
+            return Err(Trouble::Refused(error));
+        }
+        return Ok(false);
+    }
+    let tables: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(true);
+    }
+    let message = format!(
+        "`{}` is a SQLite database of another program; choose another path",
+        path.display()
+    );
+    let error = StoreError::new(StoreErrorKind::Misconfigured, message);
+    Err(Trouble::Refused(error))
+}
+
+/// Brings the file up to date and finds this store's rows in it, in one transaction.
+fn enter(path: &Path, file: &mut Connection, options: &SqliteOptions) -> Result<Found, Trouble> {
+    let step = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_new = check_identity(path, &step)?;
+    let version: i64 = step.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let done = usize::try_from(version).unwrap_or(0);
+    for migration in STEPS.iter().skip(done) {
+        step.execute_batch(migration)?;
+    }
+    if is_new {
+        step.pragma_update(None, "application_id", APPLICATION)?;
+    }
+    if version != VERSION {
+        step.pragma_update(None, "user_version", VERSION)?;
+    }
+    step.execute(
+        "INSERT INTO namespace (name, epoch) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+        params![options.namespace, Token::random().to_string()],
+    )?;
+    let ns = step.query_row(
+        "SELECT id FROM namespace WHERE name = ?1",
+        [&options.namespace],
+        |row| row.get(0),
+    )?;
+    let name = if options.injected {
+        Some(clock::INJECTED.to_owned())
+    } else {
+        clock::name()
+    };
+    let offset_ms = match name {
+        Some(name) => Some(boot_offset(&step, &name, &*options.clock)?),
+        None => None,
+    };
+    step.commit()?;
+    Ok(Found { ns, offset_ms })
+}
+
+/// The offset that the first process of this boot wrote down.
+fn boot_offset(file: &Connection, name: &str, clock: &dyn Clock) -> rusqlite::Result<i64> {
+    let known = file
+        .query_row(
+            "SELECT offset_ms FROM boot WHERE clock = ?1",
+            [name],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(offset) = known {
+        return Ok(offset);
+    }
+    let offset = clock::offset_ms(clock);
+    file.execute("INSERT INTO boot VALUES (?1, ?2)", params![name, offset])?;
+    // Of earlier boots only the last few could matter to anybody, for namespaces of one boot.
+    let boot = name.split(' ').next().unwrap_or(name);
+    file.execute(
+        "DELETE FROM boot WHERE substr(clock, 1, length(?1)) <> ?1",
+        [boot],
+    )?;
+    // Holders of an earlier boot are dead. Should the wall clock have started behind, as on machines
+    // without a battery, their leases would outlive them by that; none may last longer than its ttl.
+    let now = offset
+        .saturating_add(i64::try_from(clock.now().since_origin().as_millis()).unwrap_or(i64::MAX));
+    file.execute(
+        "UPDATE lease SET expires_ms = ?1 + ttl_ms WHERE expires_ms > ?1 + ttl_ms",
+        [now],
+    )?;
+    Ok(offset)
+}

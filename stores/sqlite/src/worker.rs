@@ -1,0 +1,314 @@
+//! The threads that touch the file: one that writes, one that reads.
+//!
+//! The writer takes its turn at the gate, opens one immediate transaction, does every request that
+//! waits, each under a savepoint of its own, and commits once. A request that fails is rolled back
+//! alone. Answers and wake-ups leave only after the commit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+use tenure_core::{Clock, StoreError, StoreErrorKind, SystemClock, WakeRegistry};
+use tracing::debug;
+
+use crate::clock::StoreTime;
+use crate::error::of_step;
+use crate::gate::{Gate, pause_before_try};
+use crate::place::{self, Identity};
+use crate::queue::{Queue, Request};
+use crate::schema::{is_busy, locked_for, open_to_read};
+use crate::step::{Effect, Fault, Step};
+
+/// The most requests in one transaction: enough to spread the cost of a commit, few enough that
+/// other processes get their turn within milliseconds.
+const GROUP: usize = 64;
+
+/// What all threads of a store know.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) path: PathBuf,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) ns: i64,
+    pub(crate) time: StoreTime,
+    pub(crate) patience: Duration,
+    /// Who waits for leases.
+    pub(crate) leases: WakeRegistry,
+    /// Who waits for runs, all under one key.
+    pub(crate) runs: WakeRegistry,
+}
+
+impl Common {
+    fn tell(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                // Nobody here may listen: the waiter is then in another process.
+                Effect::Granted(key, token, grant) => {
+                    let _ = self.leases.grant(&key, token, &grant);
+                }
+                Effect::Changed(key, token) => {
+                    let _ = self.leases.changed_for(&key, token);
+                }
+                Effect::Hint => self.runs.changed_everywhere(),
+            }
+        }
+    }
+
+    /// Another file under the same path, or none, would be another store with the same name.
+    fn check_identity(&self) -> Result<(), StoreError> {
+        if self.identity.is_none() || place::identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` was deleted or replaced while it was open; stop every process that uses it",
+            self.path.display()
+        );
+        Err(StoreError::new(StoreErrorKind::Corrupt, message))
+    }
+
+    fn of_fault(&self, fault: Fault) -> StoreError {
+        fault.into_error(&self.path)
+    }
+}
+
+type Group = Vec<Box<dyn Request>>;
+
+/// The thread that writes.
+pub(crate) struct Writer {
+    pub(crate) common: Common,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) gate: Gate,
+    pub(crate) file: Connection,
+}
+
+impl Writer {
+    /// Serves requests until the queue is closed.
+    pub(crate) fn work(mut self) {
+        while self.queue.wait() {
+            let mut group = Group::new();
+            self.queue.top_up(&mut group, GROUP);
+            self.serve(group);
+        }
+    }
+
+    fn serve(&mut self, mut group: Group) {
+        let mut tries = 0;
+        loop {
+            group = without_late(group, &self.common);
+            if group.is_empty() {
+                break;
+            }
+            match self.begin() {
+                Ok(true) => {
+                    self.do_all(group);
+                    break;
+                }
+                Ok(false) => thread::sleep(pause_before_try(tries)),
+                Err(fault) => {
+                    fail_all(group, || self.common.of_fault(fault()));
+                    break;
+                }
+            }
+            tries += 1;
+            self.queue.top_up(&mut group, GROUP);
+        }
+        self.gate.leave();
+    }
+
+    /// Takes the turn and the file; false if either is taken. The error is made anew for each
+    /// request that must hear of it.
+    fn begin(&mut self) -> Result<bool, Box<dyn Fn() -> Fault>> {
+        if !self.gate.try_enter() {
+            return Ok(false);
+        }
+        match self.file.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => {}
+            Err(error) if is_busy(&error) => return Ok(false),
+            Err(error) => return Err(again(error)),
+        }
+        if let Err(error) = self.common.check_identity() {
+            self.roll_back();
+            let (kind, message) = (error.kind(), error.to_string());
+            return Err(Box::new(move || {
+                Fault::Store(StoreError::new(kind, message.clone()))
+            }));
+        }
+        Ok(true)
+    }
+
+    fn do_all(&mut self, group: Group) {
+        let mut effects = Vec::new();
+        let mut done = Group::new();
+        let mut rest = group.into_iter();
+        while let Some(mut request) = rest.next() {
+            let told = effects.len();
+            match self.do_one(&mut *request, &mut effects) {
+                Ok(()) => done.push(request),
+                Err(fault) => {
+                    effects.truncate(told);
+                    request.fail(self.common.of_fault(fault));
+                    // A full disk, for one, takes the whole transaction with it.
+                    if self.file.is_autocommit() {
+                        done.extend(rest);
+                        fail_all(done, || undone(&self.common));
+                        return;
+                    }
+                }
+            }
+        }
+        match self.file.execute_batch("COMMIT") {
+            Ok(()) => {
+                // Others may write while answers are handed out.
+                self.gate.leave();
+                self.common.tell(effects);
+                for request in done {
+                    request.answer();
+                }
+            }
+            Err(error) => {
+                self.roll_back();
+                let surely_not = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+                let error = again(error);
+                fail_all(done, || {
+                    let error = self.common.of_fault(error());
+                    if surely_not {
+                        error
+                    } else {
+                        error.with_unknown_outcome()
+                    }
+                });
+            }
+        }
+    }
+
+    fn do_one(&self, request: &mut dyn Request, effects: &mut Vec<Effect>) -> Result<(), Fault> {
+        self.file.prepare_cached("SAVEPOINT request")?.execute([])?;
+        let mut step = Step {
+            file: &self.file,
+            path: &self.common.path,
+            ns: self.common.ns,
+            now: self.common.time.now(),
+            wall: self.common.time.wall(),
+            effects,
+        };
+        let outcome = request.run(&mut step);
+        if outcome.is_err() && !self.file.is_autocommit() {
+            self.file
+                .prepare_cached("ROLLBACK TO request")?
+                .execute([])?;
+        }
+        if !self.file.is_autocommit() {
+            self.file.prepare_cached("RELEASE request")?.execute([])?;
+        }
+        outcome
+    }
+
+    fn roll_back(&self) {
+        if !self.file.is_autocommit()
+            && let Err(error) = self.file.execute_batch("ROLLBACK")
+        {
+            debug!(%error, "cannot roll back");
+        }
+    }
+}
+
+/// The thread that reads; it opens its connection when first asked.
+pub(crate) struct Reader {
+    pub(crate) common: Common,
+    pub(crate) queue: Arc<Queue>,
+}
+
+impl Reader {
+    /// Serves requests until the queue is closed.
+    pub(crate) fn work(self) {
+        let mut file = None;
+        while self.queue.wait() {
+            let mut group = Group::new();
+            self.queue.top_up(&mut group, 1);
+            for request in without_late(group, &self.common) {
+                self.serve(&mut file, request);
+            }
+        }
+    }
+
+    fn serve(&self, slot: &mut Option<Connection>, mut request: Box<dyn Request>) {
+        let file = match slot.take() {
+            Some(file) => file,
+            None => match open_to_read(&self.common.path, self.common.patience) {
+                Ok(file) => file,
+                Err(error) => return request.fail(of_step(&self.common.path, error)),
+            },
+        };
+        let outcome = self.read(&file, &mut *request);
+        match outcome {
+            Ok(()) => request.answer(),
+            Err(fault) => request.fail(self.common.of_fault(fault)),
+        }
+        *slot = Some(file);
+    }
+
+    fn read(&self, file: &Connection, request: &mut dyn Request) -> Result<(), Fault> {
+        self.common.check_identity()?;
+        file.prepare_cached("BEGIN")?.execute([])?;
+        let mut effects = Vec::new();
+        let mut step = Step {
+            file,
+            path: &self.common.path,
+            ns: self.common.ns,
+            now: self.common.time.now(),
+            wall: self.common.time.wall(),
+            effects: &mut effects,
+        };
+        let outcome = request.run(&mut step);
+        if !file.is_autocommit() {
+            file.prepare_cached("COMMIT")?.execute([])?;
+        }
+        outcome
+    }
+}
+
+/// Drops what nobody waits for, and answers what has waited for too long.
+fn without_late(group: Group, common: &Common) -> Group {
+    let now = SystemClock.now();
+    let mut kept = Group::with_capacity(group.len());
+    for request in group {
+        if request.is_abandoned() {
+            continue;
+        }
+        if request.deadline() <= now {
+            request.fail(locked_for(&common.path, common.patience));
+        } else {
+            kept.push(request);
+        }
+    }
+    kept
+}
+
+fn fail_all(group: Group, error: impl Fn() -> StoreError) {
+    for request in group {
+        request.fail(error());
+    }
+}
+
+/// A neighbour's trouble ended the transaction before this step was committed.
+fn undone(common: &Common) -> StoreError {
+    let message = format!(
+        "`{}` could not be written, so the step was undone; try again",
+        common.path.display()
+    );
+    StoreError::new(StoreErrorKind::Unavailable, message)
+}
+
+/// A SQLite error as often as it is needed: the library's own cannot be copied.
+fn again(error: rusqlite::Error) -> Box<dyn Fn() -> Fault> {
+    let code = match &error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.extended_code,
+        _ => rusqlite::ffi::SQLITE_ERROR,
+    };
+    let text = error.to_string();
+    Box::new(move || {
+        let failure = rusqlite::ffi::Error::new(code);
+        Fault::Sql(rusqlite::Error::SqliteFailure(failure, Some(text.clone())))
+    })
+}

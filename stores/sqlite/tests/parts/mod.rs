@@ -1,0 +1,3 @@
+//! The parts of this test.
+
+mod leases;
