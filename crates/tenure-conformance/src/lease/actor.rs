@@ -1,0 +1,240 @@
+//! A process instance that uses leases, as the cases see it.
+//!
+//! Everything here fails the case when the store answers something else than the name of the
+//! function says. It relies on the contract alone and knows no store; it trusts no lease and renews
+//! nothing by itself.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{
+    Acquisition, Cancellation, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore,
+    LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Token, Ttl, Wake, Wakes,
+};
+
+use crate::LeaseHarness;
+
+/// A ttl that never ends during a case, however slow the machine is.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+
+/// How long a case waits for what must happen soon.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(super) fn key(name: &str) -> Key {
+    Key::new(name).unwrap()
+}
+
+pub(super) fn ttl(ttl: Duration) -> Ttl {
+    Ttl::new(ttl).unwrap()
+}
+
+/// Waits for `future`, but not for ever.
+pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Lets time pass in steps that every harness accepts.
+pub(super) async fn pass(harness: &dyn LeaseHarness, time: Duration) {
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(Duration::from_secs(2));
+        harness.pass_time(step).await;
+        left -= step;
+    }
+}
+
+/// A process instance with a view of the store of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) store: Arc<dyn LeaseStore>,
+    pub(super) holder: Holder,
+}
+
+impl Client {
+    pub(super) async fn new(harness: &dyn LeaseHarness, label: &str) -> Self {
+        Self {
+            store: harness.store().await,
+            holder: Holder::new(label).on_host("conformance"),
+        }
+    }
+
+    /// Another process instance on the same view.
+    pub(super) fn beside(&self, label: &str) -> Self {
+        Self {
+            store: self.store.clone(),
+            holder: Holder::new(label).on_host("conformance"),
+        }
+    }
+
+    /// Somebody who is about to ask for `key`, for a long ttl, and does not wait.
+    pub(super) fn asker(&self, key: &Key) -> Asker {
+        let request = LeaseRequest::new(key.clone(), self.holder.clone(), ttl(LONG));
+        self.asker_with(request)
+    }
+
+    /// Somebody who is about to ask for `key` and waits in line as long as any case lasts.
+    pub(super) fn waiter(&self, key: &Key) -> Asker {
+        self.waiter_for(key, LONG)
+    }
+
+    /// Somebody who is about to ask for `key` and waits in line for `keep` after each request.
+    pub(super) fn waiter_for(&self, key: &Key, keep: Duration) -> Asker {
+        let request = LeaseRequest::new(key.clone(), self.holder.clone(), ttl(LONG)).in_line(keep);
+        self.asker_with(request)
+    }
+
+    pub(super) fn asker_with(&self, request: LeaseRequest) -> Asker {
+        Asker {
+            wakes: self.store.listen(&request.key, request.token),
+            store: self.store.clone(),
+            request,
+        }
+    }
+
+    /// Takes a free key.
+    pub(super) async fn take(&self, key: &Key) -> Asker {
+        let asker = self.asker(key);
+        asker.granted().await;
+        asker
+    }
+
+    /// Takes a place in the queue of a held key.
+    pub(super) async fn line_up(&self, key: &Key) -> Asker {
+        let waiter = self.waiter(key);
+        waiter.held().await;
+        waiter
+    }
+
+    pub(super) async fn look(&self, key: &Key) -> Option<LeaseView> {
+        self.store.inspect(key).await.unwrap()
+    }
+
+    /// The fence of the present holder.
+    pub(super) async fn fence_of(&self, key: &Key) -> Option<Fence> {
+        self.look(key).await.and_then(|view| view.fence())
+    }
+}
+
+/// One acquisition, from before its first request to after its end.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) store: Arc<dyn LeaseStore>,
+    pub(super) request: LeaseRequest,
+    pub(super) wakes: Wakes,
+}
+
+impl Asker {
+    pub(super) fn key(&self) -> &Key {
+        &self.request.key
+    }
+
+    pub(super) fn token(&self) -> Token {
+        self.request.token
+    }
+
+    /// The same acquisition, seen through another view of the store.
+    pub(super) fn through(&self, client: &Client) -> Self {
+        client.asker_with(self.request.clone())
+    }
+
+    /// Sends the request, the first time or again.
+    pub(super) async fn ask(&self) -> Acquisition {
+        self.store.acquire(&self.request).await.unwrap()
+    }
+
+    /// Sends the request, which must be granted at once.
+    pub(super) async fn granted(&self) -> Grant {
+        match self.ask().await {
+            Acquisition::Granted(grant) => grant,
+            other => panic!("expected a grant of {:?}, got {other:?}", self.key()),
+        }
+    }
+
+    /// Sends the request, which must find the key held.
+    pub(super) async fn held(&self) -> Held {
+        match self.ask().await {
+            Acquisition::Held(held) => held,
+            other => panic!("expected {:?} to be held, got {other:?}", self.key()),
+        }
+    }
+
+    /// Sends the request, which must find the key held and get a place.
+    pub(super) async fn place(&self) -> Place {
+        let held = self.held().await;
+        held.place
+            .unwrap_or_else(|| panic!("a waiter got no place: {held:?}"))
+    }
+
+    /// Waits for its turn as the lock layer does: by wake-ups, and by asking again.
+    pub(super) async fn served(&mut self) -> Grant {
+        soon("a waiter's turn", async {
+            loop {
+                match self.ask().await {
+                    Acquisition::Granted(grant) => return grant,
+                    Acquisition::Held(held) => {
+                        let pause = held.ask_again_after.min(Duration::from_millis(50));
+                        let _ = tokio::time::timeout(pause, self.wakes.next()).await;
+                    }
+                    other => panic!("unknown answer {other:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the store to say by itself that the lease has come, without asking.
+    pub(super) async fn told(&mut self) -> Grant {
+        soon("word of the grant", async {
+            loop {
+                if let Wake::Granted(grant) = self.wakes.next().await {
+                    return grant;
+                }
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn release(&self) -> Release {
+        self.store.release(self.key(), self.token()).await.unwrap()
+    }
+
+    /// Gives the lease back, which must be its own.
+    pub(super) async fn give_back(&self) {
+        let answer = self.release().await;
+        assert_ne!(answer, Release::NotHeld, "release of {:?}", self.key());
+    }
+
+    pub(super) async fn cancel(&self) -> Cancellation {
+        self.store.cancel(self.key(), self.token()).await.unwrap()
+    }
+
+    pub(super) fn renewal(&self, by: Duration) -> RenewRequest {
+        RenewRequest::new(self.key().clone(), self.token(), ttl(by))
+    }
+
+    /// Asks to keep the lease for `by` from now.
+    pub(super) async fn renew(&self, by: Duration) -> Renewal {
+        let mut answers = self.store.renew(&[self.renewal(by)]).await.unwrap();
+        assert_eq!(answers.len(), 1, "one request, one answer: {answers:?}");
+        answers.remove(0).unwrap()
+    }
+
+    /// Renews the lease, which must still be its own.
+    pub(super) async fn still_holds(&self) -> Grant {
+        match self.renew(LONG).await {
+            Renewal::Renewed(grant) => grant,
+            other => panic!("expected to hold {:?} still, got {other:?}", self.key()),
+        }
+    }
+
+    /// Renews the lease, which must be lost; answers who has the key instead.
+    pub(super) async fn has_lost(&self) -> Option<Occupant> {
+        match self.renew(LONG).await {
+            Renewal::Lost { by, .. } => by,
+            other => panic!("expected {:?} to be lost, got {other:?}", self.key()),
+        }
+    }
+}
