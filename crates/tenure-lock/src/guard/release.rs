@@ -1,0 +1,112 @@
+//! Giving a lock back and learning what became of it.
+//!
+//! Released, lost and unknown are three different answers. A release whose reply was lost is asked
+//! again with its token, and then "not held" may mean either of the first two.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Moment, Release, StoreError};
+
+use super::GuardView;
+use crate::lease::Standing;
+use crate::timing::{Backoff, bounded, sleep_until};
+use crate::{LossReason, ReleaseError};
+
+/// How long a release is waited for; after that it goes on in the background.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What became of a lock that was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Released {
+    /// The key is free.
+    Freed,
+    /// The key was handed to the next waiter in the same step.
+    HandedOn,
+    /// The lock was not ours any more: somebody else may have held the key meanwhile.
+    Lost,
+    /// An answer was lost, and when asked again the store said that the lock is not ours: either
+    /// the first release got through, or the lock had been lost before.
+    ReleasedOrLost,
+    /// Nothing was released, because others still share the lock.
+    StillShared,
+}
+
+impl GuardView {
+    pub(super) async fn release(shared: Arc<Self>) -> Result<Released, ReleaseError> {
+        match Arc::into_inner(shared) {
+            Some(last) => last.give_back().await,
+            None => Ok(Released::StillShared),
+        }
+    }
+
+    async fn give_back(mut self) -> Result<Released, ReleaseError> {
+        // First of all no renewal can report a loss any more, whatever is in flight.
+        let before = self.lease.give_back();
+        self.roster.leave(self.lease.token);
+        if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
+            self.is_given_back = true;
+            return Ok(Released::Lost);
+        }
+        let end = self.lapses_by().min(self.inner.clock.now() + LIMIT);
+        let answer = self.ask_to_release(end).await;
+        // An unknown outcome is left to `drop`, which goes on in the background.
+        self.is_given_back = !matches!(answer, Err(ReleaseError::Unknown { .. }));
+        if matches!(answer, Err(ReleaseError::Refused { .. })) {
+            self.inner.cleanups.abandon();
+        }
+        answer
+    }
+
+    async fn ask_to_release(&self, end: Moment) -> Result<Released, ReleaseError> {
+        let (key, clock) = (&self.lease.key, &self.inner.clock);
+        let mut backoff = Backoff::for_store();
+        let mut may_have_happened = false;
+        loop {
+            let limit = end.since(clock.now());
+            let call = self.inner.store.release(key, self.lease.token);
+            let source = match bounded(limit, call).await {
+                Ok(answer) => return Ok(released(answer, may_have_happened)),
+                Err(error) => error,
+            };
+            may_have_happened |= source.outcome_is_unknown();
+            if !source.is_retryable() {
+                return Err(self.refused(source, may_have_happened));
+            }
+            let next = clock.now() + backoff.pause();
+            if next >= end {
+                return Err(ReleaseError::Unknown {
+                    key: key.clone(),
+                    source,
+                });
+            }
+            sleep_until(&**clock, next).await;
+        }
+    }
+
+    fn refused(&self, source: StoreError, may_have_happened: bool) -> ReleaseError {
+        let key = self.lease.key.clone();
+        if may_have_happened {
+            ReleaseError::Unknown { key, source }
+        } else {
+            ReleaseError::Refused { key, source }
+        }
+    }
+
+    /// When the lease has surely ended, if nobody renews it from now on: also when a renewal that
+    /// is still on its way arrives as late as it can matter.
+    pub(super) fn lapses_by(&self) -> Moment {
+        let ttl = self.lease.renewal().ttl.get();
+        self.inner.clock.now() + ttl + ttl / 50
+    }
+}
+
+fn released(answer: Release, may_have_happened: bool) -> Released {
+    match answer {
+        Release::Freed => Released::Freed,
+        Release::HandedOn => Released::HandedOn,
+        _ if may_have_happened => Released::ReleasedOrLost,
+        _ => Released::Lost,
+    }
+}

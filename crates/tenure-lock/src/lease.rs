@@ -1,0 +1,285 @@
+//! A lease as this process holds it: until when it is trusted, and how that ends.
+//!
+//! ```text
+//!            renewed in time
+//!              ┌──────┐
+//!              ↓      │    window over, taken, max_hold over
+//!   granted → Held ───┴──────────────────────────────────────→ Lost
+//!               │                                                 │ given back
+//!               └───────────────── given back ────────────────→ Ended
+//! ```
+//!
+//! Only the clock ends trust: every question compares it with the end of the window, so an answer
+//! after a pause is right before anything else has run. This module does not talk to the store.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tenure_core::{Clock, Fence, Grant, Key, Moment, Occupant, StoreError, Token};
+use tokio::sync::Notify;
+
+use crate::options::{RenewalTerms, Terms};
+use crate::trust;
+use crate::{LossReason, Lost};
+
+/// Timers of the runtime fire up to this much late, so losses are looked for this much ahead.
+const TIMER_GRAIN: Duration = Duration::from_millis(1);
+/// How long [`HeldLease::lost`] goes on without looking at the clock.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One acquisition of a key, shared by its guards and the renewal.
+pub(crate) struct HeldLease {
+    pub(crate) key: Key,
+    pub(crate) token: Token,
+    pub(crate) fence: Fence,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    life: Life,
+    /// The end of the trust window; never moves once life is not `Held`.
+    until: Moment,
+    /// When the question was sent whose answer was the last good one.
+    confirmed: Moment,
+    renewal: RenewalTerms,
+    cap: Option<Cap>,
+    trouble: Option<String>,
+}
+
+enum Life {
+    Held,
+    Lost(LossReason),
+    Ended,
+}
+
+/// The end of what `max_hold` allows.
+#[derive(Clone, Copy)]
+struct Cap {
+    at: Moment,
+    max_hold: Duration,
+}
+
+enum Event {
+    Looked,
+    Renewed { asked_at: Moment, until: Moment },
+    Taken { by: Option<Occupant> },
+    GivenBack,
+}
+
+/// How a lease stands at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may be relied on for this long.
+    Trusted(Duration),
+    /// It may not be relied on any more.
+    Lost(LossReason),
+    /// It was given back by its holder.
+    Ended,
+}
+
+impl State {
+    /// The one place where life changes. True if it did.
+    fn step(&mut self, now: Moment, event: Event) -> bool {
+        if !matches!(self.life, Life::Held) {
+            let ends = matches!(event, Event::GivenBack) && !matches!(self.life, Life::Ended);
+            if ends {
+                self.life = Life::Ended;
+            }
+            return ends;
+        }
+        match event {
+            Event::GivenBack => self.life = Life::Ended,
+            Event::Taken { by } => {
+                self.until = self.until.min(now);
+                self.life = Life::Lost(LossReason::Taken { by });
+            }
+            // Before renewals: one that is answered after the window cannot bring trust back.
+            _ if now >= self.until => self.life = Life::Lost(self.end_of_window()),
+            Event::Looked => return false,
+            Event::Renewed { asked_at, until } => {
+                let until = self.cap.map_or(until, |cap| until.min(cap.at));
+                self.until = self.until.max(until);
+                self.confirmed = self.confirmed.max(asked_at);
+                self.trouble = None;
+            }
+        }
+        true
+    }
+
+    fn end_of_window(&self) -> LossReason {
+        match self.cap {
+            Some(Cap { at, max_hold }) if self.until >= at => LossReason::MaxHold { max_hold },
+            _ => LossReason::TrustEnded {
+                trouble: self.trouble.clone(),
+            },
+        }
+    }
+}
+
+/// What the store granted, and until when that is trusted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Granted {
+    pub(crate) fence: Fence,
+    pub(crate) asked_at: Moment,
+    pub(crate) until: Moment,
+}
+
+impl HeldLease {
+    pub(crate) fn new(
+        key: Key,
+        token: Token,
+        granted: Granted,
+        terms: &Terms,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let cap = terms.max_hold.map(|max_hold| Cap {
+            at: granted.asked_at + max_hold,
+            max_hold,
+        });
+        let until = cap.map_or(granted.until, |cap| granted.until.min(cap.at));
+        Self {
+            key,
+            token,
+            fence: granted.fence,
+            clock,
+            state: Mutex::new(State {
+                life: Life::Held,
+                until,
+                confirmed: granted.asked_at,
+                renewal: terms.renewal,
+                cap,
+                trouble: None,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Compares the clock; no input or output, nothing that could be stale.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let state = self.state();
+        matches!(state.life, Life::Held) && self.clock.now() < state.until
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing_in(Duration::ZERO)
+    }
+
+    /// How the lease stands `ahead` of now, if nothing happens until then.
+    fn standing_in(&self, ahead: Duration) -> Standing {
+        let mut state = self.state();
+        let now = self.clock.now() + ahead;
+        self.step(&mut state, now, Event::Looked);
+        match &state.life {
+            Life::Held => Standing::Trusted(state.until.since(now)),
+            Life::Lost(reason) => Standing::Lost(reason.clone()),
+            Life::Ended => Standing::Ended,
+        }
+    }
+
+    pub(crate) fn until(&self) -> Moment {
+        self.state().until
+    }
+
+    pub(crate) fn confirmed(&self) -> Moment {
+        self.state().confirmed
+    }
+
+    pub(crate) fn renewal(&self) -> RenewalTerms {
+        self.state().renewal
+    }
+
+    pub(crate) fn set_renewal(&self, renewal: RenewalTerms) {
+        self.state().renewal = renewal;
+    }
+
+    /// Whether renewing could still move the end of the window.
+    pub(crate) fn can_grow(&self) -> bool {
+        let state = self.state();
+        state.cap.is_none_or(|cap| state.until < cap.at)
+    }
+
+    /// The store confirmed the lease for a question sent at `asked_at`.
+    pub(crate) fn renewed(&self, asked_at: Moment, grant: &Grant, ttl: Duration) {
+        let until = trust::trust_end(asked_at, grant, ttl);
+        self.apply(Event::Renewed { asked_at, until });
+    }
+
+    /// The store says that the lease is not ours.
+    pub(crate) fn taken(&self, by: Option<Occupant>) {
+        self.apply(Event::Taken { by });
+    }
+
+    /// A renewal failed, which says nothing about the lease.
+    pub(crate) fn troubled(&self, error: &StoreError) {
+        self.state().trouble = Some(error.to_string());
+    }
+
+    /// The holder gives the lease back: from now on nothing is reported as a loss. Says how the
+    /// lease stood just before.
+    pub(crate) fn give_back(&self) -> Standing {
+        let before = self.standing();
+        self.apply(Event::GivenBack);
+        before
+    }
+
+    /// Resolves when the lease is lost, no later than the end of the trust window; never after it
+    /// was given back.
+    pub(crate) async fn lost(&self) -> LossReason {
+        let mut changed = std::pin::pin!(self.changed.notified());
+        loop {
+            // Before looking, so that a change between the look and the wait is not missed.
+            changed.as_mut().enable();
+            match self.standing_in(TIMER_GRAIN) {
+                Standing::Lost(reason) => return reason,
+                Standing::Ended => std::future::pending().await,
+                Standing::Trusted(left) => tokio::select! {
+                    () = changed.as_mut() => changed.set(self.changed.notified()),
+                    () = tokio::time::sleep(left.min(LOOK)) => {}
+                },
+            }
+        }
+    }
+
+    /// Resolves when anything about the lease changed since `changed` was enabled.
+    pub(crate) fn changes(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    pub(crate) fn loss(&self, reason: LossReason) -> Lost {
+        Lost::new(self.key.clone(), self.fence, reason)
+    }
+
+    fn apply(&self, event: Event) {
+        let mut state = self.state();
+        let now = self.clock.now();
+        self.step(&mut state, now, event);
+    }
+
+    fn step(&self, state: &mut State, now: Moment, event: Event) {
+        if !state.step(now, event) {
+            return;
+        }
+        if let Life::Lost(reason) = &state.life {
+            tracing::warn!(key = %self.key, fence = %self.fence, %reason, "lock lost");
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// A panic elsewhere leaves the state whole: `step` does not panic.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for HeldLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLease")
+            .field("key", &self.key)
+            .field("fence", &self.fence)
+            .field("standing", &self.standing())
+            .finish_non_exhaustive()
+    }
+}

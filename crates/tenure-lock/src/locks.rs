@@ -1,0 +1,224 @@
+//! The front of the crate: a store, a holder and defaults, from which locks are made.
+
+use std::sync::Arc;
+
+use tenure_core::{
+    Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeaseStore, LeaseView, ListQuery,
+    SystemClock,
+};
+
+use crate::cleanup::Cleanups;
+use crate::home::Home;
+use crate::key::checked;
+use crate::renewal::Renewals;
+use crate::{AdminError, IntoKey, Lock, LockOptions, LockSet};
+
+/// The most keys that [`Locks::list`] answers.
+const LIST_LIMIT: usize = 10_000;
+
+/// Locks over one store, for one holder.
+///
+/// Cheap to clone. Making one does nothing and needs no runtime; background work starts with the
+/// first lock that is held, and stops when the last clone and the last guard are gone.
+#[derive(Debug, Clone)]
+pub struct Locks {
+    inner: Arc<Inner>,
+    defaults: LockOptions,
+}
+
+/// What all clones, guards and background tasks share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn LeaseStore>,
+    pub(crate) holder: Holder,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) renewals: Renewals,
+    pub(crate) cleanups: Cleanups,
+    pub(crate) home: Home,
+}
+
+impl Inner {
+    fn new(
+        store: Arc<dyn LeaseStore>,
+        holder: Holder,
+        clock: Arc<dyn Clock>,
+        home: Home,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            renewals: Renewals::new(store.clone(), clock.clone()),
+            cleanups: Cleanups::default(),
+            store,
+            holder,
+            clock,
+            home,
+        })
+    }
+}
+
+impl Locks {
+    /// Locks on `store`, held in the name of `holder`.
+    #[must_use]
+    pub fn new(store: Arc<dyn LeaseStore>, holder: Holder) -> Self {
+        Self {
+            inner: Inner::new(store, holder, Arc::new(SystemClock), Home::Caller),
+            defaults: LockOptions::new(),
+        }
+    }
+
+    /// With another clock than the machine's, for tests. Call it before the first lock is taken:
+    /// guards keep the clock they were made with.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let home = match self.inner.home {
+            Home::Caller => Home::Caller,
+            Home::Own(_) => Home::own(),
+        };
+        Self {
+            inner: Inner::new(
+                self.inner.store.clone(),
+                self.inner.holder.clone(),
+                clock,
+                home,
+            ),
+            defaults: self.defaults,
+        }
+    }
+
+    /// Renews, and releases in the background, on a thread of its own, so that leases are kept
+    /// while the program's own runtime is busy. Call it before the first lock is taken.
+    ///
+    /// The store must be able to answer without the program's runtime: a client whose connection
+    /// is driven by that runtime stalls with it. The thread starts with the first lock and ends
+    /// when the last clone and the last guard are gone.
+    #[must_use]
+    pub fn renew_on_own_thread(self) -> Self {
+        Self {
+            inner: Inner::new(
+                self.inner.store.clone(),
+                self.inner.holder.clone(),
+                self.inner.clock.clone(),
+                Home::own(),
+            ),
+            defaults: self.defaults,
+        }
+    }
+
+    /// With other defaults for the locks made from now on.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: LockOptions) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// A lock on `key`. Nothing happens until it is acquired; a name that cannot be a key is
+    /// reported then.
+    ///
+    /// ```
+    /// # fn show(locks: &tenure_lock::Locks) {
+    /// let lock = locks.lock("invoice/42").ttl(std::time::Duration::from_secs(30));
+    /// # }
+    /// ```
+    pub fn lock(&self, key: impl IntoKey) -> Lock {
+        Lock::new(self.inner.clone(), checked(key), self.defaults.clone())
+    }
+
+    /// Several keys at once, all or nothing, up to [`LockSet::MAX_KEYS`] of them.
+    ///
+    /// They are taken in the order of their bytes, whatever order they are named in, so that two
+    /// sets never wait for each other in a circle. A key that is named twice is taken once.
+    pub fn all<K: IntoKey>(&self, keys: impl IntoIterator<Item = K>) -> LockSet {
+        let keys = keys.into_iter().map(checked);
+        LockSet::new(self.inner.clone(), keys, self.defaults.clone())
+    }
+
+    /// Lists who holds and who waits for the keys that begin with `prefix`, in the order of their
+    /// bytes: up to 10 000 of them, more can be read with [`LeaseStore::list`].
+    ///
+    /// # Errors
+    /// [`AdminError::Store`] if the store failed.
+    pub async fn list(&self, prefix: impl AsRef<[u8]>) -> Result<LeasePage, AdminError> {
+        let mut query = ListQuery::prefix(prefix).limit(1000);
+        let mut leases = Vec::new();
+        loop {
+            let page = self.inner.store.list(&query).await;
+            let page = page.map_err(AdminError::Store)?;
+            leases.extend(page.leases);
+            let last = leases.last().map(|view: &LeaseView| view.key.clone());
+            match last {
+                Some(last) if page.more && leases.len() < LIST_LIMIT => query = query.after(last),
+                _ => return Ok(LeasePage::new(leases, page.more)),
+            }
+        }
+    }
+
+    /// Shows who holds `key` and who waits for it. `None` if nobody does either.
+    ///
+    /// # Errors
+    /// [`AdminError::InvalidKey`] for a name that cannot be a key, [`AdminError::Store`] if the
+    /// store failed.
+    pub async fn inspect(&self, key: impl IntoKey) -> Result<Option<LeaseView>, AdminError> {
+        let key = checked(key)?;
+        let view = self.inner.store.inspect(&key).await;
+        view.map_err(AdminError::Store)
+    }
+
+    /// Takes `key` from its holder, if that is still the one with the fence `seen`. The store
+    /// records who asked and why.
+    ///
+    /// The holder learns of it at its next renewal, and may act on the key until then: only the
+    /// fence, checked by the resource, keeps it out. A foreign owner has no fence and can only be
+    /// removed with [`LeaseStore::force`].
+    ///
+    /// # Errors
+    /// As [`Locks::inspect`].
+    pub async fn force(
+        &self,
+        key: impl IntoKey,
+        seen: Fence,
+        by: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Result<Forced, AdminError> {
+        let key = checked(key)?;
+        let view = self.inner.store.inspect(&key).await;
+        let Some(view) = view.map_err(AdminError::Store)? else {
+            return Ok(Forced::NotHeld);
+        };
+        match &view.mark {
+            None => Ok(Forced::NotHeld),
+            Some(mark) if view.fence() == Some(seen) => {
+                let request = ForceRequest::new(key, mark.clone(), by).because(why);
+                let forced = self.inner.store.force(&request).await;
+                forced.map_err(AdminError::Store)
+            }
+            Some(_) => Ok(Forced::Changed { current: view }),
+        }
+    }
+
+    /// How many leases and places in queues could not be given back, because the store or the
+    /// runtime was gone, and were left to end by themselves.
+    #[must_use]
+    pub fn abandoned(&self) -> u64 {
+        self.inner.cleanups.abandoned()
+    }
+
+    /// Resolves when nothing is being released in the background: what a program waits for, with a
+    /// limit of its own, after dropping its guards and before it exits.
+    ///
+    /// # Cancel safety
+    /// Safe; the releases go on.
+    pub async fn settled(&self) {
+        self.inner.cleanups.settled().await;
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn LeaseStore> {
+        &self.inner.store
+    }
+
+    /// In whose name locks are held.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.inner.holder
+    }
+}

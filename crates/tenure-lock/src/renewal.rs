@@ -1,0 +1,200 @@
+//! Keeps leases: one task per runtime renews all leases that were taken there.
+//!
+//! The task sleeps until the first renewal is due, takes along those that are due soon, and sends
+//! them in one request. Calls are in flight at the same time for different leases, never twice for
+//! one. An answer is applied by [`HeldLease`], which alone decides what it means; an answer for a
+//! lease that was given back meanwhile falls on deaf ears. The task ends when there is nothing left
+//! to renew, and is started again when there is.
+
+mod roster;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tenure_core::{Clock, LeaseStore, Moment, RenewRequest, Renewal, StoreError, StoreErrorKind};
+use tokio::runtime::{Handle, Id};
+
+use self::roster::{Outcome, Running};
+pub(crate) use self::roster::{Roster, first_due};
+use crate::lease::HeldLease;
+use crate::timing::{bounded, sleep_until};
+
+/// The rosters of all runtimes in which leases of one `Locks` are held.
+pub(crate) struct Renewals {
+    store: Arc<dyn LeaseStore>,
+    clock: Arc<dyn Clock>,
+    rosters: Mutex<HashMap<Id, Arc<Roster>>>,
+}
+
+impl Renewals {
+    pub(crate) fn new(store: Arc<dyn LeaseStore>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            clock,
+            rosters: Mutex::default(),
+        }
+    }
+
+    /// Renews `lease` in the runtime `home` from now on, for the first time at `first`.
+    pub(crate) fn enter(
+        &self,
+        home: &Handle,
+        lease: Arc<HeldLease>,
+        first: Option<Moment>,
+    ) -> Arc<Roster> {
+        let roster = self.roster(home.id());
+        if let Some(running) = roster.enter(lease, first) {
+            let renewer = Renewer {
+                roster: roster.clone(),
+                _running: running,
+                store: self.store.clone(),
+                clock: self.clock.clone(),
+            };
+            // Owned by the roster: it ends when the roster is empty.
+            drop(home.spawn(renewer.run()));
+        }
+        roster
+    }
+
+    fn roster(&self, runtime: Id) -> Arc<Roster> {
+        let mut rosters = self.rosters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(roster) = rosters.get(&runtime) {
+            return roster.clone();
+        }
+        // A runtime that has gone leaves a roster without leases behind.
+        rosters.retain(|_, roster| !roster.is_idle());
+        let roster = Arc::new(Roster::default());
+        rosters.insert(runtime, roster.clone());
+        roster
+    }
+}
+
+/// The last clone and the last guard are gone: let the tasks see it now rather than at their next
+/// renewal.
+impl Drop for Renewals {
+    fn drop(&mut self) {
+        let rosters = self.rosters.get_mut();
+        for roster in rosters.unwrap_or_else(PoisonError::into_inner).values() {
+            roster.nudge();
+        }
+    }
+}
+
+impl fmt::Debug for Renewals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewals").finish_non_exhaustive()
+    }
+}
+
+/// Leases that are renewed with one request, within `limit`.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    leases: Vec<Arc<HeldLease>>,
+    limit: Duration,
+}
+
+/// What became of one batch.
+struct Answered {
+    asked_at: Moment,
+    results: Vec<(Arc<HeldLease>, Duration, Result<Renewal, StoreError>)>,
+}
+
+/// The task.
+struct Renewer {
+    roster: Arc<Roster>,
+    _running: Running,
+    store: Arc<dyn LeaseStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Renewer {
+    async fn run(self) {
+        self.roster.recover();
+        let mut flights = FuturesUnordered::new();
+        loop {
+            let plan = self.roster.plan(self.clock.now(), flights.len());
+            if plan.is_over {
+                return;
+            }
+            flights.extend(plan.batches.into_iter().map(|batch| self.send(batch)));
+            tokio::select! {
+                Some(answered) = flights.next(), if !flights.is_empty() => self.settle(answered),
+                () = self.roster.nudged() => {}
+                () = self.sleep(plan.next) => {}
+            }
+        }
+    }
+
+    async fn sleep(&self, next: Option<Moment>) {
+        match next {
+            Some(next) => sleep_until(&*self.clock, next).await,
+            None => pending().await,
+        }
+    }
+
+    async fn send(&self, batch: Batch) -> Answered {
+        let requests: Vec<_> = batch
+            .leases
+            .iter()
+            .map(|lease| RenewRequest::new(lease.key.clone(), lease.token, lease.renewal().ttl))
+            .collect();
+        // Read before the request leaves: a slow reply must shorten our trust, never lengthen it.
+        let asked_at = self.clock.now();
+        let answer = bounded(batch.limit, self.store.renew(&requests)).await;
+        let mut answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => requests.iter().map(|_| Err(copy(&error))).collect(),
+        }
+        .into_iter();
+        let results = batch
+            .leases
+            .into_iter()
+            .zip(&requests)
+            .map(|(lease, request)| {
+                let answer = answers.next().unwrap_or_else(|| Err(unanswered()));
+                (lease, request.ttl.get(), answer)
+            })
+            .collect();
+        Answered { asked_at, results }
+    }
+
+    fn settle(&self, answered: Answered) {
+        let asked_at = answered.asked_at;
+        for (lease, ttl, answer) in answered.results {
+            let outcome = match answer {
+                Ok(Renewal::Renewed(grant)) => {
+                    lease.renewed(asked_at, &grant, ttl);
+                    Outcome::Confirmed { asked_at }
+                }
+                Ok(Renewal::Lost { by, .. }) => {
+                    lease.taken(by);
+                    Outcome::Gone
+                }
+                Ok(_) => Outcome::Failed,
+                Err(error) => {
+                    tracing::debug!(key = %lease.key, %error, "renewal failed, trying again");
+                    lease.troubled(&error);
+                    Outcome::Failed
+                }
+            };
+            self.roster.settle(&lease, outcome, self.clock.now());
+        }
+    }
+}
+
+/// The same trouble, for each lease of a batch.
+fn copy(error: &StoreError) -> StoreError {
+    StoreError::new(error.kind(), error.to_string())
+}
+
+fn unanswered() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Protocol,
+        "the store answered fewer renewals than it was asked for",
+    )
+}

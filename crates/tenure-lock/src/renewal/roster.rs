@@ -1,0 +1,337 @@
+//! Which leases are to be renewed when, and in which company.
+//!
+//! Pure bookkeeping: it reads no clock and calls no store. Leases that failed are asked for apart
+//! from the others, in smaller and smaller company, so that a bad one is soon alone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tenure_core::{Moment, Token};
+use tokio::sync::Notify;
+
+use super::Batch;
+use crate::lease::{HeldLease, Standing};
+use crate::timing::{shortened, up_to};
+
+/// How many leases share a request, by how often they have failed in a row.
+const COMPANY: [usize; 3] = [256, 16, 1];
+/// How many requests are in flight at the same time.
+const FLIGHTS: usize = 64;
+/// The least time a store is given for an answer, as far as trust lasts.
+const LEAST_LIMIT: Duration = Duration::from_millis(100);
+/// The shortest pause before a failed renewal is tried again.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    entries: Mutex<Entries>,
+    nudge: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_token: HashMap<Token, Entry>,
+    /// The renewals to come; a lease in flight is not among them.
+    due: BTreeSet<(Moment, Token)>,
+    /// When the task looks next; `None` if it is looking now, or waits for answers only.
+    next_look: Option<Moment>,
+    /// Which task looks after the roster, if one does.
+    task: Option<u64>,
+    tasks_started: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    lease: Arc<HeldLease>,
+    due: Option<Moment>,
+    failures: usize,
+    is_flying: bool,
+    /// Asked for while in flight: once more as soon as the answer is there.
+    again: bool,
+}
+
+/// What the task does next.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) batches: Vec<Batch>,
+    pub(super) next: Option<Moment>,
+    pub(super) is_over: bool,
+}
+
+/// What became of one renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Confirmed { asked_at: Moment },
+    Failed,
+    Gone,
+}
+
+impl Roster {
+    /// Adds a lease. If a task must be started, says so with what the task has to keep.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        lease: Arc<HeldLease>,
+        first: Option<Moment>,
+    ) -> Option<Running> {
+        let mut entries = self.entries();
+        let token = lease.token;
+        let entry = Entry {
+            lease,
+            due: None,
+            failures: 0,
+            is_flying: false,
+            again: false,
+        };
+        entries.by_token.insert(token, entry);
+        if let Some(first) = first {
+            self.schedule(&mut entries, token, first);
+        }
+        if entries.task.is_some() {
+            return None;
+        }
+        entries.tasks_started += 1;
+        entries.task = Some(entries.tasks_started);
+        Some(Running {
+            roster: self.clone(),
+            task: entries.tasks_started,
+        })
+    }
+
+    /// Removes a lease: an answer on its way is not waited for.
+    pub(crate) fn leave(&self, token: Token) {
+        self.entries().remove(token);
+    }
+
+    /// Renews a lease at once, or as soon as the renewal in flight is answered.
+    pub(crate) fn renew_now(&self, token: Token, now: Moment) {
+        let mut entries = self.entries();
+        match entries.by_token.get_mut(&token) {
+            Some(entry) if entry.is_flying => entry.again = true,
+            Some(_) => self.schedule(&mut entries, token, now),
+            None => {}
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.entries().by_token.is_empty()
+    }
+
+    pub(super) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    /// Makes due what a task before this one had in flight when it was dropped.
+    pub(super) fn recover(&self) {
+        let mut entries = self.entries();
+        let stranded: Vec<_> = entries
+            .by_token
+            .values_mut()
+            .filter_map(|entry| {
+                let was_flying = std::mem::take(&mut entry.is_flying);
+                was_flying.then(|| (entry.lease.confirmed(), entry.lease.token))
+            })
+            .collect();
+        for (since, token) in stranded {
+            entries.set_due(token, since);
+        }
+    }
+
+    /// Takes what is due at `now`, and says when to look again.
+    pub(super) fn plan(&self, now: Moment, flights: usize) -> Plan {
+        let mut entries = self.entries();
+        if entries.by_token.is_empty() && flights == 0 {
+            entries.task = None;
+            return Plan {
+                batches: Vec::new(),
+                next: None,
+                is_over: true,
+            };
+        }
+        let room = FLIGHTS.saturating_sub(flights);
+        let batches = if room == 0 {
+            Vec::new()
+        } else {
+            entries.take_due(now, room)
+        };
+        // With no room the next answer is what is waited for.
+        let next = entries.due.first().map(|(due, _)| *due);
+        entries.next_look = next.filter(|_| batches.len() < room);
+        Plan {
+            batches,
+            next: entries.next_look,
+            is_over: false,
+        }
+    }
+
+    /// Enters what became of a renewal. The task plans anew afterwards.
+    pub(super) fn settle(&self, lease: &HeldLease, outcome: Outcome, now: Moment) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.by_token.get_mut(&lease.token) else {
+            return;
+        };
+        entry.is_flying = false;
+        let again = std::mem::take(&mut entry.again);
+        let every = lease.renewal().every();
+        let due = match outcome {
+            Outcome::Gone => {
+                entries.remove(lease.token);
+                return;
+            }
+            Outcome::Confirmed { asked_at } => {
+                entry.failures = 0;
+                first_due(lease, asked_at)
+            }
+            Outcome::Failed => {
+                let pause = pause_after(entry.failures, every.unwrap_or(lease.renewal().ttl.get()));
+                entry.failures += 1;
+                // No later than the end of the window, when there is nothing left to try.
+                Some((now + pause).min(lease.until()))
+            }
+        };
+        let due = if again { Some(now) } else { due };
+        if let Some(due) = due {
+            entries.set_due(lease.token, due);
+        }
+    }
+
+    fn schedule(&self, entries: &mut Entries, token: Token, due: Moment) {
+        entries.set_due(token, due);
+        let is_earlier = entries.next_look.is_none_or(|next| due < next);
+        if entries.task.is_some() && is_earlier {
+            entries.next_look = Some(due);
+            self.nudge();
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a lease that was confirmed for a question of `asked_at` is renewed next: by its interval,
+/// less a random part, so that processes do not keep step. `None` if it is not, or need not be.
+pub(crate) fn first_due(lease: &HeldLease, asked_at: Moment) -> Option<Moment> {
+    let every = lease.renewal().every().filter(|_| lease.can_grow())?;
+    Some(asked_at + shortened(every))
+}
+
+/// Grows from a thirty-second of the interval to a quarter of it.
+fn pause_after(failures: usize, every: Duration) -> Duration {
+    let grown = u32::try_from(failures.min(3)).unwrap_or(3);
+    let whole = (every / 32 * 2u32.pow(grown)).max(LEAST_PAUSE);
+    whole / 2 + up_to(whole / 2)
+}
+
+impl Entries {
+    fn remove(&mut self, token: Token) {
+        if let Some(Entry { due: Some(due), .. }) = self.by_token.remove(&token) {
+            self.due.remove(&(due, token));
+        }
+    }
+
+    fn set_due(&mut self, token: Token, due: Moment) {
+        let Some(entry) = self.by_token.get_mut(&token) else {
+            return;
+        };
+        if let Some(before) = entry.due.replace(due) {
+            self.due.remove(&(before, token));
+        }
+        self.due.insert((due, token));
+    }
+
+    fn take_due(&mut self, now: Moment, room: usize) -> Vec<Batch> {
+        let mut companies: [Vec<Arc<HeldLease>>; 3] = Default::default();
+        let mut soon = now;
+        while let Some((due, token)) = self.due.first().copied().filter(|(due, _)| *due <= soon) {
+            self.due.remove(&(due, token));
+            let Some(entry) = self.by_token.get_mut(&token) else {
+                continue;
+            };
+            entry.due = None;
+            let lease = entry.lease.clone();
+            let Standing::Trusted(left) = lease.standing() else {
+                self.by_token.remove(&token);
+                continue;
+            };
+            entry.is_flying = true;
+            let every = lease.renewal().every().unwrap_or_default();
+            if soon == now {
+                // The first decides how far ahead others may be taken along.
+                soon = now + every / 8;
+            }
+            // One that is nearly over cannot wait as long as others can, so it travels alone.
+            let is_urgent = left < every / 2;
+            let alone = companies.len() - 1;
+            let company = if is_urgent {
+                alone
+            } else {
+                entry.failures.min(alone)
+            };
+            if let Some(company) = companies.get_mut(company) {
+                company.push(lease);
+            }
+        }
+        let mut batches = Vec::new();
+        for (leases, size) in companies.iter().zip(COMPANY) {
+            for some in leases.chunks(size) {
+                if batches.len() < room {
+                    batches.push(Batch::new(some.to_vec(), now));
+                } else {
+                    self.put_back(some, now);
+                }
+            }
+        }
+        batches
+    }
+
+    fn put_back(&mut self, leases: &[Arc<HeldLease>], now: Moment) {
+        for lease in leases {
+            if let Some(entry) = self.by_token.get_mut(&lease.token) {
+                entry.is_flying = false;
+            }
+            self.set_due(lease.token, now);
+        }
+    }
+}
+
+impl Batch {
+    /// An answer is waited for so long that there is time for another try, and no longer than any
+    /// of the leases is trusted.
+    fn new(leases: Vec<Arc<HeldLease>>, now: Moment) -> Self {
+        let limit = leases
+            .iter()
+            .map(|lease| {
+                let every = lease.renewal().every();
+                let half = every.unwrap_or(lease.renewal().ttl.get()) / 2;
+                half.max(LEAST_LIMIT).min(lease.until().since(now))
+            })
+            .min();
+        Self {
+            leases,
+            limit: limit.unwrap_or(LEAST_LIMIT),
+        }
+    }
+}
+
+/// Kept by the task that looks after the roster; dropped however the task ends, even unstarted.
+#[derive(Debug)]
+pub(super) struct Running {
+    roster: Arc<Roster>,
+    task: u64,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut entries = self.roster.entries();
+        // A task that ended in order has made room already, perhaps for the next one.
+        if entries.task == Some(self.task) {
+            entries.task = None;
+            entries.next_look = None;
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Waiting for one's turn: ask, listen, ask again, and stop in time.
+//!
+//! Who is next is the store's decision. A wake-up says when to look; where none comes, a timer
+//! does, so that a lost message costs time and nothing else. Every failure that may pass is tried
+//! again within the limit of the wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Held, Moment, Occupant, StoreError, Waiting};
+
+use crate::attempt::{Answer, Attempt, GrantSource, KEEP_PLACE, Plan, Roused, TooLate};
+use crate::lease::Granted;
+use crate::locks::Inner;
+use crate::timing::{Backoff, shortened, up_to};
+use crate::{AcquireError, Guard};
+
+/// How long one request to the store may take.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// How often a place in the queue is confirmed, and the clocks are compared.
+const REFRESH: Duration = Duration::from_secs(5);
+/// The shortest pause between two requests, whatever a store advises.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+/// The most that is added to a store's advice on when to ask again.
+const MOST_JITTER: Duration = Duration::from_millis(15);
+/// The most of a wait that is kept for giving up the place.
+const MOST_GRACE: Duration = Duration::from_millis(50);
+
+/// Asks exactly once. `None` if somebody else has the key.
+pub(crate) async fn try_once(
+    inner: &Arc<Inner>,
+    plan: &Plan,
+) -> Result<Result<Guard, Occupant>, AcquireError> {
+    let home = inner.home.handle()?;
+    let mut attempt = Attempt::begin(inner, plan, &home);
+    let began = inner.clock.now();
+    match attempt.ask(Waiting::No, CALL_LIMIT).await {
+        Ok(Answer::Held(held)) => Ok(Err(held.by)),
+        Err(source) => Err(AcquireError::Store {
+            key: plan.key.clone(),
+            source,
+        }),
+        Ok(Answer::Granted(granted)) => match attempt.accept(granted, GrantSource::Reply) {
+            Ok(guard) => Ok(Ok(guard)),
+            Err(late) => {
+                late.attempt.give_up(began + CALL_LIMIT).await;
+                Err(too_late(plan, late.validity))
+            }
+        },
+    }
+}
+
+/// Waits for the lock until `plan` says to stop.
+pub(crate) async fn wait_for_turn(inner: &Arc<Inner>, plan: &Plan) -> Result<Guard, AcquireError> {
+    let patience = Patience::new(inner.clock.now(), plan.terms.max_wait);
+    if plan.terms.max_wait.is_some_and(|wait| wait.is_zero()) {
+        return match try_once(inner, plan).await? {
+            Ok(guard) => Ok(guard),
+            Err(occupant) => Err(patience.timed_out(inner, plan, Last::Held(occupant))),
+        };
+    }
+    let home = inner.home.handle()?;
+    let mut turn = Turn {
+        inner,
+        plan,
+        patience,
+        trouble: Backoff::for_store(),
+        lateness: Backoff::for_store(),
+    };
+    let mut attempt = Attempt::begin(inner, plan, &home);
+    loop {
+        let step = match turn.ask(attempt).await? {
+            Step::Pause(waiting) => turn.pause(waiting).await?,
+            step => step,
+        };
+        attempt = match step {
+            Step::Done(guard) => return Ok(guard),
+            Step::Again(attempt) | Step::Pause(Paused { attempt, .. }) => attempt,
+            // A new token: the old one has just been given back.
+            Step::Anew => Attempt::begin(inner, plan, &home),
+        };
+    }
+}
+
+/// The state of one wait apart from its attempt.
+struct Turn<'a> {
+    inner: &'a Arc<Inner>,
+    plan: &'a Plan,
+    patience: Patience,
+    trouble: Backoff,
+    lateness: Backoff,
+}
+
+/// What comes next in a wait.
+enum Step {
+    Done(Guard),
+    Pause(Paused),
+    Again(Attempt),
+    Anew,
+}
+
+/// A pause to be made: until when, and what is known when it is the last one.
+struct Paused {
+    attempt: Attempt,
+    until: Moment,
+    last: Last,
+}
+
+/// The last thing learnt, which is what a wait that runs out reports.
+enum Last {
+    Held(Occupant),
+    Failed(StoreError),
+}
+
+impl Turn<'_> {
+    async fn ask(&mut self, mut attempt: Attempt) -> Result<Step, AcquireError> {
+        let waiting = Waiting::InLine { keep: KEEP_PLACE };
+        let limit = self.patience.left(self.inner.clock.now()).min(CALL_LIMIT);
+        match attempt.ask(waiting, limit).await {
+            Ok(Answer::Granted(granted)) => self.accept(attempt, granted, GrantSource::Reply).await,
+            Ok(Answer::Held(held)) => {
+                self.trouble = Backoff::for_store();
+                Ok(Step::Pause(Paused {
+                    attempt,
+                    until: self.inner.clock.now() + until_next_ask(&held),
+                    last: Last::Held(held.by),
+                }))
+            }
+            Err(error) if error.is_retryable() => {
+                let pause = self.trouble.pause();
+                tracing::debug!(key = %self.plan.key, %error, ?pause, "asking again");
+                Ok(Step::Pause(Paused {
+                    attempt,
+                    until: self.inner.clock.now() + pause,
+                    last: Last::Failed(error),
+                }))
+            }
+            Err(source) => Err(AcquireError::Store {
+                key: self.plan.key.clone(),
+                source,
+            }),
+        }
+    }
+
+    async fn pause(&mut self, paused: Paused) -> Result<Step, AcquireError> {
+        let Paused {
+            mut attempt,
+            until,
+            last,
+        } = paused;
+        let until = self
+            .patience
+            .last_call
+            .map_or(until, |call| until.min(call));
+        let granted = match attempt.pause(until).await {
+            Roused::Granted(granted) => Some(granted),
+            Roused::Ask => None,
+        };
+        if let Some(granted) = granted {
+            return self.accept(attempt, granted, GrantSource::Push).await;
+        }
+        let now = self.inner.clock.now();
+        if self.patience.last_call.is_some_and(|call| now >= call) {
+            let end = self.patience.end.unwrap_or(now);
+            attempt.give_up(end).await;
+            return Err(self.patience.timed_out(self.inner, self.plan, last));
+        }
+        Ok(Step::Again(attempt))
+    }
+
+    /// Takes a grant, or gives it back if it came too late and goes on waiting.
+    async fn accept(
+        &mut self,
+        attempt: Attempt,
+        granted: Granted,
+        source: GrantSource,
+    ) -> Result<Step, AcquireError> {
+        let late = match attempt.accept(granted, source) {
+            Ok(guard) => return Ok(Step::Done(guard)),
+            Err(late) => late,
+        };
+        let TooLate { attempt, validity } = *late;
+        tracing::warn!(
+            key = %self.plan.key, ?validity,
+            "granted too late to be of use, given back: the store is slow for this ttl"
+        );
+        let now = self.inner.clock.now();
+        let end = self.patience.end.unwrap_or(now + CALL_LIMIT);
+        attempt.give_up(end.min(now + CALL_LIMIT)).await;
+        let next = self.inner.clock.now() + self.lateness.pause();
+        let is_last = self.patience.last_call.is_some_and(|call| next >= call);
+        if is_last {
+            return Err(too_late(self.plan, validity));
+        }
+        crate::timing::sleep_until(&*self.inner.clock, next).await;
+        Ok(Step::Anew)
+    }
+}
+
+/// How long a wait goes on.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    began: Moment,
+    /// When it ends. `None` if it does not.
+    end: Option<Moment>,
+    /// When waiting stops, so that the place is given back before the end.
+    last_call: Option<Moment>,
+}
+
+impl Patience {
+    fn new(began: Moment, max_wait: Option<Duration>) -> Self {
+        let end = max_wait.map(|wait| began + wait);
+        let grace = max_wait.map(|wait| (wait / 20).min(MOST_GRACE));
+        Self {
+            began,
+            end,
+            last_call: end.zip(grace).map(|(end, grace)| end - grace),
+        }
+    }
+
+    fn left(&self, now: Moment) -> Duration {
+        self.end.map_or(Duration::MAX, |end| end.since(now))
+    }
+
+    fn timed_out(&self, inner: &Inner, plan: &Plan, last: Last) -> AcquireError {
+        let key = plan.key.clone();
+        match last {
+            Last::Held(occupant) => AcquireError::TimedOut {
+                key,
+                occupant,
+                waited: inner.clock.now().since(self.began),
+            },
+            Last::Failed(source) => AcquireError::Store { key, source },
+        }
+    }
+}
+
+fn too_late(plan: &Plan, validity: Duration) -> AcquireError {
+    AcquireError::TooLate {
+        key: plan.key.clone(),
+        validity,
+        min_validity: plan.terms.min_validity,
+        ttl: plan.terms.ttl().get(),
+    }
+}
+
+/// What the store advises and a little more, so that waiters do not all come at once; often enough
+/// to keep the place.
+fn until_next_ask(held: &Held) -> Duration {
+    let advised = held.ask_again_after.max(LEAST_PAUSE);
+    let jitter = up_to((advised / 10).min(MOST_JITTER));
+    advised.saturating_add(jitter).min(shortened(REFRESH))
+}
