@@ -131,13 +131,7 @@ fn refused(path: &Path, reason: &str) -> StoreError {
 fn network_file_system(path: &Path) -> Option<&'static str> {
     let found = rustix::fs::statfs(path).ok()?;
     // The field's type differs between machines; the numbers fit 32 bits everywhere.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::allow_attributes_without_reason,
-        reason = "file system numbers are 32 bits wide, whatever the field is"
-    )]
-    let number = found.f_type as u32;
+    let number = u32::try_from(i128::from(found.f_type) & 0xffff_ffff).unwrap_or(0);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     network_name(number, &mounted_as(path, &mounts))
 }
@@ -157,7 +151,7 @@ fn mounted_as(path: &Path, mounts: &str) -> String {
             let (head, tail) = line.split_once(" - ")?;
             let point = head.split(' ').nth(4)?.replace("\\040", " ");
             let kind = tail.split(' ').next()?;
-            path.starts_with(&point).then(|| (point.len(), kind))
+            path.starts_with(&point).then_some((point.len(), kind))
         })
         // Of mounts on one point the last one is on top.
         .max_by_key(|(len, _)| *len)

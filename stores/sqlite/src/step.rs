@@ -145,7 +145,6 @@ impl Step<'_> {
 pub(crate) enum Counter {
     Fence,
     Feed,
-    Sequence,
 }
 
 impl Counter {
@@ -153,9 +152,6 @@ impl Counter {
         match self {
             Self::Fence => "UPDATE namespace SET fence = fence + 1 WHERE id = ?1 RETURNING fence",
             Self::Feed => "UPDATE namespace SET feed = feed + 1 WHERE id = ?1 RETURNING feed",
-            Self::Sequence => {
-                "UPDATE namespace SET sequence = sequence + 1 WHERE id = ?1 RETURNING sequence"
-            }
         }
     }
 }

@@ -219,13 +219,13 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         poll: options.poll,
     });
     spawn("tenure-sqlite-watch", move || watcher.work())?;
-    let writer = Writer {
+    let worker = Writer {
         common,
         queue: writes,
         gate,
         file,
     };
-    Ok((SqliteStore { inner }, writer))
+    Ok((SqliteStore { inner }, worker))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {

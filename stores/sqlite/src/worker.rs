@@ -125,7 +125,7 @@ impl Writer {
         match self.file.execute_batch("BEGIN IMMEDIATE") {
             Ok(()) => {}
             Err(error) if is_busy(&error) => return Ok(false),
-            Err(error) => return Err(again(error)),
+            Err(error) => return Err(again(&error)),
         }
         if let Err(error) = self.common.check_identity() {
             self.roll_back();
@@ -169,7 +169,7 @@ impl Writer {
             Err(error) => {
                 self.roll_back();
                 let surely_not = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
-                let error = again(error);
+                let error = again(&error);
                 fail_all(done, || {
                     let error = self.common.of_fault(error());
                     if surely_not {
@@ -301,8 +301,8 @@ fn undone(common: &Common) -> StoreError {
 }
 
 /// A SQLite error as often as it is needed: the library's own cannot be copied.
-fn again(error: rusqlite::Error) -> Box<dyn Fn() -> Fault> {
-    let code = match &error {
+fn again(error: &rusqlite::Error) -> Box<dyn Fn() -> Fault> {
+    let code = match error {
         rusqlite::Error::SqliteFailure(failure, _) => failure.extended_code,
         _ => rusqlite::ffi::SQLITE_ERROR,
     };

@@ -1,0 +1,145 @@
+//! Claims: who runs a scheduled tick. Every item of a batch is decided in one transaction.
+
+use rusqlite::params;
+use tenure_core::{
+    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Generation, Holder, Overlap, Pause,
+    Refusal, RunState, StartMode, TaskName,
+};
+
+use super::node;
+use super::row::{self, RunRow};
+use crate::column;
+use crate::step::{Fault, Step};
+
+pub(super) fn claim(step: &Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, Fault> {
+    let node = node::alive(step, batch.node)?;
+    // Earlier ticks first, so that of two runs that must not overlap the earlier one wins.
+    let mut order: Vec<_> = batch.items.iter().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| (a.tick, &a.task, a.index).cmp(&(b.tick, &b.task, b.index)));
+    let mut answers = Vec::with_capacity(batch.items.len());
+    for (at, item) in order {
+        let answer = match &node {
+            Some(node) => decide(step, batch, item, node)?,
+            None => ClaimAnswer::Refused(Refusal::NodeLapsed),
+        };
+        answers.push((at, answer));
+    }
+    answers.sort_by_key(|(at, _)| *at);
+    let answers = answers.into_iter().map(|(_, answer)| answer).collect();
+    let (sequence, epoch) = step
+        .one(
+            "UPDATE namespace SET sequence = sequence + 1 WHERE id = ?1
+             RETURNING sequence, epoch",
+            [step.ns],
+            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+        )?
+        .unwrap_or_default();
+    let sequence = u64::try_from(sequence).unwrap_or_default();
+    Ok(ClaimReply::new(step.wall, sequence, epoch, answers))
+}
+
+fn decide(
+    step: &Step<'_>,
+    batch: &ClaimBatch,
+    item: &ClaimItem,
+    node: &Holder,
+) -> Result<ClaimAnswer, Fault> {
+    let key = item.key();
+    if let Some(run) = row::find(step, &key)? {
+        return Ok(of_existing(run, item));
+    }
+    if let Err(refusal) = batch.window_is_open(item, step.wall) {
+        return Ok(ClaimAnswer::Refused(refusal));
+    }
+    if let Some(pause) = pause_of(step, &item.task)? {
+        return Ok(ClaimAnswer::Refused(Refusal::Paused { by: pause.by }));
+    }
+    if let Some(current) = current_generation(step, &item.task)?
+        && current != item.generation
+    {
+        return Ok(ClaimAnswer::Refused(Refusal::StaleGeneration { current }));
+    }
+    let mut run = RunRow::new(step, key, RunState::Skipped);
+    run.generation = Some(item.generation.clone());
+    run.on_crash = item.on_crash;
+    run.overlap = item.overlap;
+    run.keep_until = step.wall + item.keep_for();
+    if item.overlap == Overlap::Skip
+        && let Some(blocker) = row::in_hand(step, item.task.as_str(), item.index)?
+    {
+        let refusal = Refusal::Overlap {
+            blocker: blocker.key,
+        };
+        if let Refusal::Overlap { blocker } = &refusal {
+            run.blocker = Some(blocker.to_string());
+        }
+        run.token = Some(item.token);
+        run.ended = Some(step.wall);
+        run.reason = Some(refusal.to_string());
+        run.insert(step)?;
+        return Ok(ClaimAnswer::Refused(refusal));
+    }
+    run.give(step, node, item.token, batch.start == StartMode::AtOnce)?;
+    run.insert(step)?;
+    Ok(run.claim().map_or_else(|| taken(run), ClaimAnswer::Won))
+}
+
+/// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
+fn of_existing(run: RunRow, item: &ClaimItem) -> ClaimAnswer {
+    if run.token != Some(item.token) {
+        return taken(run);
+    }
+    if let Some(blocker) = run.blocker.as_ref().and_then(|key| key.parse().ok()) {
+        return ClaimAnswer::Refused(Refusal::Overlap { blocker });
+    }
+    // One that waits again was given up by this very node.
+    match run.claim() {
+        Some(claim) if run.state != RunState::Waiting => ClaimAnswer::Won(claim),
+        _ => taken(run),
+    }
+}
+
+fn taken(run: RunRow) -> ClaimAnswer {
+    ClaimAnswer::Taken {
+        by: run.node,
+        state: run.state,
+        since: run.created,
+    }
+}
+
+/// The pause that holds now.
+pub(super) fn pause_of(step: &Step<'_>, task: &TaskName) -> Result<Option<Pause>, Fault> {
+    let pause = step.one(
+        "SELECT by, why, until_at FROM pause WHERE ns = ?1 AND task = ?2",
+        params![step.ns, task.as_str()],
+        |row| {
+            let mut pause = Pause::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+            pause.until = column::maybe_time(row, 2)?;
+            Ok(pause)
+        },
+    )?;
+    Ok(pause.filter(|pause| pause.holds_at(step.wall)))
+}
+
+/// The generation that was first registered last, among those that live nodes list.
+pub(super) fn current_generation(
+    step: &Step<'_>,
+    task: &TaskName,
+) -> Result<Option<Generation>, Fault> {
+    step.one(
+        "SELECT generation FROM definition AS d
+         WHERE ns = ?1 AND task = ?2 AND EXISTS (
+             SELECT 1 FROM node_task AS t
+             JOIN node AS n ON n.ns = t.ns AND n.holder = t.holder
+             WHERE t.ns = ?1 AND t.task = ?2 AND t.generation = d.generation
+               AND n.expires_ms > ?3)
+         ORDER BY first DESC LIMIT 1",
+        params![step.ns, task.as_str(), step.now.as_millis()],
+        |row| column::generation(row, 0),
+    )
+}
+
+/// The claims of rows that a node has; a row without a holder is none.
+pub(super) fn claims(rows: &[RunRow]) -> Vec<Claim> {
+    rows.iter().filter_map(RunRow::claim).collect()
+}
