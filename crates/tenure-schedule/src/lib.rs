@@ -1,1 +1,38 @@
-//! Pure time: cron expressions, intervals and zones turned into ticks.
+//! Turns cron expressions, intervals and zones into ticks: pure time, no clock, no I/O.
+//!
+//! ```
+//! use jiff::Timestamp;
+//! use tenure_schedule::{Schedule, Zone};
+//!
+//! let berlin = Zone::parse("Europe/Berlin")?;
+//! let schedule = Schedule::parse_in("30 2 * * MON-FRI", &berlin)?;
+//! let now: Timestamp = "2026-03-26T12:00:00Z".parse()?;
+//! let next: Vec<String> = schedule.ticks_after(now).take(2).map(|tick| tick.to_string()).collect();
+//! assert_eq!(next, ["2026-03-27T01:30:00Z", "2026-03-30T00:30:00Z"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+#![doc = include_str!("../guide.md")]
+
+mod calendar;
+mod civil;
+mod error;
+mod every;
+mod explain;
+mod field;
+mod item;
+mod local;
+mod parse;
+mod piece;
+mod policy;
+mod schedule;
+mod search;
+mod ticks;
+mod zone;
+
+pub use error::{ScheduleError, ScheduleErrorKind};
+pub use field::Field;
+pub use policy::{DstGap, DstOverlap};
+pub use schedule::Schedule;
+pub use ticks::Ticks;
+pub use zone::{Zone, tzdb_version};

@@ -1,0 +1,320 @@
+//! Why a text is not a schedule, a zone or a policy, and where in the text the reason stands.
+//!
+//! Knows how refusals are worded; it never decides what is refused.
+
+use std::ops::Range;
+
+use crate::field::Field;
+
+/// How many characters of a refused value a message repeats.
+const SHOWN_CHARS: usize = 80;
+
+/// The longest text that is read at all, in bytes.
+pub(crate) const MAX_TEXT: usize = 1024;
+
+/// Why a text was refused, with the place and one next step.
+///
+/// The message is one lower-case line that names the field, the value and what is allowed. Values
+/// in it are cut to 80 characters and control characters are escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct ScheduleError {
+    kind: ScheduleErrorKind,
+    span: Range<usize>,
+    text: Box<str>,
+}
+
+impl ScheduleError {
+    pub(crate) fn new(kind: ScheduleErrorKind, span: Range<usize>, text: &str) -> Self {
+        let longest = text.len().min(MAX_TEXT);
+        let kept = (0..=longest)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        let end = span.end.min(kept);
+        Self {
+            kind,
+            span: span.start.min(end)..end,
+            text: text.get(..kept).unwrap_or_default().into(),
+        }
+    }
+
+    /// What is wrong, to be matched on.
+    #[must_use]
+    pub fn kind(&self) -> &ScheduleErrorKind {
+        &self.kind
+    }
+
+    /// The bytes of [`text`](Self::text) that are wrong; empty where something is missing.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The text that was given, or its first 1024 bytes if it was longer.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// One next step, where there is one to give.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        self.kind.help()
+    }
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleErrorKind {
+    /// The text is longer than 1024 bytes.
+    #[error("text of {length} bytes is longer than 1024")]
+    TooLong {
+        /// The length that was given, in bytes.
+        length: usize,
+    },
+    /// A character that no schedule contains: a control character or one outside ASCII.
+    #[error("character `{}` is not allowed, only printable ascii is", .found.escape_default())]
+    Character {
+        /// The first such character.
+        found: char,
+    },
+    /// Not five, six or seven fields.
+    #[error("expected 5, 6 or 7 fields, got {found}")]
+    FieldCount {
+        /// How many fields there are.
+        found: usize,
+    },
+    /// Nothing between two commas, or before the first or after the last.
+    #[error("empty item in the {field} field")]
+    EmptyItem {
+        /// The field with the item.
+        field: Field,
+    },
+    /// A number that the field does not have.
+    #[error("{field} `{}` is out of range {}..={}", shown(.value), .field.least(), .field.most())]
+    OutOfRange {
+        /// The field with the number.
+        field: Field,
+        /// The number, as written.
+        value: String,
+    },
+    /// The number behind `#`, `L-` or before `W` is not one of those that make sense there.
+    #[error("`{}` in the {field} field is out of range {least}..={most}", shown(.value))]
+    PositionOutOfRange {
+        /// The field with the number.
+        field: Field,
+        /// The number, as written.
+        value: String,
+        /// The smallest allowed.
+        least: u16,
+        /// The largest allowed.
+        most: u16,
+    },
+    /// A step of zero, a negative one, one larger than the field, or not a number.
+    #[error("step `{}` in the {field} field is out of range 1..={}", shown(.value), .field.most_step())]
+    Step {
+        /// The field with the step.
+        field: Field,
+        /// The step, as written.
+        value: String,
+    },
+    /// A range whose end is before its start; only weekdays wrap.
+    #[error(
+        "range `{}` in the {field} field runs backwards, it must rise within {}..={}",
+        shown(.value), .field.least(), .field.most()
+    )]
+    BackwardRange {
+        /// The field with the range.
+        field: Field,
+        /// The range, as written.
+        value: String,
+    },
+    /// A word that is not a month or a weekday.
+    #[error("unknown name `{}` in the {field} field, {}", shown(.name), names_of(*.field))]
+    UnknownName {
+        /// The field with the word.
+        field: Field,
+        /// The word, as written.
+        name: String,
+    },
+    /// An item that is none of the forms this field has.
+    #[error("cannot read `{}` in the {field} field, {}", shown(.item), forms_of(*.field))]
+    NotUnderstood {
+        /// The field with the item.
+        field: Field,
+        /// The item, as written.
+        item: String,
+    },
+    /// `L`, `W`, `#`, `?` or `+` in a field that has no such thing.
+    #[error("`{symbol}` has no meaning in the {field} field, {}", forms_of(*.field))]
+    SymbolNotHere {
+        /// The field with the symbol.
+        field: Field,
+        /// The symbol.
+        symbol: char,
+    },
+    /// No date exists on which it could fire, such as 30 February.
+    #[error("never fires, no date has this day, month and year")]
+    NeverFires,
+    /// `@reboot`, which means something on one machine and nothing in a cluster.
+    #[error("`@reboot` is not supported, a cluster as a whole does not boot")]
+    Reboot,
+    /// A word behind `@` that is not known.
+    #[error("unknown nickname `{}`, expected one of {NICKNAMES}", shown(.name))]
+    UnknownNickname {
+        /// The word, as written.
+        name: String,
+    },
+    /// A zone written inside the schedule.
+    #[error("zone prefix `{}` is not part of a schedule", shown(.prefix))]
+    ZonePrefix {
+        /// The prefix, as written.
+        prefix: String,
+    },
+    /// The duration of `@every` cannot be read.
+    #[error("cannot read interval `{}`, expected a duration such as 90s or 2h30m", shown(.value))]
+    Interval {
+        /// The duration, as written.
+        value: String,
+    },
+    /// The duration of `@every` is too short, too long or finer than a millisecond.
+    #[error(
+        "interval `{}` is out of range 100ms..=87660h (10 years), in whole milliseconds",
+        shown(.value)
+    )]
+    IntervalOutOfRange {
+        /// The duration, as written.
+        value: String,
+    },
+    /// Not the name of a zone in the IANA time-zone database.
+    #[error("unknown time zone `{}`, expected an iana name or UTC", shown(.name))]
+    UnknownZone {
+        /// The name, as written.
+        name: String,
+        /// The zone that was probably meant.
+        nearest: Option<String>,
+    },
+    /// Not one of the words of a daylight-saving policy.
+    #[error("unknown policy `{}`, expected one of {expected}", shown(.value))]
+    UnknownPolicy {
+        /// The word, as written.
+        value: String,
+        /// The words there are.
+        expected: &'static str,
+    },
+}
+
+pub(crate) const NICKNAMES: &str =
+    "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every";
+
+impl ScheduleErrorKind {
+    fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::TooLong { .. } => "split the list over several tasks",
+            Self::FieldCount { .. } => {
+                "write minute, hour, day of month, month, day of week; put seconds first and a \
+                 year last if you need them"
+            }
+            Self::EmptyItem { .. } => "remove the comma or write a value beside it",
+            Self::OutOfRange {
+                field: Field::Second,
+                value,
+            } if value == "60" => "a leap second has no tick of its own; write 59 or 0",
+            Self::Step {
+                field: Field::Second | Field::Minute | Field::Hour,
+                ..
+            } => {
+                "steps start again in each minute, hour or day; for one steady interval write \
+                 `@every 90m`"
+            }
+            Self::BackwardRange { field, value } => {
+                let (from, to) = value.split_once('-')?;
+                let (least, most) = (field.least(), field.most());
+                return Some(format!(
+                    "write `{}-{most},{least}-{}`, or swap the two",
+                    shown(from),
+                    shown(to)
+                ));
+            }
+            Self::SymbolNotHere {
+                field: Field::DayOfWeek,
+                symbol: 'L',
+            } => "say which weekday: `5L` is the last Friday of the month, `6` every Saturday",
+            Self::SymbolNotHere {
+                field: Field::DayOfWeek,
+                symbol: '#',
+            } => "say which weekday: `5#3` is the third Friday of the month",
+            Self::SymbolNotHere {
+                field: Field::DayOfMonth,
+                symbol: 'W',
+            } => "say which day: `15W` is the weekday nearest the 15th, `LW` the last one",
+            Self::SymbolNotHere { symbol: '+', .. } => {
+                "`+` goes before the day-of-week field and asks for both days to match"
+            }
+            Self::NeverFires => "to switch a task off, write `-` as its schedule",
+            Self::Reboot => "run it when the program starts, outside the schedule",
+            Self::UnknownNickname { .. } => "or write five fields, such as `0 4 * * *`",
+            Self::ZonePrefix { .. } => {
+                "give the zone beside the schedule, as `zone = \"Europe/Berlin\"`"
+            }
+            Self::Interval { .. } => {
+                "units are h, m, s and ms; write a day as 24h, since a local day can be longer"
+            }
+            Self::UnknownZone {
+                nearest: Some(nearest),
+                ..
+            } => {
+                return Some(format!("did you mean `{nearest}`?"));
+            }
+            Self::UnknownZone { .. } => "write a name such as `Europe/Berlin`, or `UTC`",
+            _ => return None,
+        };
+        Some(help.to_owned())
+    }
+}
+
+fn forms_of(field: Field) -> String {
+    let special = match field {
+        Field::DayOfMonth => ", `?`, `L`, `L-3`, `LW` or `15W`",
+        Field::DayOfWeek => ", `?`, `5#3` or `5L`",
+        _ => "",
+    };
+    let (least, most) = (field.least(), field.most());
+    format!("expected {least}..={most} as `*`, a value, a range or a step{special}")
+}
+
+fn names_of(field: Field) -> String {
+    let names: Vec<String> = field
+        .names()
+        .iter()
+        .filter_map(|full| full.get(..3))
+        .map(str::to_ascii_uppercase)
+        .collect();
+    format!("expected {}", names.join(", "))
+}
+
+/// A value as a message may show it: short, and with nothing in it that moves a terminal's cursor.
+pub(crate) fn shown(value: &str) -> String {
+    let mut short = String::new();
+    for (place, character) in value.chars().enumerate() {
+        if place == SHOWN_CHARS {
+            short.push('…');
+            break;
+        }
+        if is_hidden(character) {
+            short.extend(character.escape_default());
+        } else {
+            short.push(character);
+        }
+    }
+    short
+}
+
+/// Control characters, and the marks that turn the direction of text around.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}

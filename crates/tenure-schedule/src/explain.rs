@@ -1,0 +1,385 @@
+//! Says a calendar in English words, from its bit sets, so that the words cannot differ from what
+//! it does.
+
+use crate::calendar::{
+    ALL_DAYS, ALL_HOURS, ALL_MONTHS, ALL_SIXTY, ALL_WEEKDAYS, Calendar, Rare, YearSpan, bits,
+};
+use crate::field::{MONTHS, WEEKDAYS};
+use crate::policy::{DstGap, DstOverlap};
+use crate::zone::Zone;
+
+/// Up to this many times of the day are listed one by one.
+const LISTED_TIMES: u32 = 6;
+
+pub(crate) fn calendar(calendar: &Calendar, zone: &Zone) -> String {
+    let mut notes = Vec::new();
+    let mut parts = times(calendar, &mut notes);
+    parts.extend(days(calendar));
+    notes.extend(short_months(calendar));
+    if calendar.months != ALL_MONTHS {
+        let names = name_list(u64::from(calendar.months), 1, &MONTHS);
+        parts.push(format!("in {names}"));
+    }
+    parts.extend(years(calendar.years()));
+    parts.push(format!("in {}", zone.name()));
+    if zone.has_changes() {
+        notes.push(clock_changes(calendar).to_owned());
+    }
+    let sentence = parts.join(", ");
+    if notes.is_empty() {
+        sentence
+    } else {
+        format!("{sentence} ({})", notes.join("; "))
+    }
+}
+
+/// The time of the day: named times where they are few, else field by field.
+fn times(calendar: &Calendar, notes: &mut Vec<String>) -> Vec<String> {
+    let Calendar {
+        seconds, minutes, ..
+    } = *calendar;
+    let hours = u64::from(calendar.hours);
+    let count = hours.count_ones() * minutes.count_ones() * seconds.count_ones();
+    if count <= LISTED_TIMES {
+        return vec![format!("at {}", named_times(hours, minutes, seconds))];
+    }
+    let mut parts = Vec::new();
+    let has_every_minute = minutes == ALL_SIXTY;
+    let has_every_hour = calendar.hours == ALL_HOURS;
+    if seconds != 1 {
+        let within = if has_every_minute {
+            " of every minute"
+        } else {
+            ""
+        };
+        notes.extend(unevenness(seconds, 60, "second", has_neighbours(minutes)));
+        parts.push(sixtieth("second", seconds, within));
+    }
+    if !has_every_minute || seconds == 1 {
+        let within = if has_every_hour { " of every hour" } else { "" };
+        notes.extend(unevenness(minutes, 60, "minute", has_neighbours(hours)));
+        parts.push(sixtieth("minute", minutes, within));
+    }
+    if !has_every_hour {
+        notes.extend(unevenness(hours, 24, "hour", days(calendar).is_none()));
+        parts.push(hour_phrase(hours));
+    }
+    parts
+}
+
+fn named_times(hours: u64, minutes: u64, seconds: u64) -> String {
+    let mut times = Vec::new();
+    for hour in bits(hours) {
+        for minute in bits(minutes) {
+            for second in bits(seconds) {
+                times.push(if seconds == 1 {
+                    format!("{hour:02}:{minute:02}")
+                } else {
+                    format!("{hour:02}:{minute:02}:{second:02}")
+                });
+            }
+        }
+    }
+    and(&times)
+}
+
+/// Seconds or minutes: all, evenly stepped, or listed.
+fn sixtieth(unit: &str, set: u64, within: &str) -> String {
+    if set == ALL_SIXTY {
+        return format!("every {unit}");
+    }
+    match Steps::of(set) {
+        Some(Steps { first, last, step }) => {
+            format!("every {step} {unit}s, from {unit} {first} to {last}{within}")
+        }
+        None => format!("at {}{within}", numbered(unit, set)),
+    }
+}
+
+fn hour_phrase(hours: u64) -> String {
+    match Steps::of(hours) {
+        Some(Steps { first, last, step }) => {
+            format!("in every {} from hour {first} to {last}", nth(step, "hour"))
+        }
+        None => format!("in {}", numbered("hour", hours)),
+    }
+}
+
+/// What to say if steps run through their whole cycle but do not fit into it.
+fn unevenness(set: u64, cycle: u32, unit: &str, is_repeated: bool) -> Option<String> {
+    let Steps { first, last, step } = Steps::of(set).filter(|_| is_repeated)?;
+    let across = cycle - last + first;
+    let runs_through = first < step && last + step >= cycle;
+    (runs_through && across != step).then(|| {
+        let plural = if across == 1 { "" } else { "s" };
+        let only = if across < step { "only " } else { "" };
+        format!("uneven: {only}{across} {unit}{plural} from {unit} {last} to {unit} {first}")
+    })
+}
+
+/// Whether two values stand side by side, so that a step can run from one into the next.
+fn has_neighbours(set: u64) -> bool {
+    set & set >> 1 != 0
+}
+
+/// An even progression of at least three values.
+struct Steps {
+    first: u32,
+    last: u32,
+    step: u32,
+}
+
+impl Steps {
+    fn of(set: u64) -> Option<Self> {
+        let mut values = bits(set);
+        let (first, second) = (values.next()?, values.next()?);
+        let step = second - first;
+        let mut last = second;
+        for value in values {
+            if value - last != step {
+                return None;
+            }
+            last = value;
+        }
+        (step > 1 && last > second).then_some(Self { first, last, step })
+    }
+}
+
+fn days(calendar: &Calendar) -> Option<String> {
+    let days = day_phrase(calendar);
+    let weekdays = weekday_phrase(calendar);
+    match (days, weekdays) {
+        (None, None) => None,
+        // One of the two names every day, and one is enough.
+        (None, Some(_)) | (Some(_), None) if calendar.is_either => None,
+        (Some(only), None) | (None, Some(only)) => Some(format!("on {only}")),
+        (Some(days), Some(weekdays)) if calendar.is_either => {
+            Some(format!("on {days} or on {weekdays}, either is enough"))
+        }
+        (Some(days), Some(weekdays)) => {
+            Some(format!("on {days}, but only if that is also {weekdays}"))
+        }
+    }
+}
+
+/// Which days of the month, or `None` if all.
+fn day_phrase(calendar: &Calendar) -> Option<String> {
+    if calendar.days == ALL_DAYS {
+        return None;
+    }
+    let mut phrases = Vec::new();
+    if calendar.days != 0 {
+        let set = u64::from(calendar.days);
+        let list = match Steps::of(set) {
+            Some(Steps { first, last, step }) => {
+                format!("every {} from day {first} to {last}", nth(step, "day"))
+            }
+            None => numbered("day", set),
+        };
+        phrases.push(format!("{list} of the month"));
+    }
+    if let Some(rare) = &calendar.rare {
+        phrases.extend(rare_days(rare));
+    }
+    Some(phrases.join(" or "))
+}
+
+fn rare_days(rare: &Rare) -> Vec<String> {
+    let mut phrases = Vec::new();
+    for back in bits(u64::from(rare.from_end)) {
+        phrases.push(match back {
+            0 => "the last day of the month".to_owned(),
+            1 => "1 day before the last day of the month".to_owned(),
+            _ => format!("{back} days before the last day of the month"),
+        });
+    }
+    for day in bits(u64::from(rare.nearest)) {
+        phrases.push(format!(
+            "the Monday to Friday nearest to day {day} within its month"
+        ));
+    }
+    if rare.is_last_workday {
+        phrases.push("the last Monday to Friday of the month".to_owned());
+    }
+    phrases
+}
+
+/// Which days of the week, or `None` if all.
+fn weekday_phrase(calendar: &Calendar) -> Option<String> {
+    if calendar.weekdays == ALL_WEEKDAYS {
+        return None;
+    }
+    let mut phrases = Vec::new();
+    if calendar.weekdays != 0 {
+        phrases.push(name_list(monday_first(calendar.weekdays), 0, &MONDAY_FIRST));
+    }
+    if let Some(rare) = &calendar.rare {
+        const PLACES: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
+        for (set, place) in rare.ordinals.into_iter().zip(PLACES) {
+            phrases.extend(placed(set, place));
+        }
+        phrases.extend(placed(rare.last, "last"));
+    }
+    Some(phrases.join(" or "))
+}
+
+const MONDAY_FIRST: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+
+/// A weekend reads as "Saturday to Sunday" only if the week starts on Monday.
+fn monday_first(weekdays: u8) -> u64 {
+    u64::from(weekdays >> 1 | weekdays << 6 & ALL_WEEKDAYS)
+}
+
+fn placed(weekdays: u8, place: &str) -> impl Iterator<Item = String> {
+    bits(u64::from(weekdays))
+        .filter_map(|weekday| WEEKDAYS.get(usize::try_from(weekday).ok()?))
+        .map(move |weekday| format!("the {place} {weekday} of the month"))
+}
+
+/// Warns of days that some of the months it names do not have.
+fn short_months(calendar: &Calendar) -> Option<String> {
+    let rare = calendar.rare.as_deref();
+    let nearest = rare.map_or(0, |rare| rare.nearest);
+    let named = calendar.days | nearest;
+    let from_end = rare.map_or(0, |rare| rare.from_end);
+    let has_others = rare.is_some_and(|rare| rare.names_days() || rare.names_weekdays());
+    if calendar.days == ALL_DAYS || calendar.is_either || (has_others && nearest != named) {
+        let deepest = from_end.checked_ilog2()?;
+        return (deepest >= 28).then(|| "months too short for that are left out".to_owned());
+    }
+    let day = named.checked_ilog2().filter(|_| named.is_power_of_two())?;
+    let only_february = calendar.months == 1 << 2;
+    let february = calendar.months & 1 << 2 != 0;
+    let thirty = calendar.months & (1 << 4 | 1 << 6 | 1 << 9 | 1 << 11) != 0;
+    match day {
+        29 if only_february => Some("in leap years only".to_owned()),
+        29 if february => Some("in February of leap years only".to_owned()),
+        30 if february => Some("not in February, which has no day 30".to_owned()),
+        31 if february || thirty => Some("only in months that have 31 days".to_owned()),
+        _ => None,
+    }
+}
+
+fn years(spans: &[YearSpan]) -> Option<String> {
+    let spans: Vec<String> = spans
+        .iter()
+        .map(|span| match *span {
+            YearSpan { first, last, .. } if first == last => first.to_string(),
+            YearSpan {
+                first,
+                last,
+                step: 1,
+            } => format!("{first} to {last}"),
+            YearSpan { first, last, step } => {
+                format!(
+                    "every {} from {first} to {last}",
+                    nth(u32::from(step), "year")
+                )
+            }
+        })
+        .collect();
+    (!spans.is_empty()).then(|| format!("in {}", and(&spans)))
+}
+
+fn clock_changes(calendar: &Calendar) -> &'static str {
+    if calendar.is_interval_like {
+        return "when clocks change, skipped local times do not run and repeated ones run twice";
+    }
+    match (calendar.gap, calendar.overlap) {
+        (DstGap::RunAfter, DstOverlap::First) => {
+            "when clocks change, a skipped local time runs once right after the gap and a repeated \
+             one the first time only"
+        }
+        (DstGap::RunAfter, DstOverlap::Last) => {
+            "when clocks change, a skipped local time runs once right after the gap and a repeated \
+             one the second time only"
+        }
+        (DstGap::RunAfter, DstOverlap::Both) => {
+            "when clocks change, a skipped local time runs once right after the gap and a repeated \
+             one both times"
+        }
+        (DstGap::Skip, DstOverlap::First) => {
+            "when clocks change, a skipped local time does not run and a repeated one runs the \
+             first time only"
+        }
+        (DstGap::Skip, DstOverlap::Last) => {
+            "when clocks change, a skipped local time does not run and a repeated one runs the \
+             second time only"
+        }
+        (DstGap::Skip, DstOverlap::Both) => {
+            "when clocks change, a skipped local time does not run and a repeated one runs both \
+             times"
+        }
+    }
+}
+
+/// `day 5`, or `days 1 and 15`.
+fn numbered(unit: &str, set: u64) -> String {
+    let plural = if set.is_power_of_two() { "" } else { "s" };
+    format!("{unit}{plural} {}", number_list(set))
+}
+
+/// `0 to 5, 10 and 20 to 30`.
+fn number_list(set: u64) -> String {
+    and(&runs(set)
+        .map(|(first, last)| run(first, last, ToString::to_string))
+        .collect::<Vec<_>>())
+}
+
+/// The same with names; bit `offset` is the first name.
+fn name_list(set: u64, offset: u32, names: &[&str]) -> String {
+    let name = |number: &u32| {
+        let place = usize::try_from(number - offset).unwrap_or(0);
+        names.get(place).copied().unwrap_or_default().to_owned()
+    };
+    and(&runs(set)
+        .map(|(first, last)| run(first, last, name))
+        .collect::<Vec<_>>())
+}
+
+fn run(first: u32, last: u32, show: impl Fn(&u32) -> String) -> String {
+    match last - first {
+        0 => show(&first),
+        1 => format!("{} and {}", show(&first), show(&last)),
+        _ => format!("{} to {}", show(&first), show(&last)),
+    }
+}
+
+/// Runs of neighbouring bits, as first and last.
+fn runs(mut set: u64) -> impl Iterator<Item = (u32, u32)> {
+    std::iter::from_fn(move || {
+        (set != 0).then(|| {
+            let first = set.trailing_zeros();
+            let length = (set >> first).trailing_ones();
+            set &= !(((1 << length) - 1) << first);
+            (first, first + length - 1)
+        })
+    })
+}
+
+fn and(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+fn nth(number: u32, unit: &str) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending} {unit}")
+}

@@ -1,0 +1,334 @@
+//! The schedule: a rule, the zone it is read in, and the text it came from.
+//!
+//! Joins the parts; reading is `parse`, calendars are `search` and `local`, intervals are `every`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::calendar::Calendar;
+use crate::error::{ScheduleError, ScheduleErrorKind};
+use crate::every::Period;
+use crate::parse;
+use crate::policy::{DstGap, DstOverlap};
+use crate::ticks::{Ticks, just_after};
+use crate::zone::Zone;
+
+/// When something is due: a rule that turns an instant into the next and the previous tick.
+///
+/// 64 bytes besides its text; a clone shares the text and the zone. Two schedules are equal if
+/// their text, zone and policies are. [The crate page](crate) has the grammar and the rules.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Schedule {
+    text: Arc<str>,
+    zone: Zone,
+    rule: Rule,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Calendar(Calendar),
+    Every(Period),
+    Disabled,
+}
+
+impl Schedule {
+    /// Reads a schedule whose local times are UTC.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] says what is wrong and where. A schedule that could never fire, such as
+    /// `0 0 30 2 *`, is refused too; one whose years are over is not, for no clock is read.
+    ///
+    /// # Examples
+    /// ```
+    /// use tenure_schedule::Schedule;
+    ///
+    /// let schedule = Schedule::parse("0 0 29 2 *")?;
+    /// let next = schedule.next_after("2096-03-01T00:00:00Z".parse()?);
+    /// assert_eq!(next, Some("2104-02-29T00:00:00Z".parse()?));
+    ///
+    /// let error = Schedule::parse("0 24 * * *").unwrap_err();
+    /// assert_eq!(error.to_string(), "hour `24` is out of range 0..=23");
+    /// assert_eq!(error.span(), 2..4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, ScheduleError> {
+        Self::parse_in(text, &Zone::utc())
+    }
+
+    /// Reads a schedule whose local times are those of `zone`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_in(text: &str, zone: &Zone) -> Result<Self, ScheduleError> {
+        let rule =
+            parse::rule(text).map_err(|fault| ScheduleError::new(fault.kind, fault.span, text))?;
+        let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
+        Ok(Self {
+            text: trimmed.into(),
+            zone: zone.clone(),
+            rule,
+        })
+    }
+
+    /// A tick at every whole multiple of `period` since the Unix epoch.
+    ///
+    /// The same as [`parse`](Self::parse) of `@every …`. From 100 milliseconds to 87 660 hours
+    /// (ten years), in whole milliseconds.
+    ///
+    /// # Errors
+    /// [`ScheduleErrorKind::IntervalOutOfRange`] for any other period.
+    pub fn every(period: Duration) -> Result<Self, ScheduleError> {
+        let nanos = i128::try_from(period.as_nanos()).unwrap_or(i128::MAX);
+        let Some(period) = Period::from_nanos(nanos) else {
+            let value = format!("{period:?}");
+            let kind = ScheduleErrorKind::IntervalOutOfRange {
+                value: value.clone(),
+            };
+            return Err(ScheduleError::new(kind, 0..value.len(), &value));
+        };
+        let text = format!("@every {}", period.text());
+        Ok(Self {
+            text: text.into(),
+            zone: Zone::utc(),
+            rule: Rule::Every(period),
+        })
+    }
+
+    /// The schedule written `-`: valid, and never due.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self {
+            text: "-".into(),
+            zone: Zone::utc(),
+            rule: Rule::Disabled,
+        }
+    }
+
+    /// What happens to named local times that the clocks jump over. Default:
+    /// [`DstGap::RunAfter`].
+    ///
+    /// Changes nothing for intervals, disabled schedules, and those that
+    /// [follow elapsed time](Self::is_interval_like).
+    #[must_use]
+    pub fn with_gap(mut self, gap: DstGap) -> Self {
+        if let Rule::Calendar(calendar) = &mut self.rule {
+            calendar.gap = gap;
+        }
+        self
+    }
+
+    /// What happens to named local times that come twice. Default: [`DstOverlap::First`].
+    ///
+    /// Changes nothing for intervals, disabled schedules, and those that
+    /// [follow elapsed time](Self::is_interval_like).
+    #[must_use]
+    pub fn with_overlap(mut self, overlap: DstOverlap) -> Self {
+        if let Rule::Calendar(calendar) = &mut self.rule {
+            calendar.overlap = overlap;
+        }
+        self
+    }
+
+    /// The text it was read from, without the white space around it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The zone in which its local times are read.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The policy in use for local times that do not exist.
+    #[must_use]
+    pub fn gap(&self) -> DstGap {
+        self.calendar()
+            .map_or_else(DstGap::default, |calendar| calendar.gap)
+    }
+
+    /// The policy in use for local times that come twice.
+    #[must_use]
+    pub fn overlap(&self) -> DstOverlap {
+        self.calendar()
+            .map_or_else(DstOverlap::default, |calendar| calendar.overlap)
+    }
+
+    /// Whether it is `-`, which never fires.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.rule == Rule::Disabled
+    }
+
+    /// Whether it follows elapsed time through clock changes, so that the policies for gaps and
+    /// overlaps do not apply: intervals, and schedules whose minute or hour field has a `*` or a
+    /// step, or names all of its values.
+    #[must_use]
+    pub fn is_interval_like(&self) -> bool {
+        match &self.rule {
+            Rule::Calendar(calendar) => calendar.is_interval_like,
+            Rule::Every(_) => true,
+            Rule::Disabled => false,
+        }
+    }
+
+    /// The first tick strictly after an instant, or `None` if there is none up to the year 9999.
+    ///
+    /// Takes well under a microsecond as a rule. The search is bounded by the years there are: at
+    /// worst it looks at each year's clock change once, which takes some milliseconds.
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        match &self.rule {
+            Rule::Disabled => None,
+            Rule::Every(period) => period.tick_after(after),
+            Rule::Calendar(calendar) => {
+                // Nothing fires before the epoch; from there on, whole seconds round down.
+                let second = if after < Timestamp::UNIX_EPOCH {
+                    -1
+                } else {
+                    after.as_second()
+                };
+                let tick = calendar.tick_after(self.zone.rules(), second)?;
+                Timestamp::from_second(tick).ok()
+            }
+        }
+    }
+
+    /// The last tick strictly before an instant, or `None` if there is none since the Unix epoch.
+    #[must_use]
+    pub fn previous_before(&self, before: Timestamp) -> Option<Timestamp> {
+        if before <= Timestamp::UNIX_EPOCH {
+            return None;
+        }
+        match &self.rule {
+            Rule::Disabled => None,
+            Rule::Every(period) => period.tick_before(before),
+            Rule::Calendar(calendar) => {
+                let is_whole = before.subsec_nanosecond() == 0;
+                let until = before.as_second() - i64::from(is_whole);
+                let tick = calendar.tick_until(self.zone.rules(), until)?;
+                Timestamp::from_second(tick)
+                    .ok()
+                    .filter(|tick| *tick >= Timestamp::UNIX_EPOCH)
+            }
+        }
+    }
+
+    /// The last tick at or before an instant.
+    #[must_use]
+    pub fn previous_at_or_before(&self, at: Timestamp) -> Option<Timestamp> {
+        self.previous_before(just_after(at))
+    }
+
+    /// The ticks strictly after an instant, rising. There may be no end to them in practice.
+    #[must_use]
+    pub fn ticks_after(&self, after: Timestamp) -> Ticks<'_> {
+        Ticks::between(self, after, Timestamp::MAX)
+    }
+
+    /// The ticks strictly before an instant, falling, back to the Unix epoch.
+    pub fn ticks_before(&self, before: Timestamp) -> std::iter::Rev<Ticks<'_>> {
+        Ticks::between(self, Timestamp::MIN, before).rev()
+    }
+
+    /// The ticks after `from_exclusive`, up to and with `to_inclusive`, rising; `rev()` gives them
+    /// falling.
+    #[must_use]
+    pub fn ticks_between(&self, from_exclusive: Timestamp, to_inclusive: Timestamp) -> Ticks<'_> {
+        Ticks::between(self, from_exclusive, just_after(to_inclusive))
+    }
+
+    /// The distance between the two ticks that follow `near`; `None` if there are not two.
+    ///
+    /// A hint for timeouts and history sizes. Schedules need not be even: the next distance can be
+    /// another one.
+    #[must_use]
+    pub fn period_hint(&self, near: Timestamp) -> Option<Duration> {
+        let first = self.next_after(near)?;
+        let second = self.next_after(first)?;
+        Duration::try_from(second.duration_since(first)).ok()
+    }
+
+    /// The schedule in English words, exact to the last detail: steps that do not divide evenly,
+    /// how the two day fields combine, dates that not every month has, the zone, and what happens
+    /// when its clocks change.
+    ///
+    /// # Examples
+    /// ```
+    /// use tenure_schedule::Schedule;
+    ///
+    /// assert_eq!(
+    ///     Schedule::parse("*/7 * * * *")?.explain(),
+    ///     "every 7 minutes, from minute 0 to 56 of every hour, in UTC \
+    ///      (uneven: only 4 minutes from minute 56 to minute 0)",
+    /// );
+    /// # Ok::<(), tenure_schedule::ScheduleError>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> String {
+        match &self.rule {
+            Rule::Disabled => "never, switched off".to_owned(),
+            Rule::Every(period) => {
+                format!(
+                    "every {}, counted from 1970-01-01T00:00:00Z",
+                    period.words()
+                )
+            }
+            Rule::Calendar(calendar) => crate::explain::calendar(calendar, &self.zone),
+        }
+    }
+
+    fn calendar(&self) -> Option<&Calendar> {
+        match &self.rule {
+            Rule::Calendar(calendar) => Some(calendar),
+            Rule::Every(_) | Rule::Disabled => None,
+        }
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schedule")
+            .field("text", &self.text)
+            .field("zone", &self.zone.name())
+            .field("gap", &self.gap())
+            .field("overlap", &self.overlap())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_small_and_crosses_threads() {
+        fn crosses_threads<T: Send + Sync + Clone + 'static>() {}
+        crosses_threads::<Schedule>();
+        assert!(
+            size_of::<Schedule>() <= 64,
+            "{} bytes",
+            size_of::<Schedule>()
+        );
+        assert!(size_of::<Option<Schedule>>() <= 64);
+    }
+}
