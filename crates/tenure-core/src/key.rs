@@ -3,6 +3,7 @@
 //! A key is bytes, so that any program's names fit; most are text. Nothing here knows how a store
 //! writes a key down.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -53,6 +54,13 @@ impl Key {
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+}
+
+/// Keys are found in ordered and hashed maps by their bytes.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

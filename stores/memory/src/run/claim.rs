@@ -1,0 +1,206 @@
+//! Winning runs: claims of scheduled ticks, and taking what waits.
+
+use tenure_core::{
+    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, HolderId, Overlap, Refusal, RunKey,
+    RunKind, RunRecord, RunRef, RunState, StartMode, Take, Timestamp, Token,
+};
+
+use super::{Run, Runs};
+
+impl Runs {
+    pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Timestamp) -> ClaimReply {
+        self.sequence += 1;
+        let alive = self.is_alive(batch.node, now);
+        let answers = batch
+            .items
+            .iter()
+            .map(|item| {
+                if alive {
+                    self.claim_one(batch, item, now)
+                } else {
+                    ClaimAnswer::Refused(Refusal::NodeLapsed)
+                }
+            })
+            .collect();
+        ClaimReply::new(now, self.sequence, self.epoch(), answers)
+    }
+
+    fn claim_one(&mut self, batch: &ClaimBatch, item: &ClaimItem, now: Timestamp) -> ClaimAnswer {
+        let key = item.key();
+        if let Some(run) = self.get(&key) {
+            return repeated(run, item.token);
+        }
+        if let Err(refusal) = self.may_claim(batch, item, now) {
+            return ClaimAnswer::Refused(refusal);
+        }
+        self.saw_tick(&key, now);
+        let mut record = RunRecord::new(key.clone(), RunState::Skipped, now);
+        record.generation = Some(item.generation.clone());
+        record.on_crash = item.on_crash;
+        let mut run = Run::new(record, now + item.keep_for());
+        run.claimed_with = Some(item.token);
+        run.overlap = item.overlap;
+        if let Some(blocker) = self.blocker(&key, item.overlap) {
+            run.record.reason = Some(format!("{blocker} is still running"));
+            run.record.ended_at = Some(now);
+            run.blocker = Some(blocker.clone());
+            self.put(run, now);
+            return ClaimAnswer::Refused(Refusal::Overlap { blocker });
+        }
+        let claim = self.give(run, batch.node, item.token, batch.start, now);
+        ClaimAnswer::Won(claim)
+    }
+
+    /// Everything that refuses a claim without leaving a record.
+    fn may_claim(
+        &self,
+        batch: &ClaimBatch,
+        item: &ClaimItem,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        batch.window_is_open(item, now)?;
+        if let Some(pause) = self.pause_of(&item.task, now) {
+            return Err(Refusal::Paused {
+                by: pause.by.clone(),
+            });
+        }
+        let current = self
+            .tasks
+            .get(&item.task)
+            .and_then(|task| self.current(task, now));
+        match current {
+            Some(current) if current != item.generation => {
+                Err(Refusal::StaleGeneration { current })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The run that stands in the way of `key`. A scheduled run minds earlier scheduled ones only,
+    /// so that a requested run never costs a tick; a requested run minds any.
+    fn blocker(&self, key: &RunKey, overlap: Overlap) -> Option<RunKey> {
+        if overlap == Overlap::Allow {
+            return None;
+        }
+        let active = self.active_by_slot.get(&(key.task.clone(), key.index))?;
+        let scheduled = key.kind == RunKind::Scheduled;
+        active
+            .iter()
+            .find(|other| *other != key && (!scheduled || other.kind == RunKind::Scheduled))
+            .cloned()
+    }
+
+    /// Puts a run into a node's hands as its next attempt.
+    fn give(
+        &mut self,
+        mut run: Run,
+        node: HolderId,
+        token: Token,
+        start: StartMode,
+        now: Timestamp,
+    ) -> Claim {
+        let fence = self.next_fence();
+        let record = &mut run.record;
+        record.attempt += 1;
+        record.fence = Some(fence);
+        record.node = self.nodes.get(&node).map(|node| node.record.node.clone());
+        record.claimed_at = Some(now);
+        record.due_at = None;
+        record.ended_at = None;
+        (record.state, record.started_at) = match start {
+            StartMode::AtOnce => (RunState::Running, Some(now)),
+            _ => (RunState::Claimed, None),
+        };
+        run.token = Some(token);
+        let claim = claim_of(&run, token, now);
+        self.put(run, now);
+        claim
+    }
+
+    pub(super) fn take(&mut self, take: &Take, most: usize, now: Timestamp) -> Vec<Claim> {
+        if !self.is_alive(take.node, now) {
+            return Vec::new();
+        }
+        let earlier = self.taken_with(take);
+        if !earlier.is_empty() {
+            return earlier;
+        }
+        let limit = take.limit.min(most);
+        let due: Vec<RunKey> = self
+            .waiting
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .map(|(_, key)| key.clone())
+            .collect();
+        let mut claims = Vec::new();
+        for key in due {
+            if claims.len() == limit {
+                break;
+            }
+            if !self.may_take(take.node, &key, now) {
+                continue;
+            }
+            if let Some(mut run) = self.get(&key).cloned() {
+                let task = self.tasks.get(&key.task);
+                run.record.generation = task.and_then(|task| self.current(task, now));
+                claims.push(self.give(run, take.node, take.token, take.start, now));
+            }
+        }
+        claims
+    }
+
+    /// What an earlier sending of the same request took.
+    fn taken_with(&self, take: &Take) -> Vec<Claim> {
+        let in_hand = self.active_by_node.get(&take.node).into_iter().flatten();
+        in_hand
+            .filter_map(|key| self.get(key))
+            .filter(|run| run.token == Some(take.token))
+            .map(|run| claim_of(run, take.token, run.record.claimed_at.unwrap_or_default()))
+            .collect()
+    }
+
+    fn may_take(&self, node: HolderId, key: &RunKey, now: Timestamp) -> bool {
+        let Some(task) = self.tasks.get(&key.task) else {
+            return false;
+        };
+        let Some(run) = self.get(key) else {
+            return false;
+        };
+        let listed = self
+            .nodes
+            .get(&node)
+            .and_then(|node| node.tasks.get(&key.task));
+        listed.is_some()
+            && listed == self.current(task, now).as_ref()
+            && self.pause_of(&key.task, now).is_none()
+            && self.blocker(key, run.overlap).is_none()
+    }
+}
+
+/// The answer to a claim whose run is on record: the first answer again, or that it is taken.
+fn repeated(run: &Run, token: Token) -> ClaimAnswer {
+    let record = &run.record;
+    if run.claimed_with == Some(token) {
+        if let Some(blocker) = &run.blocker {
+            return ClaimAnswer::Refused(Refusal::Overlap {
+                blocker: blocker.clone(),
+            });
+        }
+        if run.token == Some(token) && record.state.is_active() {
+            let claimed_at = record.claimed_at.unwrap_or_default();
+            return ClaimAnswer::Won(claim_of(run, token, claimed_at));
+        }
+    }
+    ClaimAnswer::Taken {
+        by: record.node.clone(),
+        state: record.state,
+        since: record.created_at,
+    }
+}
+
+fn claim_of(run: &Run, token: Token, claimed_at: Timestamp) -> Claim {
+    let record = &run.record;
+    let fence = record.fence.unwrap_or(tenure_core::Fence::new(0));
+    let attempt = RunRef::new(record.key.clone(), record.attempt, token);
+    Claim::new(attempt, fence, claimed_at, record.on_crash)
+}

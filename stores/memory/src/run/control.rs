@@ -1,0 +1,131 @@
+//! What people ask for: pausing, runs out of turn, backfills, pruning.
+
+use tenure_core::{
+    Backfill, Enqueue, Enqueued, Note, Pause, Prune, RunKey, RunRecord, RunState, TaskName,
+    Timestamp,
+};
+
+use super::{HistoryOrder, Run, Runs};
+
+impl Runs {
+    pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Timestamp) {
+        self.task_mut(task, now).pause = Some(pause.clone());
+        let text = format!("paused by {}: {}", pause.by, pause.why);
+        self.note(now, Note::new("paused", text).about(task.clone()));
+    }
+
+    pub(super) fn resume(&mut self, task: &TaskName, by: &str, now: Timestamp) -> bool {
+        let was_paused = self.pause_of(task, now).is_some();
+        if let Some(task) = self.tasks.get_mut(task) {
+            task.pause = None;
+        }
+        if was_paused {
+            let text = format!("resumed by {by}");
+            self.note(now, Note::new("resumed", text).about(task.clone()));
+        }
+        was_paused
+    }
+
+    pub(super) fn enqueue(&mut self, order: &Enqueue, now: Timestamp) -> Enqueued {
+        if let Some(run) = self.get(&order.key) {
+            return Enqueued::Exists {
+                state: run.record.state,
+            };
+        }
+        if order.only_missing {
+            let RunKey {
+                task, tick, index, ..
+            } = &order.key;
+            let scheduled = RunKey::scheduled(task.clone(), *tick, *index);
+            let state = self.get(&scheduled).map(|run| run.record.state);
+            if let Some(state) = state.filter(|state| is_no_gap(*state)) {
+                return Enqueued::NotMissing { state };
+            }
+        }
+        let mut record = RunRecord::new(order.key.clone(), RunState::Waiting, now);
+        record.due_at = Some(now + order.due_in);
+        record.on_crash = order.on_crash;
+        record.reason = Some(order.reason.clone());
+        let mut run = Run::new(record, now);
+        run.overlap = order.overlap;
+        self.put(run, now);
+        Enqueued::Waiting
+    }
+
+    pub(super) fn save_backfill(
+        &mut self,
+        backfill: &Backfill,
+        expected_cursor: Option<Timestamp>,
+    ) -> bool {
+        let kept = self.backfills.get(&backfill.id);
+        if kept.map(|(_, kept)| kept.cursor) != expected_cursor {
+            return false;
+        }
+        let next = self
+            .backfills
+            .values()
+            .map(|(at, _)| at + 1)
+            .max()
+            .unwrap_or(0);
+        let at = kept.map_or(next, |(at, _)| *at);
+        self.backfills
+            .insert(backfill.id.clone(), (at, backfill.clone()));
+        true
+    }
+
+    pub(super) fn backfills(&self) -> Vec<Backfill> {
+        let mut all: Vec<_> = self.backfills.values().collect();
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter()
+            .map(|(_, backfill)| backfill.clone())
+            .collect()
+    }
+
+    pub(super) fn prune(&mut self, prune: &Prune, now: Timestamp) -> u64 {
+        let most = prune.limit.min(1000);
+        let mut gone: Vec<HistoryOrder> = Vec::new();
+        for keys in self.by_task.values() {
+            let old = keys
+                .iter()
+                .skip(usize::try_from(prune.keep_newest).unwrap_or(usize::MAX));
+            let room = most.saturating_sub(gone.len());
+            let unneeded = old
+                .filter(|at| self.may_go(at, prune, now))
+                .take(room)
+                .cloned();
+            gone.extend(unneeded);
+        }
+        for at in &gone {
+            self.forget(at);
+        }
+        for _ in 0..most {
+            if self
+                .events
+                .front()
+                .is_none_or(|event| event.at >= prune.before)
+            {
+                break;
+            }
+            self.events.pop_front();
+        }
+        gone.len() as u64
+    }
+
+    fn may_go(&self, at: &HistoryOrder, prune: &Prune, now: Timestamp) -> bool {
+        self.records.get(at).is_some_and(|run| {
+            let state = run.record.state;
+            state.is_final()
+                && (prune.states.is_empty() || prune.states.contains(&state))
+                && run
+                    .record
+                    .ended_at
+                    .is_some_and(|ended_at| ended_at < prune.before)
+                && run.keep_until <= now
+        })
+    }
+}
+
+/// Whether a tick in this state needs no backfill: it ran well, or somebody has it in hand.
+fn is_no_gap(state: RunState) -> bool {
+    state == RunState::Succeeded || !state.is_final()
+}

@@ -1,0 +1,189 @@
+//! Beginning and ending runs: start, finish, pass, recovery.
+
+use tenure_core::{
+    AttemptRecord, Finish, Finished, HolderId, Note, OnCrash, Pass, Recovered, RecoveredRun,
+    Recovery, RunKey, RunRecord, RunRef, RunState, Start, Started, Timestamp,
+};
+
+use super::{ENDED_NODES_KEPT, Run, Runs};
+
+impl Runs {
+    /// The run, if this attempt is the one in hand.
+    fn in_hand(&self, attempt: &RunRef) -> Option<Run> {
+        let run = self.get(&attempt.key)?;
+        let is_current = run.record.attempt == attempt.attempt && run.token == Some(attempt.token);
+        (is_current && run.record.state.is_active()).then(|| run.clone())
+    }
+
+    pub(super) fn start(&mut self, start: &Start, now: Timestamp) -> Started {
+        let Some(mut run) = self.in_hand(&start.run) else {
+            return Started::Refused;
+        };
+        if run.record.state == RunState::Claimed {
+            run.record.state = RunState::Running;
+            run.record.started_at = Some(now);
+            self.put(run, now);
+        }
+        Started::Running { now }
+    }
+
+    pub(super) fn finish(&mut self, finish: &Finish, now: Timestamp) -> Finished {
+        let Some(mut run) = self.in_hand(&finish.run) else {
+            return self.too_late(finish, now);
+        };
+        run.ended = Some((finish.run.attempt, finish.run.token));
+        run.record.exit_code = finish.exit_code;
+        run.record.output = finish.output.as_deref().map(|text| cut(text).to_owned());
+        if let Some(delay) = finish.again_after {
+            archive(
+                &mut run.record,
+                finish.outcome.state(),
+                finish.reason.clone(),
+                now,
+            );
+            run.record.state = RunState::Waiting;
+            run.record.due_at = Some(now + delay);
+        } else {
+            run.record.state = finish.outcome.state();
+            run.record.ended_at = Some(now);
+        }
+        run.record.reason.clone_from(&finish.reason);
+        self.put(run, now);
+        Finished::Recorded
+    }
+
+    /// Answers a completion of an attempt that is not the one in hand.
+    fn too_late(&mut self, finish: &Finish, now: Timestamp) -> Finished {
+        let attempt = &finish.run;
+        let Some(run) = self.get(&attempt.key) else {
+            return Finished::Unknown;
+        };
+        if run.ended == Some((attempt.attempt, attempt.token)) {
+            return Finished::Recorded;
+        }
+        let late = Finished::Late {
+            state: run.record.state,
+            attempt: run.record.attempt,
+        };
+        let text = format!(
+            "attempt {} of {} ended {} after the run had moved on",
+            attempt.attempt,
+            attempt.key,
+            finish.outcome.state()
+        );
+        self.note(
+            now,
+            Note::new("late_completion", text).about(attempt.key.task.clone()),
+        );
+        late
+    }
+
+    pub(super) fn pass(&mut self, pass: &Pass, now: Timestamp) -> bool {
+        if self.get(&pass.key).is_some() {
+            return false;
+        }
+        self.saw_tick(&pass.key, now);
+        let mut record = RunRecord::new(pass.key.clone(), pass.state, now);
+        record.reason = Some(pass.reason.clone());
+        record.ended_at = Some(now);
+        self.put(Run::new(record, now + pass.keep_for), now);
+        true
+    }
+
+    pub(super) fn recover(&mut self, recovery: &Recovery, now: Timestamp) -> Recovered {
+        let mut ended: Vec<HolderId> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.left || node.record.expires_at + recovery.grace <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        ended.sort();
+        let (mut nodes, mut runs) = (Vec::new(), Vec::new());
+        for id in ended {
+            let Some(node) = self.nodes.get_mut(&id) else {
+                continue;
+            };
+            let holder = node.record.node.clone();
+            if !node.left && !std::mem::replace(&mut node.reported, true) {
+                let text = format!("{holder} has not been heard of");
+                nodes.push(holder);
+                self.note(now, Note::new("node_lost", text).of_node(id));
+            }
+            let in_hand = self.active_by_node.get(&id).into_iter().flatten();
+            let room = recovery.limit.saturating_sub(runs.len());
+            let keys: Vec<RunKey> = in_hand.take(room).cloned().collect();
+            runs.extend(keys.iter().filter_map(|key| self.recover_run(key, now)));
+            if self
+                .active_by_node
+                .get(&id)
+                .is_none_or(std::collections::BTreeSet::is_empty)
+            {
+                self.end_node(id);
+            }
+        }
+        Recovered::new(now, nodes, runs)
+    }
+
+    fn recover_run(&mut self, key: &RunKey, now: Timestamp) -> Option<RecoveredRun> {
+        let mut run = self.get(key)?.clone();
+        let record = &mut run.record;
+        let lost_attempt = record.attempt;
+        let had_started = record.state == RunState::Running;
+        let again = match record.on_crash {
+            OnCrash::Retry { max_attempts } => lost_attempt < max_attempts,
+            _ => false,
+        };
+        let reason = match &record.node {
+            Some(node) => format!("{node} was lost"),
+            None => "its node was lost".to_owned(),
+        };
+        if again || !had_started {
+            archive(record, RunState::Lost, Some(reason), now);
+            record.state = RunState::Waiting;
+            record.due_at = Some(now);
+        } else {
+            record.state = RunState::Lost;
+            record.ended_at = Some(now);
+            record.reason = Some(reason);
+        }
+        let recovered = RecoveredRun::new(record.clone(), lost_attempt, had_started);
+        self.put(run, now);
+        Some(recovered)
+    }
+
+    /// Forgets a node that has nothing in hand any more.
+    pub(super) fn end_node(&mut self, id: HolderId) {
+        let Some(node) = self.nodes.remove(&id) else {
+            return;
+        };
+        self.active_by_node.remove(&id);
+        for name in node.tasks.keys() {
+            if let Some(task) = self.tasks.get_mut(name) {
+                task.listed_by.remove(&id);
+            }
+        }
+        self.ended_nodes.push_back(node.record);
+        while self.ended_nodes.len() > ENDED_NODES_KEPT {
+            self.ended_nodes.pop_front();
+        }
+    }
+}
+
+/// Moves the current attempt to the earlier ones.
+fn archive(record: &mut RunRecord, state: RunState, reason: Option<String>, now: Timestamp) {
+    let mut attempt = AttemptRecord::new(record.attempt, state, now);
+    attempt.node.clone_from(&record.node);
+    attempt.started_at = record.started_at;
+    attempt.reason = reason;
+    record.attempts.push(attempt);
+    record.started_at = None;
+}
+
+/// As much output as is kept, cut between characters.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(Finish::MAX_OUTPUT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,262 @@
+//! Runs in memory: the facts, and the indexes by which they are found.
+//!
+//! A record is changed in one place only, [`Runs::put`], which keeps every index in step with it. What
+//! each request means stands in the files beside this one: claims, endings, nodes, control, reading.
+
+mod claim;
+mod control;
+mod ending;
+mod node;
+mod read;
+mod store;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use tenure_core::{
+    Backfill, Definition, Event, EventKind, Generation, HolderId, NodeRecord, Note, Overlap, Pause,
+    RequestId, RunKey, RunKind, RunRecord, RunState, TaskName, Timestamp, Token,
+};
+
+/// How many events are kept.
+const EVENTS_KEPT: usize = 10_000;
+/// How many ended nodes are remembered for people.
+const ENDED_NODES_KEPT: usize = 100;
+
+/// Newest tick first; of one tick by task, index and kind.
+type HistoryOrder = (Reverse<Timestamp>, TaskName, u32, RunKind);
+
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    epoch: Option<Token>,
+    /// Grows with every claim call.
+    sequence: u64,
+    fence: u64,
+    records: BTreeMap<HistoryOrder, Run>,
+    by_task: HashMap<TaskName, BTreeSet<HistoryOrder>>,
+    active_by_slot: HashMap<(TaskName, u32), BTreeSet<RunKey>>,
+    active_by_node: HashMap<HolderId, BTreeSet<RunKey>>,
+    waiting: BTreeSet<(Timestamp, RunKey)>,
+    nodes: HashMap<HolderId, Node>,
+    ended_nodes: VecDeque<NodeRecord>,
+    joined: u64,
+    tasks: BTreeMap<TaskName, Task>,
+    registered: u64,
+    backfills: BTreeMap<RequestId, (u64, Backfill)>,
+    events: VecDeque<Event>,
+    event_count: u64,
+}
+
+/// A record with what the store needs to know besides.
+#[derive(Debug, Clone)]
+struct Run {
+    record: RunRecord,
+    /// The token of the current attempt.
+    token: Option<Token>,
+    /// The token of the claim that made the record, and the run that stood in its way.
+    claimed_with: Option<Token>,
+    blocker: Option<RunKey>,
+    /// The last attempt that its own node ended.
+    ended: Option<(u32, Token)>,
+    overlap: Overlap,
+    keep_until: Timestamp,
+}
+
+#[derive(Debug)]
+struct Node {
+    record: NodeRecord,
+    order: u64,
+    tasks: HashMap<TaskName, Generation>,
+    /// It said that it was leaving.
+    left: bool,
+    /// A recovery has told of its end already.
+    reported: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    first_seen: Timestamp,
+    /// Each generation with the order in which it was first registered.
+    generations: HashMap<Generation, (u64, Definition)>,
+    listed_by: HashMap<HolderId, Generation>,
+    last_tick: Option<Timestamp>,
+    pause: Option<Pause>,
+}
+
+impl Run {
+    fn new(record: RunRecord, keep_until: Timestamp) -> Self {
+        Self {
+            record,
+            token: None,
+            claimed_with: None,
+            blocker: None,
+            ended: None,
+            overlap: Overlap::Skip,
+            keep_until,
+        }
+    }
+}
+
+fn order(key: &RunKey) -> HistoryOrder {
+    (
+        Reverse(key.tick),
+        key.task.clone(),
+        key.index,
+        key.kind.clone(),
+    )
+}
+
+impl Runs {
+    fn get(&self, key: &RunKey) -> Option<&Run> {
+        self.records.get(&order(key))
+    }
+
+    /// Writes a record, keeps the indexes in step, and tells the event feed.
+    fn put(&mut self, run: Run, now: Timestamp) {
+        let key = run.record.key.clone();
+        if let Some(before) = self.records.get(&order(&key)) {
+            let (state, node, due) = (
+                before.record.state,
+                before.record.node.clone(),
+                before.record.due_at,
+            );
+            self.unindex(&key, state, node.map(|node| node.id), due);
+        }
+        self.index(&run.record);
+        self.tell(now, EventKind::Run(Box::new(run.record.clone())));
+        self.by_task
+            .entry(key.task.clone())
+            .or_default()
+            .insert(order(&key));
+        self.records.insert(order(&key), run);
+    }
+
+    fn index(&mut self, record: &RunRecord) {
+        let key = &record.key;
+        if record.state.is_active() {
+            let slot = (key.task.clone(), key.index);
+            self.active_by_slot
+                .entry(slot)
+                .or_default()
+                .insert(key.clone());
+            if let Some(node) = &record.node {
+                self.active_by_node
+                    .entry(node.id)
+                    .or_default()
+                    .insert(key.clone());
+            }
+        }
+        if let (RunState::Waiting, Some(due)) = (record.state, record.due_at) {
+            self.waiting.insert((due, key.clone()));
+        }
+    }
+
+    fn unindex(
+        &mut self,
+        key: &RunKey,
+        state: RunState,
+        node: Option<HolderId>,
+        due: Option<Timestamp>,
+    ) {
+        if state.is_active() {
+            let slot = (key.task.clone(), key.index);
+            if let Some(keys) = self.active_by_slot.get_mut(&slot) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.active_by_slot.remove(&slot);
+                }
+            }
+            if let Some(keys) = node.and_then(|node| self.active_by_node.get_mut(&node)) {
+                keys.remove(key);
+            }
+        }
+        if let Some(due) = due {
+            self.waiting.remove(&(due, key.clone()));
+        }
+    }
+
+    fn forget(&mut self, at: &HistoryOrder) {
+        self.records.remove(at);
+        if let Some(keys) = self.by_task.get_mut(&at.1) {
+            keys.remove(at);
+            if keys.is_empty() {
+                self.by_task.remove(&at.1);
+            }
+        }
+    }
+
+    /// Adds a note to the events.
+    pub(crate) fn note(&mut self, now: Timestamp, note: Note) {
+        self.tell(now, EventKind::Note(note));
+    }
+
+    fn tell(&mut self, now: Timestamp, kind: EventKind) {
+        self.event_count += 1;
+        let cursor = tenure_core::Cursor::new(self.event_count.to_string());
+        self.events.push_back(Event::new(cursor, now, kind));
+        while self.events.len() > EVENTS_KEPT {
+            self.events.pop_front();
+        }
+    }
+
+    /// Drawn once, at the first question.
+    fn epoch(&mut self) -> String {
+        self.epoch.get_or_insert_with(Token::random).to_string()
+    }
+
+    fn next_fence(&mut self) -> tenure_core::Fence {
+        self.fence += 1;
+        tenure_core::Fence::new(self.fence)
+    }
+
+    fn is_alive(&self, node: HolderId, now: Timestamp) -> bool {
+        self.nodes
+            .get(&node)
+            .is_some_and(|node| node.record.expires_at > now)
+    }
+
+    /// The generation registered first most recently, among those that live nodes list; if none
+    /// does, among all.
+    fn current(&self, task: &Task, now: Timestamp) -> Option<Generation> {
+        let order = |generation: &Generation| task.generations.get(generation).map(|(at, _)| *at);
+        let live = task
+            .listed_by
+            .iter()
+            .filter(|(node, _)| self.is_alive(**node, now));
+        live.map(|(_, generation)| generation)
+            .max_by_key(|generation| order(generation))
+            .or_else(|| {
+                task.generations
+                    .keys()
+                    .max_by_key(|generation| order(generation))
+            })
+            .cloned()
+    }
+
+    /// The pause that holds now. One whose end has come is as good as none.
+    fn pause_of(&self, task: &TaskName, now: Timestamp) -> Option<&Pause> {
+        self.tasks
+            .get(task)?
+            .pause
+            .as_ref()
+            .filter(|pause| pause.holds_at(now))
+    }
+
+    /// A task's entry, made for tasks that nobody registered, so that they can be paused too.
+    fn task_mut(&mut self, task: &TaskName, now: Timestamp) -> &mut Task {
+        self.tasks.entry(task.clone()).or_insert_with(|| Task {
+            first_seen: now,
+            generations: HashMap::new(),
+            listed_by: HashMap::new(),
+            last_tick: None,
+            pause: None,
+        })
+    }
+
+    fn saw_tick(&mut self, key: &RunKey, now: Timestamp) {
+        if key.kind == RunKind::Scheduled {
+            let task = self.task_mut(&key.task, now);
+            task.last_tick = task.last_tick.max(Some(key.tick));
+        }
+    }
+}

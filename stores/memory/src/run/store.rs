@@ -1,0 +1,224 @@
+//! The contract of runs, one step under the lock a method.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenure_core::{
+    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
+    Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises,
+    RunRecord, RunState, RunStore, Scope, Start, Started, StoreError, StoreMoment, Take, TaskName,
+    TaskRecord, Timestamp, Token, Wakes,
+};
+
+use super::Runs;
+use crate::error::{batch_too_large, node_unknown};
+use crate::{MemoryStore, locked};
+
+const MAX_BATCH: usize = 1024;
+
+fn checked(len: usize) -> Result<(), StoreError> {
+    if len > MAX_BATCH {
+        Err(batch_too_large(len, MAX_BATCH))
+    } else {
+        Ok(())
+    }
+}
+
+impl MemoryStore {
+    fn wake_runners(&self) {
+        self.shared.runners.changed_everywhere();
+    }
+}
+
+#[async_trait]
+impl RunStore for MemoryStore {
+    fn promises(&self) -> RunPromises {
+        let mut promises = RunPromises::new("memory", Scope::Process, Durability::Nothing);
+        promises.max_batch = MAX_BATCH;
+        promises.events = EventDetail::Every;
+        promises.forgets = "everything, when the process ends";
+        promises
+    }
+
+    fn listen(&self) -> Wakes {
+        // Runners all listen for the same thing, so one name serves them.
+        match Key::new("runs") {
+            Ok(name) => self.shared.runners.listen(&name, Token::random()),
+            Err(_) => Wakes::never(),
+        }
+    }
+
+    async fn now(&self) -> Result<StoreMoment, StoreError> {
+        Ok(locked(&self.shared.runs).moment(self.run_now()))
+    }
+
+    async fn beat(&self, beat: &Beat) -> Result<Beaten, StoreError> {
+        Ok(locked(&self.shared.runs).beat(beat, self.run_now()))
+    }
+
+    async fn leave(&self, node: HolderId) -> Result<(), StoreError> {
+        locked(&self.shared.runs).leave(node, self.run_now());
+        self.wake_runners();
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        node: HolderId,
+        definitions: &[Definition],
+    ) -> Result<Vec<Registered>, StoreError> {
+        checked(definitions.len())?;
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        if !runs.is_alive(node, now) {
+            return Err(node_unknown());
+        }
+        Ok(definitions
+            .iter()
+            .map(|definition| runs.register(node, definition, now))
+            .collect())
+    }
+
+    async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
+        Ok(locked(&self.shared.runs).task_records(self.run_now()))
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        Ok(locked(&self.shared.runs).node_records())
+    }
+
+    async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
+        checked(batch.items.len())?;
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        Ok(runs.claim(batch, now))
+    }
+
+    async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        Ok(runs.take(take, MAX_BATCH, now))
+    }
+
+    async fn start(&self, starts: &[Start]) -> Result<Vec<Started>, StoreError> {
+        checked(starts.len())?;
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        Ok(starts.iter().map(|start| runs.start(start, now)).collect())
+    }
+
+    async fn finish(&self, finishes: &[Finish]) -> Result<Vec<Finished>, StoreError> {
+        checked(finishes.len())?;
+        let answers = {
+            let mut runs = locked(&self.shared.runs);
+            let now = self.run_now();
+            finishes
+                .iter()
+                .map(|finish| runs.finish(finish, now))
+                .collect()
+        };
+        self.wake_runners();
+        Ok(answers)
+    }
+
+    async fn pass(&self, passes: &[Pass]) -> Result<Vec<bool>, StoreError> {
+        checked(passes.len())?;
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        Ok(passes.iter().map(|pass| runs.pass(pass, now)).collect())
+    }
+
+    async fn recover(&self, recovery: &Recovery) -> Result<Recovered, StoreError> {
+        let recovered = {
+            let mut runs = locked(&self.shared.runs);
+            let now = self.run_now();
+            runs.recover(recovery, now)
+        };
+        if !recovered.runs.is_empty() {
+            self.wake_runners();
+        }
+        Ok(recovered)
+    }
+
+    async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {
+        locked(&self.shared.runs).pause(task, pause, self.run_now());
+        self.wake_runners();
+        Ok(())
+    }
+
+    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
+        let resumed = locked(&self.shared.runs).resume(task, by, self.run_now());
+        self.wake_runners();
+        Ok(resumed)
+    }
+
+    async fn enqueue(&self, orders: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {
+        checked(orders.len())?;
+        let answers = {
+            let mut runs = locked(&self.shared.runs);
+            let now = self.run_now();
+            orders
+                .iter()
+                .map(|order| runs.enqueue(order, now))
+                .collect()
+        };
+        self.wake_runners();
+        Ok(answers)
+    }
+
+    async fn save_backfill(
+        &self,
+        backfill: &Backfill,
+        expected_cursor: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let saved = locked(&self.shared.runs).save_backfill(backfill, expected_cursor);
+        self.wake_runners();
+        Ok(saved)
+    }
+
+    async fn backfills(&self) -> Result<Vec<Backfill>, StoreError> {
+        Ok(locked(&self.shared.runs).backfills())
+    }
+
+    async fn run(&self, key: &RunKey) -> Result<Option<RunRecord>, StoreError> {
+        Ok(locked(&self.shared.runs)
+            .get(key)
+            .map(|run| run.record.clone()))
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
+        locked(&self.shared.runs).history(query)
+    }
+
+    async fn events(&self, after: Option<Cursor>, limit: usize) -> Result<EventPage, StoreError> {
+        locked(&self.shared.runs).events(after.as_ref(), limit)
+    }
+
+    async fn note(&self, note: &Note) -> Result<(), StoreError> {
+        locked(&self.shared.runs).note(self.run_now(), note.clone());
+        Ok(())
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<u64, StoreError> {
+        Ok(locked(&self.shared.runs).prune(prune, self.run_now()))
+    }
+}
+
+/// What a test harness looks at and does.
+impl Runs {
+    pub(crate) fn lapse_node(&mut self, node: HolderId, now: Timestamp) {
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.record.expires_at = now;
+        }
+    }
+
+    pub(crate) fn raw_run(&self, key: &RunKey) -> Option<(RunState, u32)> {
+        self.get(key)
+            .map(|run| (run.record.state, run.record.attempt))
+    }
+
+    pub(crate) fn raw_keeps_for(&self, key: &RunKey, now: Timestamp) -> Option<Duration> {
+        self.get(key).map(|run| run.keep_until.since(now))
+    }
+}
