@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tenure_core::{
     Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held,
-    Holder, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Mark,
-    Note, Occupant, Order, Place, Release, RenewRequest, Renewal, Scope, StoreError, Timestamp,
-    Token, Ttl, Waiter, Waiting, WakeRegistry, Wakes,
+    Holder, HolderId, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView,
+    ListQuery, Mark, Note, Occupant, Order, Place, Release, RenewRequest, Renewal, Scope,
+    StoreError, Timestamp, Token, Ttl, Waiter, Waiting, WakeRegistry, Wakes,
 };
 
 use crate::{MemoryStore, locked};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_conformance::LeaseHarness;
-use tenure_core::{HolderId, Key, LeaseStore, ManualClock, Occupant};
+use tenure_core::{HolderId, Key, LeaseStore, ManualClock};
 use tenure_memory::MemoryStore;
 
 /// One store on a clock that only the suite moves.
