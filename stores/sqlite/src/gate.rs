@@ -12,8 +12,22 @@ use std::time::Duration;
 
 use tenure_core::{Clock, Moment, SystemClock};
 
-/// Right after a turn a process asks whether others wait.
-const JUST_NOW: Duration = Duration::from_millis(5);
+/// How long a process may take turn after turn while others wait. Longer wastes less on changing
+/// over; shorter makes the others wait less.
+const SLICE: Duration = Duration::from_millis(4);
+/// A process that came back later than this begins a new slice.
+const BREAK: Duration = Duration::from_millis(2);
+
+/// What came of asking for the turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is this process's.
+    Taken,
+    /// Another process has it.
+    Busy,
+    /// This process has had it for long enough, and others wait.
+    StepBack,
+}
 
 /// The turn of one process, in the hands of its writer thread.
 #[derive(Debug)]
@@ -22,7 +36,8 @@ pub(crate) struct Gate {
     crowd: File,
     has_turn: bool,
     in_crowd: bool,
-    left_at: Option<Moment>,
+    slice_began: Option<Moment>,
+    left_at: Moment,
 }
 
 impl Gate {
@@ -33,30 +48,34 @@ impl Gate {
             crowd: lock_file(&beside(database, "-crowd"))?,
             has_turn: false,
             in_crowd: false,
-            left_at: None,
+            slice_began: None,
+            left_at: SystemClock.now(),
         })
     }
 
-    /// Tries to take the turn; false if another process has it or waits longer for it.
-    pub(crate) fn try_enter(&mut self) -> bool {
+    /// Tries to take the turn.
+    pub(crate) fn try_enter(&mut self) -> Turn {
         if self.has_turn {
-            return true;
+            return Turn::Taken;
         }
         if self.must_step_back() {
-            return false;
+            self.slice_began = None;
+            return Turn::StepBack;
         }
         match self.turn.try_lock() {
             // A file system without locks costs fairness only.
             Ok(()) | Err(TryLockError::Error(_)) => {
                 self.has_turn = true;
+                self.slice_began.get_or_insert_with(|| SystemClock.now());
                 self.leave_crowd();
-                true
+                Turn::Taken
             }
             Err(TryLockError::WouldBlock) => {
+                self.slice_began = None;
                 if !self.in_crowd {
                     self.in_crowd = self.crowd.try_lock_shared().is_ok();
                 }
-                false
+                Turn::Busy
             }
         }
     }
@@ -66,22 +85,29 @@ impl Gate {
         self.leave_crowd();
         if self.has_turn {
             self.has_turn = false;
-            self.left_at = Some(SystemClock.now());
+            self.left_at = SystemClock.now();
             // Closing the file would give it back too; there is nothing to do about a failure.
             let _ = self.turn.unlock();
         }
     }
 
-    /// Once after each turn, if anybody else waits.
+    /// Whether the slice is used up and anybody else waits.
     fn must_step_back(&mut self) -> bool {
-        let Some(left_at) = self.left_at.take() else {
+        let Some(began) = self.slice_began else {
             return false;
         };
-        if SystemClock.now().since(left_at) > JUST_NOW {
+        let now = SystemClock.now();
+        if now.since(self.left_at) > BREAK {
+            self.slice_began = None;
+            return false;
+        }
+        if now.since(began) < SLICE {
             return false;
         }
         match self.crowd.try_lock() {
             Ok(()) => {
+                self.slice_began = None;
+                // Nobody waits; a failure to unlock ends with the next attempt.
                 let _ = self.crowd.unlock();
                 false
             }
@@ -98,12 +124,17 @@ impl Gate {
     }
 }
 
+/// How long a process that steps back stays away: longer than others pause between tries.
+pub(crate) fn pause_to_step_back() -> Duration {
+    Duration::from_micros(fastrand::u64(1_000..=1_500))
+}
+
 /// How long to wait before the next try: short at first, and never the same for two processes.
 pub(crate) fn pause_before_try(tries: u32) -> Duration {
     let micros = match tries {
         0..=2 => 100,
         3..=9 => 500,
-        10..=99 => 1_000,
+        10..=499 => 1_000,
         _ => 4_000,
     };
     Duration::from_micros(fastrand::u64(micros / 2..=micros))

@@ -23,6 +23,8 @@ mod lease;
 mod migrations;
 mod options;
 mod place;
+#[cfg(test)]
+mod plan;
 mod queue;
 mod run;
 mod schema;

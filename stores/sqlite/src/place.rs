@@ -27,10 +27,7 @@ pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
         return Err(refused(path, "is a folder; name a file in it"));
     };
     let folder = fs::canonicalize(folder).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => refused(
-            path,
-            "is in a folder that does not exist; create the folder first",
-        ),
+        io::ErrorKind::NotFound => no_folder(path),
         _ => of_io(path, &error),
     })?;
     let full = folder.join(name);
@@ -95,8 +92,16 @@ fn make(path: &Path, full: &Path) -> Result<(), StoreError> {
     }
 }
 
+fn no_folder(path: &Path) -> StoreError {
+    let reason = "is in a folder that does not exist; create the folder first";
+    refused(path, reason)
+}
+
 /// What the system said about the place.
 pub(crate) fn of_io(path: &Path, error: &io::Error) -> StoreError {
+    if error.kind() == io::ErrorKind::NotADirectory {
+        return no_folder(path);
+    }
     let (kind, reason) = match error.kind() {
         io::ErrorKind::PermissionDenied => (
             StoreErrorKind::Denied,

@@ -12,7 +12,7 @@ use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, Token}
 
 use crate::clock;
 use crate::error::of_step;
-use crate::gate::{Gate, pause_before_try};
+use crate::gate::{Gate, Turn, pause_before_try};
 use crate::migrations::{STEPS, VERSION};
 use crate::options::{SqliteOptions, Synchronous};
 
@@ -38,7 +38,7 @@ pub(crate) fn open(
     let mut tries = 0;
     loop {
         // Recognising and converting a new file needs it alone as well, so all of it waits.
-        let ready = if gate.try_enter() {
+        let ready = if gate.try_enter() == Turn::Taken {
             let ready = open_once(path, options);
             gate.leave();
             ready

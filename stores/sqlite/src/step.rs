@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{CachedStatement, Connection, Params, Row};
 use tenure_core::{Grant, Key, StoreError, StoreErrorKind, Timestamp, Token};
 
 use crate::error::of_step;
@@ -67,9 +67,15 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
+    pub(crate) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        #[cfg(test)]
+        crate::plan::note(sql);
+        self.file.prepare_cached(sql)
+    }
+
     /// Runs a statement that changes rows; tells how many.
     pub(crate) fn run(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
-        self.file.prepare_cached(sql)?.execute(values)
+        self.prepare(sql)?.execute(values)
     }
 
     /// Reads at most one row.
@@ -79,7 +85,7 @@ impl Step<'_> {
         values: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        let mut statement = self.file.prepare_cached(sql)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(values)?;
         rows.next()?.map(read).transpose()
     }
@@ -91,7 +97,7 @@ impl Step<'_> {
         values: impl Params,
         mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
-        let mut statement = self.file.prepare_cached(sql)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(values)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -124,7 +130,7 @@ impl Step<'_> {
 
     /// The next value of one of the namespace's counters, which only rise.
     pub(crate) fn next(&self, counter: Counter) -> Result<i64, Fault> {
-        let mut statement = self.file.prepare_cached(counter.sql())?;
+        let mut statement = self.prepare(counter.sql())?;
         let next = statement.query_row([self.ns], |row| row.get(0))?;
         Ok(next)
     }

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::clock::StoreTime;
 use crate::error::of_step;
-use crate::gate::{Gate, pause_before_try};
+use crate::gate::{Gate, Turn, pause_before_try, pause_to_step_back};
 use crate::place::{self, Identity};
 use crate::queue::{Queue, Request};
 use crate::schema::{is_busy, locked_for, open_to_read};
@@ -24,6 +24,8 @@ use crate::step::{Effect, Fault, Step};
 /// The most requests in one transaction: enough to spread the cost of a commit, few enough that
 /// other processes get their turn within milliseconds.
 const GROUP: usize = 64;
+/// A transaction that has lasted for so long takes in no further request.
+const LONG_ENOUGH: Duration = Duration::from_millis(4);
 
 /// What all threads of a store know.
 #[derive(Debug, Clone)]
@@ -100,11 +102,14 @@ impl Writer {
                 break;
             }
             match self.begin() {
-                Ok(true) => {
-                    self.do_all(group);
-                    break;
+                Ok(Turn::Taken) => {
+                    group = self.do_some(group);
+                    self.gate.leave();
+                    tries = 0;
+                    continue;
                 }
-                Ok(false) => thread::sleep(pause_before_try(tries)),
+                Ok(Turn::Busy) => thread::sleep(pause_before_try(tries)),
+                Ok(Turn::StepBack) => thread::sleep(pause_to_step_back()),
                 Err(fault) => {
                     fail_all(group, || self.common.of_fault(fault()));
                     break;
@@ -116,15 +121,15 @@ impl Writer {
         self.gate.leave();
     }
 
-    /// Takes the turn and the file; false if either is taken. The error is made anew for each
-    /// request that must hear of it.
-    fn begin(&mut self) -> Result<bool, Box<dyn Fn() -> Fault>> {
-        if !self.gate.try_enter() {
-            return Ok(false);
+    /// Takes the turn and the file. The error is made anew for each request that must hear of it.
+    fn begin(&mut self) -> Result<Turn, Box<dyn Fn() -> Fault>> {
+        let turn = self.gate.try_enter();
+        if turn != Turn::Taken {
+            return Ok(turn);
         }
         match self.file.execute_batch("BEGIN IMMEDIATE") {
             Ok(()) => {}
-            Err(error) if is_busy(&error) => return Ok(false),
+            Err(error) if is_busy(&error) => return Ok(Turn::Busy),
             Err(error) => return Err(again(&error)),
         }
         if let Err(error) = self.common.check_identity() {
@@ -134,14 +139,18 @@ impl Writer {
                 Fault::Store(StoreError::new(kind, message.clone()))
             }));
         }
-        Ok(true)
+        Ok(Turn::Taken)
     }
 
-    fn do_all(&mut self, group: Group) {
+    /// Does requests until the transaction has lasted long enough; answers those that are left.
+    fn do_some(&mut self, group: Group) -> Group {
+        let began = SystemClock.now();
         let mut effects = Vec::new();
         let mut done = Group::new();
         let mut rest = group.into_iter();
-        while let Some(mut request) = rest.next() {
+        while SystemClock.now().since(began) < LONG_ENOUGH
+            && let Some(mut request) = rest.next()
+        {
             let told = effects.len();
             match self.do_one(&mut *request, &mut effects) {
                 Ok(()) => done.push(request),
@@ -150,13 +159,17 @@ impl Writer {
                     request.fail(self.common.of_fault(fault));
                     // A full disk, for one, takes the whole transaction with it.
                     if self.file.is_autocommit() {
-                        done.extend(rest);
                         fail_all(done, || undone(&self.common));
-                        return;
+                        return rest.collect();
                     }
                 }
             }
         }
+        self.commit(done, effects);
+        rest.collect()
+    }
+
+    fn commit(&mut self, done: Group, effects: Vec<Effect>) {
         match self.file.execute_batch("COMMIT") {
             Ok(()) => {
                 // Others may write while answers are handed out.
@@ -233,6 +246,9 @@ impl Reader {
     }
 
     fn serve(&self, slot: &mut Option<Connection>, mut request: Box<dyn Request>) {
+        if let Err(error) = self.common.check_identity() {
+            return request.fail(error);
+        }
         let file = match slot.take() {
             Some(file) => file,
             None => match open_to_read(&self.common.path, self.common.patience) {
@@ -249,7 +265,6 @@ impl Reader {
     }
 
     fn read(&self, file: &Connection, request: &mut dyn Request) -> Result<(), Fault> {
-        self.common.check_identity()?;
         file.prepare_cached("BEGIN")?.execute([])?;
         let mut effects = Vec::new();
         let mut step = Step {

@@ -16,6 +16,8 @@ use tenure_core::{
 };
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
+tenure_conformance::lease_suite!(SqliteHarness::new());
+
 /// One file with two namespaces, of which the suite sees one.
 struct SqliteHarness {
     folder: TempDir,
@@ -117,9 +119,9 @@ impl LeaseHarness for SqliteHarness {
             "SELECT (SELECT count(*) FROM lease WHERE ns = ?1 AND key = ?2)
                   + (SELECT count(*) FROM waiter WHERE ns = ?1 AND key = ?2)",
             params![ns, key.as_bytes()],
-            |row| row.get(0),
+            |row| row.get::<_, u32>(0),
         )
-        .unwrap()
+        .unwrap() as usize
     }
 
     async fn raw_fence_counters(&self) -> usize {
@@ -127,9 +129,9 @@ impl LeaseHarness for SqliteHarness {
         raw.query_row(
             "SELECT count(fence) FROM namespace WHERE id = ?1",
             [ns],
-            |row| row.get(0),
+            |row| row.get::<_, u32>(0),
         )
-        .unwrap()
+        .unwrap() as usize
     }
 
     async fn step_wall(&self, by_ms: i64) -> bool {

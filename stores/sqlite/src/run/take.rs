@@ -57,7 +57,7 @@ fn taken_before(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
 /// The runs that this node may take now, the longest due first.
 fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
     let limit = take.limit.min(MAX_BATCH);
-    let mut statement = step.file.prepare_cached(
+    let mut statement = step.prepare(
         "SELECT id, task, idx, overlap FROM run
          WHERE ns = ?1 AND due_at <= ?2 ORDER BY due_at, id",
     )?;
