@@ -1,0 +1,157 @@
+//! Runs one attempt of a task's code: with a timeout, a way to stop it, and a wall around its
+//! panics.
+//!
+//! ```text
+//!   wait ──→ code ──returns or panics──────────────────────────→ ended
+//!             │                                                    ▲
+//!             └─timeout, or told to stop──→ grace ──returns────────┤
+//!                                             └──time is up, drop──┘
+//! ```
+//!
+//! Knows no store; what an ending means for the run is decided by who asked for the attempt.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tenure_core::{Fence, RunKey, Timestamp};
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use crate::outcome::{TaskFailure, TaskReport};
+use crate::output::Output;
+use crate::spec::TaskSpec;
+use crate::stop::{Stop, StopReason};
+
+/// A task's code, with the application's state inside.
+pub(crate) type Code = Arc<dyn Fn(Arc<Attempt>) -> BoxFuture<'static, TaskResult> + Send + Sync>;
+
+pub(crate) type TaskResult = Result<TaskReport, TaskFailure>;
+
+/// How long dropped code may take to reach the `await` at which it ends. Blocking code never does.
+const DROP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// One attempt of one run, shared by the code and whoever watches over it.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) spec: Arc<TaskSpec>,
+    pub(crate) key: RunKey,
+    pub(crate) number: u32,
+    pub(crate) fence: Option<Fence>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) lateness: Duration,
+    pub(crate) stop: Stop,
+    pub(crate) output: Output,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long to wait before the code begins.
+    pub(crate) wait: Duration,
+    /// How long code that was told to stop may take.
+    pub(crate) grace: Duration,
+    /// The same after a lost lease.
+    pub(crate) loss_grace: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Returned(TaskResult),
+    Panicked(String),
+    /// Told to stop, it did not, and was dropped.
+    Dropped,
+    /// The runtime it was to run on is gone.
+    NoRuntime,
+}
+
+/// Runs the code and watches over it. Dropping this drops the code at its next `await`.
+pub(crate) async fn supervise(
+    code: Code,
+    runtime: Option<Handle>,
+    attempt: Arc<Attempt>,
+    limits: Limits,
+) -> Ending {
+    if !limits.wait.is_zero() {
+        sleep(limits.wait).await;
+    }
+    let span = tracing::info_span!(
+        "run",
+        task = %attempt.key.task,
+        tick = %attempt.key.tick,
+        index = attempt.key.index,
+        attempt = attempt.number,
+    );
+    let stop = attempt.stop.clone();
+    let time_limit = attempt.spec.timeout();
+    let runtime = runtime.unwrap_or_else(Handle::current);
+    // The code is called inside the spawned future, so that a panic of the call itself is caught.
+    let running = async move { code(attempt).await }.instrument(span);
+    let mut running = AbortOnDropHandle::new(runtime.spawn(running));
+
+    tokio::select! {
+        biased;
+        ended = &mut running => return ending(ended),
+        _ = stop.asked() => {}
+        () = sleep_if(time_limit) => stop.ask(StopReason::Timeout),
+    }
+    let time_is_up = async {
+        tokio::select! {
+            () = sleep(limits.grace) => {}
+            () = async { stop.hurried().await; sleep(limits.loss_grace).await } => {}
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = &mut running => return ending(ended),
+        () = time_is_up => {}
+    }
+    running.abort();
+    match timeout(DROP_PATIENCE, &mut running).await {
+        Ok(Ok(result)) => Ending::Returned(result),
+        _ => Ending::Dropped,
+    }
+}
+
+async fn sleep_if(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ending(ended: Result<TaskResult, JoinError>) -> Ending {
+    match ended {
+        Ok(result) => Ending::Returned(result),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => Ending::Panicked(message_of(panic.as_ref())),
+            Err(_) => Ending::NoRuntime,
+        },
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned(Ok(_)) => f.write_str("ended well"),
+            Self::Returned(Err(failure)) => failure.fmt(f),
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
+            Self::Dropped => f.write_str("did not stop in time and was dropped"),
+            Self::NoRuntime => f.write_str("the runtime of the task is gone"),
+        }
+    }
+}

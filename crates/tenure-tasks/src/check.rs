@@ -1,0 +1,382 @@
+//! Checks a whole configuration before anything starts, and sorts its tasks under their managers.
+//!
+//! Finds every fault, not the first. Asks no manager and no store anything.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Generation, OnCrash, TaskName};
+use tenure_schedule::{Schedule, Zone};
+use tokio::runtime::Handle;
+
+use crate::attempt::Code;
+use crate::config_error::{ConfigError, ConfigErrors};
+use crate::context::TaskContext;
+use crate::manager::{DEFAULT_MANAGER, TaskManager};
+use crate::options::RunnerOptions;
+use crate::spec::{TaskSpec, default_window};
+use crate::task::{Draft, Handler, ScheduleSource, Task};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MAX_CONCURRENCY: u32 = 1000;
+const MAX_CATCH_UP: usize = 1000;
+
+/// A checked task with its code.
+#[derive(Clone)]
+pub(crate) struct Work {
+    pub(crate) spec: Arc<TaskSpec>,
+    pub(crate) code: Code,
+    pub(crate) runtime: Option<Handle>,
+}
+
+/// A manager and the tasks that asked for it.
+pub(crate) struct Assigned {
+    pub(crate) manager: Arc<dyn TaskManager>,
+    pub(crate) work: Vec<Work>,
+}
+
+pub(crate) fn check<S: Send + Sync + 'static>(
+    application: &Arc<S>,
+    managers: &[Arc<dyn TaskManager>],
+    tasks: Vec<Task<S>>,
+    options: &RunnerOptions,
+) -> Result<Vec<Assigned>, ConfigErrors> {
+    let mut faults = Vec::new();
+    options.check(&mut faults);
+    let places = check_managers(managers, &mut faults);
+    let states = applications(application, managers, &mut faults);
+    check_repeated(&tasks, &mut faults);
+
+    let mut assigned: Vec<Assigned> = managers
+        .iter()
+        .map(|manager| Assigned {
+            manager: manager.clone(),
+            work: Vec::new(),
+        })
+        .collect();
+    let mut checker = Checker::default();
+    for task in tasks {
+        let spec = checker.spec(&task.draft, &mut faults);
+        let place = place_of(&task.draft, &places, &mut faults);
+        if task.handler.is_none() {
+            faults.push(ConfigError::NoCode {
+                task: task.draft.name.clone(),
+            });
+        }
+        if let (Some(spec), Some(handler), Some(place)) = (spec, task.handler, place)
+            && let (Some(state), Some(assigned)) = (states.get(place), assigned.get_mut(place))
+        {
+            assigned.work.push(Work {
+                spec: Arc::new(spec),
+                code: with_application(handler, state.clone()),
+                runtime: task.runtime,
+            });
+        }
+    }
+    ConfigErrors::if_any(faults)?;
+    Ok(assigned)
+}
+
+/// Checks one task as if it were alone, for programs that only want its ticks.
+///
+/// # Errors
+/// Everything that is wrong with it, except that it may lack code and a manager.
+pub(crate) fn check_alone<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
+    let mut faults = Vec::new();
+    let spec = Checker::default().spec(&task.draft, &mut faults);
+    ConfigErrors::if_any(faults)?;
+    // Without a fault there is a spec; the fallback is never built.
+    spec.ok_or_else(|| ConfigErrors::no_schedule(&task.draft.name))
+}
+
+fn with_application<S: Send + Sync + 'static>(handler: Handler<S>, application: Arc<S>) -> Code {
+    Arc::new(move |attempt| handler(TaskContext::new(attempt, application.clone())))
+}
+
+/// Where the managers stand, by name; the default one under [`DEFAULT_MANAGER`].
+struct Places {
+    by_name: HashMap<String, usize>,
+    known: Vec<String>,
+}
+
+fn check_managers(managers: &[Arc<dyn TaskManager>], faults: &mut Vec<ConfigError>) -> Places {
+    let mut counts: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    let mut by_name = HashMap::new();
+    for (place, manager) in managers.iter().enumerate() {
+        *counts.entry(manager.name()).or_default() += 1;
+        let name = manager.name().unwrap_or(DEFAULT_MANAGER);
+        by_name.entry(name.to_owned()).or_insert(place);
+    }
+    if managers.is_empty() {
+        faults.push(ConfigError::NoManager);
+    }
+    for (name, count) in &counts {
+        match name {
+            Some(DEFAULT_MANAGER) => faults.push(ConfigError::ReservedName { task: None }),
+            Some(name) if *count > 1 => faults.push(ConfigError::RepeatedManager {
+                name: (*name).to_owned(),
+                times: *count,
+            }),
+            None if *count > 1 => faults.push(ConfigError::TwoDefaultManagers { count: *count }),
+            _ => {}
+        }
+    }
+    let known = counts
+        .keys()
+        .flatten()
+        .take(10)
+        .map(|name| (*name).to_owned())
+        .collect();
+    Places { by_name, known }
+}
+
+/// The state that each manager's tasks see.
+fn applications<S: Send + Sync + 'static>(
+    application: &Arc<S>,
+    managers: &[Arc<dyn TaskManager>],
+    faults: &mut Vec<ConfigError>,
+) -> Vec<Arc<S>> {
+    let state_of = |manager: &Arc<dyn TaskManager>| match manager.application() {
+        None => Ok(application.clone()),
+        Some(own) => own
+            .downcast::<S>()
+            .map_err(|_| ConfigError::WrongApplication {
+                manager: manager.name().map(str::to_owned),
+            }),
+    };
+    managers
+        .iter()
+        .map(|manager| {
+            state_of(manager).unwrap_or_else(|fault| {
+                faults.push(fault);
+                application.clone()
+            })
+        })
+        .collect()
+}
+
+fn check_repeated<S>(tasks: &[Task<S>], faults: &mut Vec<ConfigError>) {
+    let mut counts: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
+    for task in tasks {
+        *counts.entry(&task.draft.name).or_default() += 1;
+    }
+    for task in tasks {
+        // Taken out, so that each is told once, at its first place.
+        if let Some(times) = counts.remove(task.draft.name.as_str())
+            && times > 1
+        {
+            faults.push(ConfigError::RepeatedTask {
+                name: task.draft.name.clone(),
+                times,
+            });
+        }
+    }
+}
+
+fn place_of(draft: &Draft, places: &Places, faults: &mut Vec<ConfigError>) -> Option<usize> {
+    let task = || draft.name.clone();
+    match draft.manager.as_deref() {
+        Some(DEFAULT_MANAGER) => {
+            faults.push(ConfigError::ReservedName { task: Some(task()) });
+            None
+        }
+        Some(name) => {
+            let place = places.by_name.get(name).copied();
+            if place.is_none() {
+                faults.push(ConfigError::UnknownManager {
+                    task: task(),
+                    manager: name.to_owned(),
+                    known: places.known.clone(),
+                });
+            }
+            place
+        }
+        None => {
+            let place = places.by_name.get(DEFAULT_MANAGER).copied();
+            // Without any manager that is the one fault to tell.
+            if place.is_none() && !places.by_name.is_empty() {
+                faults.push(ConfigError::NoDefaultManager {
+                    task: task(),
+                    known: places.known.clone(),
+                });
+            }
+            place
+        }
+    }
+}
+
+/// Checks tasks one by one; remembers what is costly to compute for each zone.
+#[derive(Default)]
+struct Checker {
+    zone_rules: HashMap<String, u64>,
+}
+
+impl Checker {
+    /// The checked task, or `None` and at least one fault.
+    fn spec(&mut self, draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<TaskSpec> {
+        let before = faults.len();
+        let name = match TaskName::new(&draft.name) {
+            Ok(name) => Some(name),
+            Err(source) => {
+                faults.push(ConfigError::InvalidName {
+                    task: draft.name.clone(),
+                    source,
+                });
+                None
+            }
+        };
+        let schedule = schedule_of(draft, faults);
+        check_numbers(draft, faults);
+        let (name, schedule) = (name?, schedule?);
+        if faults.len() > before {
+            return None;
+        }
+        let catch_up_window = draft
+            .catch_up_window
+            .unwrap_or_else(|| default_window(&schedule));
+        let mut spec = TaskSpec {
+            name,
+            schedule,
+            generation: Generation::new("0").ok()?,
+            concurrency: draft.concurrency.unwrap_or(1),
+            timeout: draft.timeout,
+            retry: draft.retry,
+            overlap: draft.overlap,
+            catch_up: draft.catch_up,
+            catch_up_window,
+            catch_up_max: draft.catch_up_max.unwrap_or(10),
+            on_crash: draft.on_crash,
+            on_lease_loss: draft.on_lease_loss,
+            jitter: draft.jitter,
+            details: draft.details.as_str().into(),
+        };
+        let zone = spec.schedule.zone();
+        let rules = *self
+            .zone_rules
+            .entry(zone.name().to_owned())
+            .or_insert_with(|| zone.rules_fingerprint());
+        spec.generation = Generation::new(spec.hashed(rules)).ok()?;
+        Some(spec)
+    }
+}
+
+fn schedule_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<Schedule> {
+    let task = || draft.name.clone();
+    let zone = match draft.zone.as_deref().map(Zone::parse) {
+        None => Some(None),
+        Some(Ok(zone)) => Some(Some(zone)),
+        Some(Err(source)) => {
+            let task = task();
+            faults.push(ConfigError::Zone { task, source });
+            None
+        }
+    };
+    let schedule = match &draft.schedule {
+        None => {
+            faults.push(ConfigError::NoSchedule { task: task() });
+            None
+        }
+        Some(ScheduleSource::Parsed(schedule)) => {
+            if draft.zone.is_some() {
+                faults.push(ConfigError::Setting {
+                    task: task(),
+                    setting: "zone",
+                    problem: "a schedule that was read already has its zone; leave this out".into(),
+                });
+            }
+            Some(schedule.clone())
+        }
+        Some(ScheduleSource::Text(text)) => {
+            // A wrong zone must not hide a wrong schedule.
+            let zone = zone.clone().flatten().unwrap_or_default();
+            match Schedule::parse_in(text, &zone) {
+                Ok(schedule) => Some(schedule),
+                Err(source) => {
+                    let task = task();
+                    faults.push(ConfigError::Schedule { task, source });
+                    None
+                }
+            }
+        }
+    };
+    zone?;
+    let mut schedule = schedule?;
+    if let Some(gap) = draft.gap {
+        schedule = schedule.with_gap(gap);
+    }
+    if let Some(fold) = draft.fold {
+        schedule = schedule.with_overlap(fold);
+    }
+    Some(schedule)
+}
+
+fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
+    let mut fault = |setting, problem: String| {
+        faults.push(ConfigError::Setting {
+            task: draft.name.clone(),
+            setting,
+            problem,
+        });
+    };
+    if let Some(runs) = draft.concurrency
+        && !(1..=MAX_CONCURRENCY).contains(&runs)
+    {
+        fault(
+            "concurrency",
+            format!("{runs} is out of range 1..={MAX_CONCURRENCY}"),
+        );
+    }
+    if let Some(timeout) = draft.timeout {
+        if timeout.is_zero() {
+            fault(
+                "timeout",
+                "0s would stop every run; leave it out for no limit".into(),
+            );
+        } else if timeout > DAY * 365 {
+            fault(
+                "timeout",
+                "longer than a year; leave it out for no limit".into(),
+            );
+        }
+    }
+    if let Some(problem) = draft.retry.fault() {
+        fault("retry", problem.into());
+    }
+    if let Some(window) = draft.catch_up_window
+        && !(Duration::from_secs(1)..=DAY * 31).contains(&window)
+    {
+        fault(
+            "catch_up_window",
+            format!("{window:?} is out of range 1s..=31 days"),
+        );
+    }
+    if let Some(ticks) = draft.catch_up_max
+        && !(1..=MAX_CATCH_UP).contains(&ticks)
+    {
+        fault(
+            "catch_up_max",
+            format!(
+                "{ticks} is out of range 1..={MAX_CATCH_UP}; to run none write catch_up = skip"
+            ),
+        );
+    }
+    if let OnCrash::Retry { max_attempts } = draft.on_crash
+        && max_attempts < 2
+    {
+        fault(
+            "on_crash",
+            format!("{max_attempts} attempts leave none for after a crash; write at least 2"),
+        );
+    }
+    if draft.jitter > DAY {
+        fault("jitter", format!("{:?} is longer than a day", draft.jitter));
+    }
+    const MAX_DETAILS: usize = 64 * 1024;
+    if draft.details.len() > MAX_DETAILS {
+        fault(
+            "details",
+            format!("{} bytes are more than {MAX_DETAILS}", draft.details.len()),
+        );
+    }
+}

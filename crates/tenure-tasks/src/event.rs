@@ -1,0 +1,266 @@
+//! What a runner tells about itself while it works: a feed for programs, and the same in the log.
+//!
+//! Local and at once; the lasting record is the store's. A slow reader never holds a runner up: it
+//! loses events and is told how many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
+use tokio::sync::broadcast;
+
+/// Something that happened in this process's runner. Instants are the store's, as this node knows
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunnerEvent {
+    /// A tick is due.
+    Due {
+        /// The task.
+        task: TaskName,
+        /// The tick.
+        tick: Timestamp,
+    },
+    /// When a task is due next; `None`: never again.
+    Next {
+        /// The task.
+        task: TaskName,
+        /// The tick.
+        tick: Option<Timestamp>,
+    },
+    /// This node won a run.
+    Claimed {
+        /// The run.
+        key: RunKey,
+        /// The attempt.
+        attempt: u32,
+        /// Whether another node should have claimed it, and did not.
+        in_place_of_another: bool,
+    },
+    /// An attempt begins here.
+    Started {
+        /// The run.
+        key: RunKey,
+        /// The attempt.
+        attempt: u32,
+        /// How long after its time; the task's jitter does not count.
+        lateness: Duration,
+    },
+    /// An attempt ended here.
+    Finished {
+        /// The run.
+        key: RunKey,
+        /// The attempt.
+        attempt: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// How late it had begun.
+        lateness: Duration,
+        /// How long it took.
+        duration: Duration,
+        /// What went wrong, if anything.
+        reason: Option<String>,
+        /// The exit status of its command, if it was one.
+        exit_code: Option<i32>,
+        /// After what delay it is tried again, if it is.
+        again_after: Option<Duration>,
+    },
+    /// A tick was left out by a rule.
+    Skipped {
+        /// The run that is not made.
+        key: RunKey,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody ran these ticks, and nobody will.
+    Missed {
+        /// The task.
+        task: TaskName,
+        /// The latest of them.
+        tick: Timestamp,
+        /// How many; the least number there can be if there are very many.
+        count: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A run was lost with its node. Told by one node only.
+    Lost {
+        /// The run.
+        key: RunKey,
+        /// The attempt that was lost.
+        attempt: u32,
+        /// The node that had it.
+        node: Option<Holder>,
+        /// Whether its code may have run.
+        had_started: bool,
+        /// Where the run stands now: lost, or waiting for another attempt.
+        state: RunState,
+    },
+    /// An attempt that ended here had been given up for lost, so its outcome changed nothing.
+    LateCompletion {
+        /// The run.
+        key: RunKey,
+        /// The attempt that came too late.
+        attempt: u32,
+        /// Where the run stands.
+        state: RunState,
+    },
+    /// A task is paused. Told once until it is resumed.
+    Paused {
+        /// The task.
+        task: TaskName,
+        /// By whom.
+        by: String,
+    },
+    /// A paused task runs again.
+    Resumed {
+        /// The task.
+        task: TaskName,
+    },
+    /// Another definition of the task is current, so this node leaves its ticks to others. Told
+    /// once until this node's own is current again.
+    Stale {
+        /// The task.
+        task: TaskName,
+        /// The current generation.
+        current: String,
+    },
+    /// This node may not trust its lease any more: it starts nothing, and running code is stopped
+    /// as its task's rule says.
+    LeaseLost {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+    },
+    /// The store had taken this node for dead. It has begun again.
+    NodeLapsed {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+    },
+    /// Another node's lease has ended without a farewell. Told by one node only.
+    NodeLost {
+        /// The node.
+        node: Holder,
+    },
+    /// This machine's wall clock is wrong. The runner does not mind; other programs may.
+    ClockSkew {
+        /// This node.
+        node: Holder,
+        /// How far the clock is ahead of the store's, in milliseconds; negative: behind.
+        ahead_ms: i64,
+    },
+    /// The store's clock was set.
+    StoreClockStepped {
+        /// By how much, in milliseconds; negative: back.
+        by_ms: i64,
+    },
+    /// The store forgot something it had acknowledged.
+    StoreRegressed {
+        /// What shows it.
+        what: String,
+    },
+    /// The store failed; it is asked again after growing pauses.
+    StoreTrouble {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+        /// What was asked of it.
+        call: &'static str,
+        /// What went wrong.
+        error: String,
+    },
+    /// The store answers again.
+    StoreRecovered {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+        /// How long it did not.
+        after: Duration,
+    },
+    /// The runner stops claiming.
+    Draining {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+        /// How many runs are going on.
+        running: usize,
+    },
+    /// This reader was too slow and lost events.
+    EventsLost {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// The sending end; cheap to copy, and free of cost while nobody listens.
+#[derive(Debug, Clone)]
+pub(crate) struct EventSender {
+    sender: broadcast::Sender<RunnerEvent>,
+}
+
+impl EventSender {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            sender: broadcast::Sender::new(capacity),
+        }
+    }
+
+    /// Makes and sends an event, if anybody listens.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> RunnerEvent) {
+        if self.sender.receiver_count() > 0 {
+            // It fails only if the last reader left just now.
+            let _ = self.sender.send(event());
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events {
+            receiver: self.sender.subscribe(),
+        }
+    }
+}
+
+/// The events of a scheduling from the moment this was made.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<RunnerEvent>,
+}
+
+impl Events {
+    /// The next event; `None` when the scheduling has ended and all events were read.
+    ///
+    /// # Cancel safety
+    /// Safe: no event is lost by dropping the call.
+    pub async fn next(&mut self) -> Option<RunnerEvent> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => {
+                Some(RunnerEvent::EventsLost { count })
+            }
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_reader_loses_events_and_is_told_how_many() {
+        let sender = EventSender::new(4);
+        sender.tell(|| unreachable!("nobody listens"));
+        let mut events = sender.subscribe();
+        for by_ms in 0..10 {
+            sender.tell(|| RunnerEvent::StoreClockStepped { by_ms });
+        }
+        assert_eq!(
+            events.next().await,
+            Some(RunnerEvent::EventsLost { count: 6 })
+        );
+        for by_ms in 6..10 {
+            assert_eq!(
+                events.next().await,
+                Some(RunnerEvent::StoreClockStepped { by_ms })
+            );
+        }
+        drop(sender);
+        assert_eq!(events.next().await, None);
+    }
+}

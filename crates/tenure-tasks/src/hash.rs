@@ -1,0 +1,163 @@
+//! Numbers that every node computes alike: definitions' generations, jitter, and who goes first.
+//!
+//! Written out here because the standard library's hasher may differ between builds, and because
+//! two programs of different versions must agree. Nothing here is secret or collision-proof.
+
+use std::time::Duration;
+
+use tenure_core::{HolderId, TaskName, Timestamp};
+
+/// FNV-1a of 64 bits, finished by the mixer of `SplitMix64` so that all bits are good.
+///
+/// # Sources
+/// Fowler, Noll, Vo (FNV-1a); Steele, Lea, Flood, "Fast splittable pseudorandom number generators".
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hash(u64);
+
+impl Hash {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(0xcbf2_9ce4_8422_2325 ^ seed)
+    }
+
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self
+    }
+
+    /// A text with its length, so that neighbouring texts cannot flow into each other.
+    pub(crate) fn text(self, text: &str) -> Self {
+        self.number(text.len() as u64).bytes(text.as_bytes())
+    }
+
+    pub(crate) fn number(self, number: u64) -> Self {
+        self.bytes(&number.to_le_bytes())
+    }
+
+    pub(crate) fn finish(self) -> u64 {
+        mix(self.0)
+    }
+}
+
+const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// What a tick of a task is to everything that must fall differently for each tick.
+pub(crate) fn of_tick(task: &TaskName, tick: Timestamp) -> u64 {
+    Hash::new(1)
+        .text(task.as_str())
+        .number(tick.as_millis().cast_unsigned())
+        .finish()
+}
+
+/// A delay below `bound`, the same for the same tick everywhere.
+pub(crate) fn jitter(task: &TaskName, tick: Timestamp, bound: Duration) -> Duration {
+    let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(of_tick(task, tick).checked_rem(bound).unwrap_or(0))
+}
+
+/// Which of `nodes` should claim `index` (from 1) of a tick first; `None` if there are none.
+///
+/// Nodes are ranked anew for each tick (highest hash first), and the indices go round the ranking:
+/// the parallel runs of one tick fall on different nodes, and no node is always first.
+pub(crate) fn owner(nodes: &[HolderId], of_tick: u64, index: u32) -> Option<HolderId> {
+    let weight = |node: &HolderId| mix(mix(of_tick) ^ of_node(*node));
+    let place = usize::try_from(index.saturating_sub(1))
+        .ok()?
+        .checked_rem(nodes.len())?;
+    if place == 0 {
+        return nodes
+            .iter()
+            .copied()
+            .max_by_key(|node| (weight(node), *node));
+    }
+    let mut ranked: Vec<_> = nodes.iter().map(|node| (weight(node), *node)).collect();
+    ranked.sort_unstable_by(|a, b| b.cmp(a));
+    ranked.get(place).map(|(_, node)| *node)
+}
+
+/// The place of `me` among `nodes` for `key`, from 0: who sweeps first, who cleans up.
+pub(crate) fn rank(nodes: &[HolderId], me: HolderId, key: u64) -> usize {
+    let weight = |node: HolderId| (mix(mix(key) ^ of_node(node)), node);
+    let mine = weight(me);
+    nodes.iter().filter(|node| weight(**node) > mine).count()
+}
+
+fn of_node(node: HolderId) -> u64 {
+    Hash::new(2).bytes(node.as_bytes()).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    fn nodes(count: u8) -> Vec<HolderId> {
+        (0..count).map(|n| HolderId::from_bytes([n; 16])).collect()
+    }
+
+    fn tick(n: u32) -> u64 {
+        let task = TaskName::new("task").unwrap();
+        of_tick(&task, Timestamp::from_millis(i64::from(n) * 1000))
+    }
+
+    #[test]
+    fn the_indices_of_a_tick_fall_on_different_nodes_and_ticks_rotate() {
+        let nodes = nodes(3);
+        let mut firsts = BTreeMap::new();
+        for n in 0..3000 {
+            let owners: BTreeSet<_> = (1..=3).map(|i| owner(&nodes, tick(n), i)).collect();
+            assert_eq!(owners.len(), 3, "tick {n}");
+            *firsts.entry(owner(&nodes, tick(n), 1)).or_insert(0) += 1;
+        }
+        assert!(
+            firsts.values().all(|count| (800..1200).contains(count)),
+            "{firsts:?}"
+        );
+        assert_eq!(owner(&[], 7, 1), None);
+    }
+
+    #[test]
+    fn removing_a_node_moves_only_its_own_ticks() {
+        let all = nodes(5);
+        let fewer = &all[..4];
+        for n in 0..1000 {
+            let before = owner(&all, tick(n), 1).unwrap();
+            if before != all[4] {
+                assert_eq!(owner(fewer, tick(n), 1), Some(before));
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_are_a_permutation() {
+        let nodes = nodes(7);
+        let ranks: BTreeSet<_> = nodes.iter().map(|me| rank(&nodes, *me, 99)).collect();
+        assert_eq!(ranks, (0..7).collect());
+    }
+
+    #[test]
+    fn s64_the_same_tick_has_the_same_jitter_below_its_bound() {
+        let task = TaskName::new("t").unwrap();
+        let bound = Duration::from_secs(10);
+        let all: BTreeSet<_> = (0..200)
+            .map(|n| {
+                let tick = Timestamp::from_millis(n * 60_000);
+                let delay = jitter(&task, tick, bound);
+                assert_eq!(delay, jitter(&task.clone(), tick, bound));
+                assert!(delay < bound);
+                delay
+            })
+            .collect();
+        assert!(all.len() > 150, "only {} different delays", all.len());
+        assert_eq!(
+            jitter(&task, Timestamp::EPOCH, Duration::ZERO),
+            Duration::ZERO
+        );
+    }
+}

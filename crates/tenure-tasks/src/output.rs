@@ -1,0 +1,144 @@
+//! Keeps what running code prints, within a bound: the beginning, the end, and how much is missing.
+//!
+//! Knows nothing of pipes or stores.
+
+use std::sync::{Mutex, PoisonError};
+
+/// How much is kept of the beginning, and again of the end, in bytes.
+const HALF: usize = 63 * 1024;
+
+/// What was printed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    head: String,
+    tail: String,
+    cut: usize,
+    head_is_full: bool,
+}
+
+impl Output {
+    pub(crate) fn push(&self, text: &str) {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(text);
+    }
+
+    /// Everything kept, with a mark where something is missing; `None` if nothing was printed.
+    pub(crate) fn take(&self) -> Option<String> {
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        kept.into_text()
+    }
+}
+
+impl Kept {
+    fn push(&mut self, text: &str) {
+        let mut rest = text;
+        if !self.head_is_full {
+            let at = boundary_at_most(rest, HALF - self.head.len());
+            let (head, tail) = rest.split_at(at);
+            self.head.push_str(head);
+            self.head_is_full = !tail.is_empty();
+            rest = tail;
+        }
+        // Of one long text only its end can matter, so the rest is never copied.
+        let skip = boundary_at_least(rest, rest.len().saturating_sub(HALF));
+        self.cut += skip;
+        self.tail.push_str(rest.get(skip..).unwrap_or_default());
+        // Trimmed at twice the size, so that each byte is moved once on average.
+        if self.tail.len() > 2 * HALF {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        let from = boundary_at_least(&self.tail, self.tail.len().saturating_sub(HALF));
+        self.cut += from;
+        self.tail.drain(..from);
+    }
+
+    fn into_text(mut self) -> Option<String> {
+        self.trim();
+        if self.head.is_empty() {
+            return None;
+        }
+        let mut text = self.head;
+        if self.cut > 0 {
+            text.push_str(&format!("\n[{} bytes left out]\n", self.cut));
+        }
+        text.push_str(&self.tail);
+        Some(text)
+    }
+}
+
+/// Cuts a text as [`Output`] would have.
+pub(crate) fn bounded(text: &str) -> Option<String> {
+    let mut kept = Kept::default();
+    kept.push(text);
+    kept.into_text()
+}
+
+/// The last character boundary at or before `at`.
+fn boundary_at_most(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
+/// The first character boundary at or after `at`.
+fn boundary_at_least(text: &str, at: usize) -> usize {
+    (at..=text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tenure_core::Finish;
+
+    use super::*;
+
+    #[test]
+    fn s42_endless_output_keeps_its_beginning_and_its_end_and_says_what_is_missing() {
+        let output = Output::default();
+        assert_eq!(output.take(), None);
+        output.push("begin\n");
+        for _ in 0..10_000 {
+            output.push("ünïcödé and more of the same\n");
+        }
+        output.push("end");
+        let text = output.take().unwrap();
+        assert!(text.starts_with("begin\n") && text.ends_with("same\nend"));
+        assert!(text.contains("bytes left out]"));
+        assert!(text.len() <= Finish::MAX_OUTPUT);
+    }
+
+    proptest! {
+        #[test]
+        fn s42_every_byte_is_kept_or_counted(parts in prop::collection::vec("[aé€]{0,9000}", 0..20)) {
+            let output = Output::default();
+            let mut all = 0;
+            for part in &parts {
+                output.push(part);
+                all += part.len();
+            }
+            let text = output.take().unwrap_or_default();
+            prop_assert!(text.len() <= Finish::MAX_OUTPUT);
+            let (kept, cut) = match text.split_once("\n[") {
+                None => (text.len(), 0),
+                Some((head, rest)) => {
+                    let (cut, tail) = rest.split_once(" bytes left out]\n").unwrap();
+                    (head.len() + tail.len(), cut.parse().unwrap())
+                }
+            };
+            prop_assert_eq!(kept + cut, all);
+        }
+    }
+}

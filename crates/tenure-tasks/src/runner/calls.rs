@@ -1,0 +1,224 @@
+//! The runner's calls of its store: each with a limit on its time, each with its answer as a value
+//! that comes back to the runner's loop.
+//!
+//! A call that takes too long is dropped, which is the same as a lost reply: whether the step
+//! happened is unknown.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tenure_core::{
+    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Definition, Enqueue, Finish, Finished,
+    HistoryQuery, HolderId, Moment, Note, Prune, Recovered, Recovery, Registered, RunKey, RunStore,
+    StoreError, StoreErrorKind, Take, Timestamp,
+};
+use tokio::time::timeout;
+
+use super::claiming::{Flight, Wanted};
+use super::reports::PassGroup;
+
+/// How many pages of records are read to find out what is left of a tick.
+const MAX_PAGES: usize = 40;
+
+/// The answer to a call.
+pub(super) enum Done {
+    Beaten {
+        asked_at: Moment,
+        answered_at: Moment,
+        answer: Result<Beaten, StoreError>,
+    },
+    Registered(Result<Vec<Registered>, StoreError>),
+    Claimed {
+        flight: Flight,
+        asked_at: Moment,
+        answered_at: Moment,
+        answer: Result<ClaimReply, StoreError>,
+    },
+    /// What is left of a tick after the others had their chance.
+    Surveyed(Vec<Wanted>),
+    Taken {
+        take: Take,
+        answer: Result<Vec<Claim>, StoreError>,
+    },
+    Finished {
+        finishes: Vec<Finish>,
+        answer: Result<Vec<Finished>, StoreError>,
+    },
+    Passed {
+        groups: Vec<PassGroup>,
+        /// How many records were made, group by group.
+        answer: Result<Vec<usize>, StoreError>,
+    },
+    Recovered(Result<Recovered, StoreError>),
+    Backfills(Result<Vec<Backfill>, StoreError>),
+    Expanded(Result<(), StoreError>),
+    Pruned(Result<u64, StoreError>),
+    Noted,
+}
+
+/// A store, and how long its calls may take.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    pub(super) store: Arc<dyn RunStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limit: Duration,
+    pub(super) max_batch: usize,
+}
+
+impl Calls {
+    /// An answer within the limit, or an error that says that there was none. A store that panics
+    /// has failed in an unknown way.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.limit, AssertUnwindSafe(call).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::new(
+                StoreErrorKind::Protocol,
+                "the store's own code panicked",
+            )
+            .with_unknown_outcome()),
+            Err(_) => {
+                let message = format!("no answer within {:?}", self.limit);
+                Err(StoreError::new(StoreErrorKind::Unavailable, message).with_unknown_outcome())
+            }
+        }
+    }
+
+    pub(super) async fn beat(self, beat: Beat) -> Done {
+        // Read before the request leaves: a slow reply must shorten our trust, never lengthen it.
+        let asked_at = self.clock.now();
+        let answer = self.bounded(self.store.beat(&beat)).await;
+        Done::Beaten {
+            asked_at,
+            answered_at: self.clock.now(),
+            answer,
+        }
+    }
+
+    pub(super) async fn register(self, node: HolderId, definitions: Vec<Definition>) -> Done {
+        Done::Registered(self.register_all(node, &definitions).await)
+    }
+
+    pub(super) async fn register_all(
+        &self,
+        node: HolderId,
+        definitions: &[Definition],
+    ) -> Result<Vec<Registered>, StoreError> {
+        let mut all = Vec::with_capacity(definitions.len());
+        for chunk in definitions.chunks(self.max_batch) {
+            all.extend(self.bounded(self.store.register(node, chunk)).await?);
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn claim(self, flight: Flight) -> Done {
+        let asked_at = self.clock.now();
+        let answer = self.bounded(self.store.claim(&flight.batch)).await;
+        Done::Claimed {
+            flight,
+            asked_at,
+            answered_at: self.clock.now(),
+            answer,
+        }
+    }
+
+    pub(super) async fn take(self, take: Take) -> Done {
+        let answer = self.bounded(self.store.take(&take)).await;
+        Done::Taken { take, answer }
+    }
+
+    pub(super) async fn finish(self, finishes: Vec<Finish>) -> Done {
+        let answer = self.bounded(self.store.finish(&finishes)).await;
+        Done::Finished { finishes, answer }
+    }
+
+    pub(super) async fn pass(self, groups: Vec<PassGroup>) -> Done {
+        let answer = self.pass_all(&groups).await;
+        Done::Passed { groups, answer }
+    }
+
+    async fn pass_all(&self, groups: &[PassGroup]) -> Result<Vec<usize>, StoreError> {
+        let mut made = Vec::with_capacity(groups.len());
+        for group in groups {
+            let mut count = 0;
+            for chunk in group.passes.chunks(self.max_batch) {
+                let answers = self.bounded(self.store.pass(chunk)).await?;
+                count += answers.into_iter().filter(|made| *made).count();
+            }
+            made.push(count);
+        }
+        Ok(made)
+    }
+
+    pub(super) async fn recover(self, recovery: Recovery) -> Done {
+        Done::Recovered(self.bounded(self.store.recover(&recovery)).await)
+    }
+
+    pub(super) async fn backfills(self) -> Done {
+        Done::Backfills(self.bounded(self.store.backfills()).await)
+    }
+
+    /// Puts runs into the store and moves the backfill's cursor on. In this order: a crash between
+    /// the two enqueues the same runs again, which changes nothing.
+    pub(super) async fn expand(
+        self,
+        runs: Vec<Enqueue>,
+        backfill: Backfill,
+        expected: Timestamp,
+    ) -> Done {
+        let expanded = async {
+            for chunk in runs.chunks(self.max_batch) {
+                self.bounded(self.store.enqueue(chunk)).await?;
+            }
+            self.bounded(self.store.save_backfill(&backfill, Some(expected)))
+                .await?;
+            Ok(())
+        };
+        Done::Expanded(expanded.await)
+    }
+
+    pub(super) async fn prune(self, prune: Prune) -> Done {
+        Done::Pruned(self.bounded(self.store.prune(&prune)).await)
+    }
+
+    pub(super) async fn note(self, note: Note) -> Done {
+        if let Err(error) = self.bounded(self.store.note(&note)).await {
+            tracing::debug!(kind = note.kind, %error, "a note was not kept");
+        }
+        Done::Noted
+    }
+
+    /// Reads which of `wanted` have a record already and leaves them out. If that cannot be read,
+    /// all are left in: claiming decides anyway.
+    pub(super) async fn survey(self, wanted: Vec<(Wanted, RunKey)>) -> Done {
+        let known = self.known(&wanted).await.unwrap_or_default();
+        let left = wanted
+            .into_iter()
+            .filter(|(_, key)| !known.contains(key))
+            .map(|(wanted, _)| wanted)
+            .collect();
+        Done::Surveyed(left)
+    }
+
+    async fn known(&self, wanted: &[(Wanted, RunKey)]) -> Result<HashSet<RunKey>, StoreError> {
+        let mut query = HistoryQuery::all();
+        query.from = wanted.iter().map(|(wanted, _)| wanted.tick).min();
+        query.to = wanted.iter().map(|(wanted, _)| wanted.tick).max();
+        query.limit = 1000;
+        let mut known = HashSet::new();
+        for _ in 0..MAX_PAGES {
+            let page = self.bounded(self.store.history(&query)).await?;
+            known.extend(page.runs.into_iter().map(|record| record.key));
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        Ok(known)
+    }
+}

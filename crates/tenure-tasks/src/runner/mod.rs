@@ -1,0 +1,469 @@
+//! Turns ticks into runs on a store: one loop for one manager's tasks, whatever their number.
+//!
+//! The loop owns all state. It never waits for the store or for user code: calls and attempts run
+//! beside it and come back as values. Whatever happens, it then looks at the clock and does
+//! everything that is due by now ([`Runner::step`]), so a late wake-up, a suspension and an outage
+//! need no cases of their own.
+//!
+//! ```text
+//!            ┌── answers of the store ◀── calls ──┐
+//!   loop: ───┼── ends of attempts                 │
+//!            ├── hints, commands          step ───┤
+//!            └── a nap of at most 1 s             └── attempts
+//! ```
+//!
+//! Phases: live → draining (claims nothing, waits for what runs) → stopping (what runs was told to
+//! stop) → over.
+
+mod calls;
+mod claiming;
+mod lease;
+mod peers;
+mod reports;
+mod runs;
+mod upkeep;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Clock, Definition, Holder, Moment, StoreError, Timestamp, Wakes};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::calls::{Calls, Done};
+use self::claiming::Claims;
+use self::lease::NodeLease;
+use self::peers::Peers;
+use self::reports::Reports;
+use self::runs::Running;
+pub(crate) use self::runs::outcome_of;
+use self::upkeep::Taking;
+use crate::attempt::Ending;
+use crate::check::Assigned;
+use crate::due::Missed;
+use crate::event::{EventSender, RunnerEvent};
+use crate::manager::{RunAccess, TaskManager};
+use crate::options::RunnerOptions;
+use crate::running::{Command, Drained, Pulse};
+use crate::stop::StopReason;
+use crate::store_time::StoreTime;
+use crate::table::{Table, TaskId};
+
+/// The longest nap: a suspension or a step of a clock is noticed within this time.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// How long the last outcomes may take to reach the store when everything else is over.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
+
+pub(crate) struct Runner {
+    manager: Arc<dyn TaskManager>,
+    name: Option<Arc<str>>,
+    node: Holder,
+    calls: Calls,
+    clock: Arc<dyn Clock>,
+    options: RunnerOptions,
+    events: EventSender,
+    pulse: Arc<Pulse>,
+    commands: mpsc::Receiver<Command>,
+    table: Table,
+    time: StoreTime,
+    lease: NodeLease,
+    peers: Peers,
+    claims: Claims,
+    reports: Reports,
+    take: Taking,
+    running: HashMap<u64, Running>,
+    next_run: u64,
+    paused: HashMap<TaskId, PausedTask>,
+    stale: HashSet<TaskId>,
+    memory: Memory,
+    told_skew_ms: Option<i64>,
+    next_prune: Moment,
+    ops: JoinSet<Done>,
+    attempts: JoinSet<(u64, Ending)>,
+    phase: Phase,
+    farewell: Farewell,
+    rng: fastrand::Rng,
+}
+
+/// A task whose claims the store refuses because somebody paused it.
+#[derive(Debug)]
+struct PausedTask {
+    by: String,
+    /// What will have been missed if the pause turns out to be over.
+    missed: Option<Missed>,
+}
+
+/// What the store last said of itself.
+#[derive(Debug, Default)]
+struct Memory {
+    sequence: u64,
+    epoch: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Live,
+    /// Until when runs may finish by themselves.
+    Draining {
+        until: Moment,
+    },
+    /// Until when the store is waited for.
+    Stopping {
+        until: Moment,
+    },
+    Over,
+}
+
+/// What the end is told to, and to whom.
+#[derive(Debug, Default)]
+struct Farewell {
+    drained: Drained,
+    replies: Vec<oneshot::Sender<Drained>>,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        assigned: Assigned,
+        access: RunAccess,
+        options: &RunnerOptions,
+        clock: &Arc<dyn Clock>,
+        events: &EventSender,
+        commands: mpsc::Receiver<Command>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
+        let now = clock.now();
+        let calls = Calls {
+            max_batch: access.store.promises().max_batch.max(1),
+            store: access.store,
+            clock: clock.clone(),
+            limit: options.store_timeout,
+        };
+        Self {
+            name: assigned.manager.name().map(Arc::from),
+            manager: assigned.manager,
+            peers: Peers::new(access.node.id),
+            node: access.node,
+            calls,
+            clock: clock.clone(),
+            options: options.clone(),
+            events: events.clone(),
+            pulse,
+            commands,
+            table: Table::new(assigned.work),
+            time: StoreTime::default(),
+            lease: NodeLease::new(options, now),
+            claims: Claims::default(),
+            reports: Reports::default(),
+            take: Taking::new(now),
+            running: HashMap::new(),
+            next_run: 0,
+            paused: HashMap::new(),
+            stale: HashSet::new(),
+            memory: Memory::default(),
+            told_skew_ms: None,
+            next_prune: now,
+            ops: JoinSet::new(),
+            attempts: JoinSet::new(),
+            phase: Phase::Live,
+            farewell: Farewell::default(),
+            rng: fastrand::Rng::new(),
+        }
+    }
+
+    /// Beats and registers for the first time, so that a store that cannot be used is found before
+    /// anything starts.
+    pub(crate) async fn join(&mut self) -> Result<(), StoreError> {
+        if let Done::Beaten {
+            asked_at,
+            answered_at,
+            answer,
+        } = self.calls.clone().beat(self.beat_message()).await
+        {
+            let beaten = answer?;
+            self.beaten(asked_at, answered_at, Ok(beaten));
+        }
+        let all = self
+            .calls
+            .register_all(self.node.id, &self.definitions())
+            .await?;
+        self.enter(&all);
+        self.show();
+        Ok(())
+    }
+
+    /// Works until it is drained. Dropping the future stops everything at once.
+    pub(crate) async fn run(mut self) {
+        let mut hints = self.calls.store.listen();
+        loop {
+            self.step();
+            if matches!(self.phase, Phase::Over) {
+                break;
+            }
+            self.wait(&mut hints).await;
+        }
+        self.close().await;
+    }
+
+    /// Leaves the store and closes the manager.
+    pub(crate) async fn close(mut self) {
+        self.ops.abort_all();
+        let leaving = self.calls.store.leave(self.node.id);
+        match timeout(LAST_REPORTS.min(self.options.store_timeout), leaving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not leave the store"),
+            Err(_) => tracing::warn!("the store did not hear the farewell in time"),
+        }
+        self.manager.close().await;
+        self.pulse.change().is_live = false;
+        // Told last: whoever waits for the end may rely on the store having heard everything.
+        for reply in self.farewell.replies {
+            // Nobody waits any more if this fails.
+            let _ = reply.send(self.farewell.drained.clone());
+        }
+    }
+
+    /// Does everything that is due by now.
+    fn step(&mut self) {
+        let now = self.clock.now();
+        self.watch_trust(now);
+        self.beat_if_due(now);
+        self.flush(now);
+        if matches!(self.phase, Phase::Live) {
+            self.register_if_needed(now);
+            if self.lease.may_claim(now) {
+                self.evaluate_due(now);
+                self.sweep(now);
+                self.dispatch(now);
+                self.take_if_due(now);
+            }
+        } else {
+            self.advance(now);
+        }
+    }
+
+    /// Waits until something happens, and deals with all that has happened by then.
+    async fn wait(&mut self, hints: &mut Wakes) {
+        let nap = self.nap();
+        tokio::select! {
+            biased;
+            Some(command) = self.commands.recv() => self.asked(command),
+            Some(done) = self.ops.join_next() => self.done(done.ok()),
+            Some(ended) = self.attempts.join_next() => self.attempt_ended(ended.ok()),
+            _ = hints.next() => self.hinted(),
+            () = sleep(nap) => {}
+        }
+        while let Some(done) = self.ops.try_join_next() {
+            self.done(done.ok());
+        }
+        while let Some(ended) = self.attempts.try_join_next() {
+            self.attempt_ended(ended.ok());
+        }
+    }
+
+    /// How long nothing is due.
+    fn nap(&self) -> Duration {
+        let now = self.clock.now();
+        let mut next: Option<Moment> = None;
+        let mut consider = |moment: Option<Moment>| {
+            next = [next, moment].into_iter().flatten().min();
+        };
+        if !self.lease.is_beating {
+            consider(Some(self.lease.next_beat));
+        }
+        if self.lease.is_live {
+            consider(self.lease.trusted_until());
+        }
+        consider(self.reports.next());
+        match self.phase {
+            Phase::Live if self.lease.may_claim(now) => {
+                consider(self.claims.next());
+                consider(self.take.next().filter(|_| self.table.len() > 0));
+                let until = self.table.first().map(|first| self.time.until(first, now));
+                consider(until.map(|until| now + until));
+            }
+            Phase::Draining { until } | Phase::Stopping { until } => consider(Some(until)),
+            Phase::Live | Phase::Over => {}
+        }
+        next.map_or(LONGEST_NAP, |next| next.since(now).min(LONGEST_NAP))
+    }
+
+    fn done(&mut self, done: Option<Done>) {
+        match done {
+            // A call was aborted, which only the end does.
+            None | Some(Done::Noted) => {}
+            Some(Done::Beaten {
+                asked_at,
+                answered_at,
+                answer,
+            }) => self.beaten(asked_at, answered_at, answer),
+            Some(Done::Registered(answer)) => self.registered(answer),
+            Some(Done::Claimed {
+                flight,
+                asked_at,
+                answered_at,
+                answer,
+            }) => self.claimed(flight, asked_at, answered_at, answer),
+            Some(Done::Surveyed(left)) => self.surveyed(left),
+            Some(Done::Taken { take, answer }) => self.taken(take, answer),
+            Some(Done::Finished { finishes, answer }) => self.finished(finishes, answer),
+            Some(Done::Passed { groups, answer }) => self.passed(groups, answer),
+            Some(Done::Recovered(answer)) => self.recovered(answer),
+            Some(Done::Backfills(answer)) => self.backfills(answer),
+            Some(Done::Expanded(Err(error))) => self.trouble("expand a backfill", &error),
+            Some(Done::Expanded(Ok(()))) => self.take.look_now(self.clock.now()),
+            Some(Done::Pruned(answer)) => self.pruned(answer),
+        }
+    }
+
+    fn attempt_ended(&mut self, ended: Option<(u64, Ending)>) {
+        // Watching over an attempt neither panics nor is aborted while the runner lives.
+        if let Some((id, ending)) = ended {
+            self.ended(id, ending);
+        }
+    }
+
+    fn hinted(&mut self) {
+        let now = self.clock.now();
+        self.take.look_now(now);
+        if let Some(store_now) = self.time.at(now) {
+            self.look_at_paused(store_now);
+        }
+    }
+
+    fn asked(&mut self, command: Command) {
+        match command {
+            Command::NextTicks(count, reply) => {
+                // Nobody waits any more if this fails.
+                let _ = reply.send(self.table.upcoming(count));
+            }
+            Command::Drain(patience, reply) => self.drain(patience, reply),
+        }
+    }
+
+    fn drain(&mut self, patience: Duration, reply: oneshot::Sender<Drained>) {
+        let now = self.clock.now();
+        self.farewell.replies.push(reply);
+        match self.phase {
+            Phase::Live => {
+                tracing::info!(running = self.running.len(), ?patience, "draining");
+                self.events.tell(|| RunnerEvent::Draining {
+                    manager: self.name.clone(),
+                    running: self.running.len(),
+                });
+                self.claims.stop();
+                self.phase = Phase::Draining {
+                    until: now + patience,
+                };
+                self.pulse.change().is_live = false;
+            }
+            Phase::Draining { until } => {
+                self.phase = Phase::Draining {
+                    until: until.min(now + patience),
+                };
+            }
+            Phase::Stopping { .. } | Phase::Over => {}
+        }
+    }
+
+    /// Goes through the end: waits, tells the rest to stop, waits for the last reports.
+    fn advance(&mut self, now: Moment) {
+        let is_done = self.running.is_empty()
+            && !self.claims.has_flights()
+            && !self.take.is_under_way()
+            && self.reports.is_empty();
+        match self.phase {
+            Phase::Draining { .. } | Phase::Stopping { .. } if is_done => self.end(),
+            Phase::Draining { until } if now >= until => {
+                self.stop_all(StopReason::Drain);
+                self.phase = Phase::Stopping {
+                    until: now + self.options.stop_grace + LAST_REPORTS,
+                };
+            }
+            Phase::Stopping { until } if now >= until => self.end(),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self) {
+        let left = self.still_running();
+        let unreported = self.reports.unreported() + left.len();
+        if unreported > 0 {
+            tracing::warn!(unreported, "the store did not hear of every outcome");
+        }
+        self.farewell.drained.unreported = unreported;
+        self.farewell.drained.interrupted.extend(left);
+        self.phase = Phase::Over;
+    }
+
+    /// The store failed at something.
+    fn trouble(&mut self, call: &'static str, error: &StoreError) {
+        let now = self.clock.now();
+        let is_news = self.lease.failed(now, self.rng.f64());
+        let text = full_text(error);
+        if is_news {
+            tracing::error!(call, error = text, "the store failed");
+            self.events.tell(|| RunnerEvent::StoreTrouble {
+                manager: self.name.clone(),
+                call,
+                error: text.clone(),
+            });
+        } else {
+            tracing::debug!(call, error = text, "the store failed again");
+        }
+        self.pulse.change().trouble = Some(text);
+        if is_news {
+            self.put_back();
+        }
+    }
+
+    /// Learns the store's clock from an answer.
+    fn observe(&mut self, asked_at: Moment, answered_at: Moment, now: Timestamp) {
+        if let Some(by_ms) = self.time.observe(asked_at, answered_at, now) {
+            tracing::warn!(by_ms, "the store's clock was set");
+            self.events
+                .tell(|| RunnerEvent::StoreClockStepped { by_ms });
+        }
+    }
+
+    fn definitions(&self) -> Vec<Definition> {
+        self.table
+            .ids()
+            .map(|(_, entry)| entry.work.spec.definition())
+            .collect()
+    }
+
+    /// Shows how things are to whoever asks for the health.
+    fn show(&self) {
+        let mut pulse = self.pulse.change();
+        pulse.node = Some(self.node.clone());
+        pulse.is_live = matches!(self.phase, Phase::Live);
+        pulse.trusted_until = self.lease.trusted_until();
+        if !self.lease.is_in_trouble() {
+            pulse.trouble = None;
+        }
+        pulse.tasks = self.table.len();
+        pulse.nodes = self.peers.count();
+        pulse.clock_ahead_ms = self.time.at(self.clock.now()).map(|store| {
+            self.clock
+                .wall()
+                .as_millis()
+                .saturating_sub(store.as_millis())
+        });
+    }
+}
+
+/// An error with its causes, in one line.
+fn full_text(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    for _ in 0..8 {
+        let Some(cause) = source else { break };
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

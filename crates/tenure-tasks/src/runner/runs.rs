@@ -1,0 +1,293 @@
+//! Runs in hand: begun when they are won, told to stop when they must, reported when they end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tenure_core::{Claim, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, Timestamp};
+
+use super::{Phase, Runner};
+use crate::attempt::{Attempt, Ending, Limits, supervise};
+use crate::event::RunnerEvent;
+use crate::output::{Output, bounded};
+use crate::policy::OnLeaseLoss;
+use crate::spec::TaskSpec;
+use crate::stop::{Stop, StopReason};
+
+/// An attempt that is going on.
+#[derive(Debug)]
+pub(super) struct Running {
+    run: RunRef,
+    attempt: Arc<Attempt>,
+    on_crash: OnCrash,
+    began_at: Moment,
+}
+
+impl Runner {
+    /// Begins a run that the store says is ours.
+    pub(super) fn won(&mut self, claim: Claim, in_place_of_another: bool) {
+        self.events.tell(|| RunnerEvent::Claimed {
+            key: claim.run.key.clone(),
+            attempt: claim.run.attempt,
+            in_place_of_another,
+        });
+        let now = self.clock.now();
+        // The answer may be old: a node that slept over it must not begin.
+        if !self.lease.is_trusted(now) {
+            return self.hand_back(
+                claim,
+                Outcome::Lost,
+                "the node's lease could not be trusted",
+            );
+        }
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            return self.hand_back(claim, Outcome::Interrupted, "the node was leaving");
+        }
+        let work = self
+            .table
+            .id_of(&claim.run.key.task)
+            .and_then(|id| self.table.work(id));
+        let Some(work) = work.cloned() else {
+            return self.hand_back(
+                claim,
+                Outcome::Interrupted,
+                "the node does not know the task",
+            );
+        };
+        self.begin(claim, work, now);
+    }
+
+    fn begin(&mut self, claim: Claim, work: crate::check::Work, now: Moment) {
+        let store_now = self.time.at(now).unwrap_or(claim.claimed_at);
+        let key = claim.run.key.clone();
+        let due_at = match key.kind {
+            RunKind::Scheduled => work.spec.fires_at(key.tick),
+            _ => key.tick,
+        };
+        // Our view of the store's clock may be ahead: nothing starts before its time.
+        let started_at = store_now.max(due_at.min(store_now + Duration::from_secs(2)));
+        let lateness = started_at.since(due_at);
+        let attempt = Arc::new(Attempt {
+            spec: work.spec,
+            number: claim.run.attempt,
+            fence: Some(claim.fence),
+            started_at,
+            lateness,
+            stop: Stop::default(),
+            output: Output::default(),
+            key,
+        });
+        self.events.tell(|| RunnerEvent::Started {
+            key: attempt.key.clone(),
+            attempt: attempt.number,
+            lateness,
+        });
+        let limits = Limits {
+            wait: started_at.since(store_now),
+            grace: self.options.stop_grace,
+            loss_grace: self.loss_grace(),
+        };
+        let id = self.next_run;
+        self.next_run += 1;
+        let supervised = supervise(work.code, work.runtime, attempt.clone(), limits);
+        self.attempts.spawn(async move { (id, supervised.await) });
+        self.running.insert(
+            id,
+            Running {
+                run: claim.run,
+                attempt,
+                on_crash: claim.on_crash,
+                began_at: now,
+            },
+        );
+        self.pulse
+            .running
+            .store(self.running.len(), Ordering::Relaxed);
+    }
+
+    /// How long code may go on after its lease is lost: it must be gone before the lease can end.
+    fn loss_grace(&self) -> Duration {
+        let patience = self
+            .options
+            .margin()
+            .saturating_sub(Duration::from_millis(200));
+        self.options.stop_grace.min(patience)
+    }
+
+    /// Gives a run back that was won but not begun. Its code never ran, so another node may run it
+    /// whatever the task says about crashes.
+    fn hand_back(&mut self, claim: Claim, outcome: Outcome, why: &str) {
+        tracing::warn!(run = %claim.run.key, why, "won, but not begun");
+        let mut finish = Finish::new(claim.run, outcome);
+        finish.reason = Some(format!("not begun: {why}"));
+        finish.again_after = Some(Duration::ZERO);
+        self.report(finish);
+    }
+
+    /// An attempt is over.
+    pub(super) fn ended(&mut self, id: u64, ending: Ending) {
+        let Some(running) = self.running.remove(&id) else {
+            return;
+        };
+        self.pulse
+            .running
+            .store(self.running.len(), Ordering::Relaxed);
+        let now = self.clock.now();
+        let store_now = self.time.at(now).unwrap_or(running.attempt.started_at);
+        let attempt = &running.attempt;
+        let outcome = outcome_of(&ending, attempt.stop.reason());
+        let is_permanent =
+            matches!(&ending, Ending::Returned(Err(failure)) if failure.is_permanent);
+        let again_after = if is_permanent {
+            None
+        } else {
+            again_after(&attempt.spec, &running, outcome, store_now, self.rng.f64())
+        };
+        let mut finish = Finish::new(running.run.clone(), outcome);
+        finish.again_after = again_after;
+        finish.reason = reason_of(&ending, outcome, attempt);
+        let printed = attempt.output.take();
+        let (exit_code, output) = match ending {
+            Ending::Returned(Ok(report)) => (report.exit_code, report.output),
+            Ending::Returned(Err(failure)) => (failure.exit_code, failure.output),
+            _ => (None, None),
+        };
+        finish.exit_code = exit_code;
+        finish.output = output.as_deref().and_then(bounded).or(printed);
+        self.tell_finished(&running, &finish, now);
+        if self.phase != Phase::Live {
+            match outcome {
+                Outcome::Interrupted => self.farewell.drained.interrupted.push(running.run.key),
+                _ => self.farewell.drained.finished += 1,
+            }
+        }
+        self.report(finish);
+    }
+
+    fn tell_finished(&self, running: &Running, finish: &Finish, now: Moment) {
+        let duration = now.since(running.began_at);
+        let key = &running.run.key;
+        if finish.outcome == Outcome::Succeeded {
+            tracing::debug!(run = %key, ?duration, "succeeded");
+        } else {
+            tracing::warn!(run = %key, attempt = running.run.attempt, outcome = ?finish.outcome,
+                reason = finish.reason, again_after = ?finish.again_after, "ended badly");
+        }
+        self.events.tell(|| RunnerEvent::Finished {
+            key: key.clone(),
+            attempt: running.run.attempt,
+            outcome: finish.outcome,
+            lateness: running.attempt.lateness,
+            duration,
+            reason: finish.reason.clone(),
+            exit_code: finish.exit_code,
+            again_after: finish.again_after,
+        });
+    }
+
+    /// Tells running code to stop.
+    pub(super) fn stop_all(&mut self, reason: StopReason) {
+        for running in self.running.values() {
+            let spec = &running.attempt.spec;
+            if reason == StopReason::LeaseLost && spec.on_lease_loss() == OnLeaseLoss::Continue {
+                continue;
+            }
+            running.attempt.stop.ask(reason);
+        }
+    }
+
+    /// Runs that are still going on, by key.
+    pub(super) fn still_running(&self) -> Vec<RunKey> {
+        self.running
+            .values()
+            .map(|running| running.run.key.clone())
+            .collect()
+    }
+}
+
+/// What an ending means for the run. Code that ends well although it was told to stop has ended
+/// well, except that it was too slow.
+pub(crate) fn outcome_of(ending: &Ending, stop: Option<StopReason>) -> Outcome {
+    match (ending, stop) {
+        (_, Some(StopReason::Timeout)) => Outcome::TimedOut,
+        (Ending::Returned(Ok(_)), _) => Outcome::Succeeded,
+        (_, Some(StopReason::Drain)) => Outcome::Interrupted,
+        (_, Some(StopReason::LeaseLost)) => Outcome::Lost,
+        (_, Some(StopReason::Requested)) => Outcome::Cancelled,
+        (_, None) => Outcome::Failed,
+    }
+}
+
+fn reason_of(ending: &Ending, outcome: Outcome, attempt: &Attempt) -> Option<String> {
+    let what = match outcome {
+        Outcome::Succeeded => return None,
+        Outcome::TimedOut => format!(
+            "took longer than {}",
+            tenure_core::format_duration(attempt.spec.timeout().unwrap_or_default())
+        ),
+        Outcome::Interrupted => "stopped because the node was leaving".to_owned(),
+        Outcome::Lost => "stopped because the node's lease could not be renewed".to_owned(),
+        Outcome::Cancelled => "stopped on request".to_owned(),
+        _ => return Some(ending.to_string()),
+    };
+    Some(format!("{what}; {ending}"))
+}
+
+/// After what delay the run should be tried again, if it should.
+fn again_after(
+    spec: &TaskSpec,
+    running: &Running,
+    outcome: Outcome,
+    now: Timestamp,
+    chance: f64,
+) -> Option<Duration> {
+    let attempt = running.run.attempt;
+    match outcome {
+        // As a crash would be: only if the task may run more than once.
+        Outcome::Interrupted | Outcome::Lost => match running.on_crash {
+            OnCrash::Retry { max_attempts } if attempt < max_attempts => Some(Duration::ZERO),
+            _ => None,
+        },
+        Outcome::Failed | Outcome::TimedOut => {
+            let delay = spec.retry().delay_after(attempt, chance)?;
+            let key = &running.run.key;
+            let is_bounded = key.kind == RunKind::Scheduled && !spec.retry().goes_past_next_tick();
+            let is_too_late = is_bounded
+                && spec
+                    .tick_after(key.tick)
+                    .is_some_and(|next| now + delay >= next);
+            (!is_too_late).then_some(delay)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{TaskFailure, TaskReport};
+
+    #[test]
+    fn what_an_ending_means_depends_on_why_the_code_was_stopped() {
+        let well = || Ending::Returned(Ok(TaskReport::new()));
+        let badly = || Ending::Returned(Err(TaskFailure::new("no")));
+        for (ending, stop, expected) in [
+            (well(), None, Outcome::Succeeded),
+            (badly(), None, Outcome::Failed),
+            (Ending::Panicked("!".into()), None, Outcome::Failed),
+            (Ending::NoRuntime, None, Outcome::Failed),
+            (well(), Some(StopReason::Timeout), Outcome::TimedOut),
+            (
+                Ending::Dropped,
+                Some(StopReason::Timeout),
+                Outcome::TimedOut,
+            ),
+            (well(), Some(StopReason::Drain), Outcome::Succeeded),
+            (badly(), Some(StopReason::Drain), Outcome::Interrupted),
+            (Ending::Dropped, Some(StopReason::LeaseLost), Outcome::Lost),
+            (badly(), Some(StopReason::Requested), Outcome::Cancelled),
+        ] {
+            assert_eq!(outcome_of(&ending, stop), expected, "{ending} {stop:?}");
+        }
+    }
+}

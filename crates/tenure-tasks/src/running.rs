@@ -1,0 +1,233 @@
+//! A scheduling that runs: how it is watched, asked and ended.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tenure_core::{Clock, Holder, Moment, RunKey};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::event::{EventSender, Events};
+use crate::table::NextTick;
+
+/// The most ticks one call of [`RunningTasks::next_ticks`] answers.
+const MAX_NEXT: usize = 10_000;
+
+/// The tasks, running. Dropping it stops everything at once, without farewell: what runs is
+/// dropped, and other nodes find it lost within one ttl. [`RunningTasks::drain`] is the way to end.
+pub struct RunningTasks {
+    parts: Vec<Part>,
+    events: EventSender,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a runner is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Drain(Duration, oneshot::Sender<Drained>),
+    NextTicks(usize, oneshot::Sender<Vec<NextTick>>),
+}
+
+/// How a scheduling ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many runs ended by themselves after the drain began.
+    pub finished: usize,
+    /// The runs that were stopped.
+    pub interrupted: Vec<RunKey>,
+    /// How many outcomes the store never heard of; their runs are found lost.
+    pub unreported: usize,
+}
+
+/// How a scheduling is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Its managers, in the order in which they were given.
+    pub managers: Vec<ManagerHealth>,
+}
+
+impl Health {
+    /// Whether every manager works.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.managers
+            .iter()
+            .all(|manager| manager.is_running && manager.is_trusted && manager.trouble.is_none())
+    }
+}
+
+/// How one manager is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManagerHealth {
+    /// Its name; `None` for the default.
+    pub manager: Option<String>,
+    /// Who this process is in its store, if it has one.
+    pub node: Option<Holder>,
+    /// Whether its runner is at work; false when it drains or has ended.
+    pub is_running: bool,
+    /// Whether it may start runs: its store heard of this node lately.
+    pub is_trusted: bool,
+    /// What the store answered in place of an answer, if it is in trouble.
+    pub trouble: Option<String>,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// How many runs are going on here.
+    pub running: usize,
+    /// How many nodes are alive, this one included, as it last heard.
+    pub nodes: usize,
+    /// How far this machine's wall clock is ahead of the store's, in milliseconds.
+    pub clock_ahead_ms: Option<i64>,
+}
+
+/// What a runner shows of itself at any moment.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    pub(crate) running: AtomicUsize,
+    beat: Mutex<PulseBeat>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(crate) struct PulseBeat {
+    pub(crate) node: Option<Holder>,
+    pub(crate) is_live: bool,
+    /// `None` without a lease: such a runner is always trusted.
+    pub(crate) trusted_until: Option<Moment>,
+    pub(crate) trouble: Option<String>,
+    pub(crate) tasks: usize,
+    pub(crate) nodes: usize,
+    pub(crate) clock_ahead_ms: Option<i64>,
+}
+
+impl Pulse {
+    pub(crate) fn change(&self) -> MutexGuard<'_, PulseBeat> {
+        self.beat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One manager's runner.
+pub(crate) struct Part {
+    manager: Option<String>,
+    commands: mpsc::Sender<Command>,
+    pub(crate) pulse: Arc<Pulse>,
+    /// Stops the runner when this is dropped.
+    driver: Option<AbortOnDropHandle<()>>,
+}
+
+impl Part {
+    pub(crate) fn new(manager: Option<&str>, commands: mpsc::Sender<Command>) -> Self {
+        Self {
+            manager: manager.map(str::to_owned),
+            commands,
+            pulse: Arc::default(),
+            driver: None,
+        }
+    }
+
+    pub(crate) fn driven_by(mut self, driver: AbortOnDropHandle<()>) -> Self {
+        self.driver = Some(driver);
+        self
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    fn health(&self, now: Moment) -> ManagerHealth {
+        let beat = self.pulse.change().clone();
+        let is_alive = self
+            .driver
+            .as_ref()
+            .is_some_and(|driver| !driver.is_finished());
+        ManagerHealth {
+            manager: self.manager.clone(),
+            node: beat.node,
+            is_running: is_alive && beat.is_live,
+            is_trusted: beat.trusted_until.is_none_or(|until| now < until),
+            trouble: beat.trouble,
+            tasks: beat.tasks,
+            running: self.pulse.running.load(Ordering::Relaxed),
+            nodes: beat.nodes,
+            clock_ahead_ms: beat.clock_ahead_ms,
+        }
+    }
+}
+
+impl RunningTasks {
+    pub(crate) fn new(parts: Vec<Part>, events: EventSender, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            parts,
+            events,
+            clock,
+        }
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events.subscribe()
+    }
+
+    /// How it is. Asks nobody.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let now = self.clock.now();
+        let managers = self.parts.iter().map(|part| part.health(now)).collect();
+        Health { managers }
+    }
+
+    /// The next `count` ticks of all tasks, in order; at most 10 000 are answered.
+    pub async fn next_ticks(&self, count: usize) -> Vec<NextTick> {
+        let count = count.min(MAX_NEXT);
+        let asked = self
+            .parts
+            .iter()
+            .map(|part| part.ask(|reply| Command::NextTicks(count, reply)));
+        let mut ticks: Vec<_> = join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
+        ticks.sort_by(|a, b| (a.tick, &a.task).cmp(&(b.tick, &b.task)));
+        ticks.truncate(count);
+        ticks
+    }
+
+    /// Ends the scheduling: stops claiming at once, gives what runs `patience` to finish, tells
+    /// the rest to stop, reports all outcomes, and leaves the store.
+    ///
+    /// May be called again while it drains, from elsewhere, to shorten the patience; the calls
+    /// share one answer's facts only if they ask before the end, later ones get an empty answer.
+    ///
+    /// # Cancel safety
+    /// Safe: the drain goes on.
+    pub async fn drain(&self, patience: Duration) -> Drained {
+        let asked = self
+            .parts
+            .iter()
+            .map(|part| part.ask(|reply| Command::Drain(patience, reply)));
+        let mut all = Drained::default();
+        for drained in join_all(asked).await.into_iter().flatten() {
+            all.finished += drained.finished;
+            all.interrupted.extend(drained.interrupted);
+            all.unreported += drained.unreported;
+        }
+        all
+    }
+}
+
+impl fmt::Debug for RunningTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningTasks")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}

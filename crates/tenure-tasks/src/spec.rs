@@ -1,0 +1,232 @@
+//! A task as it was checked: everything about it but its code.
+//!
+//! This is what managers see, what nodes register, and what the runner computes with. It is only
+//! made by the check of a configuration, so whoever has one need not check again.
+
+use std::time::Duration;
+
+use tenure_core::{Definition, Generation, OnCrash, Overlap, TaskName, Timestamp};
+use tenure_schedule::Schedule;
+
+use crate::hash::{self, Hash};
+use crate::policy::{CatchUp, OnLeaseLoss, Retry};
+
+/// 2026-01-01T00:00:00Z: periods are measured from here, so that every node measures the same.
+const ANCHOR: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A checked task, without its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskSpec {
+    pub(crate) name: TaskName,
+    pub(crate) schedule: Schedule,
+    pub(crate) generation: Generation,
+    pub(crate) concurrency: u32,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    pub(crate) overlap: Overlap,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) catch_up_window: Duration,
+    pub(crate) catch_up_max: usize,
+    pub(crate) on_crash: OnCrash,
+    pub(crate) on_lease_loss: OnLeaseLoss,
+    pub(crate) jitter: Duration,
+    pub(crate) details: Box<str>,
+}
+
+impl TaskSpec {
+    /// The task's name.
+    #[must_use]
+    pub fn name(&self) -> &TaskName {
+        &self.name
+    }
+
+    /// When it is due.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The version of the definition: differs whenever anything else here does.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// How many runs each tick has, with indices from 1.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        self.concurrency
+    }
+
+    /// How long an attempt may take; `None`: as long as it likes.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// How often a failed run is tried again.
+    #[must_use]
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Whether a run may begin while an earlier one of the same index is in hand.
+    #[must_use]
+    pub fn overlap(&self) -> Overlap {
+        self.overlap
+    }
+
+    /// What to do about ticks that nobody ran in time.
+    #[must_use]
+    pub fn catch_up(&self) -> CatchUp {
+        self.catch_up
+    }
+
+    /// How late a tick may still be run.
+    #[must_use]
+    pub fn catch_up_window(&self) -> Duration {
+        self.catch_up_window
+    }
+
+    /// How many ticks `catch_up = all` runs at most.
+    #[must_use]
+    pub fn catch_up_max(&self) -> usize {
+        self.catch_up_max
+    }
+
+    /// What a crash does to a run.
+    #[must_use]
+    pub fn on_crash(&self) -> OnCrash {
+        self.on_crash
+    }
+
+    /// What happens to running code when the node's lease can no longer be trusted.
+    #[must_use]
+    pub fn on_lease_loss(&self) -> OnLeaseLoss {
+        self.on_lease_loss
+    }
+
+    /// By how much starts are spread at most.
+    #[must_use]
+    pub fn jitter(&self) -> Duration {
+        self.jitter
+    }
+
+    /// Whatever else was said about it.
+    #[must_use]
+    pub fn details(&self) -> &str {
+        &self.details
+    }
+
+    /// What a node registers.
+    #[must_use]
+    pub fn definition(&self) -> Definition {
+        let mut definition = Definition::new(
+            self.name.clone(),
+            self.generation.clone(),
+            self.schedule.text(),
+        );
+        self.schedule.zone().name().clone_into(&mut definition.zone);
+        definition.concurrency = self.concurrency;
+        self.details.as_ref().clone_into(&mut definition.details);
+        definition
+    }
+
+    /// When the runs of `tick` should begin: the tick itself, or later by the task's jitter, but
+    /// before the next tick.
+    #[must_use]
+    pub fn fires_at(&self, tick: Timestamp) -> Timestamp {
+        if self.jitter.is_zero() {
+            return tick;
+        }
+        let gap = self
+            .tick_after(tick)
+            .map_or(self.jitter, |next| next.since(tick));
+        tick + hash::jitter(&self.name, tick, self.jitter.min(gap))
+    }
+
+    /// The first tick after an instant.
+    #[must_use]
+    pub fn tick_after(&self, after: Timestamp) -> Option<Timestamp> {
+        self.schedule
+            .next_after(after.to_jiff())
+            .map(Timestamp::from)
+    }
+
+    /// How late a claim may be: the catch-up window, and the jitter on top of it.
+    pub(crate) fn claim_window(&self) -> Duration {
+        self.catch_up_window.saturating_add(self.jitter)
+    }
+
+    /// The generation of everything else; `zone_rules` tells apart nodes whose zone data differ.
+    pub(crate) fn hashed(&self, zone_rules: u64) -> String {
+        let half = |seed| {
+            let schedule = &self.schedule;
+            let hash = Hash::new(seed)
+                .text(schedule.text())
+                .text(schedule.zone().name())
+                .number(zone_rules)
+                .text(schedule.gap().as_str())
+                .text(schedule.overlap().as_str())
+                .number(u64::from(self.concurrency))
+                .text(&format!("{:?} {:?}", self.timeout, self.retry))
+                .text(&format!(
+                    "{:?} {:?} {:?}",
+                    self.overlap, self.on_crash, self.on_lease_loss
+                ))
+                .text(&format!("{:?} {:?}", self.catch_up, self.catch_up_window))
+                .number(self.catch_up_max as u64)
+                .text(&format!("{:?}", self.jitter))
+                .text(&self.details);
+            hash.finish()
+        };
+        format!("{:016x}{:016x}", half(3), half(4))
+    }
+}
+
+/// Five minutes for tasks at most an hour apart, else their smallest distance, at most a day.
+///
+/// The distance is that of the first ticks after a fixed instant: it must not depend on when a
+/// node starts.
+pub(crate) fn default_window(schedule: &Schedule) -> Duration {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let ticks: Vec<_> = schedule.ticks_after(ANCHOR.to_jiff()).take(4).collect();
+    let smallest = ticks
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [first, second] => Duration::try_from(second.duration_since(*first)).ok(),
+            _ => None,
+        })
+        .min();
+    match smallest {
+        Some(gap) if gap <= Duration::from_secs(3600) => Duration::from_secs(300),
+        Some(gap) => gap.min(DAY),
+        None => DAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s57_the_default_window_follows_the_schedules_distance() {
+        for (text, seconds) in [
+            ("* * * * * *", 300),
+            ("0 * * * *", 300),
+            ("0 */2 * * *", 7_200),
+            ("0 2 * * *", 86_400),
+            ("0 2 1 * *", 86_400),
+            ("@every 200ms", 300),
+            ("-", 86_400),
+        ] {
+            let schedule = Schedule::parse(text).unwrap();
+            assert_eq!(
+                default_window(&schedule),
+                Duration::from_secs(seconds),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The tasks of one manager, and when each is due: one ordered set, whatever their number.
+//!
+//! Each task has a cursor, up to which its ticks are dealt with, and at most one entry in the set
+//! of timers. There is no timer of the runtime behind an entry: whoever drives the table sleeps
+//! until the first one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+
+use tenure_core::{TaskName, Timestamp};
+
+use crate::check::Work;
+use crate::due::{Due, PUNCTUAL, due};
+use crate::spec::TaskSpec;
+
+/// A task's place in its table.
+pub(crate) type TaskId = u32;
+
+pub(crate) struct Entry {
+    pub(crate) work: Work,
+    cursor: Timestamp,
+    timer: Option<Timestamp>,
+}
+
+/// A tick to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NextTick {
+    /// The task.
+    pub task: TaskName,
+    /// The tick.
+    pub tick: Timestamp,
+    /// When its runs begin: the tick, or later by the task's jitter.
+    pub starts_at: Timestamp,
+}
+
+/// What became due, and where the cursor was before.
+#[derive(Debug)]
+pub(crate) struct Evaluation {
+    pub(crate) due: Due,
+    pub(crate) before: Timestamp,
+    /// The first tick that is not due yet.
+    pub(crate) next: Option<Timestamp>,
+}
+
+pub(crate) struct Table {
+    entries: Vec<Entry>,
+    by_name: HashMap<TaskName, TaskId>,
+    timers: BTreeSet<(Timestamp, TaskId)>,
+}
+
+impl Table {
+    /// The tasks, none of them with a timer.
+    pub(crate) fn new(work: Vec<Work>) -> Self {
+        let mut table = Self {
+            entries: Vec::with_capacity(work.len()),
+            by_name: HashMap::with_capacity(work.len()),
+            timers: BTreeSet::new(),
+        };
+        for (id, work) in (0..).zip(work) {
+            table.by_name.insert(work.spec.name().clone(), id);
+            table.entries.push(Entry {
+                work,
+                cursor: Timestamp::EPOCH,
+                timer: None,
+            });
+        }
+        table
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (TaskId, &Entry)> {
+        (0..).zip(&self.entries)
+    }
+
+    pub(crate) fn work(&self, id: TaskId) -> Option<&Work> {
+        self.entry(id).map(|entry| &entry.work)
+    }
+
+    pub(crate) fn spec(&self, id: TaskId) -> Option<&TaskSpec> {
+        self.work(id).map(|work| work.spec.as_ref())
+    }
+
+    pub(crate) fn id_of(&self, task: &TaskName) -> Option<TaskId> {
+        self.by_name.get(task).copied()
+    }
+
+    /// Up to where the ticks of a task are dealt with.
+    pub(crate) fn cursor(&self, id: TaskId) -> Option<Timestamp> {
+        self.entry(id).map(|entry| entry.cursor)
+    }
+
+    /// Deals with ticks after `cursor` from now on.
+    pub(crate) fn enter(&mut self, id: TaskId, cursor: Timestamp) {
+        let next = self.spec(id).and_then(|spec| {
+            let tick = spec.tick_after(cursor)?;
+            Some(spec.fires_at(tick))
+        });
+        self.set(id, cursor, next);
+    }
+
+    /// Deals with the ticks after `cursor` again, but not before `not_before`.
+    pub(crate) fn reopen(&mut self, id: TaskId, cursor: Timestamp, not_before: Timestamp) {
+        let Some(entry) = self.entry(id) else { return };
+        let cursor = cursor.min(entry.cursor);
+        self.set(id, cursor, Some(not_before));
+    }
+
+    /// Looks at a task no later than `at`.
+    pub(crate) fn hasten(&mut self, id: TaskId, at: Timestamp) {
+        let Some(entry) = self.entry(id) else { return };
+        if entry.timer.is_some_and(|timer| timer > at) {
+            self.set(id, entry.cursor, Some(at));
+        }
+    }
+
+    /// When the first task should be looked at.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out one task that should be looked at by `now`; it gets no timer until
+    /// [`Table::evaluate`].
+    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<TaskId> {
+        let (at, id) = *self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        if let Some(entry) = self.entry_mut(id) {
+            entry.timer = None;
+        }
+        Some(id)
+    }
+
+    /// Finds what is due of a task, moves its cursor past it, and sets its timer anew.
+    pub(crate) fn evaluate(&mut self, id: TaskId, now: Timestamp) -> Option<Evaluation> {
+        let before = self.cursor(id)?;
+        let spec = self.spec(id)?;
+        let first = spec.tick_after(before);
+        let second = first.and_then(|first| spec.tick_after(first));
+        // By far the most common: one tick is due, just now, and the next one is not.
+        let is_plain = |first: Timestamp| {
+            let fires_at = spec.fires_at(first);
+            let waits = second.is_none_or(|second| spec.fires_at(second) > now);
+            fires_at <= now && now.since(fires_at) <= PUNCTUAL.min(spec.catch_up_window()) && waits
+        };
+        let (due, next) = match first {
+            None => (Due::default(), None),
+            Some(first) if is_plain(first) => {
+                let due = Due {
+                    run: vec![first],
+                    seen: Some(first),
+                    ..Due::default()
+                };
+                (due, second)
+            }
+            Some(_) => {
+                let due = due(spec, before, now);
+                let next = spec.tick_after(due.seen.unwrap_or(before));
+                (due, next)
+            }
+        };
+        let timer = next.map(|next| spec.fires_at(next));
+        self.set(id, due.seen.unwrap_or(before), timer);
+        Some(Evaluation { due, before, next })
+    }
+
+    /// The next `count` ticks of all tasks, in order.
+    pub(crate) fn upcoming(&self, count: usize) -> Vec<NextTick> {
+        let first = self.timers.iter().take(count).filter_map(|(_, id)| {
+            let tick = self.spec(*id)?.tick_after(self.cursor(*id)?)?;
+            Some(Reverse((tick, *id)))
+        });
+        let mut heap: BinaryHeap<_> = first.collect();
+        let mut upcoming = Vec::new();
+        while upcoming.len() < count
+            && let Some(Reverse((tick, id))) = heap.pop()
+        {
+            let Some(spec) = self.spec(id) else { continue };
+            if let Some(next) = spec.tick_after(tick) {
+                heap.push(Reverse((next, id)));
+            }
+            upcoming.push(NextTick {
+                task: spec.name().clone(),
+                tick,
+                starts_at: spec.fires_at(tick),
+            });
+        }
+        upcoming
+    }
+
+    fn entry(&self, id: TaskId) -> Option<&Entry> {
+        self.entries.get(usize::try_from(id).ok()?)
+    }
+
+    fn entry_mut(&mut self, id: TaskId) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(id).ok()?)
+    }
+
+    fn set(&mut self, id: TaskId, cursor: Timestamp, timer: Option<Timestamp>) {
+        let Some(entry) = self.entry_mut(id) else {
+            return;
+        };
+        entry.cursor = cursor;
+        let old = std::mem::replace(&mut entry.timer, timer);
+        if let Some(old) = old {
+            self.timers.remove(&(old, id));
+        }
+        if let Some(timer) = timer {
+            self.timers.insert((timer, id));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A task as a program writes it: a name, a schedule, rules and code.
+//!
+//! Nothing is checked here; [`TaskScheduling::start`](crate::TaskScheduling::start) checks all
+//! tasks at once and lists every fault.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tenure_core::{OnCrash, Overlap};
+use tenure_schedule::{DstGap, DstOverlap, Schedule};
+use tokio::runtime::Handle;
+
+use crate::context::TaskContext;
+use crate::outcome::{IntoTaskResult, TaskFailure, TaskReport};
+use crate::policy::{CatchUp, OnLeaseLoss, Retry};
+
+/// The code of a task.
+pub(crate) type Handler<S> = Arc<
+    dyn Fn(TaskContext<S>) -> BoxFuture<'static, Result<TaskReport, TaskFailure>> + Send + Sync,
+>;
+
+/// A schedule as text, still to be read, or read already.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ScheduleSource {
+    /// Text in one of the forms that [`Schedule::parse`] reads.
+    Text(String),
+    /// A schedule, with its zone.
+    Parsed(Schedule),
+}
+
+impl From<&str> for ScheduleSource {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for ScheduleSource {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Schedule> for ScheduleSource {
+    fn from(schedule: Schedule) -> Self {
+        Self::Parsed(schedule)
+    }
+}
+
+/// Everything a task says about itself besides its code, unchecked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) schedule: Option<ScheduleSource>,
+    pub(crate) zone: Option<String>,
+    pub(crate) gap: Option<DstGap>,
+    pub(crate) fold: Option<DstOverlap>,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    pub(crate) overlap: Overlap,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) catch_up_window: Option<Duration>,
+    pub(crate) catch_up_max: Option<usize>,
+    pub(crate) on_crash: OnCrash,
+    pub(crate) on_lease_loss: OnLeaseLoss,
+    pub(crate) jitter: Duration,
+    pub(crate) details: String,
+    pub(crate) manager: Option<String>,
+}
+
+/// What to run, when, and by which rules. `S` is the application's state, which the code gets.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use tenure_tasks::{Retry, Task, TaskContext};
+///
+/// let task: Task<()> = Task::new("rates")
+///     .schedule("*/30 * * * * *")
+///     .timeout(Duration::from_secs(20))
+///     .retry(Retry::exponential(3))
+///     .run(|context: TaskContext<()>| async move {
+///         println!("rates of {}", context.tick());
+///     });
+/// # let _ = task;
+/// ```
+pub struct Task<S> {
+    pub(crate) draft: Draft,
+    pub(crate) handler: Option<Handler<S>>,
+    pub(crate) runtime: Option<Handle>,
+}
+
+impl<S: Send + Sync + 'static> Task<S> {
+    /// A task with this name, which must be the only one of the whole configuration.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            draft: Draft {
+                name: name.into(),
+                ..Draft::default()
+            },
+            handler: None,
+            runtime: None,
+        }
+    }
+
+    /// When it is due: `"*/30 * * * * *"`, `"0 2 L * *"`, `"@every 90s"`, `"-"` for never, or a
+    /// [`Schedule`].
+    #[must_use]
+    pub fn schedule(mut self, schedule: impl Into<ScheduleSource>) -> Self {
+        self.draft.schedule = Some(schedule.into());
+        self
+    }
+
+    /// The zone in which the schedule's local times are read, such as `Europe/Berlin`. Default: UTC.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.draft.zone = Some(zone.into());
+        self
+    }
+
+    /// What happens to a named local time that the clocks jump over. Default: it runs after.
+    #[must_use]
+    pub fn dst_gap(mut self, gap: DstGap) -> Self {
+        self.draft.gap = Some(gap);
+        self
+    }
+
+    /// What happens to a named local time that comes twice. Default: the first counts.
+    #[must_use]
+    pub fn dst_overlap(mut self, fold: DstOverlap) -> Self {
+        self.draft.fold = Some(fold);
+        self
+    }
+
+    /// How many runs each tick has, wherever they happen, with indices `1..=runs`. Default: 1; at
+    /// most 1000.
+    #[must_use]
+    pub fn concurrency(mut self, runs: u32) -> Self {
+        self.draft.concurrency = Some(runs);
+        self
+    }
+
+    /// How long an attempt may take before it is told to stop. Default: as long as it likes.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.draft.timeout = Some(timeout);
+        self
+    }
+
+    /// How often a run that failed is tried again. Default: never.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.draft.retry = retry;
+        self
+    }
+
+    /// Whether a run may begin while an earlier one of the same index is in hand anywhere in the
+    /// cluster. Default: it is skipped.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.draft.overlap = overlap;
+        self
+    }
+
+    /// What to do about ticks that nobody ran in time. Default: run the latest.
+    #[must_use]
+    pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
+        self.draft.catch_up = catch_up;
+        self
+    }
+
+    /// How late a tick may still be run. Default: five minutes for tasks at most an hour apart,
+    /// else their distance, at most a day. From one second to 31 days.
+    ///
+    /// Longer keeps each record longer (twice this and an hour); shorter misses more ticks after
+    /// an outage.
+    #[must_use]
+    pub fn catch_up_window(mut self, window: Duration) -> Self {
+        self.draft.catch_up_window = Some(window);
+        self
+    }
+
+    /// How many ticks [`CatchUp::All`] runs at most; the newest are kept. Default: 10; at most 1000.
+    #[must_use]
+    pub fn catch_up_max(mut self, ticks: usize) -> Self {
+        self.draft.catch_up_max = Some(ticks);
+        self
+    }
+
+    /// What becomes of a run whose node dies. Default: it is reported as lost.
+    #[must_use]
+    pub fn on_crash(mut self, on_crash: OnCrash) -> Self {
+        self.draft.on_crash = on_crash;
+        self
+    }
+
+    /// What happens to running code when its node's lease can no longer be trusted. Default: stop.
+    #[must_use]
+    pub fn on_lease_loss(mut self, on_lease_loss: OnLeaseLoss) -> Self {
+        self.draft.on_lease_loss = on_lease_loss;
+        self
+    }
+
+    /// Spreads starts over this time, at most one day: each tick begins later by a delay that is
+    /// the same on every node and shorter than the distance to the next tick. Default: none.
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.draft.jitter = jitter;
+        self
+    }
+
+    /// Anything else that belongs to the definition, such as a command line: shown to people, and
+    /// a change of it is a new generation. No secrets.
+    #[must_use]
+    pub fn details(mut self, details: impl Into<String>) -> Self {
+        self.draft.details = details.into();
+        self
+    }
+
+    /// The manager that decides which instance runs it. Default: the unnamed one.
+    #[must_use]
+    pub fn on_manager(mut self, name: impl Into<String>) -> Self {
+        self.draft.manager = Some(name.into());
+        self
+    }
+
+    /// The runtime the code is run on. Default: the one that
+    /// [`TaskScheduling::start`](crate::TaskScheduling::start) was called on.
+    #[must_use]
+    pub fn on_runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The code. It should end soon after [`TaskContext::cancelled`] resolves; if it does not, it
+    /// is dropped at its next `await`.
+    #[must_use]
+    pub fn run<F, Fut>(mut self, code: F) -> Self
+    where
+        F: Fn(TaskContext<S>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoTaskResult> + Send + 'static,
+    {
+        self.handler = Some(Arc::new(move |context| {
+            code(context).map(IntoTaskResult::into_task_result).boxed()
+        }));
+        self
+    }
+
+    /// Code that blocks its thread. It is run on the runtime's threads for blocking work, so that
+    /// it delays nothing else.
+    ///
+    /// A thread cannot be stopped from outside: code that does not look at
+    /// [`TaskContext::stop_reason`] goes on after its timeout, while its run is reported as timed
+    /// out.
+    #[must_use]
+    pub fn run_blocking<F, R>(mut self, code: F) -> Self
+    where
+        F: Fn(TaskContext<S>) -> R + Send + Sync + 'static,
+        R: IntoTaskResult + Send + 'static,
+    {
+        let code = Arc::new(code);
+        self.handler = Some(Arc::new(move |context| {
+            let code = code.clone();
+            async move {
+                let span = tracing::Span::current();
+                let thread = tokio::task::spawn_blocking(move || {
+                    span.in_scope(|| code(context).into_task_result())
+                });
+                match thread.await {
+                    Ok(result) => result,
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(error) => Err(TaskFailure::new(format!("not run: {error}"))),
+                    },
+                }
+            }
+            .boxed()
+        }));
+        self
+    }
+}
+
+impl<S> fmt::Debug for Task<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("draft", &self.draft)
+            .field("has_code", &self.handler.is_some())
+            .finish_non_exhaustive()
+    }
+}
