@@ -1,2 +1,71 @@
 //! The project's own commands.
-fn main() {}
+//!
+//! `cargo xtask ci` is all that CI runs; the others are its parts. Nothing here knows what tenure
+//! does: it looks at files and calls cargo.
+
+mod ci;
+mod servers;
+mod testing;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must hold before a change lands: format, lints, tests, docs, tidy.
+    Ci,
+    /// Sets up what the tests need and runs them all, crate by crate.
+    Test,
+    /// Starts, stops or lists the servers that tests use.
+    Servers {
+        /// What to do with them.
+        #[arg(value_enum)]
+        action: servers::Action,
+    },
+    /// Checks what no compiler checks: directions, budgets, words, suites, links.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = root().and_then(|root| match arguments.command {
+        Command::Ci => Ok(ci::run(&root)),
+        Command::Test => testing::run(&root).map(|tally| tally.report()),
+        Command::Servers { action } => servers::run(action).map(|()| true),
+        Command::Tidy => tidy::run(&root),
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's folder: the one above this package.
+fn root() -> anyhow::Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent()
+        .map(Path::to_owned)
+        .context("xtask has no folder above it")
+}
+
+/// Prints a line for people.
+#[expect(clippy::print_stdout, reason = "a command's output is what it is for")]
+fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}

@@ -1,7 +1,7 @@
 //! Durations as people write them: `1500ms`, `30s`, `2h30m`.
 //!
-//! Stricter than most readers on purpose: a number without a unit, a blank, a unit of the wrong case
-//! or units out of order are refused, never guessed at.
+//! Stricter than most readers on purpose: a number without a unit, a blank, a unit of the wrong
+//! case or units out of order are refused, never guessed at.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,7 +18,8 @@ const UNITS: [(&str, u64); 5] = [
 /// Why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a duration: {reason}; write for example 500ms, 30s, 1.5s, 2h30m (units d, h, m, s, ms)"
+    "`{text}` is not a duration: {reason}; \
+     write for example 500ms, 30s, 1.5s, 2h30m (units d, h, m, s, ms)"
 )]
 pub struct InvalidDuration {
     text: String,
@@ -27,9 +28,9 @@ pub struct InvalidDuration {
 
 /// Reads a duration such as `500ms`, `30s`, `1.5s` or `2h30m`.
 ///
-/// Each part is a number and one of the units `d` (24 hours), `h`, `m`, `s`, `ms`; larger units come
-/// first. Only seconds may have a fraction, of at most three digits. The result is a whole number of
-/// milliseconds.
+/// Each part is a number and one of the units `d` (24 hours), `h`, `m`, `s`, `ms`; larger units
+/// come first. Only seconds may have a fraction, of at most three digits. The result is a whole
+/// number of milliseconds.
 ///
 /// # Errors
 /// [`InvalidDuration`] with the reason, for anything else.

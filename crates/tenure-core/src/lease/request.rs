@@ -57,7 +57,10 @@ pub enum InvalidTtl {
         ttl: Duration,
     },
     /// Longer than [`Ttl::MAX`].
-    #[error("ttl {} is too long: it may be at most 24h; leases that are renewed last longer", shown(*ttl))]
+    #[error(
+        "ttl {} is too long: it may be at most 24h; leases that are renewed last longer",
+        shown(*ttl)
+    )]
     TooLong {
         /// What was asked for.
         ttl: Duration,

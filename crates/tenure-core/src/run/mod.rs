@@ -8,7 +8,8 @@
 //! - **Record.** A record is kept for at least `2 × window + 1 h`.
 //!
 //! Together they make a second claim of one tick impossible, whatever the nodes' clocks say, how
-//! late they are or how long they sleep. The attempt number is what a late completion is refused by.
+//! late they are or how long they sleep. The attempt number is what a late completion is refused
+//! by.
 //!
 //! ```text
 //!             enqueue, retry, recovery
