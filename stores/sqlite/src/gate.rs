@@ -140,13 +140,14 @@ pub(crate) fn pause_before_try(tries: u32) -> Duration {
     Duration::from_micros(fastrand::u64(micros / 2..=micros))
 }
 
-fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
+/// A small file beside the database, which only this user may use.
+pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -15,6 +15,7 @@
 //! may open. What it promises, how long a hand-off takes and what it does not survive stands in
 //! this crate's README and, as data, in its promises.
 
+mod bell;
 mod clock;
 mod column;
 mod error;

@@ -131,7 +131,8 @@ impl SqliteOptions {
         self
     }
 
-    /// How often waiters look for what other processes did. Default: 5 ms; 1 ms to 1 s.
+    /// How often waiters look for what other processes did. Default: 5 ms; 1 ms to 1 s. Where the
+    /// system tells of a hand-off by itself (Linux), five times as long, in case it is missed.
     ///
     /// Shorter costs processor time while somebody waits; longer makes hand-offs slower.
     #[must_use]

@@ -1,4 +1,4 @@
-//! The store itself: one file, three threads, and the way from a call to its step.
+//! The store itself: one file, a few threads, and the way from a call to its step.
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +12,7 @@ use tenure_core::{
 };
 use tokio::sync::oneshot;
 
+use crate::bell::Bell;
 use crate::clock::StoreTime;
 use crate::gate::Gate;
 use crate::options::{SqliteOptions, Synchronous};
@@ -24,7 +25,7 @@ use crate::worker::{Common, Reader, Writer};
 
 /// A store in a SQLite file that any number of processes of one machine may share.
 ///
-/// Clones share one writing, one reading and one watching thread, which end with the last clone.
+/// Clones share one writing, one reading and two watching threads, which end with the last clone.
 /// No call blocks the asynchronous runtime.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -37,12 +38,15 @@ struct Inner {
     reads: Arc<Queue>,
     watch: Arc<Watch>,
     synchronous: Synchronous,
+    /// How long a waiter may have to wait for the watcher's next look.
     poll: Duration,
 }
 
 /// What a waiter may lose on top of the poll to a busy machine: threads that wait for a processor,
 /// and the writers ahead.
 const NOTICE_MARGIN: Duration = Duration::from_millis(20);
+/// Where the bell is heard, polling is only for bells that were lost.
+const WITH_BELL: u32 = 5;
 
 impl SqliteStore {
     /// Opens the file, making or upgrading it if need be.
@@ -165,6 +169,8 @@ impl Drop for Inner {
         self.writes.close();
         self.reads.close();
         self.watch.stop();
+        // The thread that hears the bell sleeps in the system and knows no other call.
+        self.common.bell.ring();
     }
 }
 
@@ -186,7 +192,10 @@ where
 fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> {
     let path = place::prepare(&options.path)?;
     let mut gate = Gate::open(&path).map_err(|error| place::of_io(&options.path, &error))?;
+    let bell = Bell::open(&path).map_err(|error| place::of_io(&options.path, &error))?;
     let (file, found) = schema::open(&path, options, &mut gate)?;
+    let ear = bell.ear();
+    let poll = options.poll * if ear.is_some() { WITH_BELL } else { 1 };
     let common = Common {
         identity: place::identity(&path),
         path,
@@ -195,6 +204,7 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         patience: options.patience,
         leases: WakeRegistry::default(),
         runs: WakeRegistry::default(),
+        bell: Arc::new(bell),
     };
     let writes = Arc::new(Queue::new(options.patience));
     let reads = Arc::new(Queue::new(options.patience));
@@ -207,17 +217,24 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
     let watcher = Watcher {
         common: common.clone(),
         watch: watch.clone(),
-        poll: options.poll,
+        poll,
     };
     // From here on the threads end with `inner`, whatever happens.
     let inner = Arc::new(Inner {
         common: common.clone(),
         writes: writes.clone(),
         reads,
-        watch,
+        watch: watch.clone(),
         synchronous: options.synchronous,
-        poll: options.poll,
+        poll,
     });
+    if let Some(ear) = ear {
+        spawn("tenure-sqlite-bell", move || {
+            while ear.listen() && !watch.is_stopping() {
+                watch.ring();
+            }
+        })?;
+    }
     spawn("tenure-sqlite-watch", move || watcher.work())?;
     let worker = Writer {
         common,

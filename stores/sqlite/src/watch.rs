@@ -1,8 +1,8 @@
 //! Looks out for what other processes did, while somebody here waits for it.
 //!
-//! A file cannot push. One thread a store asks every few milliseconds whether any process has
-//! committed (`PRAGMA data_version`, which reads shared memory and no disk), and only then looks up
-//! the tokens that listen. While nobody listens it sleeps.
+//! One thread a store sleeps until the bell rings, or a while has passed, and asks whether any
+//! process has committed (`PRAGMA data_version`, which reads shared memory and no disk). Only then it
+//! looks up the tokens that listen. While nobody listens it sleeps.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,87 +15,80 @@ use tracing::debug;
 use crate::schema::open_to_read;
 use crate::worker::Common;
 
-/// How often to look while nobody waits for a lease: holders and run listeners are in less of a
-/// hurry.
-const CALM: Duration = Duration::from_millis(25);
 /// After a failure, such as a file that is locked entirely.
 const AFTER_TROUBLE: Duration = Duration::from_millis(100);
 
-/// The switch of the watching thread.
+/// The watching thread's alarm clock.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     flags: Mutex<Flags>,
-    rung: Condvar,
+    woken: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Flags {
     stopping: bool,
-    /// Somebody began to listen since the last look.
-    stirred: bool,
-    /// The thread sleeps longer than a poll.
-    dozing: bool,
+    /// The bell rang since the last look.
+    rang: bool,
+    /// The thread sleeps until somebody listens.
+    idle: bool,
 }
 
 impl Watch {
-    /// Somebody began to listen. Costs a wake-up only if the thread sleeps deeply.
+    /// Somebody began to listen.
     pub(crate) fn stir(&self) {
-        let mut flags = self.locked();
-        flags.stirred = true;
-        if flags.dozing {
-            self.rung.notify_all();
+        if self.locked().idle {
+            self.woken.notify_all();
         }
+    }
+
+    /// Another process has something to tell.
+    pub(crate) fn ring(&self) {
+        self.locked().rang = true;
+        self.woken.notify_all();
     }
 
     /// Ends the thread soon.
     pub(crate) fn stop(&self) {
         self.locked().stopping = true;
-        self.rung.notify_all();
+        self.woken.notify_all();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.locked().stopping
     }
 
     fn locked(&self) -> MutexGuard<'_, Flags> {
         self.flags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps for `span`, shortened to a `poll` when somebody begins to listen, and for as long as
-    /// nobody listens. Tells whether somebody began to; `None` when it is over.
-    fn sleep(&self, span: Duration, poll: Duration, is_idle: impl Fn() -> bool) -> Option<bool> {
-        let mut flags = self.locked();
-        let mut stirred = flags.stirred;
-        let mut span = span;
-        loop {
-            flags.stirred = false;
-            let idle = is_idle();
-            let nap = if idle { Duration::MAX } else { span };
-            if idle || span > poll {
-                flags.dozing = true;
-                flags = self.doze(flags, nap);
-                flags.dozing = false;
-                if !flags.stirred {
-                    return (!flags.stopping).then_some(stirred);
-                }
-                stirred = true;
-                span = poll;
-            } else {
-                flags = self
-                    .rung
-                    .wait_timeout_while(flags, span, |flags| !flags.stopping)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-                return (!flags.stopping).then_some(stirred || flags.stirred);
-            }
+    /// Sleeps for `rest` whatever happens, then until the bell rings or `span` has passed, and for
+    /// as long as nobody listens. False when it is over.
+    fn sleep(&self, rest: Duration, span: Duration, is_idle: impl Fn() -> bool) -> bool {
+        let mut flags = self.nap(self.locked(), rest, |flags| !flags.stopping);
+        while !flags.stopping && is_idle() {
+            flags.idle = true;
+            flags = self
+                .woken
+                .wait(flags)
+                .unwrap_or_else(PoisonError::into_inner);
+            flags.idle = false;
         }
+        flags = self.nap(flags, span, |flags| !flags.stopping && !flags.rang);
+        flags.rang = false;
+        !flags.stopping
     }
 
-    /// Sleeps until the time is over, somebody begins to listen, or it is all over.
-    fn doze<'a>(&self, flags: MutexGuard<'a, Flags>, nap: Duration) -> MutexGuard<'a, Flags> {
-        let asleep = |flags: &mut Flags| !flags.stopping && !flags.stirred;
-        if nap == Duration::MAX {
-            let woken = self.rung.wait_while(flags, asleep);
-            return woken.unwrap_or_else(PoisonError::into_inner);
-        }
-        let woken = self.rung.wait_timeout_while(flags, nap, asleep);
-        woken.unwrap_or_else(PoisonError::into_inner).0
+    fn nap<'a>(
+        &self,
+        flags: MutexGuard<'a, Flags>,
+        span: Duration,
+        asleep: impl Fn(&Flags) -> bool,
+    ) -> MutexGuard<'a, Flags> {
+        self.woken
+            .wait_timeout_while(flags, span, |flags| asleep(flags))
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 }
 
@@ -113,8 +106,6 @@ struct Seen {
     hints: i64,
     /// The fences under which tokens that listen held their leases.
     held: HashMap<Token, i64>,
-    /// Whether anybody may wait for a lease.
-    somebody_waits: bool,
 }
 
 impl Watcher {
@@ -122,11 +113,10 @@ impl Watcher {
     pub(crate) fn work(self) {
         let mut file = None;
         let mut seen = Seen::default();
-        let mut pause = self.poll;
-        while let Some(stirred) = self.watch.sleep(pause, self.poll, || self.nobody_listens()) {
-            seen.somebody_waits |= stirred;
-            pause = match self.look(&mut file, &mut seen) {
-                Ok(pause) => pause,
+        let mut rest = Duration::ZERO;
+        while self.watch.sleep(rest, self.poll, || self.nobody_listens()) {
+            rest = match self.look(&mut file, &mut seen) {
+                Ok(busy) => busy.saturating_mul(4),
                 Err(error) => {
                     // Waiters have timers of their own; the next look may succeed.
                     debug!(%error, "cannot look out for other processes");
@@ -141,7 +131,8 @@ impl Watcher {
         self.common.leases.is_empty() && self.common.runs.is_empty()
     }
 
-    /// Looks once; tells how long to pause.
+    /// Looks once; tells how long it took. However many listen, looking may take a fifth of the
+    /// thread's time at most.
     fn look(&self, slot: &mut Option<Connection>, seen: &mut Seen) -> rusqlite::Result<Duration> {
         let began = SystemClock.now();
         let file = match slot {
@@ -155,14 +146,7 @@ impl Watcher {
             self.look_up(file, seen)?;
             seen.version = version;
         }
-        // However many listen, looking up may take a fifth of the thread's time at most.
-        let busy = SystemClock.now().since(began).saturating_mul(4);
-        let calm = if seen.somebody_waits {
-            self.poll
-        } else {
-            self.poll.max(CALM)
-        };
-        Ok(calm.max(busy))
+        Ok(SystemClock.now().since(began))
     }
 
     fn look_up(&self, file: &Connection, seen: &mut Seen) -> rusqlite::Result<()> {
@@ -174,7 +158,6 @@ impl Watcher {
             self.common.runs.changed_everywhere();
         }
         let mut held = HashMap::new();
-        seen.somebody_waits = false;
         let mut statement = file.prepare_cached(
             "SELECT fence, expires_ms FROM lease WHERE ns = ?1 AND key = ?2 AND token = ?3",
         )?;
@@ -200,7 +183,7 @@ impl Watcher {
                 None if before.is_some() => {
                     let _ = self.common.leases.changed_for(&key, token);
                 }
-                None => seen.somebody_waits = true,
+                None => {}
             }
         }
         seen.held = held;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode};
 use tenure_core::{Clock, StoreError, StoreErrorKind, SystemClock, WakeRegistry};
 use tracing::debug;
 
+use crate::bell::Bell;
 use crate::clock::StoreTime;
 use crate::error::of_step;
 use crate::gate::{Gate, Turn, pause_before_try, pause_to_step_back};
@@ -39,21 +40,25 @@ pub(crate) struct Common {
     pub(crate) leases: WakeRegistry,
     /// Who waits for runs, all under one key.
     pub(crate) runs: WakeRegistry,
+    /// How other processes are told to look.
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Common {
     fn tell(&self, effects: Vec<Effect>) {
+        let mut concerns_others = false;
         for effect in effects {
-            match effect {
-                // Nobody here may listen: the waiter is then in another process.
-                Effect::Granted(key, token, grant) => {
-                    let _ = self.leases.grant(&key, token, &grant);
+            concerns_others |= match effect {
+                Effect::Granted(key, token, grant) => !self.leases.grant(&key, token, &grant),
+                Effect::Changed(key, token) => !self.leases.changed_for(&key, token),
+                Effect::Hint => {
+                    self.runs.changed_everywhere();
+                    true
                 }
-                Effect::Changed(key, token) => {
-                    let _ = self.leases.changed_for(&key, token);
-                }
-                Effect::Hint => self.runs.changed_everywhere(),
-            }
+            };
+        }
+        if concerns_others {
+            self.bell.ring();
         }
     }
 
