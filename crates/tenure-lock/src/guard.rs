@@ -195,14 +195,14 @@ impl GuardView {
             source,
         };
         let renewal = self.lease.renewal().with_ttl(ttl).map_err(invalid)?;
-        let asked = self.inner.clock.now();
-        self.lease.set_renewal(renewal);
-        self.roster.renew_now(self.lease.token, asked);
+        let version = self.lease.set_renewal(renewal);
+        let now = self.inner.clock.now();
+        self.roster.renew_now(self.lease.token, now);
         let mut changed = std::pin::pin!(self.lease.changes());
         loop {
             changed.as_mut().enable();
             match self.lease.standing() {
-                Standing::Trusted(left) if self.lease.confirmed() >= asked => return Ok(left),
+                Standing::Trusted(left) if self.lease.confirmed() >= version => return Ok(left),
                 Standing::Trusted(_) => {}
                 Standing::Lost(reason) => return Err(ExtendError::Lost(self.lease.loss(reason))),
                 Standing::Ended => std::future::pending().await,

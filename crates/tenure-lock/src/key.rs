@@ -1,6 +1,8 @@
 //! What may stand where a key is asked for.
 
-use tenure_core::{InvalidKey, Key};
+use tenure_core::Key;
+
+pub(crate) use self::sealed::BadKey;
 
 /// A name that can be a lock's key: text, bytes or a [`Key`].
 ///
@@ -10,18 +12,8 @@ pub trait IntoKey: sealed::Sealed {}
 
 impl<K: sealed::Sealed> IntoKey for K {}
 
-/// A name that is no key, shortened for messages, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BadKey {
-    pub(crate) name: String,
-    pub(crate) source: InvalidKey,
-}
-
 pub(crate) fn checked(key: impl IntoKey) -> Result<Key, BadKey> {
-    sealed::Sealed::key(&key).map_err(|source| BadKey {
-        name: shown(sealed::Sealed::name(&key)),
-        source,
-    })
+    key.checked()
 }
 
 /// At most 80 characters, with control characters escaped.
@@ -37,52 +29,59 @@ fn shown(name: &[u8]) -> String {
 mod sealed {
     use tenure_core::{InvalidKey, Key};
 
+    /// A name that is no key, shortened for messages, and why.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct BadKey {
+        pub(crate) name: String,
+        pub(crate) source: InvalidKey,
+    }
+
     pub trait Sealed {
-        fn name(&self) -> &[u8];
-        fn key(&self) -> Result<Key, InvalidKey> {
-            Key::from_bytes(self.name())
+        fn checked(self) -> Result<Key, BadKey>;
+    }
+
+    impl Sealed for &[u8] {
+        fn checked(self) -> Result<Key, BadKey> {
+            Key::from_bytes(self).map_err(|source| BadKey {
+                name: super::shown(self),
+                source,
+            })
         }
     }
 
     impl Sealed for &str {
-        fn name(&self) -> &[u8] {
-            self.as_bytes()
+        fn checked(self) -> Result<Key, BadKey> {
+            self.as_bytes().checked()
+        }
+    }
+
+    impl Sealed for &&str {
+        fn checked(self) -> Result<Key, BadKey> {
+            self.as_bytes().checked()
         }
     }
 
     impl Sealed for String {
-        fn name(&self) -> &[u8] {
-            self.as_bytes()
+        fn checked(self) -> Result<Key, BadKey> {
+            self.as_bytes().checked()
         }
     }
 
     impl Sealed for &String {
-        fn name(&self) -> &[u8] {
-            self.as_bytes()
-        }
-    }
-
-    impl Sealed for &[u8] {
-        fn name(&self) -> &[u8] {
-            self
+        fn checked(self) -> Result<Key, BadKey> {
+            self.as_bytes().checked()
         }
     }
 
     impl Sealed for Key {
-        fn name(&self) -> &[u8] {
-            self.as_bytes()
-        }
-        fn key(&self) -> Result<Key, InvalidKey> {
-            Ok(self.clone())
+        fn checked(self) -> Result<Key, BadKey> {
+            Ok(self)
         }
     }
 
     impl Sealed for &Key {
-        fn name(&self) -> &[u8] {
-            self.as_bytes()
-        }
-        fn key(&self) -> Result<Key, InvalidKey> {
-            Ok((*self).clone())
+        fn checked(self) -> Result<Key, BadKey> {
+            Ok(self.clone())
         }
     }
 }

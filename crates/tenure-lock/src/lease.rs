@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_core::{Clock, Fence, Grant, Key, Moment, Occupant, StoreError, Token};
+use tenure_core::{Clock, Fence, Grant, Key, Moment, Occupant, StoreError, Token, Ttl};
 use tokio::sync::Notify;
 
 use crate::options::{RenewalTerms, Terms};
@@ -42,9 +42,11 @@ struct State {
     life: Life,
     /// The end of the trust window; never moves once life is not `Held`.
     until: Moment,
-    /// When the question was sent whose answer was the last good one.
-    confirmed: Moment,
     renewal: RenewalTerms,
+    /// Counts changes of `renewal`.
+    version: u64,
+    /// The version that the store last confirmed.
+    confirmed: u64,
     cap: Option<Cap>,
     trouble: Option<String>,
 }
@@ -64,7 +66,7 @@ struct Cap {
 
 enum Event {
     Looked,
-    Renewed { asked_at: Moment, until: Moment },
+    Renewed { until: Moment, version: u64 },
     Taken { by: Option<Occupant> },
     GivenBack,
 }
@@ -99,10 +101,10 @@ impl State {
             // Before renewals: one that is answered after the window cannot bring trust back.
             _ if now >= self.until => self.life = Life::Lost(self.end_of_window()),
             Event::Looked => return false,
-            Event::Renewed { asked_at, until } => {
+            Event::Renewed { until, version } => {
                 let until = self.cap.map_or(until, |cap| until.min(cap.at));
                 self.until = self.until.max(until);
-                self.confirmed = self.confirmed.max(asked_at);
+                self.confirmed = self.confirmed.max(version);
                 self.trouble = None;
             }
         }
@@ -127,6 +129,13 @@ pub(crate) struct Granted {
     pub(crate) until: Moment,
 }
 
+/// What a renewal asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) ttl: Ttl,
+    version: u64,
+}
+
 impl HeldLease {
     pub(crate) fn new(
         key: Key,
@@ -148,8 +157,9 @@ impl HeldLease {
             state: Mutex::new(State {
                 life: Life::Held,
                 until,
-                confirmed: granted.asked_at,
                 renewal: terms.renewal,
+                version: 0,
+                confirmed: 0,
                 cap,
                 trouble: None,
             }),
@@ -183,7 +193,8 @@ impl HeldLease {
         self.state().until
     }
 
-    pub(crate) fn confirmed(&self) -> Moment {
+    /// The version of the renewal terms that the store last confirmed.
+    pub(crate) fn confirmed(&self) -> u64 {
         self.state().confirmed
     }
 
@@ -191,8 +202,21 @@ impl HeldLease {
         self.state().renewal
     }
 
-    pub(crate) fn set_renewal(&self, renewal: RenewalTerms) {
-        self.state().renewal = renewal;
+    /// Changes the terms from the next renewal on, and says which version of them that is.
+    pub(crate) fn set_renewal(&self, renewal: RenewalTerms) -> u64 {
+        let mut state = self.state();
+        state.renewal = renewal;
+        state.version += 1;
+        state.version
+    }
+
+    /// What to ask for now.
+    pub(crate) fn question(&self) -> Question {
+        let state = self.state();
+        Question {
+            ttl: state.renewal.ttl,
+            version: state.version,
+        }
     }
 
     /// Whether renewing could still move the end of the window.
@@ -201,10 +225,11 @@ impl HeldLease {
         state.cap.is_none_or(|cap| state.until < cap.at)
     }
 
-    /// The store confirmed the lease for a question sent at `asked_at`.
-    pub(crate) fn renewed(&self, asked_at: Moment, grant: &Grant, ttl: Duration) {
-        let until = trust::trust_end(asked_at, grant, ttl);
-        self.apply(Event::Renewed { asked_at, until });
+    /// The store confirmed the lease, when asked `question` at `asked_at`.
+    pub(crate) fn renewed(&self, question: Question, asked_at: Moment, grant: &Grant) {
+        let until = trust::trust_end(asked_at, grant, question.ttl.get());
+        let version = question.version;
+        self.apply(Event::Renewed { until, version });
     }
 
     /// The store says that the lease is not ours.

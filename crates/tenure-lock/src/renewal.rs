@@ -21,7 +21,7 @@ use tokio::runtime::{Handle, Id};
 
 use self::roster::{Outcome, Running};
 pub(crate) use self::roster::{Roster, first_due};
-use crate::lease::HeldLease;
+use crate::lease::{HeldLease, Question};
 use crate::timing::{bounded, sleep_until};
 
 /// The rosters of all runtimes in which leases of one `Locks` are held.
@@ -101,7 +101,7 @@ pub(crate) struct Batch {
 /// What became of one batch.
 struct Answered {
     asked_at: Moment,
-    results: Vec<(Arc<HeldLease>, Duration, Result<Renewal, StoreError>)>,
+    results: Vec<(Arc<HeldLease>, Question, Result<Renewal, StoreError>)>,
 }
 
 /// The task.
@@ -138,10 +138,14 @@ impl Renewer {
     }
 
     async fn send(&self, batch: Batch) -> Answered {
+        let questions: Vec<_> = batch.leases.iter().map(|lease| lease.question()).collect();
         let requests: Vec<_> = batch
             .leases
             .iter()
-            .map(|lease| RenewRequest::new(lease.key.clone(), lease.token, lease.renewal().ttl))
+            .zip(&questions)
+            .map(|(lease, question)| {
+                RenewRequest::new(lease.key.clone(), lease.token, question.ttl)
+            })
             .collect();
         // Read before the request leaves: a slow reply must shorten our trust, never lengthen it.
         let asked_at = self.clock.now();
@@ -154,10 +158,10 @@ impl Renewer {
         let results = batch
             .leases
             .into_iter()
-            .zip(&requests)
-            .map(|(lease, request)| {
+            .zip(questions)
+            .map(|(lease, question)| {
                 let answer = answers.next().unwrap_or_else(|| Err(unanswered()));
-                (lease, request.ttl.get(), answer)
+                (lease, question, answer)
             })
             .collect();
         Answered { asked_at, results }
@@ -165,10 +169,10 @@ impl Renewer {
 
     fn settle(&self, answered: Answered) {
         let asked_at = answered.asked_at;
-        for (lease, ttl, answer) in answered.results {
+        for (lease, question, answer) in answered.results {
             let outcome = match answer {
                 Ok(Renewal::Renewed(grant)) => {
-                    lease.renewed(asked_at, &grant, ttl);
+                    lease.renewed(question, asked_at, &grant);
                     Outcome::Confirmed { asked_at }
                 }
                 Ok(Renewal::Lost { by, .. }) => {

@@ -135,7 +135,7 @@ impl LockSet {
     }
 
     fn keys(&self) -> Result<&BTreeSet<Key>, AcquireError> {
-        let keys = self.keys.as_ref().map_err(|bad| bad.clone())?;
+        let keys = self.keys.as_ref().map_err(Clone::clone)?;
         if keys.is_empty() || keys.len() > Self::MAX_KEYS {
             return Err(AcquireError::KeyCount {
                 count: keys.len(),
@@ -162,7 +162,6 @@ impl GuardSet {
     }
 
     /// The guards, in the order of their keys' bytes.
-    #[must_use]
     pub fn guards(&self) -> &[Guard] {
         &self.guards
     }

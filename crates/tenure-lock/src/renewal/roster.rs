@@ -23,6 +23,9 @@ const LEAST_LIMIT: Duration = Duration::from_millis(100);
 /// The shortest pause before a failed renewal is tried again.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
+/// Due before anything else.
+const LONG_AGO: Moment = Moment::from_origin(Duration::ZERO);
+
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     entries: Mutex<Entries>,
@@ -133,11 +136,11 @@ impl Roster {
             .values_mut()
             .filter_map(|entry| {
                 let was_flying = std::mem::take(&mut entry.is_flying);
-                was_flying.then(|| (entry.lease.confirmed(), entry.lease.token))
+                was_flying.then_some(entry.lease.token)
             })
             .collect();
-        for (since, token) in stranded {
-            entries.set_due(token, since);
+        for token in stranded {
+            entries.set_due(token, LONG_AGO);
         }
     }
 

@@ -1,0 +1,215 @@
+//! Runtimes: none, busy, shut down; threads; panics. These run in real time.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tenure_core::{Clock, Holder, Key, LeaseStore, SystemClock};
+use tenure_lock::{AcquireError, Guard, GuardSet, Lock, Locks, LossWatch, SharedGuard};
+use tenure_memory::MemoryStore;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::support::{Call, Harm, MS, Rigged};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn locks() -> (Locks, Arc<dyn LeaseStore>) {
+    let store: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
+    (Locks::new(store.clone(), Holder::new("test")), store)
+}
+
+async fn is_free(store: &Arc<dyn LeaseStore>, key: &str) -> bool {
+    let view = store.inspect(&Key::new(key).unwrap()).await.unwrap();
+    view.is_none_or(|view| view.occupant.is_none())
+}
+
+async fn until_free(store: &Arc<dyn LeaseStore>, key: &str) {
+    let limit = tokio::time::timeout(Duration::from_secs(5), async {
+        while !is_free(store, key).await {
+            tokio::time::sleep(MS).await;
+        }
+    });
+    limit.await.expect("given back within 5 s");
+}
+
+/// Keeps this thread busy, as code that blocks its runtime does.
+fn block_for(span: Duration) {
+    let (_keep, never) = mpsc::channel::<()>();
+    assert!(never.recv_timeout(span).is_err());
+}
+
+#[test]
+fn r45_acquiring_outside_a_runtime_is_an_error_and_not_a_panic() {
+    let (locks, _) = locks();
+    let lock = locks.lock("k");
+    let mut call = std::pin::pin!(lock.acquire());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(answer) = call.as_mut().poll(&mut context) else {
+        panic!("waits for ever");
+    };
+    let error = answer.unwrap_err();
+    assert!(matches!(error, AcquireError::NoRuntime), "{error}");
+}
+
+#[test]
+fn r45_a_guard_dropped_outside_a_runtime_is_given_back() {
+    let (locks, store) = locks();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let guard = runtime.block_on(locks.lock("k").acquire()).unwrap();
+    drop(guard);
+    runtime.block_on(until_free(&store, "k"));
+    assert_eq!(locks.abandoned(), 0);
+}
+
+#[test]
+fn r45_a_guard_dropped_by_a_panic_is_given_back() {
+    let (locks, store) = locks();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let lock = locks.lock("k");
+        let panics = tokio::spawn(async move {
+            let _guard = lock.acquire().await.unwrap();
+            panic!("as code does");
+        });
+        assert!(panics.await.unwrap_err().is_panic());
+        until_free(&store, "k").await;
+    });
+    let guard = runtime.block_on(locks.lock("k").acquire()).unwrap();
+    let thread = std::thread::spawn(move || {
+        let _guard = guard;
+        panic!("as code does");
+    });
+    assert!(thread.join().is_err());
+    runtime.block_on(until_free(&store, "k"));
+}
+
+#[test]
+fn r45_a_guard_that_outlives_its_runtime_is_counted_and_ends_by_itself() {
+    let (locks, store) = locks();
+    let first = runtime();
+    let lock = locks.lock("k").ttl(100 * MS);
+    let guard = first.block_on(lock.acquire()).unwrap();
+    drop(first);
+    drop(guard);
+    assert_eq!(locks.abandoned(), 1);
+    runtime().block_on(until_free(&store, "k"));
+}
+
+#[test]
+fn r45_a_guard_that_outlives_its_runtime_is_given_back_in_another() {
+    let (locks, store) = locks();
+    let first = runtime();
+    let guard = first.block_on(locks.lock("k").acquire()).unwrap();
+    drop(first);
+    runtime().block_on(async {
+        drop(guard);
+        locks.settled().await;
+        assert!(is_free(&store, "k").await);
+    });
+    assert_eq!(locks.abandoned(), 0);
+}
+
+#[test]
+fn r45_a_runtime_that_shuts_down_during_a_release_does_not_hang_or_panic() {
+    let store: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
+    let way = Rigged::new(store.clone());
+    let locks = Locks::new(way.clone(), Holder::new("test"));
+    let runtime = runtime();
+    runtime.block_on(async {
+        let guard = locks.lock("k").acquire().await.unwrap();
+        way.harm(Call::Release, Harm::Hangs);
+        // One guard is being given back, another is owned by a task, when the runtime ends.
+        drop(guard);
+        let lock = locks.lock("l");
+        tokio::spawn(async move {
+            let _guard = lock.acquire().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+    });
+    drop(runtime);
+    assert_eq!(locks.abandoned(), 2);
+}
+
+#[test]
+fn r36_a_renewal_task_that_died_with_its_runtime_does_not_keep_others_from_renewing() {
+    let (locks, _) = locks();
+    let first = runtime();
+    let stranded = first.block_on(locks.lock("a").acquire()).unwrap();
+    drop(first);
+    runtime().block_on(async {
+        let guard = locks.lock("b").ttl(100 * MS).acquire().await.unwrap();
+        tokio::time::sleep(400 * MS).await;
+        assert!(guard.is_trusted());
+    });
+    drop(stranded);
+}
+
+#[test]
+fn r42_renewal_on_its_own_thread_goes_on_while_the_program_blocks_its_runtime() {
+    for is_own in [true, false] {
+        let (mut locks, store) = locks();
+        if is_own {
+            locks = locks.renew_on_own_thread();
+        }
+        runtime().block_on(async {
+            let lock = locks.lock("k").ttl(300 * MS);
+            let guard = lock.acquire().await.unwrap();
+            block_for(900 * MS);
+            assert_eq!(guard.is_trusted(), is_own, "the other way is the control");
+            assert_eq!(is_free(&store, "k").await, !is_own);
+        });
+    }
+}
+
+#[test]
+fn r42_the_own_thread_gives_back_what_was_dropped_last_and_ends() {
+    let (locks, store) = locks();
+    let locks = locks.renew_on_own_thread();
+    let guard = runtime().block_on(locks.lock("k").acquire()).unwrap();
+    let weak = Arc::downgrade(&store);
+    drop(locks);
+    drop(guard);
+    runtime().block_on(until_free(&store, "k"));
+    drop(store);
+    let end = SystemClock.now() + Duration::from_secs(5);
+    while weak.strong_count() > 0 {
+        assert!(SystemClock.now() < end, "something keeps the store");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn r43_a_guard_belongs_to_nobody_in_particular() {
+    fn moves<T: Send + Sync + 'static>() {}
+    moves::<Guard>();
+    moves::<SharedGuard>();
+    moves::<GuardSet>();
+    moves::<Lock>();
+    moves::<Locks>();
+    moves::<LossWatch>();
+
+    let (locks, store) = locks();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let guard = runtime.block_on(locks.lock("k").acquire()).unwrap();
+    let guard = std::thread::spawn(move || {
+        assert!(guard.is_trusted());
+        guard
+    })
+    .join()
+    .unwrap();
+    let task = runtime.spawn(async move { guard.release().await });
+    runtime.block_on(task).unwrap().unwrap();
+    assert!(runtime.block_on(is_free(&store, "k")));
+}
