@@ -1,2 +1,83 @@
-//! The tenure program.
-fn main() {}
+//! The `tenure` program: a task file run by many processes, a command under a lock, and a look at
+//! what the store knows.
+//!
+//! Parses the command line, calls the command's module, and turns its outcome into a message and
+//! an exit status. Decides nothing that the library does not.
+
+mod args;
+mod child;
+mod exit;
+mod file;
+mod lock;
+mod locks;
+mod nearest;
+mod notice;
+mod output;
+mod signals;
+mod store;
+mod text;
+
+use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Code, Outcome};
+use crate::notice::notice;
+
+fn main() -> ! {
+    std::panic::set_hook(Box::new(|panic| {
+        notice(format_args!(
+            "this is a bug in tenure: {panic}; please report it"
+        ));
+    }));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(Code::BUG));
+    let code = outcome.unwrap_or_else(|failure| {
+        if !failure.is_quiet() {
+            notice(format_args!("{failure}"));
+        }
+        failure.code
+    });
+    // Threads of a store that hangs must not hold up the exit.
+    std::process::exit(i32::from(code.0));
+}
+
+fn run() -> Outcome {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return Ok(explain_usage(&error)),
+    };
+    match cli.command {
+        Command::Lock(args) => lock::run(args),
+        Command::Locks(args) => locks::run(args),
+        Command::Unlock(args) => locks::unlock(args),
+        _ => Ok(Code::BUG),
+    }
+}
+
+/// Shows help where it was asked for, else what is wrong with the command line.
+fn explain_usage(error: &clap::Error) -> Code {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        let _ = error.print();
+        return Code::OK;
+    }
+    let plain = error.to_string();
+    let is_tame = plain.lines().all(|line| line.len() < 400)
+        && !plain.chars().any(|c| c != '\n' && text::acts(c));
+    let mut stderr = anstream::stderr().lock();
+    let _ = if is_tame {
+        write!(stderr, "{}", error.render().ansi())
+    } else {
+        // What was typed may be megabytes, or act on the terminal; it is shown like other data.
+        plain.lines().try_for_each(|line| {
+            let line: String = text::visible(line).chars().take(400).collect();
+            writeln!(stderr, "{line}")
+        })
+    };
+    Code::USAGE
+}

@@ -1,0 +1,367 @@
+//! The command line: commands, flags, and how each value is read.
+//!
+//! Only words and bounds; what the commands do stands in the modules they are named after. A value
+//! that cannot be read ends the program with status 64 before anything is touched.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tenure::core::{Timestamp, Ttl, format_duration, parse_duration};
+
+use crate::exit;
+
+/// Distributed locks and scheduled tasks.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, propagate_version = true, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the tasks of a task file: each tick once, among all processes on one store
+    Run(RunArgs),
+    /// Runs a command while holding a lock
+    Lock(LockArgs),
+    /// Lists locks: who holds what, since when, until when, and who waits
+    Locks(LocksArgs),
+    /// Takes a lock from its holder, if it is still the holder you saw
+    Unlock(UnlockArgs),
+    /// Lists the tasks a store knows, and when each was and is due
+    Tasks(TasksArgs),
+    /// Lists runs, the newest tick first: what ran where, how late, how it ended
+    History(HistoryArgs),
+    /// Prints the next ticks of a schedule
+    Next(NextArgs),
+    /// Says in words what a schedule means
+    Explain(ExplainArgs),
+    /// Checks task files without running anything
+    Check(CheckArgs),
+}
+
+/// Which store to use.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// Store to use: sqlite:PATH or memory:
+    ///
+    /// Without it: TENURE_STORE, then the task file's own `store`, then
+    /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Task files; their tasks are run together
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Prints one JSON object a line for each event
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long running tasks may finish after the first SIGTERM or SIGINT; a second one stops them
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain: Duration,
+    /// Ends after this time, draining: for trials and demonstrations
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) run_for: Option<Duration>,
+    /// Prints only runs that did not end well
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "tenure lock [OPTIONS] KEY -- CMD [ARGS]...\n       \
+                      tenure lock [OPTIONS] --all KEY1,KEY2 -- CMD [ARGS]...",
+    after_help = LOCK_HELP
+)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// How long the store keeps the lock if this process dies; it is renewed while the command runs
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lock_ttl)]
+    pub(crate) ttl: Duration,
+    /// How long to wait for the lock: a duration such as 5s, or `forever` (the default)
+    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait")]
+    pub(crate) wait: Option<Wait>,
+    /// Tries once
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Takes several locks, all or none
+    #[arg(long, value_name = "KEY1,KEY2", value_delimiter = ',')]
+    pub(crate) all: Vec<OsString>,
+    /// Status to end with if the lock is not had
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) conflict_exit_code: u8,
+    /// What to lock: 1 to 512 bytes
+    #[arg(value_name = "KEY", required_unless_present = "all")]
+    pub(crate) key: Option<OsString>,
+    /// The command, run directly and not by a shell
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+const LOCK_HELP: &str = "\
+The command gets TENURE_KEY and TENURE_FENCE (with several keys: both with commas between), reads
+standard input, and receives the SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 sent here.
+
+It runs in a process group of its own. If the lock can no longer be renewed, the group is told to
+end (SIGTERM) when a third of the ttl is left and killed before the ttl is over; the status is 75.
+What the command leaves running in its group when it ends is told to end, and killed 5 s later,
+before the lock is given back. Processes that left the group are named on standard error.
+
+Exit status: the command's own, else see `tenure --help`.";
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LocksArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LocksCommand>,
+    #[command(flatten)]
+    pub(crate) list: LocksListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Only keys that begin so
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<OsString>,
+    /// Prints one JSON object a line for each key
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocksCommand {
+    /// Shows one lock and its queue
+    Show(LocksShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksShowArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which lock
+    #[arg(value_name = "KEY")]
+    pub(crate) key: OsString,
+    /// Prints a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnlockArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which lock
+    #[arg(value_name = "KEY")]
+    pub(crate) key: OsString,
+    /// The fence of the holder you saw in `tenure locks`; another holder keeps the lock
+    #[arg(long, value_name = "N")]
+    pub(crate) fence: u64,
+    /// Why, for the store's record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Prints one JSON object a line for each task
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Only runs of this task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Only runs in this state, such as `failed`; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    pub(crate) state: Vec<tenure::core::RunState>,
+    /// Only ticks from this instant on, such as 2026-11-21T03:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) from: Option<Timestamp>,
+    /// Only ticks up to this instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) to: Option<Timestamp>,
+    /// How many runs, at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Also prints what each run printed
+    #[arg(long)]
+    pub(crate) output: bool,
+    /// Prints one JSON object a line for each run
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A schedule given on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleArgs {
+    /// The schedule: 5 to 7 fields, a nickname such as @daily, or `@every 90s`; quote it
+    #[arg(value_name = "EXPR")]
+    pub(crate) expr: String,
+    /// The zone its times are read in
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) zone: String,
+    /// What to do with times the clocks jump over: run_after or skip
+    #[arg(long, value_name = "POLICY", default_value = "run_after")]
+    pub(crate) dst_gap: String,
+    /// What to do with times that come twice: first, last or both
+    #[arg(long, value_name = "POLICY", default_value = "first")]
+    pub(crate) dst_overlap: String,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NextArgs {
+    #[command(flatten)]
+    pub(crate) schedule: ScheduleArgs,
+    /// How many ticks
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) count: u32,
+    /// After which instant, instead of now
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) from: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) schedule: ScheduleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Task files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Prints a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Forever,
+    AtMost(Duration),
+}
+
+/// Shorter, and a command could not be stopped in time on a busy machine.
+pub(crate) const MIN_LOCK_TTL: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn lock_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text)?;
+    if ttl < MIN_LOCK_TTL {
+        return Err(format!(
+            "ttl {} is too short: it must be at least {}, so that the command can be stopped in time",
+            format_duration(ttl),
+            format_duration(MIN_LOCK_TTL),
+        ));
+    }
+    Ttl::new(ttl)
+        .map(Ttl::get)
+        .map_err(|error| error.to_string())
+}
+
+fn wait(text: &str) -> Result<Wait, String> {
+    if text == "forever" {
+        return Ok(Wait::Forever);
+    }
+    let wait = duration(text).map_err(|error| format!("{error}, or `forever`"))?;
+    if wait > MAX_WAIT {
+        return Err(format!(
+            "a wait of {} is too long: at most 365d, or `forever`",
+            format_duration(wait)
+        ));
+    }
+    Ok(Wait::AtMost(wait))
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "expected an instant with an offset, such as 2026-11-21T03:00:00Z".to_owned())
+}
+
+fn state(text: &str) -> Result<tenure::core::RunState, String> {
+    use tenure::core::RunState;
+    RunState::from_name(text).ok_or_else(|| {
+        let names: Vec<_> = RunState::ALL.iter().map(|state| state.as_str()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn e1_to_e8_times_are_read_strictly() {
+        for (text, expected) in [
+            ("500ms", Ok(500)),
+            ("1.5s", Ok(1500)),
+            ("1h61m", Ok(7_260_000)),
+            ("0s", Err("too short")),
+            ("499ms", Err("at least 500ms")),
+            ("25h", Err("at most 24h")),
+            ("-5s", Err("negative")),
+            ("5", Err("unit is missing")),
+            ("1.5", Err("unit is missing")),
+            ("5 m", Err("unit is missing")),
+            ("5M", Err("unit is unknown")),
+            ("５s", Err("number is missing")),
+            ("1m1h", Err("larger units come first")),
+            ("9223372036854775808s", Err("too large")),
+            ("1e400s", Err("unknown")),
+            ("NaN", Err("number is missing")),
+            ("inf", Err("number is missing")),
+        ] {
+            match (lock_ttl(text), expected) {
+                (Ok(ttl), Ok(ms)) => assert_eq!(ttl, Duration::from_millis(ms), "{text}"),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn e11_e12_a_wait_is_a_bounded_duration_or_forever() {
+        assert_eq!(wait("0s"), Ok(Wait::AtMost(Duration::ZERO)));
+        assert_eq!(wait("forever"), Ok(Wait::Forever));
+        for (text, part) in [
+            ("366d", "or `forever`"),
+            ("Forever", "or `forever`"),
+            ("always", "or `forever`"),
+        ] {
+            assert!(wait(text).unwrap_err().contains(part), "{text}");
+        }
+    }
+}

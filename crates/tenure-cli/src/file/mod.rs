@@ -1,0 +1,133 @@
+//! Task files: what they say, checked as a whole before anything starts.
+//!
+//! Reading goes bytes → text ([`source`]) → table ([`syntax`]) → settings ([`section`],
+//! [`settings`]) → tasks ([`task`]). Every step adds what it finds to one list of
+//! [`Problem`]s, so that a file's faults are all told at once. Nothing here runs anything.
+
+mod expand;
+mod problem;
+mod render;
+mod section;
+mod settings;
+mod source;
+mod store;
+mod syntax;
+mod task;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::problem::{Place, Problem, Problems};
+pub(crate) use self::render::{json, render};
+pub(crate) use self::settings::{CatchUp, Crash, OutputMode, Retry};
+pub(crate) use self::source::Source;
+pub(crate) use self::store::StoreEntry;
+pub(crate) use self::task::{Action, TaskEntry};
+use tenure::core::TaskName;
+
+use crate::exit::Failure;
+
+/// Several task files, read as one.
+#[derive(Debug)]
+pub(crate) struct TaskFiles {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) store: Option<StoreEntry>,
+    pub(crate) tasks: Vec<TaskEntry>,
+    pub(crate) problems: Problems,
+}
+
+impl TaskFiles {
+    /// Reads the files. What is wrong inside them is in `problems`.
+    ///
+    /// # Errors
+    /// A file that cannot be read as text at all.
+    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let mut files = Self {
+            sources: Vec::new(),
+            store: None,
+            tasks: Vec::new(),
+            problems: Problems::default(),
+        };
+        for path in paths {
+            let (source, found) = Source::read(path)?;
+            files.problems.add_all(found);
+            files.sources.push(source);
+        }
+        files.interpret(&|name| std::env::var(name).ok());
+        Ok(files)
+    }
+
+    /// Reads one file's text, as if it stood at `path`.
+    #[cfg(test)]
+    pub(crate) fn of_text(path: &str, text: &str) -> Self {
+        let mut files = Self {
+            sources: vec![Source::of_text(Path::new(path), text)],
+            store: None,
+            tasks: Vec::new(),
+            problems: Problems::default(),
+        };
+        files.interpret(&|name| (name == "SET").then(|| "value-of-set".to_owned()));
+        files
+    }
+
+    /// Whether nothing forbids running the files.
+    pub(crate) fn are_sound(&self) -> bool {
+        !self.problems.any_error()
+    }
+
+    fn interpret(&mut self, variables: &dyn Fn(&str) -> Option<String>) {
+        let mut names = Vec::new();
+        for (number, source) in self.sources.iter().enumerate() {
+            let reading = expand::Reading {
+                file: number,
+                source,
+                variables,
+            };
+            let Some(table) = syntax::parse(&reading, &mut self.problems) else {
+                continue;
+            };
+            let content = task::read_file(&reading, &table, &mut self.problems);
+            self.tasks.extend(content.tasks);
+            names.extend(content.names);
+            match (&self.store, content.store) {
+                (Some(first), Some(second)) if first.url != second.url => {
+                    self.problems.add(
+                        Problem::error("the files name different stores")
+                            .at(second.place, "another store")
+                            .and(first.place.clone(), "first named here")
+                            .help("give the store once, or with --store"),
+                    );
+                }
+                (None, Some(store)) => self.store = Some(store),
+                _ => {}
+            }
+        }
+        self.find_repeated(&names);
+        self.problems.sort();
+    }
+
+    fn find_repeated(&mut self, names: &[(TaskName, Place)]) {
+        let mut first: HashMap<&TaskName, &Place> = HashMap::new();
+        for (name, place) in names {
+            if let Some(earlier) = first.get(name) {
+                self.problems.add(
+                    Problem::error(format!("task name `{name}` is used twice"))
+                        .at(place.clone(), "used again here")
+                        .and((*earlier).clone(), "first used here")
+                        .help("a name stands for one task; rename one of them"),
+                );
+            } else {
+                first.insert(name, place);
+            }
+        }
+    }
+}
+
+/// The folder that a file's relative paths begin at.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
+}

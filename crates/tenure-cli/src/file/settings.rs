@@ -1,0 +1,274 @@
+//! The settings that a task may have and that `[defaults]` may set for all tasks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tenure::core::Overlap;
+use tenure::schedule::{DstGap, DstOverlap, Zone};
+use toml::de::DeValue;
+
+use super::section::Section;
+
+/// Which past ticks are run after a pause of everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CatchUp {
+    Skip,
+    Latest,
+    All,
+}
+
+/// What a crash of the process does to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    Lose,
+    Retry,
+}
+
+/// What becomes of a command's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputMode {
+    Keep,
+    Discard,
+}
+
+/// How often and how soon a failed run is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// The most attempts, the first included.
+    pub(crate) attempts: u32,
+    /// The bound of the first delay, which doubles with each attempt, and the bound of the last.
+    pub(crate) between: Option<(Duration, Duration)>,
+    /// Whether attempts begin even when the next tick is due.
+    pub(crate) past_next_tick: bool,
+}
+
+/// What a table says; what it does not say is `None`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) zone: Option<Zone>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) inherit_env: Option<bool>,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) overlap: Option<Overlap>,
+    pub(crate) catch_up: Option<CatchUp>,
+    pub(crate) catch_up_window: Option<Duration>,
+    pub(crate) catch_up_max: Option<usize>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) on_crash: Option<Crash>,
+    pub(crate) jitter: Option<Duration>,
+    pub(crate) success_codes: Option<Vec<i32>>,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) dst_gap: Option<DstGap>,
+    pub(crate) dst_overlap: Option<DstOverlap>,
+    pub(crate) output: Option<OutputMode>,
+}
+
+const MS: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As many parallel runs as one tick of one task may have.
+const MAX_CONCURRENCY: i64 = 1000;
+/// As many past ticks as are made up for at once.
+const MAX_CATCH_UP: i64 = 10_000;
+const MAX_ATTEMPTS: i64 = 1000;
+/// The bounds of delays if a file says one of them only.
+const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
+/// What every command is told by these variables, so that no file may set them.
+pub(crate) const OWN_VARIABLES: [&str; 6] = [
+    "TENURE_TASK",
+    "TENURE_TICK",
+    "TENURE_INDEX",
+    "TENURE_ATTEMPT",
+    "TENURE_FENCE",
+    "TENURE_RUN_ID",
+];
+
+impl Settings {
+    pub(crate) fn read(section: &mut Section<'_, '_, '_>) -> Self {
+        Self {
+            zone: zone(section),
+            env: environment(section),
+            inherit_env: section.boolean("inherit_env"),
+            dir: folder(section),
+            timeout: section.duration("timeout", 10 * MS, 30 * DAY),
+            concurrency: section
+                .number("concurrency", 1, MAX_CONCURRENCY)
+                .and_then(|number| u32::try_from(number).ok()),
+            overlap: section.word(
+                "overlap",
+                &[("skip", Overlap::Skip), ("allow", Overlap::Allow)],
+                &["queue_one", "queue_all", "cancel_other"],
+            ),
+            catch_up: section.word(
+                "catch_up",
+                &[
+                    ("skip", CatchUp::Skip),
+                    ("latest", CatchUp::Latest),
+                    ("all", CatchUp::All),
+                ],
+                &["earliest"],
+            ),
+            catch_up_window: section.duration("catch_up_window", Duration::ZERO, 30 * DAY),
+            catch_up_max: section
+                .number("catch_up_max", 1, MAX_CATCH_UP)
+                .and_then(|number| usize::try_from(number).ok()),
+            retry: retry(section),
+            on_crash: section.word(
+                "on_crash",
+                &[("lose", Crash::Lose), ("retry", Crash::Retry)],
+                &[],
+            ),
+            jitter: section.duration("jitter", Duration::ZERO, DAY),
+            success_codes: section.numbers("success_codes", 0..=255).map(|codes| {
+                (codes
+                    .into_iter()
+                    .filter_map(|code| i32::try_from(code).ok()))
+                .collect()
+            }),
+            enabled: section.boolean("enabled"),
+            dst_gap: section.word(
+                "dst_gap",
+                &[("run_after", DstGap::RunAfter), ("skip", DstGap::Skip)],
+                &[],
+            ),
+            dst_overlap: section.word(
+                "dst_overlap",
+                &[
+                    ("first", DstOverlap::First),
+                    ("last", DstOverlap::Last),
+                    ("both", DstOverlap::Both),
+                ],
+                &[],
+            ),
+            output: section.word(
+                "output",
+                &[("keep", OutputMode::Keep), ("discard", OutputMode::Discard)],
+                &["file", "stream"],
+            ),
+        }
+    }
+
+    /// These settings, and those of `defaults` where these say nothing. Environments are joined.
+    pub(crate) fn or(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        let mut env = defaults.env;
+        env.retain(|(name, _)| self.env.iter().all(|(own, _)| own != name));
+        env.extend(self.env);
+        Self {
+            zone: self.zone.or(defaults.zone),
+            env,
+            inherit_env: self.inherit_env.or(defaults.inherit_env),
+            dir: self.dir.or(defaults.dir),
+            timeout: self.timeout.or(defaults.timeout),
+            concurrency: self.concurrency.or(defaults.concurrency),
+            overlap: self.overlap.or(defaults.overlap),
+            catch_up: self.catch_up.or(defaults.catch_up),
+            catch_up_window: self.catch_up_window.or(defaults.catch_up_window),
+            catch_up_max: self.catch_up_max.or(defaults.catch_up_max),
+            retry: self.retry.or(defaults.retry),
+            on_crash: self.on_crash.or(defaults.on_crash),
+            jitter: self.jitter.or(defaults.jitter),
+            success_codes: self.success_codes.or(defaults.success_codes),
+            enabled: self.enabled.or(defaults.enabled),
+            dst_gap: self.dst_gap.or(defaults.dst_gap),
+            dst_overlap: self.dst_overlap.or(defaults.dst_overlap),
+            output: self.output.or(defaults.output),
+        }
+    }
+}
+
+fn zone(section: &mut Section<'_, '_, '_>) -> Option<Zone> {
+    let text = section.string("zone")?;
+    match Zone::parse(text.text) {
+        Ok(zone) => Some(zone),
+        Err(error) => {
+            let place = text.inside(section.reading, error.span());
+            section.refuse("zone", place, &error.to_string(), error.help());
+            None
+        }
+    }
+}
+
+fn environment(section: &mut Section<'_, '_, '_>) -> Vec<(String, String)> {
+    let mut env = Vec::new();
+    for (name, value) in section.string_table("env") {
+        let reason = if name.text.is_empty() || name.text.contains(['=', '\0']) {
+            "a variable's name must not be empty or hold `=`"
+        } else if OWN_VARIABLES.contains(&name.text) {
+            "tenure sets this variable itself"
+        } else if value.contains('\0') {
+            "a variable's value cannot hold a NUL"
+        } else {
+            env.push((name.text.to_owned(), value));
+            continue;
+        };
+        section.refuse("env", name.place, reason, None);
+    }
+    env
+}
+
+fn folder(section: &mut Section<'_, '_, '_>) -> Option<PathBuf> {
+    let (path, place) = section.path("dir")?;
+    if path.is_dir() {
+        return Some(path);
+    }
+    let reason = if path.exists() {
+        "is not a folder"
+    } else {
+        "does not exist"
+    };
+    let help = "create it, or name another; it is relative to the task file's folder";
+    section.refuse("dir", place, reason, Some(help.to_owned()));
+    None
+}
+
+fn retry(section: &mut Section<'_, '_, '_>) -> Option<Retry> {
+    let found = section.any("retry")?;
+    match found.value {
+        DeValue::Integer(_) => {
+            let attempts = section.number("retry", 1, MAX_ATTEMPTS)?;
+            Some(Retry {
+                attempts: u32::try_from(attempts).ok()?,
+                between: None,
+                past_next_tick: false,
+            })
+        }
+        DeValue::Table(table) => {
+            let place = section.reading.place(found.span);
+            let mut inner = Section::new(section.reading, &mut *section.problems, table, "`retry`");
+            let attempts = inner.number("attempts", 1, MAX_ATTEMPTS);
+            let first = inner.duration("first", MS, DAY);
+            let most = inner.duration("most", MS, DAY);
+            let past_next_tick = inner.boolean("past_next_tick").unwrap_or(false);
+            let is_missing = inner.key_place("attempts").is_none();
+            inner.finish(&[]);
+            if is_missing {
+                let help = "write retry = 5 or retry = { attempts = 5, first = \"1s\" }";
+                let reason = "`attempts` is missing";
+                section.refuse("retry", place.clone(), reason, Some(help.to_owned()));
+            }
+            let between = match (first, most) {
+                (None, None) => None,
+                (first, most) => {
+                    let first = first.unwrap_or(DELAYS.0);
+                    Some((first, most.unwrap_or(DELAYS.1.max(first))))
+                }
+            };
+            if between.is_some_and(|(first, most)| first > most) {
+                section.refuse("retry", place, "`first` is longer than `most`", None);
+            }
+            Some(Retry {
+                attempts: u32::try_from(attempts?).ok()?,
+                between,
+                past_next_tick,
+            })
+        }
+        _ => {
+            let expected = "a number of attempts, or a table";
+            section.wrong_type("retry", &found, expected);
+            None
+        }
+    }
+}

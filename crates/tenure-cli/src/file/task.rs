@@ -1,0 +1,352 @@
+//! One file's tables: its store, its defaults, and its tasks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_spanned::Spanned;
+use tenure::core::{Overlap, TaskName};
+use tenure::schedule::{Schedule, Zone};
+use toml::de::{DeTable, DeValue};
+
+use super::expand::Reading;
+use super::problem::{Place, Problem, Problems};
+use super::section::{Section, Text};
+use super::settings::{CatchUp, Crash, OutputMode, Retry, Settings};
+use super::store::StoreEntry;
+use crate::text::{acts, shown};
+
+/// What a task runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A program and its arguments.
+    Command(Vec<String>),
+    /// A text for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// A task as a file describes it, with all defaults put in.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskEntry {
+    pub(crate) name: TaskName,
+    pub(crate) schedule: Schedule,
+    pub(crate) action: Action,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) inherit_env: bool,
+    pub(crate) dir: PathBuf,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: u32,
+    pub(crate) overlap: Overlap,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) catch_up_window: Option<Duration>,
+    pub(crate) catch_up_max: Option<usize>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) on_crash: Crash,
+    pub(crate) jitter: Duration,
+    pub(crate) success_codes: Vec<i32>,
+    pub(crate) enabled: bool,
+    pub(crate) output: OutputMode,
+}
+
+/// Keys of the file's top that later versions read.
+const LATER_AT_TOP: [&str; 8] = [
+    "dashboard",
+    "api",
+    "alarm",
+    "include",
+    "namespace",
+    "metrics",
+    "log",
+    "managers",
+];
+/// Keys of a task that later versions read.
+const LATER_IN_TASK: [&str; 12] = [
+    "user",
+    "group",
+    "alarm",
+    "aliases",
+    "exclude",
+    "keep",
+    "umask",
+    "limits",
+    "affinity",
+    "manager",
+    "on_lease_loss",
+    "description",
+];
+/// The longest argument Linux passes to a program, with its closing NUL.
+const MAX_ARGUMENT: usize = 128 * 1024 - 1;
+const MAX_COMMAND: usize = 1024 * 1024;
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) store: Option<StoreEntry>,
+    /// The tasks without faults.
+    pub(crate) tasks: Vec<TaskEntry>,
+    /// The names of all tasks, also of those with faults.
+    pub(crate) names: Vec<(TaskName, Place)>,
+}
+
+/// Reads what a file says.
+pub(crate) fn read_file<'i>(
+    reading: &Reading<'i>,
+    table: &Spanned<DeTable<'i>>,
+    problems: &mut Problems,
+) -> Content {
+    let mut root = Section::new(reading, problems, table.get_ref(), "the file");
+    let store = StoreEntry::read(&mut root);
+    let defaults = match root.any("defaults") {
+        None => Settings::default(),
+        Some(found) => match found.value {
+            DeValue::Table(table) => {
+                let mut section = Section::new(reading, &mut *root.problems, table, "[defaults]");
+                let settings = Settings::read(&mut section);
+                section.finish(&LATER_IN_TASK);
+                settings
+            }
+            _ => {
+                root.wrong_type("defaults", &found, "a table");
+                Settings::default()
+            }
+        },
+    };
+    let mut content = Content {
+        store,
+        ..Content::default()
+    };
+    if let Some(found) = root.any("task") {
+        match found.value {
+            DeValue::Array(items) => {
+                for (number, item) in items.iter().enumerate() {
+                    let DeValue::Table(table) = item.get_ref() else {
+                        root.wrong_type("task", &found, "tables, each written [[task]]");
+                        break;
+                    };
+                    let place = reading.place(item.span());
+                    let names = &mut content.names;
+                    let draft = Draft::read(reading, root.problems, table, number, place, names);
+                    let task = draft.and_then(|draft| draft.finish(&defaults, &mut root));
+                    content.tasks.extend(task);
+                }
+            }
+            DeValue::Table(_) => root.complain(
+                Problem::error("a task is written [[task]], with two brackets")
+                    .at(reading.place(found.span), "here")
+                    .help("write [[task]]; each one begins another task"),
+            ),
+            _ => root.wrong_type("task", &found, "tables, each written [[task]]"),
+        }
+    }
+    root.finish(&LATER_AT_TOP);
+    content
+}
+
+/// A task whose own table was read, before the defaults are put in.
+struct Draft<'r> {
+    name: TaskName,
+    schedule: Text<'r>,
+    action: Action,
+    settings: Settings,
+}
+
+impl<'r> Draft<'r> {
+    /// `None` if something is missing that a task cannot do without; that was complained about.
+    fn read<'i>(
+        reading: &'r Reading<'i>,
+        problems: &mut Problems,
+        table: &'r DeTable<'i>,
+        number: usize,
+        place: Place,
+        names: &mut Vec<(TaskName, Place)>,
+    ) -> Option<Self> {
+        let called = match table.get("name").map(Spanned::get_ref) {
+            Some(DeValue::String(name)) => format!("task `{}`", shown(name)),
+            _ => format!("task number {}", number + 1),
+        };
+        let mut section = Section::new(reading, problems, table, called.clone());
+        let name = section.string("name");
+        let schedule = section.string("schedule");
+        let action = read_action(&mut section);
+        let settings = Settings::read(&mut section);
+        for (key, example) in [
+            ("name", "name = \"backup\""),
+            ("schedule", "schedule = \"0 3 * * *\""),
+        ] {
+            if section.key_place(key).is_none() {
+                section.complain(
+                    Problem::error(format!("{called} has no `{key}`"))
+                        .at(place.clone(), "in this task")
+                        .help(format!("write {example}")),
+                );
+            }
+        }
+        let name = name.and_then(|name| read_name(&mut section, &name));
+        if action.is_none()
+            && section.key_place("command").is_none()
+            && section.key_place("shell").is_none()
+        {
+            section.complain(
+                Problem::error(format!("{called} has neither `command` nor `shell`"))
+                    .at(place, "in this task")
+                    .help("write command = [\"program\", \"argument\"]"),
+            );
+        }
+        section.finish(&LATER_IN_TASK);
+        let (name, name_place) = name?;
+        names.push((name.clone(), name_place.clone()));
+        Some(Self {
+            name,
+            schedule: schedule?,
+            action: action?,
+            settings,
+        })
+    }
+
+    fn finish(self, defaults: &Settings, root: &mut Section<'_, '_, '_>) -> Option<TaskEntry> {
+        let settings = self.settings.or(defaults);
+        let zone = settings.zone.unwrap_or_else(Zone::utc);
+        let schedule = match Schedule::parse_in(self.schedule.text, &zone) {
+            Ok(schedule) => schedule
+                .with_gap(settings.dst_gap.unwrap_or_default())
+                .with_overlap(settings.dst_overlap.unwrap_or_default()),
+            Err(error) => {
+                let place = self.schedule.inside(root.reading, error.span());
+                let mut problem =
+                    Problem::error(format!("schedule of task `{}`: {error}", self.name))
+                        .at(place, "here");
+                problem.help = error.help();
+                root.complain(problem);
+                return None;
+            }
+        };
+        Some(TaskEntry {
+            name: self.name,
+            schedule,
+            action: self.action,
+            env: settings.env,
+            inherit_env: settings.inherit_env.unwrap_or(false),
+            dir: (settings.dir).unwrap_or_else(|| super::folder_of(root.reading.source.path())),
+            timeout: settings.timeout,
+            concurrency: settings.concurrency.unwrap_or(1),
+            overlap: settings.overlap.unwrap_or_default(),
+            catch_up: settings.catch_up.unwrap_or(CatchUp::Latest),
+            catch_up_window: settings.catch_up_window,
+            catch_up_max: settings.catch_up_max,
+            retry: settings.retry,
+            on_crash: settings.on_crash.unwrap_or(Crash::Lose),
+            jitter: settings.jitter.unwrap_or_default(),
+            success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
+            enabled: settings.enabled.unwrap_or(true),
+            output: settings.output.unwrap_or(OutputMode::Keep),
+        })
+    }
+}
+
+fn read_name(section: &mut Section<'_, '_, '_>, name: &Text<'_>) -> Option<(TaskName, Place)> {
+    if let Some(c) = name.text.chars().find(|c| acts(*c)) {
+        let reason = format!(
+            "a task's name cannot hold `{}`, which does not show",
+            c.escape_unicode()
+        );
+        section.refuse("name", name.place.clone(), &reason, None);
+        return None;
+    }
+    match TaskName::new(name.text) {
+        Ok(valid) => Some((valid, name.place.clone())),
+        Err(error) => {
+            section.refuse("name", name.place.clone(), &error.to_string(), None);
+            None
+        }
+    }
+}
+
+const COMMAND: &str = "an array such as [\"program\", \"argument\"]";
+
+fn read_action(section: &mut Section<'_, '_, '_>) -> Option<Action> {
+    let command = section.strings("command", COMMAND);
+    let shell = section.string("shell");
+    if let (Some(command), Some(shell)) = (section.key_place("command"), section.key_place("shell"))
+    {
+        section.complain(
+            Problem::error("`command` and `shell` exclude each other")
+                .at(shell, "one of them must go")
+                .and(command, "the other"),
+        );
+        return None;
+    }
+    if let Some(shell) = shell {
+        let reason = argument_fault(shell.text).or_else(|| {
+            (shell.text.trim().is_empty()).then(|| "there is nothing to run".to_owned())
+        });
+        return match reason {
+            None => Some(Action::Shell(shell.text.to_owned())),
+            Some(reason) => {
+                section.refuse("shell", shell.place, &reason, None);
+                None
+            }
+        };
+    }
+    let command = command?;
+    let place = section.key_place("command")?;
+    match command.first() {
+        None => {
+            let help = Some(format!("write {COMMAND}"));
+            section.refuse("command", place, "there is nothing to run", help);
+            return None;
+        }
+        Some(program) if program.text.trim().is_empty() => {
+            let place = program.place.clone();
+            section.refuse("command", place, "the program's name is empty", None);
+            return None;
+        }
+        Some(_) => {}
+    }
+    let mut is_sound = true;
+    for argument in &command {
+        if let Some(reason) = argument_fault(argument.text) {
+            section.refuse("command", argument.place.clone(), &reason, None);
+            is_sound = false;
+        }
+        let is_operator = matches!(
+            argument.text,
+            "|" | "||" | "&&" | ";" | "&" | "<" | ">" | ">>"
+        );
+        if is_operator && !is_a_shell(&command) {
+            section.complain(
+                Problem::warning(format!(
+                    "`{}` is passed to the program as it is: no shell reads it",
+                    argument.text
+                ))
+                .at(argument.place.clone(), "not interpreted")
+                .help("for a shell write shell = \"…\" in place of command"),
+            );
+        }
+    }
+    if command
+        .iter()
+        .map(|argument| argument.text.len())
+        .sum::<usize>()
+        > MAX_COMMAND
+    {
+        section.refuse("command", place, "the arguments have more than 1 MB", None);
+        return None;
+    }
+    let words = command.iter().map(|argument| argument.text.to_owned());
+    is_sound.then(|| Action::Command(words.collect()))
+}
+
+fn is_a_shell(command: &[Text<'_>]) -> bool {
+    command.get(1).is_some_and(|flag| flag.text == "-c")
+}
+
+fn argument_fault(argument: &str) -> Option<String> {
+    if argument.contains('\0') {
+        return Some("an argument cannot hold a NUL".to_owned());
+    }
+    (argument.len() > MAX_ARGUMENT).then(|| {
+        format!(
+            "an argument may have {MAX_ARGUMENT} bytes, this one has {}",
+            argument.len()
+        )
+    })
+}

@@ -1,0 +1,284 @@
+//! `tenure lock`: a command under a lock.
+//!
+//! Two runtimes share the work. The store's renews the lock; this thread's watches the command. A
+//! store that blocks, however it blocks, never delays the stopping of the command.
+
+mod supervise;
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tenure::core::{Key, format_duration};
+use tenure::lock::{AcquireError, GuardSet, Locks, LossReason, Released};
+use tokio::runtime::{Builder, Runtime};
+
+use self::supervise::{End, Margins, Supervised};
+use crate::args::{LockArgs, Wait};
+use crate::child::{adopt_orphans, code_of, spawn_failure};
+use crate::exit::{Code, Failure, Outcome, chain};
+use crate::notice::notice;
+use crate::signals::Signals;
+use crate::store::{Chosen, code_of_store};
+use crate::text::shown_os;
+
+/// How long to wait for the store to hear that a lock is given back.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// After how long a person is told what the program waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: LockArgs) -> Outcome {
+    let keys = keys(&args)?;
+    let chosen = Chosen::new(&args.store, None)?;
+    let store_side = runtime(Builder::new_multi_thread().worker_threads(2))?;
+    let this_side = runtime(&mut Builder::new_current_thread())?;
+    let outcome = this_side.block_on(guarded(args, keys, chosen, &store_side));
+    // A store that hangs must not hold up the exit.
+    store_side.shutdown_background();
+    outcome
+}
+
+/// A runtime, or why the system does not allow one.
+pub(crate) fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| {
+        Failure::new(Code::SYSTEM, format!("cannot start: {error}"))
+            .help("allow more processes and open files (`ulimit -u`, `ulimit -n`)")
+    })
+}
+
+fn keys(args: &LockArgs) -> Result<Vec<Key>, Failure> {
+    args.all.iter().chain(&args.key).map(key_of).collect()
+}
+
+/// The key that an argument names.
+pub(crate) fn key_of(name: &OsString) -> Result<Key, Failure> {
+    Key::from_bytes(name.as_bytes()).map_err(|error| {
+        Failure::new(
+            Code::USAGE,
+            format!("`{}` cannot be locked: {error}", shown_os(name)),
+        )
+        .help("a key is any text of 1 to 512 bytes, such as nightly-backup")
+    })
+}
+
+async fn guarded(args: LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Runtime) -> Outcome {
+    let mut signals = listen()?;
+    let handle = store_side.handle();
+    let opened = chosen.clone();
+    let mut opening = handle.spawn(async move { opened.open().await });
+    let tenure = tokio::select! {
+        opened = &mut opening => opened.map_err(|error| bug(&error))??,
+        signal = ending(&mut signals) => return Ok(Code::of_signal(signal as i32)),
+    };
+    let locks = tenure.labelled(label(&args.command)).locks();
+    let mut asking = ask(&args, &keys, &locks, handle);
+    let guards = tokio::select! {
+        biased;
+        signal = ending(&mut signals) => {
+            asking.abort();
+            // Dropped, the call gives back whatever it was granted; the store gets to hear of it.
+            drop(asking.await);
+            let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
+            return Ok(Code::of_signal(signal as i32));
+        }
+        guards = granted(&args, &keys, &locks, &mut asking) => guards?,
+    };
+    let margins = Margins::of(args.ttl);
+    let (end, failure) = match start(&args.command, &guards, margins).await {
+        Ok(supervised) => (
+            Some(supervised.watch(&guards, margins, &mut signals).await),
+            None,
+        ),
+        Err(failure) => (None, Some(failure)),
+    };
+    give_back(guards, &locks, handle, end.as_ref()).await;
+    match (end, failure) {
+        (_, Some(failure)) => Err(failure),
+        (Some(End::Command(status)), None) => Ok(code_of(status)),
+        (Some(End::Lease(reason)), None) => Err(Failure::new(
+            Code::LEASE_OVER,
+            format!(
+                "the command was stopped, because its lock could no longer be trusted: {reason}"
+            ),
+        )),
+        (None, None) => Ok(Code::BUG),
+    }
+}
+
+fn listen() -> Result<Signals, Failure> {
+    let mut all = Signals::ENDING.to_vec();
+    all.extend([Signal::SIGUSR1, Signal::SIGUSR2]);
+    Signals::listen(&all)
+        .map_err(|error| Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}")))
+}
+
+/// The next signal that asks the program to end.
+async fn ending(signals: &mut Signals) -> Signal {
+    loop {
+        let signal = signals.next().await;
+        if Signals::ENDING.contains(&signal) {
+            return signal;
+        }
+    }
+}
+
+fn bug(error: &tokio::task::JoinError) -> Failure {
+    Failure::new(Code::BUG, format!("this is a bug in tenure: {error}"))
+}
+
+/// What others see in listings: the command's name.
+fn label(command: &[OsString]) -> String {
+    let program = command.first().map(std::path::Path::new);
+    let name = program.and_then(|program| program.file_name());
+    format!(
+        "tenure lock {}",
+        name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    )
+}
+
+type Asking = tokio::task::JoinHandle<Result<GuardSet, AcquireError>>;
+
+fn ask(args: &LockArgs, keys: &[Key], locks: &Locks, handle: &tokio::runtime::Handle) -> Asking {
+    let set = locks.all(keys.iter().cloned()).ttl(args.ttl);
+    let set = match (args.no_wait, args.wait) {
+        (true, _) => set.max_wait(Duration::ZERO),
+        (false, Some(Wait::AtMost(wait))) => set.max_wait(wait),
+        (false, Some(Wait::Forever) | None) => set.wait_forever(),
+    };
+    handle.spawn(async move { set.acquire().await })
+}
+
+async fn granted(
+    args: &LockArgs,
+    keys: &[Key],
+    locks: &Locks,
+    asking: &mut Asking,
+) -> Result<GuardSet, Failure> {
+    let first = tokio::time::timeout(PATIENCE, &mut *asking).await;
+    let got = match first {
+        Ok(got) => got,
+        Err(_) => {
+            if std::io::stderr().is_terminal() {
+                tell_who_holds(keys, locks).await;
+            }
+            asking.await
+        }
+    };
+    got.map_err(|error| bug(&error))?
+        .map_err(|error| refusal(args, &error))
+}
+
+async fn tell_who_holds(keys: &[Key], locks: &Locks) {
+    for key in keys {
+        let looked = tokio::time::timeout(PATIENCE, locks.inspect(key.clone())).await;
+        if let Ok(Ok(Some(view))) = looked
+            && let Some(occupant) = view.occupant
+        {
+            notice(format_args!("waiting for lock `{key}`, held by {occupant}"));
+        }
+    }
+}
+
+fn refusal(args: &LockArgs, error: &AcquireError) -> Failure {
+    match error {
+        AcquireError::TimedOut {
+            key,
+            occupant,
+            waited,
+        } => {
+            let after = if args.no_wait || waited.is_zero() {
+                String::new()
+            } else {
+                format!(", still after {}", format_duration(*waited))
+            };
+            Failure::new(
+                Code(args.conflict_exit_code),
+                format!("lock `{key}` is held by {occupant}{after}"),
+            )
+            .help("wait longer with --wait, or see `tenure locks`")
+        }
+        AcquireError::InvalidKey { .. }
+        | AcquireError::InvalidOptions { .. }
+        | AcquireError::KeyCount { .. } => Failure::new(Code::USAGE, chain(error)),
+        AcquireError::Store { source, .. } => Failure::new(code_of_store(source), chain(error)),
+        AcquireError::NoThread { .. } => Failure::new(Code::SYSTEM, chain(error)),
+        _ => Failure::new(Code::UNAVAILABLE, chain(error)),
+    }
+}
+
+async fn start(
+    command: &[OsString],
+    guards: &GuardSet,
+    margins: Margins,
+) -> Result<Supervised, Failure> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Failure::new(Code::USAGE, "no command was given"));
+    };
+    // What is handed on by another holder is short until its first renewal.
+    margins.reached(guards).await.map_err(|reason| {
+        Failure::new(
+            Code::LEASE_OVER,
+            format!("the command was not started, because its lock could not be trusted: {reason}"),
+        )
+    })?;
+    let guards = guards.guards();
+    let keys: Vec<&[u8]> = guards.iter().map(|guard| guard.key().as_bytes()).collect();
+    let fences: Vec<String> = guards
+        .iter()
+        .map(|guard| guard.fence().to_string())
+        .collect();
+    adopt_orphans();
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(arguments)
+        .env("TENURE_KEY", OsStr::from_bytes(&keys.join(&b","[..])))
+        .env("TENURE_FENCE", fences.join(","))
+        .stdin(Stdio::inherit())
+        .process_group(0);
+    let child = command
+        .spawn()
+        .map_err(|error| spawn_failure(program, &error))?;
+    Supervised::new(child)
+        .ok_or_else(|| Failure::new(Code::SYSTEM, "the command ended before it was seen"))
+}
+
+/// Gives the locks back, and says so if that is not sure.
+async fn give_back(
+    guards: GuardSet,
+    locks: &Locks,
+    handle: &tokio::runtime::Handle,
+    end: Option<&End>,
+) {
+    let was_stopped = matches!(end, Some(End::Lease(_)));
+    let released = handle.spawn(guards.release());
+    match tokio::time::timeout(GOODBYE, released).await {
+        Ok(Ok(all)) => {
+            for (key, released) in all {
+                match released {
+                    Err(error) => notice(format_args!(
+                        "{}; it ends by itself within its ttl",
+                        chain(&error)
+                    )),
+                    Ok(Released::Lost) if !was_stopped => notice(format_args!(
+                        "lock `{key}` was taken away before the command ended"
+                    )),
+                    Ok(_) => {}
+                }
+            }
+        }
+        // After a loss there is nothing that a person need be told twice.
+        _ if was_stopped => {}
+        _ => notice(format_args!(
+            "the store did not answer in time; the lock ends by itself within its ttl"
+        )),
+    }
+    let _ = tokio::time::timeout(Duration::from_millis(100), locks.settled()).await;
+}
+
+/// Why a lock is over, for people.
+fn reason_of(reason: &LossReason) -> String {
+    reason.to_string()
+}

@@ -1,0 +1,232 @@
+//! `tenure locks` and `tenure unlock`: who holds what, and taking it from them.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use serde_json::{Value, json};
+use tenure::Tenure;
+use tenure::core::{Fence, Forced, Holder, Key, LeaseView, Occupant, Timestamp};
+use tenure::lock::AdminError;
+use tokio::runtime::Builder;
+
+use crate::args::{LocksArgs, LocksCommand, LocksListArgs, LocksShowArgs, StoreArgs, UnlockArgs};
+use crate::exit::{Code, Failure, Outcome, chain};
+use crate::lock::{key_of, runtime};
+use crate::output::{about, print, print_json, print_table};
+use crate::store::{Chosen, code_of_store};
+
+pub(crate) fn run(args: LocksArgs) -> Outcome {
+    let runtime = runtime(&mut Builder::new_current_thread())?;
+    match args.command {
+        None => runtime.block_on(list(args.list)),
+        Some(LocksCommand::Show(args)) => runtime.block_on(show(args)),
+    }
+}
+
+pub(crate) fn unlock(args: UnlockArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(force(args))
+}
+
+/// Opens a store that a command only looks at or administers.
+pub(crate) async fn open(args: &StoreArgs) -> Result<Tenure, Failure> {
+    Chosen::new(args, None)?.open().await
+}
+
+async fn list(args: LocksListArgs) -> Outcome {
+    let locks = open(&args.store).await?.locks();
+    let prefix = args.prefix.as_deref().unwrap_or_default();
+    let page = locks
+        .list(prefix.as_bytes())
+        .await
+        .map_err(|error| trouble(&error))?;
+    if args.json {
+        let lines: Vec<Value> = page.leases.iter().map(as_json).collect();
+        print_json(&lines)?;
+        return Ok(Code::OK);
+    }
+    if page.leases.is_empty() {
+        print("no locks are held or waited for\n")?;
+        return Ok(Code::OK);
+    }
+    let rows = page.leases.iter().map(row).collect();
+    let heading = ["key", "holder", "fence", "held for", "ends in", "waiting"];
+    print_table(&heading, rows)?;
+    if page.more {
+        print("… and more; give a longer prefix\n")?;
+    }
+    Ok(Code::OK)
+}
+
+fn row(view: &LeaseView) -> Vec<String> {
+    let (holder, held_for) = match &view.occupant {
+        Some(Occupant::Holder { holder, since, .. }) => {
+            (holder.to_string(), about(view.now.since(*since)))
+        }
+        Some(foreign) => (foreign.to_string(), "?".to_owned()),
+        None => ("free".to_owned(), "–".to_owned()),
+    };
+    vec![
+        view.key.to_string(),
+        holder,
+        view.fence()
+            .map_or_else(|| "–".to_owned(), |fence| fence.to_string()),
+        held_for,
+        ends_in(view),
+        view.queue_len.to_string(),
+    ]
+}
+
+fn ends_in(view: &LeaseView) -> String {
+    match (&view.occupant, view.expires_at) {
+        (None, _) => "–".to_owned(),
+        (Some(_), None) => "never".to_owned(),
+        (Some(_), Some(at)) => about(at.since(view.now)),
+    }
+}
+
+async fn show(args: LocksShowArgs) -> Outcome {
+    let key = key_of(&args.key)?;
+    let locks = open(&args.store).await?.locks();
+    let view = locks
+        .inspect(key.clone())
+        .await
+        .map_err(|error| trouble(&error))?;
+    let Some(view) = view else {
+        if args.json {
+            print_json(&[as_json(&LeaseView::new(key, Timestamp::EPOCH))])?;
+        } else {
+            print(&format!("lock `{key}` is free, and nobody waits for it\n"))?;
+        }
+        return Ok(Code::OK);
+    };
+    if args.json {
+        print_json(&[as_json(&view)])?;
+        return Ok(Code::OK);
+    }
+    let mut text = format!("lock `{}`\n", view.key);
+    match &view.occupant {
+        None => text.push_str("  free\n"),
+        Some(occupant) => {
+            text.push_str(&format!("  held by   {occupant}\n"));
+            if let Occupant::Holder { since, .. } = occupant {
+                let ago = about(view.now.since(*since));
+                text.push_str(&format!("  since     {since}, for {ago}\n"));
+            }
+            text.push_str(&format!(
+                "  ends in   {}, unless it is renewed\n",
+                ends_in(&view)
+            ));
+        }
+    }
+    for (place, waiter) in view.queue.iter().enumerate() {
+        let waits = about(view.now.since(waiter.since));
+        text.push_str(&format!(
+            "  waiting {} {}, for {waits}\n",
+            place + 1,
+            waiter.holder
+        ));
+    }
+    print(&text)?;
+    Ok(Code::OK)
+}
+
+async fn force(args: UnlockArgs) -> Outcome {
+    let key = key_of(&args.key)?;
+    let locks = open(&args.store).await?.locks();
+    let by = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "tenure unlock".to_owned());
+    let forced = locks
+        .force(key.clone(), Fence::new(args.fence), by, args.why)
+        .await
+        .map_err(|error| trouble(&error))?;
+    match forced {
+        Forced::Done { from } => {
+            print(&format!("lock `{key}` was taken from {from}\n"))?;
+            Ok(Code::OK)
+        }
+        Forced::Changed { current } => {
+            let now = current
+                .occupant
+                .map_or_else(String::new, |now| now.to_string());
+            Err(Failure::new(
+                Code::CONFLICT,
+                format!(
+                    "lock `{key}` has another holder than you saw, now {now}; nothing was changed"
+                ),
+            )
+            .help(format!("look again with `tenure locks show {key}`")))
+        }
+        Forced::NotHeld => Err(Failure::new(
+            Code::CONFLICT,
+            format!("nobody holds lock `{key}`; nothing was changed"),
+        )),
+        _ => Ok(Code::BUG),
+    }
+}
+
+fn trouble(error: &AdminError) -> Failure {
+    let code = match error {
+        AdminError::Store(source) => code_of_store(source),
+        _ => Code::USAGE,
+    };
+    Failure::new(code, chain(error))
+}
+
+/// A key for programs; bytes that are not text are in `key_hex` as well.
+fn as_json(view: &LeaseView) -> Value {
+    let (holder, since, foreign) = match &view.occupant {
+        Some(Occupant::Holder { holder, since, .. }) => {
+            (Some(holder_json(holder)), Some(since.to_string()), None)
+        }
+        Some(Occupant::Foreign { what }) => (None, None, Some(what.clone())),
+        _ => (None, None, None),
+    };
+    let queue: Vec<Value> = view
+        .queue
+        .iter()
+        .map(|waiter| {
+            json!({
+                "holder": holder_json(&waiter.holder),
+                "since": waiter.since.to_string(),
+            })
+        })
+        .collect();
+    let mut value = json!({
+        "key": view.key.to_string(),
+        "is_held": view.occupant.is_some(),
+        "holder": holder,
+        "foreign": foreign,
+        "fence": view.fence().map(Fence::get),
+        "since": since,
+        "expires_at": view.expires_at.map(|at| at.to_string()),
+        "ttl_left_ms": view.expires_at.map(|at| millis(at.since(view.now))),
+        "waiting": view.queue_len,
+        "queue": queue,
+    });
+    if view.key.as_str().is_none()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.insert("key_hex".to_owned(), hex(&view.key).into());
+    }
+    value
+}
+
+pub(crate) fn holder_json(holder: &Holder) -> Value {
+    json!({
+        "id": holder.id.to_string(),
+        "label": holder.label,
+        "host": holder.host,
+        "pid": holder.pid,
+    })
+}
+
+pub(crate) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn hex(key: &Key) -> String {
+    key.as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,219 @@
+//! Which store a command uses, and how to open it.
+
+use std::path::{Path, PathBuf};
+
+use tenure::core::{StoreError, StoreErrorKind};
+use tenure::{ConnectError, Tenure};
+
+use crate::args::StoreArgs;
+use crate::exit::{Code, Failure, chain};
+use crate::file::StoreEntry;
+
+/// The variable that names the store.
+pub(crate) const VARIABLE: &str = "TENURE_STORE";
+
+/// A store's URL and who named it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    url: String,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Flag,
+    Variable,
+    File,
+    Default,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "--store",
+            Self::Variable => VARIABLE,
+            Self::File => "the task file",
+            Self::Default => "the default",
+        }
+    }
+}
+
+impl Chosen {
+    /// The store named by the flag, else by the environment, else by the task file, else this
+    /// user's own.
+    pub(crate) fn new(args: &StoreArgs, file: Option<&StoreEntry>) -> Result<Self, Failure> {
+        if let Some(url) = &args.store {
+            return Ok(Self::of(url.clone(), Origin::Flag));
+        }
+        match std::env::var(VARIABLE) {
+            Ok(url) if !url.is_empty() => return Ok(Self::of(url, Origin::Variable)),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(Failure::new(
+                    Code::CONFIG,
+                    format!("the environment variable {VARIABLE} is not UTF-8"),
+                )
+                .help("set it to a URL such as sqlite:/var/lib/tenure/tenure.db"));
+            }
+            _ => {}
+        }
+        if let Some(entry) = file {
+            return Ok(Self::of(
+                relative_to(&entry.folder, &entry.url),
+                Origin::File,
+            ));
+        }
+        let path = own_file()?;
+        Ok(Self::of(url_of(&path), Origin::Default))
+    }
+
+    fn of(url: String, origin: Origin) -> Self {
+        Self { url, origin }
+    }
+
+    /// Opens it.
+    pub(crate) async fn open(&self) -> Result<Tenure, Failure> {
+        if self.origin == Origin::Default
+            && let Some(folder) = self.path().as_deref().and_then(Path::parent)
+        {
+            make_private_folder(folder)?;
+        }
+        tenure::connect(&self.url).await.map_err(|error| {
+            let origin = self.origin.as_str();
+            match &error {
+                ConnectError::Store { source, .. } => Failure::new(
+                    code_of_store(source),
+                    format!("{} (store named by {origin})", chain(&error)),
+                ),
+                _ => {
+                    let code = match self.origin {
+                        Origin::Flag => Code::USAGE,
+                        _ => Code::CONFIG,
+                    };
+                    Failure::new(code, format!("{error} (store named by {origin})"))
+                }
+            }
+        })
+    }
+
+    /// The store for people: its kind and path, never a password.
+    pub(crate) fn shown(&self) -> String {
+        let plain = self.url.split('?').next().unwrap_or_default();
+        let shown = match plain.rsplit_once('@') {
+            Some((_, host)) => format!("{}…@{host}", plain.split(':').next().unwrap_or_default()),
+            None => plain.to_owned(),
+        };
+        crate::text::visible(&shown)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        let rest = self.url.strip_prefix("sqlite:")?;
+        Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))
+    }
+}
+
+/// The status for what a store met.
+pub(crate) fn code_of_store(error: &StoreError) -> Code {
+    match error.kind() {
+        StoreErrorKind::Denied => Code::DENIED,
+        StoreErrorKind::InvalidRequest => Code::DATA,
+        _ => Code::UNAVAILABLE,
+    }
+}
+
+/// What a store met, as the program's end.
+pub(crate) fn failure(doing: &str, error: &StoreError) -> Failure {
+    Failure::new(code_of_store(error), format!("{doing}: {}", chain(error)))
+}
+
+/// A SQLite URL whose relative path begins at `folder`; any other is left as it is.
+fn relative_to(folder: &Path, url: &str) -> String {
+    let Some(rest) = url.strip_prefix("sqlite:") else {
+        return url.to_owned();
+    };
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    if rest.is_empty() || rest.starts_with(['/', ':', '?']) {
+        return url.to_owned();
+    }
+    let folder = url_of(folder);
+    format!("{}/{rest}", folder.trim_end_matches('/'))
+}
+
+/// A path as a SQLite URL.
+fn url_of(path: &Path) -> String {
+    let mut url = "sqlite:".to_owned();
+    for c in path.to_string_lossy().chars() {
+        match c {
+            '%' => url.push_str("%25"),
+            '?' => url.push_str("%3F"),
+            '#' => url.push_str("%23"),
+            c => url.push(c),
+        }
+    }
+    url
+}
+
+/// The file that a user's own commands share when nothing else is said.
+fn own_file() -> Result<PathBuf, Failure> {
+    let folder = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("tenure/tenure.db"))
+        .ok_or_else(|| {
+            Failure::new(
+                Code::CONFIG,
+                "no store is named, and neither XDG_STATE_HOME nor HOME is set to find the default one",
+            )
+            .help("name one with --store sqlite:PATH or TENURE_STORE")
+        })
+}
+
+fn make_private_folder(folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| {
+            Failure::new(
+                Code::CANNOT_CREATE,
+                format!(
+                    "cannot create `{}` for the default store: {error}",
+                    crate::text::shown_os(folder.as_os_str())
+                ),
+            )
+            .help("name another place with --store sqlite:PATH or TENURE_STORE")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_in_a_file_begins_at_the_file() {
+        let folder = Path::new("/etc/t?nure");
+        for (url, expected) in [
+            ("sqlite:a.db", "sqlite:/etc/t%3Fnure/a.db"),
+            (
+                "sqlite:a.db?namespace=x",
+                "sqlite:/etc/t%3Fnure/a.db?namespace=x",
+            ),
+            ("sqlite://a.db", "sqlite:/etc/t%3Fnure/a.db"),
+            ("sqlite:/var/a.db", "sqlite:/var/a.db"),
+            ("sqlite:///var/a.db", "sqlite:///var/a.db"),
+            ("memory:", "memory:"),
+        ] {
+            assert_eq!(relative_to(folder, url), expected);
+        }
+    }
+
+    #[test]
+    fn e27_a_url_is_shown_without_its_password() {
+        let chosen = Chosen::of("redis://u:s3cret@host/0?x=s3cret".to_owned(), Origin::Flag);
+        assert_eq!(chosen.shown(), "redis…@host/0");
+    }
+}

@@ -1,0 +1,380 @@
+//! `tenure lock`, `locks` and `unlock`, as a shell sees them.
+
+mod program;
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::program::{Place, finish, is_alive, signal, until, until_true};
+
+/// Holds `key` with a command that tells its pid in `holder.pid`.
+fn holder(place: &Place, options: &[&str], key: &str, script: &str) -> std::process::Child {
+    let script = format!("echo $$ > pid.part; mv pid.part holder.pid; {script}");
+    let mut arguments = vec!["lock"];
+    arguments.extend(options);
+    arguments.extend([key, "--", "sh", "-c", &script]);
+    place.tenure(arguments).spawn().unwrap()
+}
+
+fn holder_pid(place: &Place) -> u32 {
+    until("the command to begin", || {
+        place.read("holder.pid").trim().parse().ok()
+    })
+}
+
+#[test]
+fn r83_e107_the_status_is_the_commands_own() {
+    let place = Place::new();
+    for (command, code, message) in [
+        (vec!["true"], 0, ""),
+        (vec!["sh", "-c", "exit 7"], 7, ""),
+        (vec!["sh", "-c", "exit 255"], 255, ""),
+        (vec!["sh", "-c", "kill -9 $$"], 137, ""),
+        (vec!["sh", "-c", "kill -TERM $$"], 143, ""),
+        (
+            vec!["no-such-program"],
+            127,
+            "cannot run `no-such-program`: command not found",
+        ),
+        (
+            vec!["/etc/passwd"],
+            126,
+            "cannot run `/etc/passwd`: Permission denied",
+        ),
+        (vec!["/"], 126, "cannot run `/`"),
+    ] {
+        let mut arguments = vec!["lock", "k", "--"];
+        arguments.extend(&command);
+        let ended = place.run(&arguments);
+        assert_eq!(ended.code, Some(code), "{command:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(message),
+            "{command:?}: {}",
+            ended.stderr
+        );
+        assert!(
+            message.is_empty() == ended.stderr.is_empty(),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(
+        place.lock("k")["is_held"],
+        false,
+        "every one gave the lock back"
+    );
+}
+
+#[test]
+fn r84_the_command_gets_standard_input_key_and_fence() {
+    let place = Place::new();
+    let mut child = place
+        .tenure([
+            "lock",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            "cat; echo \"$TENURE_KEY $TENURE_FENCE\"",
+        ])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"through\n").unwrap();
+    let first = finish(child).stdout;
+    assert!(first.starts_with("through\nk "), "{first}");
+    let fence = |text: &str| {
+        text.trim()
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let second = place
+        .run(["lock", "k", "--", "sh", "-c", "echo $TENURE_FENCE"])
+        .stdout;
+    assert!(fence(&second) > fence(&first), "{first} {second}");
+}
+
+#[test]
+fn e24_r70_several_keys_are_taken_together_each_once() {
+    let place = Place::new();
+    let ended = place.run([
+        "lock",
+        "--all",
+        "b,a,b",
+        "--",
+        "sh",
+        "-c",
+        "echo $TENURE_KEY; echo $TENURE_FENCE",
+    ]);
+    let mut lines = ended.stdout.lines();
+    assert_eq!(lines.next(), Some("a,b"));
+    assert_eq!(lines.next().unwrap().split(',').count(), 2);
+
+    let held = holder(&place, &[], "b", "exec sleep 60");
+    let pid = holder_pid(&place);
+    let ended = place.run(["lock", "--no-wait", "--all", "a,b", "--", "true"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(place.lock("a")["is_held"], false, "all or nothing");
+    signal(pid, Signal::SIGKILL);
+    assert_eq!(finish(held).code, Some(137));
+}
+
+#[test]
+fn r9_r83_e11_a_lock_that_is_held_is_status_1_or_another_and_says_by_whom() {
+    let place = Place::new();
+    let held = holder(&place, &[], "k", "exec sleep 60");
+    let pid = holder_pid(&place);
+    for (options, code) in [
+        (vec!["--no-wait"], 1),
+        (vec!["--wait", "0s"], 1),
+        (vec!["--wait", "100ms"], 1),
+        (vec!["--no-wait", "--conflict-exit-code", "42"], 42),
+    ] {
+        let mut arguments = vec!["lock"];
+        arguments.extend(&options);
+        arguments.extend(["k", "--", "touch", "ran"]);
+        let ended = place.run(&arguments);
+        assert_eq!(ended.code, Some(code), "{options:?}: {}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .contains("lock `k` is held by tenure lock sh ("),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("help: "), "{}", ended.stderr);
+    }
+    assert!(!place.path("ran").exists());
+    signal(pid, Signal::SIGTERM);
+    assert_eq!(finish(held).code, Some(143));
+}
+
+#[test]
+fn r82_a_store_that_freezes_past_the_ttl_costs_the_command_its_life_before_the_lease_ends() {
+    for script in [
+        "exec sleep 60",
+        "trap '' TERM; while :; do sleep 0.05; done",
+    ] {
+        let place = Place::new();
+        let held = holder(&place, &["--ttl", "1500ms"], "k", script);
+        let pid = holder_pid(&place);
+        let store = rusqlite::Connection::open(place.path("store.db")).unwrap();
+        store.busy_timeout(Duration::from_secs(10)).unwrap();
+        // Just renewed, so that no renewal comes between this look and the frost.
+        let (looked_at, left) = until("a renewal", || {
+            let looked_at = Instant::now();
+            let left = place.lock("k")["ttl_left_ms"].as_u64().unwrap();
+            (left > 1_400).then_some((looked_at, left))
+        });
+        store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        until_true("the command's end", || !is_alive(pid));
+        let gone_after = looked_at.elapsed();
+        let ended = finish(held);
+        assert!(
+            gone_after < Duration::from_millis(left),
+            "gone after {gone_after:?}, lease over after {left} ms"
+        );
+        assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("stopping the command"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains("could no longer be trusted"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            looked_at.elapsed() < Duration::from_secs(8),
+            "it did not wait for the store"
+        );
+        store.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+#[test]
+fn r34_a_holder_that_sleeps_past_its_ttl_is_stopped_at_once_when_it_wakes() {
+    let place = Place::new();
+    let held = holder(
+        &place,
+        &["--ttl", "1s"],
+        "k",
+        "echo $TENURE_FENCE > fence; exec sleep 60",
+    );
+    let pid = holder_pid(&place);
+    let fence: u64 = until("the fence", || place.read("fence").trim().parse().ok());
+    for stopped in [held.id(), pid] {
+        signal(stopped, Signal::SIGSTOP);
+    }
+    let next = place.run([
+        "lock",
+        "--wait",
+        "30s",
+        "k",
+        "--",
+        "sh",
+        "-c",
+        "echo $TENURE_FENCE",
+    ]);
+    assert_eq!(next.code, Some(0), "{}", next.stderr);
+    assert!(next.stdout.trim().parse::<u64>().unwrap() > fence);
+    let woken = Instant::now();
+    for stopped in [held.id(), pid] {
+        signal(stopped, Signal::SIGCONT);
+    }
+    until_true("the command's end", || !is_alive(pid));
+    assert!(
+        woken.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        woken.elapsed()
+    );
+    assert_eq!(finish(held).code, Some(75));
+}
+
+#[test]
+fn r6_r82_a_lock_that_is_taken_away_stops_the_command() {
+    let place = Place::new();
+    let held = holder(&place, &["--ttl", "1s"], "k", "exec sleep 60");
+    let pid = holder_pid(&place);
+    let fence = place.lock("k")["fence"].as_u64().unwrap();
+    let stale = place.run(["unlock", "k", "--fence", &(fence - 1).to_string()]);
+    assert_eq!(stale.code, Some(1), "{}", stale.stderr);
+    assert!(
+        stale.stderr.contains("another holder than you saw"),
+        "{}",
+        stale.stderr
+    );
+    assert!(is_alive(pid));
+    let taken = place.run([
+        "unlock",
+        "k",
+        "--fence",
+        &fence.to_string(),
+        "--why",
+        "it hangs",
+    ]);
+    assert_eq!(taken.code, Some(0), "{}", taken.stderr);
+    until_true("the command's end", || !is_alive(pid));
+    assert_eq!(finish(held).code, Some(75));
+}
+
+#[test]
+fn r84_e109_signals_are_passed_on_and_end_a_wait() {
+    let place = Place::new();
+    let script = "trap 'echo int' INT; trap 'echo hup' HUP; trap 'echo usr; exit 5' USR1; \
+                  while :; do sleep 0.02; done";
+    let held = holder(&place, &[], "k", script);
+    holder_pid(&place);
+    for (number, code) in [
+        (Signal::SIGINT, 130),
+        (Signal::SIGTERM, 143),
+        (Signal::SIGHUP, 129),
+    ] {
+        let waiter = place
+            .tenure(["lock", "k", "--", "touch", "ran"])
+            .spawn()
+            .unwrap();
+        until_true("a place in the queue", || place.lock("k")["waiting"] == 1);
+        signal(waiter.id(), number);
+        assert_eq!(finish(waiter).code, Some(code));
+        assert_eq!(place.lock("k")["waiting"], 0, "it left the queue");
+    }
+    assert!(!place.path("ran").exists());
+    signal(held.id(), Signal::SIGINT);
+    signal(held.id(), Signal::SIGHUP);
+    signal(held.id(), Signal::SIGUSR1);
+    let ended = finish(held);
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stdout.ends_with("usr\n"), "{}", ended.stdout);
+}
+
+#[test]
+fn r84_e110_what_a_command_leaves_behind_does_not_keep_the_lock() {
+    let place = Place::new();
+    let ended = place.run([
+        "lock",
+        "k",
+        "--",
+        "sh",
+        "-c",
+        "sleep 60 & echo $! > left.pid; exit 3",
+    ]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("left processes running"),
+        "{}",
+        ended.stderr
+    );
+    let left: u32 = place.read("left.pid").trim().parse().unwrap();
+    assert!(!is_alive(left));
+
+    let ended = place.run([
+        "lock",
+        "k",
+        "--",
+        "sh",
+        "-c",
+        "setsid sh -c 'echo $$ > stray.part; mv stray.part stray.pid; exec sleep 60' >/dev/null 2>&1 & \
+         until [ -e stray.pid ]; do sleep 0.01; done; exit 4",
+    ]);
+    let stray: u32 = place.read("stray.pid").trim().parse().unwrap();
+    assert_eq!(ended.code, Some(4));
+    assert!(
+        ended.stderr.contains(&format!("process group: {stray}")),
+        "{}",
+        ended.stderr
+    );
+    signal(stray, Signal::SIGKILL);
+}
+
+#[test]
+fn r82_e110_processes_that_left_the_group_are_stopped_with_the_lease() {
+    let place = Place::new();
+    let script = "setsid sh -c 'trap \"\" TERM; echo $$ > s.part; mv s.part stray.pid; \
+                  while :; do sleep 0.05; done' & sleep 60";
+    let held = holder(&place, &["--ttl", "1s"], "k", script);
+    let stray: u32 = until("the stray", || place.read("stray.pid").trim().parse().ok());
+    let fence = place.lock("k")["fence"].to_string();
+    assert_eq!(place.run(["unlock", "k", "--fence", &fence]).code, Some(0));
+    assert_eq!(finish(held).code, Some(75));
+    assert!(!is_alive(stray));
+}
+
+#[test]
+fn r10_many_processes_never_hold_one_lock_together() {
+    let place = Place::new();
+    place.write("counter", "0");
+    let (processes, rounds) = (8, 25);
+    let workers: Vec<_> = (0..processes)
+        .map(|_| {
+            let mut shell = std::process::Command::new("sh");
+            let step = "n=$(cat counter); echo $((n + 1)) > counter";
+            shell
+                .args([
+                    "-c",
+                    &format!(
+                        "i=0; while [ $i -lt {rounds} ]; do i=$((i + 1)); \
+                     \"$0\" lock counter -- sh -c '{step}' || exit; done"
+                    ),
+                ])
+                .arg(env!("CARGO_BIN_EXE_tenure"))
+                .env("TENURE_STORE", place.store())
+                .current_dir(place.folder());
+            shell.spawn().unwrap()
+        })
+        .collect();
+    for worker in workers {
+        assert_eq!(finish(worker).code, Some(0));
+    }
+    assert_eq!(
+        place.read("counter").trim(),
+        (processes * rounds).to_string()
+    );
+}
