@@ -27,6 +27,7 @@
     reason = "this crate is tests: a panic with a message is how a case fails"
 )]
 
+mod chance;
 mod harness;
 pub mod lease;
 

@@ -13,7 +13,7 @@ use tenure_core::{
     LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Token, Ttl, Wake, Wakes,
 };
 
-use crate::LeaseHarness;
+use super::cases::Shared;
 
 /// A ttl that never ends during a case, however slow the machine is.
 pub(super) const LONG: Duration = Duration::from_secs(600);
@@ -37,13 +37,29 @@ pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Lets time pass in steps that every harness accepts.
-pub(super) async fn pass(harness: &dyn LeaseHarness, time: Duration) {
+pub(super) async fn pass(harness: &Shared, time: Duration) {
     let mut left = time;
     while !left.is_zero() {
         let step = left.min(Duration::from_secs(2));
         harness.pass_time(step).await;
         left -= step;
     }
+}
+
+/// Does two things at once, each in a task of its own, the first one started first.
+pub(super) async fn at_once<A, B>(
+    first: impl Future<Output = A> + Send + 'static,
+    second: impl Future<Output = B> + Send + 'static,
+) -> (A, B)
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let (first, second) = (tokio::spawn(first), tokio::spawn(second));
+    soon("two things at once", async {
+        (first.await.unwrap(), second.await.unwrap())
+    })
+    .await
 }
 
 /// A process instance with a view of the store of its own.
@@ -54,7 +70,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) async fn new(harness: &dyn LeaseHarness, label: &str) -> Self {
+    pub(super) async fn new(harness: &Shared, label: &str) -> Self {
         Self {
             store: harness.store().await,
             holder: Holder::new(label).on_host("conformance"),
@@ -145,6 +161,12 @@ impl Asker {
         self.store.acquire(&self.request).await.unwrap()
     }
 
+    /// The request as something that a task of its own can do.
+    pub(super) fn asking(&self) -> impl Future<Output = Acquisition> + Send + 'static {
+        let (store, request) = (self.store.clone(), self.request.clone());
+        async move { store.acquire(&request).await.unwrap() }
+    }
+
     /// Sends the request, which must be granted at once.
     pub(super) async fn granted(&self) -> Grant {
         match self.ask().await {
@@ -201,6 +223,12 @@ impl Asker {
         self.store.release(self.key(), self.token()).await.unwrap()
     }
 
+    /// The release as something that a task of its own can do.
+    pub(super) fn releasing(&self) -> impl Future<Output = Release> + Send + 'static {
+        let (store, key, token) = (self.store.clone(), self.key().clone(), self.token());
+        async move { store.release(&key, token).await.unwrap() }
+    }
+
     /// Gives the lease back, which must be its own.
     pub(super) async fn give_back(&self) {
         let answer = self.release().await;
@@ -209,6 +237,12 @@ impl Asker {
 
     pub(super) async fn cancel(&self) -> Cancellation {
         self.store.cancel(self.key(), self.token()).await.unwrap()
+    }
+
+    /// The cancellation as something that a task of its own can do.
+    pub(super) fn cancelling(&self) -> impl Future<Output = Cancellation> + Send + 'static {
+        let (store, key, token) = (self.store.clone(), self.key().clone(), self.token());
+        async move { store.cancel(&key, token).await.unwrap() }
     }
 
     pub(super) fn renewal(&self, by: Duration) -> RenewRequest {

@@ -2,11 +2,15 @@
 //!
 //! A case that is written but not listed here is unused code, which CI refuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::LeaseHarness;
+
+/// A harness that the tasks of one case share.
+pub(super) type Shared = Arc<dyn LeaseHarness>;
 
 /// The list. The macro named first gets its own arguments back, then the groups with their cases.
 #[doc(hidden)]
@@ -21,7 +25,126 @@ macro_rules! __lease_cases {
                 r2_r4_a_late_release_leaves_alone_what_was_handed_on
                 r3_r4_a_second_release_is_answered_not_held
                 r3_r4_releasing_what_is_not_held_changes_nothing
+            }
+            request {
+                r9_one_attempt_is_answered_at_once_and_leaves_no_trace
+                r10_of_many_simultaneous_requests_exactly_one_is_granted
                 r12_a_resend_gets_the_same_fence
+                r12_simultaneous_resends_get_one_lease
+                r12_a_waiter_that_asks_again_keeps_its_one_place
+                r12_a_resend_keeps_the_lease_for_its_ttl_and_never_shortens_it
+                r17_no_ttl_is_shortened_by_rounding
+                e10_r17_a_ttl_under_the_declared_minimum_is_refused
+                r19_a_refusal_says_who_holds_the_key_and_for_how_long
+            }
+            renewal {
+                r35_a_renewal_never_creates_a_lease
+                r35_a_lost_renewal_says_who_has_the_key_instead
+                r35_a_renewal_gives_a_waiter_neither_a_lease_nor_a_better_place
+                r39_one_lost_lease_does_not_spoil_a_batch
+                r39_a_request_that_is_refused_does_not_spoil_a_batch
+                r39_batches_of_every_size_are_answered_in_order
+                r41_a_renewal_never_shortens_a_lease
+                r41_a_renewal_lasts_for_its_ttl_from_now
+                r41_a_lease_lives_as_long_as_it_is_renewed_and_no_longer
+                r63_a_renewal_changes_neither_the_fence_nor_the_start
+            }
+            force {
+                r6_force_ends_the_lease_of_the_holder_that_was_seen
+                r6_force_with_a_stale_mark_changes_nothing
+                r6_force_of_a_free_key_is_answered_not_held
+                r6_force_with_a_mark_that_no_store_wrote_changes_nothing
+                r6_r62_force_hands_the_key_to_the_first_waiter
+                r6_a_mark_outlives_renewals_and_resends
+            }
+            cancel {
+                r11_cancelling_a_lease_frees_it
+                r11_cancelling_nothing_changes_nothing
+                r11_cancelling_what_has_lapsed_leaves_a_newer_holder_alone
+                r13_a_cancelled_waiter_has_no_place
+                r13_a_waiter_may_be_cancelled_through_another_connection
+                r13_cancelling_what_was_handed_on_passes_it_to_the_next
+                r13_a_grant_that_races_a_cancel_is_passed_on
+                r13_a_cancel_that_races_the_last_release_leaves_the_key_free
+                r11_r13_a_request_that_was_dropped_and_cancelled_leaves_nothing
+                r13_a_waiter_whose_requests_are_dropped_and_cancelled_leaves_the_queue
+                r10_a_request_dropped_half_way_leaves_no_lease_without_an_end
+            }
+            queue {
+                r31_waiters_are_served_in_the_order_of_their_first_requests
+                r31_no_position_ever_increases
+                r31_a_newcomer_does_not_overtake_after_a_lapse
+                r31_a_newcomer_does_not_overtake_after_a_release
+                r23_a_dead_waiter_at_the_head_is_skipped_when_its_place_has_ended
+                r23_a_dead_waiter_that_was_handed_the_key_delays_the_next_by_the_claim_window
+                r23_a_waiter_that_collects_its_grant_keeps_it_past_the_claim_window
+                r24_a_waiter_keeps_its_place_by_asking_again
+                r24_a_waiter_whose_place_has_ended_starts_again_at_the_end
+                r25_nothing_is_left_when_nobody_holds_or_waits
+                r25_lapses_do_not_pile_up_records
+                r25_dead_waiters_leave_nothing_behind
+            }
+            wake {
+                r20_no_release_between_two_steps_of_a_waiter_is_missed
+                r20_no_release_that_races_a_request_is_missed
+                r32a_a_grant_that_overtakes_the_reply_is_not_lost
+                r21_a_waiter_that_hears_nothing_gets_its_turn_by_asking
+                r21_a_waiter_that_stops_listening_half_way_gets_its_turn
+                r22_a_waiter_gets_a_lapsed_key_by_asking_when_it_was_told_to
+                r26_a_pushed_grant_is_true
+                r26_a_grant_that_nobody_collected_in_time_is_no_lease
+                r27_each_hand_off_wakes_one_of_200_waiters
+                r29_a_view_listens_to_thousands_of_keys_and_hears_of_each
+                r29_leaving_one_key_does_not_deafen_the_others
+                a_hand_off_is_as_fast_as_declared
+            }
+            fence {
+                r62_fences_grow_whatever_ends_a_lease
+                r62_fences_grow_with_every_hand_off
+                r62_fences_grow_when_other_keys_come_and_go
+                r62_fences_grow_after_the_counter_is_lost
+                r62_fences_grow_when_the_wall_clock_steps_back
+                r64_everybody_sees_the_fence_of_the_acquisition
+                r65_fence_counters_are_bounded
+            }
+            view {
+                a_free_key_has_no_view
+                a_view_shows_the_holder_as_it_introduced_itself
+                a_view_tells_when_the_lease_ends_by_the_stores_clock
+                a_view_shows_the_queue_in_its_order
+                a_listing_goes_by_prefix_in_the_order_of_bytes_page_by_page
+                a_listing_is_limited_to_a_thousand_keys
+                a_listing_takes_its_prefix_and_its_start_literally
+                a_listing_shows_what_is_held_or_waited_for_and_nothing_else
+                leases_that_ran_out_are_not_listed
+                two_views_of_one_store_always_agree
+            }
+            name {
+                e14_e16_e17_e18_e19_e20_names_that_look_alike_are_different_keys
+                e14_e18_a_name_that_looks_like_something_else_queues_and_wakes_as_any_other
+                e21_each_of_the_256_bytes_is_a_key
+            }
+            clock {
+                r22_a_lease_ends_by_the_stores_clock_when_its_ttl_is_over
+                the_stores_clock_moves_with_time_and_not_back
+                r16_steps_of_the_wall_clock_do_to_leases_what_is_declared
+                r16_a_step_of_the_wall_clock_neither_ends_nor_keeps_a_short_lease
+            }
+            network {
+                r12_a_resend_over_a_new_connection_gets_the_same_fence
+                r39_leases_survive_a_cut_connection_and_are_renewed
+                r4_a_release_repeated_after_a_cut_connection_is_settled
+                r11_a_cancel_repeated_after_a_cut_connection_leaves_nothing
+                r30_a_waiter_gets_its_turn_after_its_connection_was_cut
+                r30_listening_works_again_after_a_cut_connection
+                r21_c1_c3_cuts_at_random_never_make_two_holders
+            }
+            promise {
+                promises_are_complete_and_the_same_for_every_view
+                the_declared_minimum_ttl_is_kept
+            }
+            torture {
+                c1_c3_r1_r26_r62_no_two_holders_and_growing_fences_whatever_happens
             }
         }
     };
@@ -33,7 +156,7 @@ macro_rules! dispatch {
         #[cfg(test)]
         pub(super) const NAMES: &[&str] = &[$($(stringify!($case),)*)*];
 
-        fn find<'h>(name: &str, harness: &'h dyn LeaseHarness) -> BoxFuture<'h, ()> {
+        fn find<'h>(name: &str, harness: &'h Shared) -> BoxFuture<'h, ()> {
             match name {
                 $($(stringify!($case) => Box::pin(super::$group::$case(harness)),)*)*
                 other => panic!("the lease suite has no case `{other}`"),
@@ -52,8 +175,61 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// # Panics
 /// If the store fails the case, and if there is no such case.
 #[doc(hidden)]
-pub async fn check(name: &str, harness: &dyn LeaseHarness) {
-    tokio::time::timeout(LONGEST, find(name, harness))
+pub async fn check(name: &str, harness: Arc<dyn LeaseHarness>) {
+    tokio::time::timeout(LONGEST, find(name, &harness))
         .await
         .unwrap_or_else(|_| panic!("`{name}` still ran after {LONGEST:?}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::NAMES;
+
+    /// The requirements at the head of a case's name: `r3_r4_a_second_release` proves R3 and R4.
+    fn proved(name: &str) -> impl Iterator<Item = String> {
+        let is_number = |part: &&str| {
+            let number = part.strip_prefix(['r', 'e', 'c']);
+            number.is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let parts = name.split('_').take_while(is_number);
+        parts.map(str::to_uppercase)
+    }
+
+    /// The requirements in the table of the module's documentation.
+    fn excused() -> impl Iterator<Item = &'static str> {
+        include_str!("mod.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | R"))
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').map(str::trim).collect();
+                assert!(cells.len() == 4 && cells.iter().take(3).all(|c| !c.is_empty()));
+                cells[0]
+            })
+    }
+
+    #[test]
+    fn every_requirement_is_proved_by_a_case_or_stands_in_the_table_of_the_others() {
+        let proved: BTreeSet<String> = NAMES.iter().flat_map(|name| proved(name)).collect();
+        let excused: BTreeSet<String> = excused().map(|number| format!("R{number}")).collect();
+        let numbers = (1..=46).chain(62..=66).map(|number| format!("R{number}"));
+        let wanted: BTreeSet<String> = numbers.chain(["R32A".to_owned()]).collect();
+        let told: BTreeSet<String> = proved.union(&excused).cloned().collect();
+        let missing: Vec<_> = wanted.difference(&told).collect();
+        assert!(
+            missing.is_empty(),
+            "neither a case nor excused: {missing:?}"
+        );
+        let twice: Vec<_> = proved.intersection(&excused).collect();
+        assert!(twice.is_empty(), "a case and excused: {twice:?}");
+        let strange: Vec<_> = excused.difference(&wanted).collect();
+        assert!(strange.is_empty(), "no such requirement: {strange:?}");
+    }
+
+    #[test]
+    fn no_two_cases_have_the_same_name() {
+        let names: BTreeSet<_> = NAMES.iter().collect();
+        assert_eq!(names.len(), NAMES.len());
+    }
 }

@@ -3,10 +3,10 @@
 use tenure_core::{Release, Renewal};
 
 use super::actor::{Client, LONG, key};
-use crate::LeaseHarness;
+use super::cases::Shared;
 
 pub(super) async fn r1_r2_a_late_release_of_an_old_token_never_frees_a_newer_holder(
-    harness: &dyn LeaseHarness,
+    harness: &Shared,
 ) {
     let key = key("k");
     let instance = Client::new(harness, "instance").await;
@@ -23,7 +23,7 @@ pub(super) async fn r1_r2_a_late_release_of_an_old_token_never_frees_a_newer_hol
     }
 }
 
-pub(super) async fn r1_the_token_decides_and_not_the_holder(harness: &dyn LeaseHarness) {
+pub(super) async fn r1_the_token_decides_and_not_the_holder(harness: &Shared) {
     let key = key("k");
     let instance = Client::new(harness, "instance").await;
     let first = instance.take(&key).await;
@@ -34,9 +34,7 @@ pub(super) async fn r1_the_token_decides_and_not_the_holder(harness: &dyn LeaseH
     first.still_holds().await;
 }
 
-pub(super) async fn r2_r35_what_has_lapsed_is_neither_released_nor_renewed(
-    harness: &dyn LeaseHarness,
-) {
+pub(super) async fn r2_r35_what_has_lapsed_is_neither_released_nor_renewed(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     let lease = client.take(&key).await;
@@ -46,9 +44,7 @@ pub(super) async fn r2_r35_what_has_lapsed_is_neither_released_nor_renewed(
     assert_eq!(client.look(&key).await, None);
 }
 
-pub(super) async fn r2_r4_a_late_release_leaves_alone_what_was_handed_on(
-    harness: &dyn LeaseHarness,
-) {
+pub(super) async fn r2_r4_a_late_release_leaves_alone_what_was_handed_on(harness: &Shared) {
     let key = key("k");
     let first = Client::new(harness, "first").await.take(&key).await;
     let client = Client::new(harness, "second").await;
@@ -61,7 +57,7 @@ pub(super) async fn r2_r4_a_late_release_leaves_alone_what_was_handed_on(
     assert_eq!(harness.raw_holder(&key).await, Some(client.holder.id));
 }
 
-pub(super) async fn r3_r4_a_second_release_is_answered_not_held(harness: &dyn LeaseHarness) {
+pub(super) async fn r3_r4_a_second_release_is_answered_not_held(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     let lease = client.take(&key).await;
@@ -72,7 +68,7 @@ pub(super) async fn r3_r4_a_second_release_is_answered_not_held(harness: &dyn Le
     client.take(&key).await;
 }
 
-pub(super) async fn r3_r4_releasing_what_is_not_held_changes_nothing(harness: &dyn LeaseHarness) {
+pub(super) async fn r3_r4_releasing_what_is_not_held_changes_nothing(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     assert_eq!(client.asker(&key).release().await, Release::NotHeld);
@@ -84,19 +80,4 @@ pub(super) async fn r3_r4_releasing_what_is_not_held_changes_nothing(harness: &d
     assert_eq!(waiter.release().await, Release::NotHeld);
     holder.still_holds().await;
     assert_eq!(waiter.place().await.position, 1);
-}
-
-pub(super) async fn r12_a_resend_gets_the_same_fence(harness: &dyn LeaseHarness) {
-    let key = key("k");
-    let client = Client::new(harness, "client").await;
-    let lease = client.asker(&key);
-    let grant = lease.granted().await;
-    let elsewhere = lease.through(&Client::new(harness, "client").await);
-    for asker in [&lease, &elsewhere, &lease] {
-        let again = asker.granted().await;
-        assert_eq!(again.fence, grant.fence);
-        assert!(again.expires_at >= grant.expires_at);
-    }
-    lease.give_back().await;
-    assert_eq!(harness.raw_records(&key).await, 0);
 }

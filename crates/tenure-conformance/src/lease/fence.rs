@@ -1,0 +1,170 @@
+//! Fencing tokens: they grow with every grant of a key, whatever ended the lease before.
+
+use futures_util::stream::{self, StreamExt as _};
+use tenure_core::{Fence, ForceRequest, Grant, Key, Occupant};
+
+use super::actor::{Asker, Client, LONG, key};
+use super::cases::Shared;
+
+/// Fences stay below this number, so that readers of JSON and Lua keep them.
+const END: u64 = 1 << 53;
+
+/// The ways a lease can end.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Release,
+    Lapse,
+    Force,
+    Cancel,
+}
+
+impl Ending {
+    const ALL: [Self; 4] = [Self::Release, Self::Lapse, Self::Force, Self::Cancel];
+
+    async fn end(self, harness: &Shared, lease: &Asker) {
+        match self {
+            Self::Release => lease.give_back().await,
+            Self::Lapse => harness.lapse(lease.key()).await,
+            Self::Force => force(lease).await,
+            Self::Cancel => {
+                lease.cancel().await;
+            }
+        }
+    }
+}
+
+async fn force(lease: &Asker) {
+    let view = lease.store.inspect(lease.key()).await.unwrap().unwrap();
+    let request = ForceRequest::new(lease.key().clone(), view.mark.unwrap(), "operator");
+    lease.store.force(&request).await.unwrap();
+}
+
+/// The fences of one key, each greater than the one before.
+#[derive(Debug, Default)]
+struct Growing(Option<Fence>);
+
+impl Growing {
+    fn add(&mut self, grant: &Grant, what: &str) {
+        let fence = grant.fence;
+        assert!(fence.get() > 0 && fence.get() < END, "{what}: {fence}");
+        assert!(self.0 < Some(fence), "{what}: {fence} after {:?}", self.0);
+        self.0 = Some(fence);
+    }
+}
+
+pub(super) async fn r62_fences_grow_whatever_ends_a_lease(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let other = Client::new(harness, "other").await;
+    let mut fences = Growing::default();
+    for first in Ending::ALL {
+        for second in Ending::ALL {
+            for (who, ending) in [(&client, first), (&other, second)] {
+                let lease = who.asker(&key);
+                fences.add(&lease.granted().await, &format!("{first:?}, {second:?}"));
+                ending.end(harness, &lease).await;
+            }
+        }
+    }
+}
+
+pub(super) async fn r62_fences_grow_with_every_hand_off(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let other = Client::new(harness, "other").await;
+    let mut fences = Growing::default();
+    let mut holder = client.asker(&key);
+    fences.add(&holder.granted().await, "the first");
+    for ending in Ending::ALL.into_iter().cycle().take(12) {
+        let mut next = other.line_up(&key).await;
+        ending.end(harness, &holder).await;
+        fences.add(&next.served().await, &format!("{ending:?}"));
+        holder = next;
+    }
+}
+
+pub(super) async fn r62_fences_grow_when_other_keys_come_and_go(harness: &Shared) {
+    let client = Client::new(harness, "client").await;
+    let keys: Vec<Key> = (0..5).map(|n| key(&format!("k{n}"))).collect();
+    let mut fences: Vec<Growing> = keys.iter().map(|_| Growing::default()).collect();
+    for round in 0..20 {
+        let chosen = round * round % keys.len();
+        let lease = client.asker(&keys[chosen]);
+        fences[chosen].add(&lease.granted().await, "round");
+        lease.give_back().await;
+    }
+}
+
+pub(super) async fn r62_fences_grow_after_the_counter_is_lost(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let mut fences = Growing::default();
+    for _ in 0..3 {
+        let lease = client.asker(&key);
+        fences.add(&lease.granted().await, "before the loss");
+        lease.give_back().await;
+    }
+    if !harness.lose_fence(&key).await {
+        // A store that keeps what it acknowledged has nothing to lose.
+        return;
+    }
+    let holder = client.asker(&key);
+    fences.add(&holder.granted().await, "after the loss");
+    // While the key is held, too.
+    let mut waiter = client.beside("waiter").line_up(&key).await;
+    harness.lose_fence(&key).await;
+    holder.give_back().await;
+    fences.add(&waiter.served().await, "handed on after a loss");
+}
+
+pub(super) async fn r62_fences_grow_when_the_wall_clock_steps_back(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let mut fences = Growing::default();
+    for step_ms in [0, -3_600_000, -86_400_000, 3_600_000, -1] {
+        if step_ms != 0 && !harness.step_wall(step_ms).await {
+            return;
+        }
+        let lease = client.asker(&key);
+        fences.add(&lease.granted().await, &format!("a step of {step_ms} ms"));
+        // A release says nothing of clocks; a lease may have ended by a step where that is declared.
+        lease.release().await;
+    }
+}
+
+pub(super) async fn r64_everybody_sees_the_fence_of_the_acquisition(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let lease = client.asker(&key);
+    let grant = lease.granted().await;
+    let other = Client::new(harness, "other").await;
+    for number in 0..5 {
+        // Grants of other keys may share the counter; they do not change this lease's fence.
+        other.take(&self::key(&format!("other {number}"))).await;
+        assert_eq!(other.fence_of(&key).await, Some(grant.fence));
+        assert_eq!(client.fence_of(&key).await, Some(grant.fence));
+        match other.asker(&key).held().await.by {
+            Occupant::Holder { fence, .. } => assert_eq!(fence, grant.fence),
+            by => panic!("{by:?}"),
+        }
+        lease.renew(2 * LONG).await;
+    }
+}
+
+pub(super) async fn r65_fence_counters_are_bounded(harness: &Shared) {
+    // Names that fall into 16 384 counters at random: of 2000 some 117 share one with another.
+    // A counter for each name, kept for ever, would make exactly 2000.
+    const NAMES: usize = 2000;
+    const BOUND: usize = 16_384;
+    let client = Client::new(harness, "client").await;
+    let names = stream::iter(0..NAMES);
+    names
+        .for_each_concurrent(16, async |number| {
+            let lease = client.take(&key(&format!("invoice/{number}"))).await;
+            lease.give_back().await;
+        })
+        .await;
+    let counters = harness.raw_fence_counters().await;
+    assert!(counters <= BOUND, "{counters}");
+    assert!(counters < NAMES, "one counter for each of {NAMES} names");
+}
