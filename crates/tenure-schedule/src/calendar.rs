@@ -13,7 +13,6 @@ pub(crate) const ALL_DAYS: u32 = !1;
 pub(crate) const ALL_MONTHS: u16 = 0b1_1111_1111_1110;
 pub(crate) const ALL_WEEKDAYS: u8 = 0b111_1111;
 
-/// The bit of [`Rare::from_end`] … [`Rare::nearest`] never needs a day above this.
 const WEEK: u32 = 7;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +48,6 @@ pub(crate) struct Rare {
     pub(crate) last: u8,
     /// The years it is limited to; empty for every year.
     pub(crate) years: Box<[YearSpan]>,
-}
-
-impl Rare {
-    pub(crate) fn names_days(&self) -> bool {
-        self.nearest != 0 || self.from_end != 0 || self.is_last_workday
-    }
-
-    pub(crate) fn names_weekdays(&self) -> bool {
-        self.last != 0 || self.ordinals.iter().any(|weekdays| *weekdays != 0)
-    }
 }
 
 /// `first`, `first + step`, … up to `last`.

@@ -167,6 +167,12 @@ pub enum ScheduleErrorKind {
         /// The word, as written.
         name: String,
     },
+    /// Text behind a nickname that takes none.
+    #[error("unexpected `{}` behind a nickname", shown(.text))]
+    Surplus {
+        /// The text, as written.
+        text: String,
+    },
     /// A zone written inside the schedule.
     #[error("zone prefix `{}` is not part of a schedule", shown(.prefix))]
     ZonePrefix {
@@ -238,18 +244,27 @@ impl ScheduleErrorKind {
                     shown(to)
                 ));
             }
-            Self::SymbolNotHere {
+            Self::NotUnderstood {
                 field: Field::DayOfWeek,
-                symbol: 'L',
-            } => "say which weekday: `5L` is the last Friday of the month, `6` every Saturday",
-            Self::SymbolNotHere {
+                item,
+            } if item.eq_ignore_ascii_case("L") => {
+                "say which weekday: `5L` is the last Friday of the month, `6` every Saturday"
+            }
+            Self::NotUnderstood {
                 field: Field::DayOfWeek,
-                symbol: '#',
-            } => "say which weekday: `5#3` is the third Friday of the month",
-            Self::SymbolNotHere {
+                item,
+            } if item.starts_with('#') => {
+                "say which weekday: `5#3` is the third Friday of the month"
+            }
+            Self::NotUnderstood {
                 field: Field::DayOfMonth,
-                symbol: 'W',
-            } => "say which day: `15W` is the weekday nearest the 15th, `LW` the last one",
+                item,
+            } if item.eq_ignore_ascii_case("W") => {
+                "say which day: `15W` is the weekday nearest the 15th, `LW` the last one"
+            }
+            Self::NotUnderstood { item, .. } if item == "?" => {
+                "`?` stands alone in its field, where it means `*`"
+            }
             Self::SymbolNotHere { symbol: '+', .. } => {
                 "`+` goes before the day-of-week field and asks for both days to match"
             }
@@ -268,11 +283,23 @@ impl ScheduleErrorKind {
             } => {
                 return Some(format!("did you mean `{nearest}`?"));
             }
+            Self::UnknownZone { name, .. } if is_offset(name) => {
+                "a fixed offset is not a zone; write a region such as `Europe/Berlin`, or \
+                 `Etc/GMT-2` for two hours ahead of UTC"
+            }
             Self::UnknownZone { .. } => "write a name such as `Europe/Berlin`, or `UTC`",
             _ => return None,
         };
         Some(help.to_owned())
     }
+}
+
+/// `+02:00`, `-5`, `UTC+2`, `GMT-03`.
+fn is_offset(name: &str) -> bool {
+    let signed = name.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    signed
+        .strip_prefix(['+', '-'])
+        .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
 fn forms_of(field: Field) -> String {

@@ -39,6 +39,9 @@ fn times(calendar: &Calendar, notes: &mut Vec<String>) -> Vec<String> {
         seconds, minutes, ..
     } = *calendar;
     let hours = u64::from(calendar.hours);
+    notes.extend(unevenness(seconds, 60, "second", has_neighbours(minutes)));
+    notes.extend(unevenness(minutes, 60, "minute", has_neighbours(hours)));
+    notes.extend(unevenness(hours, 24, "hour", days(calendar).is_none()));
     let count = hours.count_ones() * minutes.count_ones() * seconds.count_ones();
     if count <= LISTED_TIMES {
         return vec![format!("at {}", named_times(hours, minutes, seconds))];
@@ -52,16 +55,13 @@ fn times(calendar: &Calendar, notes: &mut Vec<String>) -> Vec<String> {
         } else {
             ""
         };
-        notes.extend(unevenness(seconds, 60, "second", has_neighbours(minutes)));
         parts.push(sixtieth("second", seconds, within));
     }
     if !has_every_minute || seconds == 1 {
         let within = if has_every_hour { " of every hour" } else { "" };
-        notes.extend(unevenness(minutes, 60, "minute", has_neighbours(hours)));
         parts.push(sixtieth("minute", minutes, within));
     }
     if !has_every_hour {
-        notes.extend(unevenness(hours, 24, "hour", days(calendar).is_none()));
         parts.push(hour_phrase(hours));
     }
     parts
@@ -189,8 +189,8 @@ fn rare_days(rare: &Rare) -> Vec<String> {
     for back in bits(u64::from(rare.from_end)) {
         phrases.push(match back {
             0 => "the last day of the month".to_owned(),
-            1 => "1 day before the last day of the month".to_owned(),
-            _ => format!("{back} days before the last day of the month"),
+            1 => "the day before the last day of the month".to_owned(),
+            _ => format!("the day {back} days before the last day of the month"),
         });
     }
     for day in bits(u64::from(rare.nearest)) {
@@ -244,28 +244,25 @@ fn placed(weekdays: u8, place: &str) -> impl Iterator<Item = String> {
         .map(move |weekday| format!("the {place} {weekday} of the month"))
 }
 
-/// Warns of days that some of the months it names do not have.
+/// Warns of a day that some of the months it names do not have.
 fn short_months(calendar: &Calendar) -> Option<String> {
-    let rare = calendar.rare.as_deref();
-    let nearest = rare.map_or(0, |rare| rare.nearest);
-    let named = calendar.days | nearest;
-    let from_end = rare.map_or(0, |rare| rare.from_end);
-    let has_others = rare.is_some_and(|rare| rare.names_days() || rare.names_weekdays());
-    if calendar.days == ALL_DAYS || calendar.is_either || (has_others && nearest != named) {
-        let deepest = from_end.checked_ilog2()?;
-        return (deepest >= 28).then(|| "months too short for that are left out".to_owned());
+    let rare = calendar.rare.as_deref().cloned().unwrap_or_default();
+    if calendar.days == ALL_DAYS || calendar.is_either || rare.is_last_workday {
+        return None;
     }
-    let day = named.checked_ilog2().filter(|_| named.is_power_of_two())?;
-    let only_february = calendar.months == 1 << 2;
+    let named = u64::from(calendar.days | rare.nearest) | u64::from(rare.from_end) << 32;
+    let only = named.checked_ilog2().filter(|_| named.is_power_of_two())?;
     let february = calendar.months & 1 << 2 != 0;
     let thirty = calendar.months & (1 << 4 | 1 << 6 | 1 << 9 | 1 << 11) != 0;
-    match day {
-        29 if only_february => Some("in leap years only".to_owned()),
-        29 if february => Some("in February of leap years only".to_owned()),
-        30 if february => Some("not in February, which has no day 30".to_owned()),
-        31 if february || thirty => Some("only in months that have 31 days".to_owned()),
-        _ => None,
-    }
+    let note = match only {
+        29 if calendar.months == 1 << 2 => "in leap years only",
+        29 if february => "in February of leap years only",
+        30 if february => "not in February, which has no day 30",
+        31 if february || thirty => "only in months that have 31 days",
+        60.. => "only in months that are long enough",
+        _ => return None,
+    };
+    Some(note.to_owned())
 }
 
 fn years(spans: &[YearSpan]) -> Option<String> {
@@ -329,28 +326,27 @@ fn numbered(unit: &str, set: u64) -> String {
 
 /// `0 to 5, 10 and 20 to 30`.
 fn number_list(set: u64) -> String {
-    and(&runs(set)
-        .map(|(first, last)| run(first, last, ToString::to_string))
-        .collect::<Vec<_>>())
+    list(set, |number| number.to_string())
 }
 
 /// The same with names; bit `offset` is the first name.
 fn name_list(set: u64, offset: u32, names: &[&str]) -> String {
-    let name = |number: &u32| {
+    list(set, |number| {
         let place = usize::try_from(number - offset).unwrap_or(0);
         names.get(place).copied().unwrap_or_default().to_owned()
-    };
-    and(&runs(set)
-        .map(|(first, last)| run(first, last, name))
-        .collect::<Vec<_>>())
+    })
 }
 
-fn run(first: u32, last: u32, show: impl Fn(&u32) -> String) -> String {
-    match last - first {
-        0 => show(&first),
-        1 => format!("{} and {}", show(&first), show(&last)),
-        _ => format!("{} to {}", show(&first), show(&last)),
+fn list(set: u64, show: impl Fn(u32) -> String) -> String {
+    let mut parts = Vec::new();
+    for (first, last) in runs(set) {
+        match last - first {
+            0 => parts.push(show(first)),
+            1 => parts.extend([show(first), show(last)]),
+            _ => parts.push(format!("{} to {}", show(first), show(last))),
+        }
     }
+    and(&parts)
 }
 
 /// Runs of neighbouring bits, as first and last.

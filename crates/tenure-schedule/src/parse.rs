@@ -93,8 +93,8 @@ fn nickname(whole: Piece<'_>) -> Result<Rule, Fault> {
         }
     };
     if !rest.text.is_empty() {
-        return Err(whole.fault(Kind::UnknownNickname {
-            name: whole.text.to_owned(),
+        return Err(rest.fault(Kind::Surplus {
+            text: rest.text.to_owned(),
         }));
     }
     calendar(Piece::trimmed(fields)).map(Rule::Calendar)

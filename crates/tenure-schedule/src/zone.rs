@@ -198,7 +198,7 @@ fn nearest(name: &str) -> Option<String> {
     if wanted.is_empty() || wanted.len() > MAX_NAME {
         return None;
     }
-    let enough = wanted.len().div_ceil(3);
+    let enough = wanted.len() / 3;
     tz::db()
         .available()
         .map(|known| known.as_str().to_owned())
