@@ -165,6 +165,7 @@ impl Attempt {
                 validity,
             }));
         }
+        tracing::debug!(key = %self.plan.key, fence = %granted.fence, ?source, "lock acquired");
         self.warn_of_slowness(granted, now, source);
         let lease = Arc::new(HeldLease::new(
             self.plan.key.clone(),

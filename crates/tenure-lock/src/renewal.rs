@@ -11,15 +11,16 @@ mod roster;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tenure_core::{Clock, LeaseStore, Moment, RenewRequest, Renewal, StoreError, StoreErrorKind};
 use tokio::runtime::{Handle, Id};
 
-use self::roster::{Outcome, Running};
+use self::roster::Outcome;
 pub(crate) use self::roster::{Roster, first_due};
 use crate::lease::{HeldLease, Question};
 use crate::timing::{bounded, sleep_until};
@@ -48,14 +49,13 @@ impl Renewals {
         first: Option<Moment>,
     ) -> Arc<Roster> {
         let roster = self.roster(home.id());
-        if let Some(running) = roster.enter(lease, first) {
+        if roster.enter(lease, first) {
             let renewer = Renewer {
                 roster: roster.clone(),
-                _running: running,
                 store: self.store.clone(),
                 clock: self.clock.clone(),
             };
-            // Owned by the roster: it ends when the roster is empty.
+            // It ends when the roster is empty, or with its runtime.
             drop(home.spawn(renewer.run()));
         }
         roster
@@ -107,14 +107,12 @@ struct Answered {
 /// The task.
 struct Renewer {
     roster: Arc<Roster>,
-    _running: Running,
     store: Arc<dyn LeaseStore>,
     clock: Arc<dyn Clock>,
 }
 
 impl Renewer {
     async fn run(self) {
-        self.roster.recover();
         let mut flights = FuturesUnordered::new();
         loop {
             let plan = self.roster.plan(self.clock.now(), flights.len());
@@ -149,7 +147,10 @@ impl Renewer {
             .collect();
         // Read before the request leaves: a slow reply must shorten our trust, never lengthen it.
         let asked_at = self.clock.now();
-        let answer = bounded(batch.limit, self.store.renew(&requests)).await;
+        // A panic of the store's must not cost the other leases their renewal.
+        let call = AssertUnwindSafe(self.store.renew(&requests)).catch_unwind();
+        let call = async { call.await.unwrap_or_else(|_| Err(panicked())) };
+        let answer = bounded(batch.limit, call).await;
         let mut answers = match answer {
             Ok(answers) => answers,
             Err(error) => requests.iter().map(|_| Err(copy(&error))).collect(),
@@ -194,6 +195,10 @@ impl Renewer {
 /// The same trouble, for each lease of a batch.
 fn copy(error: &StoreError) -> StoreError {
     StoreError::new(error.kind(), error.to_string())
+}
+
+fn panicked() -> StoreError {
+    StoreError::new(StoreErrorKind::Protocol, "the store panicked").with_unknown_outcome()
 }
 
 fn unanswered() -> StoreError {

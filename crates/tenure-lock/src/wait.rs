@@ -12,7 +12,7 @@ use tenure_core::{Held, Moment, Occupant, StoreError, Waiting};
 use crate::attempt::{Answer, Attempt, GrantSource, KEEP_PLACE, Plan, Roused, TooLate};
 use crate::lease::Granted;
 use crate::locks::Inner;
-use crate::timing::{Backoff, shortened, up_to};
+use crate::timing::{Backoff, shortened, sleep_until, up_to};
 use crate::{AcquireError, Guard};
 
 /// How long one request to the store may take.
@@ -66,6 +66,7 @@ pub(crate) async fn wait_for_turn(inner: &Arc<Inner>, plan: &Plan) -> Result<Gua
         patience,
         trouble: Backoff::for_store(),
         lateness: Backoff::for_store(),
+        asked_at: patience.began,
     };
     let mut attempt = Attempt::begin(inner, plan, &home);
     loop {
@@ -89,6 +90,7 @@ struct Turn<'a> {
     patience: Patience,
     trouble: Backoff,
     lateness: Backoff,
+    asked_at: Moment,
 }
 
 /// What comes next in a wait.
@@ -115,7 +117,8 @@ enum Last {
 impl Turn<'_> {
     async fn ask(&mut self, mut attempt: Attempt) -> Result<Step, AcquireError> {
         let waiting = Waiting::InLine { keep: KEEP_PLACE };
-        let limit = self.patience.left(self.inner.clock.now()).min(CALL_LIMIT);
+        self.asked_at = self.inner.clock.now();
+        let limit = self.patience.left(self.asked_at).min(CALL_LIMIT);
         match attempt.ask(waiting, limit).await {
             Ok(Answer::Granted(granted)) => self.accept(attempt, granted, GrantSource::Reply).await,
             Ok(Answer::Held(held)) => {
@@ -165,6 +168,8 @@ impl Turn<'_> {
             attempt.give_up(end).await;
             return Err(self.patience.timed_out(self.inner, self.plan, last));
         }
+        // A store that wakes without end is not asked without end.
+        sleep_until(&*self.inner.clock, self.asked_at + LEAST_PAUSE).await;
         Ok(Step::Again(attempt))
     }
 
@@ -192,7 +197,7 @@ impl Turn<'_> {
         if is_last {
             return Err(too_late(self.plan, validity));
         }
-        crate::timing::sleep_until(&*self.inner.clock, next).await;
+        sleep_until(&*self.inner.clock, next).await;
         Ok(Step::Anew)
     }
 }

@@ -23,9 +23,6 @@ const LEAST_LIMIT: Duration = Duration::from_millis(100);
 /// The shortest pause before a failed renewal is tried again.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Due before anything else.
-const LONG_AGO: Moment = Moment::from_origin(Duration::ZERO);
-
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     entries: Mutex<Entries>,
@@ -39,9 +36,8 @@ struct Entries {
     due: BTreeSet<(Moment, Token)>,
     /// When the task looks next; `None` if it is looking now, or waits for answers only.
     next_look: Option<Moment>,
-    /// Which task looks after the roster, if one does.
-    task: Option<u64>,
-    tasks_started: u64,
+    /// Whether a task looks after the roster.
+    is_running: bool,
 }
 
 #[derive(Debug)]
@@ -71,12 +67,8 @@ pub(super) enum Outcome {
 }
 
 impl Roster {
-    /// Adds a lease. If a task must be started, says so with what the task has to keep.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        lease: Arc<HeldLease>,
-        first: Option<Moment>,
-    ) -> Option<Running> {
+    /// Adds a lease. True if a task must be started.
+    pub(super) fn enter(&self, lease: Arc<HeldLease>, first: Option<Moment>) -> bool {
         let mut entries = self.entries();
         let token = lease.token;
         let entry = Entry {
@@ -90,15 +82,7 @@ impl Roster {
         if let Some(first) = first {
             self.schedule(&mut entries, token, first);
         }
-        if entries.task.is_some() {
-            return None;
-        }
-        entries.tasks_started += 1;
-        entries.task = Some(entries.tasks_started);
-        Some(Running {
-            roster: self.clone(),
-            task: entries.tasks_started,
-        })
+        !std::mem::replace(&mut entries.is_running, true)
     }
 
     /// Removes a lease: an answer on its way is not waited for.
@@ -128,27 +112,11 @@ impl Roster {
         self.nudge.notified().await;
     }
 
-    /// Makes due what a task before this one had in flight when it was dropped.
-    pub(super) fn recover(&self) {
-        let mut entries = self.entries();
-        let stranded: Vec<_> = entries
-            .by_token
-            .values_mut()
-            .filter_map(|entry| {
-                let was_flying = std::mem::take(&mut entry.is_flying);
-                was_flying.then_some(entry.lease.token)
-            })
-            .collect();
-        for token in stranded {
-            entries.set_due(token, LONG_AGO);
-        }
-    }
-
     /// Takes what is due at `now`, and says when to look again.
     pub(super) fn plan(&self, now: Moment, flights: usize) -> Plan {
         let mut entries = self.entries();
         if entries.by_token.is_empty() && flights == 0 {
-            entries.task = None;
+            entries.is_running = false;
             return Plan {
                 batches: Vec::new(),
                 next: None,
@@ -205,7 +173,7 @@ impl Roster {
     fn schedule(&self, entries: &mut Entries, token: Token, due: Moment) {
         entries.set_due(token, due);
         let is_earlier = entries.next_look.is_none_or(|next| due < next);
-        if entries.task.is_some() && is_earlier {
+        if entries.is_running && is_earlier {
             entries.next_look = Some(due);
             self.nudge();
         }
@@ -317,24 +285,6 @@ impl Batch {
         Self {
             leases,
             limit: limit.unwrap_or(LEAST_LIMIT),
-        }
-    }
-}
-
-/// Kept by the task that looks after the roster; dropped however the task ends, even unstarted.
-#[derive(Debug)]
-pub(super) struct Running {
-    roster: Arc<Roster>,
-    task: u64,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut entries = self.roster.entries();
-        // A task that ended in order has made room already, perhaps for the next one.
-        if entries.task == Some(self.task) {
-            entries.task = None;
-            entries.next_look = None;
         }
     }
 }

@@ -177,6 +177,31 @@ async fn r39_a_request_that_hangs_does_not_hold_up_later_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r39_a_store_that_panics_is_a_store_that_gave_no_answer() {
+    let world = World::new();
+    let client = world.client(1);
+    let guard = client.locks.lock("k").acquire().await.unwrap();
+    client.way.harm_once(Call::Renew, Harm::Panics);
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(guard.is_trusted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r15_a_slow_renewal_counts_from_before_it_was_sent() {
+    let world = World::new();
+    let client = world.client(1);
+    let guard = client.locks.lock("k").acquire().await.unwrap();
+    let slow = Harm::IsSlow(Duration::ZERO, SECOND);
+    client.way.harm(Call::Renew, slow);
+    let before = guard.deadline();
+    while guard.deadline() == before {
+        tokio::time::sleep(MS).await;
+    }
+    let left = guard.remaining();
+    assert!((8_890 * MS..=8_898 * MS).contains(&left), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r40_max_hold_ends_a_hold_that_would_go_on() {
     let world = World::new();
     let client = world.client(1);
@@ -239,6 +264,21 @@ async fn r44_extending_sets_the_ttl_of_all_later_renewals() {
     assert!(fixed.is_trusted());
     fixed.lost().await;
     world.until_free("f").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r44_extending_waits_for_the_renewal_in_flight_and_then_for_its_own() {
+    let world = World::new();
+    let client = world.client(1);
+    let guard = client.locks.lock("k").acquire().await.unwrap();
+    let slow = Harm::IsSlow(Duration::ZERO, 500 * MS);
+    client.way.harm_once(Call::Renew, slow);
+    while client.way.calls(Call::Renew) == 0 {
+        tokio::time::sleep(MS).await;
+    }
+    let left = guard.extend(60 * SECOND).await.unwrap();
+    assert!(left > 59 * SECOND, "{left:?}");
+    assert_eq!(client.way.calls(Call::Renew), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,22 +117,33 @@ fn r45_a_guard_that_outlives_its_runtime_is_given_back_in_another() {
 
 #[test]
 fn r45_a_runtime_that_shuts_down_during_a_release_does_not_hang_or_panic() {
+    let several = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    for runtime in [runtime(), several] {
+        shut_down_during_a_release(runtime);
+    }
+}
+
+fn shut_down_during_a_release(runtime: Runtime) {
     let store: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
     let way = Rigged::new(store.clone());
     let locks = Locks::new(way.clone(), Holder::new("test"));
-    let runtime = runtime();
     runtime.block_on(async {
         let guard = locks.lock("k").acquire().await.unwrap();
         way.harm(Call::Release, Harm::Hangs);
         // One guard is being given back, another is owned by a task, when the runtime ends.
         drop(guard);
         let lock = locks.lock("l");
+        let (tell, told) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
             let _guard = lock.acquire().await.unwrap();
+            tell.send(()).unwrap();
             std::future::pending::<()>().await;
         });
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
+        told.await.unwrap();
     });
     drop(runtime);
     assert_eq!(locks.abandoned(), 2);

@@ -78,7 +78,9 @@ async fn r22_a_waiter_without_wake_ups_takes_over_when_the_lease_ends() {
 async fn r24_a_waiter_keeps_its_place_however_long_it_waits() {
     let world = World::new();
     let holder = world.client(1);
-    let guard = holder.locks.lock("k").acquire().await.unwrap();
+    // So long that only the care for the place makes the waiter ask again.
+    let lock = holder.locks.lock("k").ttl(3_600 * SECOND);
+    let guard = lock.acquire().await.unwrap();
     let early = world.client(2).locks.lock("k");
     let early = tokio::spawn(async move { early.acquire().await });
     world.until_waiting("k", 1).await;
@@ -108,6 +110,25 @@ async fn r26_a_wake_up_is_not_a_grant() {
     tokio::time::sleep(10 * MS).await;
     assert_eq!(client.way.calls(Call::Acquire), calls + 1, "it looks");
     assert!(!waiter.is_finished(), "and goes on waiting");
+    waiter.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_store_that_wakes_without_end_is_not_asked_without_end() {
+    let world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    client.way.deafen();
+    let _guard = holder.locks.lock("k").acquire().await.unwrap();
+    let lock = client.locks.lock("k");
+    let waiter = tokio::spawn(async move { lock.acquire().await });
+    world.until_waiting("k", 1).await;
+    let calls = client.way.calls(Call::Acquire);
+    for _ in 0..10_000 {
+        client.way.wake_for_nothing("k");
+        tokio::task::yield_now().await;
+    }
+    let calls = client.way.calls(Call::Acquire) - calls;
+    assert!(calls <= 2, "{calls} requests in no time");
     waiter.abort();
 }
 
