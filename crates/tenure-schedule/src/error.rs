@@ -295,7 +295,7 @@ impl ScheduleErrorKind {
 }
 
 /// `+02:00`, `-5`, `UTC+2`, `GMT-03`.
-fn is_offset(name: &str) -> bool {
+pub(crate) fn is_offset(name: &str) -> bool {
     let signed = name.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
     signed
         .strip_prefix(['+', '-'])

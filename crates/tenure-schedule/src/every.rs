@@ -28,7 +28,7 @@ impl Period {
             return Some(Timestamp::UNIX_EPOCH);
         }
         let passed = after.as_millisecond().div_euclid(self.0);
-        Timestamp::from_millisecond(passed.checked_add(1)?.checked_mul(self.0)?).ok()
+        instant(passed.checked_add(1)?.checked_mul(self.0)?)
     }
 
     /// The last multiple of the period before an instant.
@@ -38,7 +38,7 @@ impl Period {
         }
         let is_whole = i128::from(before.subsec_nanosecond()) % MILLISECOND == 0;
         let last = before.as_millisecond() - i64::from(is_whole);
-        Timestamp::from_millisecond(last.div_euclid(self.0) * self.0).ok()
+        instant(last.div_euclid(self.0) * self.0)
     }
 
     /// The period in its largest unit that needs no fraction: `90s`, `2h`.
@@ -65,4 +65,12 @@ impl Period {
                 (self.0 / millis, unit)
             })
     }
+}
+
+/// The instant so many milliseconds after the epoch.
+///
+/// `Timestamp::from_millisecond` would refuse those within the last second there is.
+fn instant(millis: i64) -> Option<Timestamp> {
+    let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).ok()?;
+    Timestamp::new(millis.div_euclid(1_000), nanos).ok()
 }

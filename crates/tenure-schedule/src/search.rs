@@ -39,6 +39,9 @@ impl Calendar {
     /// The last picked local second at or before `local`.
     pub(crate) fn at_or_before(&self, local: i64) -> Option<i64> {
         let (mut date, mut time) = split(local);
+        if date.year < FIRST_YEAR {
+            return None;
+        }
         if date.year > LAST_YEAR {
             (date, time) = (
                 Date {

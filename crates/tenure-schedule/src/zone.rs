@@ -9,7 +9,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::tz::{self, TimeZone};
 
-use crate::error::{ScheduleError, ScheduleErrorKind};
+use crate::error::{ScheduleError, ScheduleErrorKind, is_offset};
 
 /// Longer than any name there is.
 const MAX_NAME: usize = 64;
@@ -183,6 +183,8 @@ fn region_of(lower: &str) -> Option<&'static str> {
 fn unknown(name: &str) -> ScheduleError {
     let nearest = match region_of(&name.to_ascii_lowercase()) {
         Some(region) => Some(region.to_owned()),
+        // `Etc/GMT-3` looks near to `GMT-3` and is the opposite.
+        None if is_offset(name) => None,
         None => nearest(name),
     };
     let kind = ScheduleErrorKind::UnknownZone {
