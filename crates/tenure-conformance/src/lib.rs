@@ -8,6 +8,7 @@
 //! mod harness;
 //!
 //! tenure_conformance::lease_suite!(harness::Mine::new());
+//! tenure_conformance::run_suite!(harness::Mine::new());
 //! ```
 //!
 //! The suite owns the list of cases, so a store cannot pick. What a store cannot do it declares in
@@ -30,5 +31,6 @@
 mod chance;
 mod harness;
 pub mod lease;
+pub mod run;
 
 pub use harness::{LeaseHarness, RunHarness};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_conformance::LeaseHarness;
-use tenure_core::{HolderId, Key, LeaseStore, ManualClock};
+use tenure_conformance::{LeaseHarness, RunHarness};
+use tenure_core::{HolderId, Key, LeaseStore, ManualClock, RunKey, RunState, RunStore};
 use tenure_memory::MemoryStore;
 
 /// One store on a clock that only the suite moves.
@@ -62,4 +62,35 @@ impl LeaseHarness for Memory {
     }
 }
 
+#[async_trait]
+impl RunHarness for Memory {
+    async fn store(&self) -> Arc<dyn RunStore> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn lapse_node(&self, node: HolderId) {
+        self.store.lapse_node(node);
+    }
+
+    async fn pass_time(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    async fn sever(&self) {}
+
+    async fn raw_run(&self, key: &RunKey) -> Option<(RunState, u32)> {
+        self.store.raw_run(key)
+    }
+
+    async fn raw_keeps_for(&self, key: &RunKey) -> Option<Duration> {
+        self.store.raw_keeps_for(key)
+    }
+
+    async fn step_wall(&self, by_ms: i64) -> bool {
+        self.clock.step_wall_ms(by_ms);
+        true
+    }
+}
+
 tenure_conformance::lease_suite!(Memory::new());
+tenure_conformance::run_suite!(Memory::new());

@@ -1,0 +1,154 @@
+//! The one list of the cases of the run suite, and how a case is run by its name.
+//!
+//! A case that is written but not listed here is unused code, which CI refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::RunHarness;
+
+/// A harness that the tasks of one case share.
+pub(super) type Shared = Arc<dyn RunHarness>;
+
+/// The list. The macro named first gets its own arguments back, then the groups with their cases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __run_cases {
+    ($then:path, $with:tt) => {
+        $then! { $with
+            window {
+                s21_a_tick_ahead_of_the_stores_clock_is_refused_and_blocks_nobody
+                s21_no_claim_is_early_by_more_than_the_bound
+                s22_a_late_node_finds_its_ticks_taken
+                s32_a_tick_behind_the_window_is_refused_and_leaves_no_record
+                s32_a_tick_inside_the_window_is_won
+                s32_a_record_outlives_every_moment_at_which_its_tick_could_be_claimed
+                s23_s27_no_step_of_the_clock_lets_a_tick_be_claimed_twice
+                s27_after_a_step_new_ticks_are_claimed_at_once
+            }
+            claim {
+                s29_each_tick_is_won_once_by_fifty_nodes_that_race
+                s29_each_of_thousands_of_pairs_is_won_once
+                s30_a_resend_is_answered_won_again_with_the_same_fence
+                s30_a_resend_over_a_new_connection_is_answered_won_again
+                s31_a_run_that_ended_at_once_is_not_run_again
+                s34_losing_a_claim_is_an_answer_that_says_who_won
+                s36_names_with_any_characters_do_not_collide
+                s49_a_second_claim_of_one_node_for_one_tick_loses
+                fences_grow_with_every_claim_of_a_task
+                the_record_of_a_claim_says_who_has_it
+            }
+            batch {
+                s33_a_thousand_racing_batches_in_any_order_are_all_decided
+                answers_stand_in_the_order_of_the_items
+                a_batch_over_the_limit_is_refused_whole
+                an_empty_batch_is_answered
+                the_same_pair_twice_in_a_batch_is_won_once
+                the_sequence_grows_by_one_with_each_claim_call_and_the_epoch_stays
+            }
+            overlap {
+                s38_a_tick_is_skipped_and_recorded_while_an_earlier_one_runs
+                s38_each_index_overlaps_with_itself_only
+                s38_after_the_blocker_ended_the_next_tick_is_won
+                s38_with_overlap_allowed_both_run
+                s38_a_skipped_tick_is_not_won_later
+                s60_a_requested_run_does_not_cost_a_tick
+            }
+            life {
+                s28_a_claimed_run_that_was_handed_over_cannot_be_started
+                s40_a_late_completion_changes_nothing_and_is_noted
+                s44_attempts_are_counted_across_nodes
+                s44_a_retry_is_taken_when_it_is_due_and_not_before
+                a_claimed_run_is_started_once
+                each_outcome_is_recorded_as_told
+                a_finish_sent_again_is_recorded_once
+                a_finish_of_an_unknown_run_is_answered_so
+                output_is_kept_up_to_the_limit
+            }
+            recovery {
+                s40_a_run_whose_node_lapsed_is_lost_and_reported_once
+                s40_with_retry_on_crash_it_waits_for_another_attempt
+                s40_attempts_used_up_end_as_lost
+                s40_of_many_recoveries_at_once_one_reports_a_run
+                s28_a_run_that_never_started_is_handed_over_under_any_rule
+                s41_a_node_that_left_wins_nothing_and_its_runs_are_recovered
+                a_recovery_leaves_the_living_alone
+                a_recovery_moves_at_most_what_it_was_asked_to
+            }
+            node {
+                a_node_that_never_beat_wins_nothing
+                a_lapsed_node_wins_nothing_until_it_beats_again
+                s41_a_node_that_left_is_not_alive
+                beats_show_who_is_alive_in_the_order_of_joining
+                a_beat_tells_whether_the_lease_had_ended
+            }
+            definition {
+                s35_s53_claims_under_an_older_generation_are_refused
+                s53_the_older_generation_is_current_again_when_the_newer_is_gone
+                s53_a_restart_of_the_old_definition_does_not_win
+                s56_a_node_takes_only_tasks_it_registered
+                registering_answers_in_order_and_remembers_the_first_time
+                tasks_are_listed_with_their_current_definition
+                a_task_that_nobody_registered_can_be_claimed
+            }
+            control {
+                s59_a_paused_task_is_neither_claimed_nor_taken
+                s59_a_pause_ends_by_itself_when_it_was_told_to
+                s59_a_pause_is_seen_by_everybody_with_who_and_why
+                s60_a_requested_run_has_its_own_record_and_leaves_the_tick_alone
+                s60_a_requested_run_waits_for_its_like_unless_forced
+                s61_a_backfill_leaves_out_what_ran_well
+                s61_the_same_run_is_put_into_the_store_once
+                a_take_sent_again_gets_the_same_runs
+                of_many_takers_one_gets_a_run
+                a_backfills_cursor_moves_only_from_where_it_was
+                listeners_hear_that_something_waits
+            }
+            reading {
+                a_passed_tick_is_recorded_with_its_reason_and_cannot_be_claimed
+                a_pass_leaves_existing_records_alone
+                history_is_ordered_filtered_and_paged
+                events_tell_every_change_in_order_and_resume
+                notes_are_events
+                positions_that_are_none_are_refused
+                pruning_keeps_what_may_still_be_claimed
+                pruning_is_bounded_and_takes_only_what_was_named
+                two_views_of_the_same_runs_always_agree
+                run_promises_are_complete_and_the_same_for_every_view
+            }
+        }
+    };
+}
+
+macro_rules! dispatch {
+    ([] $($group:ident { $($case:ident)* })*) => {
+        /// The names of all cases.
+        #[cfg(test)]
+        pub(super) const NAMES: &[&str] = &[$($(stringify!($case),)*)*];
+
+        fn find<'h>(name: &str, harness: &'h Shared) -> BoxFuture<'h, ()> {
+            match name {
+                $($(stringify!($case) => Box::pin(super::$group::$case(harness)),)*)*
+                other => panic!("the run suite has no case `{other}`"),
+            }
+        }
+    };
+}
+
+crate::__run_cases! { dispatch, [] }
+
+/// Far above what any case needs: a case that hangs fails under its own name.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Runs the case called `name` against a store.
+///
+/// # Panics
+/// If the store fails the case, and if there is no such case.
+#[doc(hidden)]
+pub async fn check(name: &str, harness: Arc<dyn RunHarness>) {
+    tokio::time::timeout(LONGEST, find(name, &harness))
+        .await
+        .unwrap_or_else(|_| panic!("`{name}` still ran after {LONGEST:?}"));
+}

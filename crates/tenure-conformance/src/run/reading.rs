@@ -1,0 +1,293 @@
+//! Reading what happened, and forgetting what is old enough.
+
+use std::time::Duration;
+
+use tenure_core::{
+    ClaimAnswer, Cursor, EventDetail, EventKind, HistoryQuery, Note, Outcome, Pass, Prune, RunKey,
+    RunState, StoreErrorKind, Timestamp,
+};
+
+use super::actor::{Node, beside, item, task};
+use super::cases::Shared;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) async fn a_passed_tick_is_recorded_with_its_reason_and_cannot_be_claimed(
+    harness: &Shared,
+) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let missed = RunKey::scheduled(task("t"), now, 1);
+    let skipped = RunKey::scheduled(task("t"), now, 2);
+    let passes = [
+        Pass::missed(missed.clone(), "nobody was there"),
+        Pass::skipped(skipped.clone(), "not today"),
+    ];
+    assert_eq!(node.store.pass(&passes).await.unwrap(), [true, true]);
+    for (key, state, reason) in [
+        (missed, RunState::Missed, "nobody was there"),
+        (skipped, RunState::Skipped, "not today"),
+    ] {
+        let record = node.record(&key).await;
+        assert_eq!(
+            (record.state, record.reason.as_deref()),
+            (state, Some(reason))
+        );
+        assert!(record.ended_at.is_some());
+        let answer = node.try_claim(item("t", now, key.index)).await;
+        assert!(matches!(answer, ClaimAnswer::Taken { .. }), "{answer:?}");
+    }
+}
+
+pub(super) async fn a_pass_leaves_existing_records_alone(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let claim = node.win(item("t", now, 1)).await;
+    let passes = [
+        Pass::missed(claim.run.key.clone(), "no"),
+        Pass::missed(RunKey::scheduled(task("t"), now, 2), "yes"),
+        Pass::missed(RunKey::scheduled(task("t"), now, 2), "again"),
+    ];
+    assert_eq!(
+        node.store.pass(&passes).await.unwrap(),
+        [false, true, false]
+    );
+    assert_eq!(node.state(&claim.run.key).await, RunState::Running);
+}
+
+/// Runs of two tasks over five ticks, `a` with two indices; those of odd ticks fail.
+async fn fill(node: &Node) -> Vec<Timestamp> {
+    let now = node.now().await;
+    let ticks: Vec<_> = (0..5_u32).map(|back| now - SECOND * back).collect();
+    for (number, tick) in ticks.iter().enumerate().rev() {
+        for (name, index) in [("b", 1), ("a", 2), ("a", 1)] {
+            let claim = node.win(beside(item(name, *tick, index))).await;
+            let outcome = if number % 2 == 1 {
+                Outcome::Failed
+            } else {
+                Outcome::Succeeded
+            };
+            node.finish(&claim, outcome).await;
+        }
+    }
+    ticks
+}
+
+async fn read(node: &Node, query: &HistoryQuery) -> Vec<(Timestamp, String, u32)> {
+    let mut query = query.clone();
+    let mut all = Vec::new();
+    loop {
+        let page = node.store.history(&query).await.unwrap();
+        assert!(
+            page.runs.len() <= query.page_size(),
+            "a page of {}",
+            page.runs.len()
+        );
+        let found = page.runs.iter().map(|run| &run.key);
+        all.extend(found.map(|key| (key.tick, key.task.to_string(), key.index)));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+pub(super) async fn history_is_ordered_filtered_and_paged(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let ticks = fill(&node).await;
+    let mut expected = Vec::new();
+    for tick in &ticks {
+        for (name, index) in [("a", 1), ("a", 2), ("b", 1)] {
+            expected.push((*tick, name.to_owned(), index));
+        }
+    }
+    let mut query = HistoryQuery::all();
+    for limit in [0, 1, 2, 7, 15, 100_000] {
+        query.limit = limit;
+        assert_eq!(read(&node, &query).await, expected, "pages of {limit}");
+    }
+    query = HistoryQuery::of(task("a"));
+    query.limit = 3;
+    query.from = Some(ticks[3]);
+    query.to = Some(ticks[1]);
+    let of_a = expected
+        .iter()
+        .filter(|(tick, name, _)| name == "a" && *tick >= ticks[3] && *tick <= ticks[1]);
+    assert_eq!(read(&node, &query).await, of_a.cloned().collect::<Vec<_>>());
+    query = HistoryQuery::all();
+    query.states = vec![RunState::Failed, RunState::Lost];
+    query.limit = 4;
+    let failed: Vec<_> = read(&node, &query).await;
+    assert_eq!(failed.len(), 6);
+    assert!(
+        failed
+            .iter()
+            .all(|(tick, ..)| *tick == ticks[1] || *tick == ticks[3])
+    );
+    assert_eq!(read(&node, &HistoryQuery::of(task("nobody"))).await, []);
+}
+
+pub(super) async fn events_tell_every_change_in_order_and_resume(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let begun = node.events().await.last().map(|event| event.cursor.clone());
+    let now = node.now().await;
+    let mut seen = Vec::new();
+    let mut cursor = begun;
+    for index in 1..=4 {
+        let claim = node.win(item("t", now, index)).await;
+        node.finish(&claim, Outcome::Succeeded).await;
+        let page = node.store.events(cursor.clone(), 100).await.unwrap();
+        assert!(page.next.is_some());
+        cursor = page.next;
+        seen.extend(page.events);
+    }
+    let states = |index: u32| {
+        let of_run = seen.iter().filter_map(move |event| match &event.kind {
+            EventKind::Run(record) if record.key.index == index => Some(record.state),
+            _ => None,
+        });
+        of_run.collect::<Vec<_>>()
+    };
+    for index in 1..=4 {
+        let told = states(index);
+        assert_eq!(
+            told.last(),
+            Some(&RunState::Succeeded),
+            "index {index}: {told:?}"
+        );
+        if node.store.promises().events == EventDetail::Every {
+            assert_eq!(
+                told,
+                [RunState::Running, RunState::Succeeded],
+                "index {index}"
+            );
+        }
+    }
+    assert!(
+        seen.windows(2).all(|pair| pair[0].at <= pair[1].at),
+        "out of order"
+    );
+    let page = node.store.events(cursor.clone(), 100).await.unwrap();
+    assert_eq!((page.events, page.next), (vec![], cursor));
+}
+
+pub(super) async fn notes_are_events(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let told = Note::new("clock_skew", "ahead by 3 s: é\n'\"")
+        .about(task("t"))
+        .of_node(node.holder.id);
+    node.store.note(&told).await.unwrap();
+    let other = Node::join(harness, "other").await;
+    assert_eq!(other.notes("clock_skew").await, [told]);
+    assert_eq!(other.notes("node_joined").await.len(), 2);
+}
+
+pub(super) async fn positions_that_are_none_are_refused(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    for text in [
+        "",
+        "x",
+        "-1",
+        "1;DROP TABLE",
+        "\0",
+        "99999999999999999999999999",
+    ] {
+        let mut query = HistoryQuery::all();
+        query.after = Some(Cursor::new(text));
+        let error = node.store.history(&query).await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::InvalidRequest,
+            "{text:?}: {error}"
+        );
+        let error = node
+            .store
+            .events(Some(Cursor::new(text)), 10)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::InvalidRequest,
+            "{text:?}: {error}"
+        );
+    }
+}
+
+pub(super) async fn pruning_keeps_what_may_still_be_claimed(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let claim = node.win(item("t", now, 1)).await;
+    node.finish(&claim, Outcome::Succeeded).await;
+    let running = node.win(item("t", now, 2)).await;
+    let far = now + Duration::from_secs(86_400 * 365);
+    assert_eq!(node.store.prune(&Prune::before(far)).await.unwrap(), 0);
+    assert_eq!(node.state(&claim.run.key).await, RunState::Succeeded);
+    assert_eq!(node.state(&running.run.key).await, RunState::Running);
+    let answer = node.try_claim(item("t", now, 1)).await;
+    assert!(matches!(answer, ClaimAnswer::Taken { .. }), "{answer:?}");
+}
+
+pub(super) async fn pruning_is_bounded_and_takes_only_what_was_named(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let passes: Vec<Pass> = (0..10_u32)
+        .map(|back| {
+            let key = RunKey::scheduled(task("t"), now - SECOND * back, 1);
+            let mut pass = Pass::missed(key, "old");
+            pass.keep_for = Duration::ZERO;
+            pass
+        })
+        .collect();
+    node.store.pass(&passes).await.unwrap();
+    harness.pass_time(Duration::from_millis(100)).await;
+    let mut prune = Prune::before(node.now().await + SECOND);
+    prune.states = vec![RunState::Succeeded];
+    assert_eq!(node.store.prune(&prune).await.unwrap(), 0, "other states");
+    prune.states = vec![RunState::Missed];
+    let early = Prune::before(now - Duration::from_secs(3600));
+    assert_eq!(node.store.prune(&early).await.unwrap(), 0, "ended later");
+    prune.keep_newest = 3;
+    prune.limit = 5;
+    assert_eq!(node.store.prune(&prune).await.unwrap(), 5);
+    assert_eq!(node.store.prune(&prune).await.unwrap(), 2);
+    assert_eq!(node.store.prune(&prune).await.unwrap(), 0);
+    let left = read(&node, &HistoryQuery::of(task("t"))).await;
+    let newest: Vec<_> = (0..3_u32).map(|back| now - SECOND * back).collect();
+    assert_eq!(
+        left.into_iter().map(|(tick, ..)| tick).collect::<Vec<_>>(),
+        newest
+    );
+}
+
+pub(super) async fn two_views_of_the_same_runs_always_agree(harness: &Shared) {
+    let (a, b) = (
+        Node::join(harness, "a").await,
+        Node::join(harness, "b").await,
+    );
+    let now = a.now().await;
+    for index in 1..=20 {
+        let (node, other) = if index % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        let claim = node.win(item("t", now, index)).await;
+        assert_eq!(
+            other.record(&claim.run.key).await,
+            node.record(&claim.run.key).await
+        );
+        node.finish(&claim, Outcome::Succeeded).await;
+        assert_eq!(other.state(&claim.run.key).await, RunState::Succeeded);
+    }
+    let all = HistoryQuery::all();
+    assert_eq!(
+        a.store.history(&all).await.unwrap(),
+        b.store.history(&all).await.unwrap()
+    );
+}
+
+pub(super) async fn run_promises_are_complete_and_the_same_for_every_view(harness: &Shared) {
+    let promises = harness.store().await.promises();
+    assert_eq!(promises, harness.store().await.promises());
+    assert!(promises.max_batch >= 100, "{promises:?}");
+    assert!(
+        !promises.store.is_empty() && !promises.forgets.is_empty(),
+        "{promises:?}"
+    );
+}
