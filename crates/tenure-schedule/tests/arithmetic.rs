@@ -1,5 +1,13 @@
 //! Requirements S1 to S13: what the fields mean, without clock changes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may stop it like the test itself"
+)]
+
 use std::time::Duration;
 
 use jiff::civil::Weekday;

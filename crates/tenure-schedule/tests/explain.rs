@@ -1,5 +1,13 @@
 //! What `explain` says, word for word.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may stop it like the test itself"
+)]
+
 use tenure_schedule::{DstGap, DstOverlap, Schedule, Zone};
 
 #[test]

@@ -1,5 +1,13 @@
 //! Properties of `next`, `previous` and the enumerations, against the slow reference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may stop it like the test itself"
+)]
+
 mod reference;
 
 use std::collections::BTreeSet;

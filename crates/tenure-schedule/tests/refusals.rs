@@ -1,5 +1,13 @@
 //! Requirements E41 to E51: each refused text with its kind, its place and its message.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may stop it like the test itself"
+)]
+
 use std::ops::Range;
 use std::time::Duration;
 

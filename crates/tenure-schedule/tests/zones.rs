@@ -1,5 +1,13 @@
 //! Requirements S14 to S20: clocks that change, and the names of zones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may stop it like the test itself"
+)]
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tenure_schedule::{DstGap, DstOverlap, Schedule, ScheduleErrorKind, Zone, tzdb_version};

@@ -135,14 +135,14 @@ impl<'a> Table<'a> {
 }
 
 /// Whether one of the items `*`, `a`, `a-b`, `*/n`, `a-b/n`, `a/n` names the value.
-fn names(text: &str, value: i64, least: i64, most: i64) -> bool {
+fn names(text: &str, value: i64, minimum: i64, maximum: i64) -> bool {
     text.split(',').any(|item| {
         let (base, step) = item.split_once('/').unwrap_or((item, ""));
         let (first, last) = match base.split_once('-') {
-            _ if base == "*" => (least, most),
+            _ if base == "*" => (minimum, maximum),
             Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap()),
             None if step.is_empty() => (base.parse().unwrap(), base.parse().unwrap()),
-            None => (base.parse().unwrap(), most),
+            None => (base.parse().unwrap(), maximum),
         };
         let step: i64 = if step.is_empty() {
             1
@@ -290,7 +290,7 @@ fn first_instant_with(
 ) -> Timestamp {
     let (mut low, mut high) = (before.as_second(), after.as_second());
     while high - low > 1 {
-        let middle = (low + high) / 2;
+        let middle = i64::midpoint(low, high);
         let instant = Timestamp::from_second(middle).unwrap();
         if zone.to_offset(instant) == offset {
             high = middle;
