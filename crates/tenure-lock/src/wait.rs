@@ -256,3 +256,33 @@ fn until_next_ask(held: &Held) -> Duration {
     let jitter = up_to((advised / 10).min(MOST_JITTER));
     advised.saturating_add(jitter).min(shortened(REFRESH))
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{Occupant, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn r22_r24_r28_waiters_ask_after_the_advice_and_often_enough_to_keep_their_place() {
+        let ms = Duration::from_millis;
+        for (advised, least, most) in [
+            (ms(0), ms(1), ms(2)),
+            (ms(50), ms(50), ms(55)),
+            (ms(2_000), ms(2_000), ms(2_015)),
+            (ms(3_600_000), ms(4_000), ms(5_000)),
+            (Duration::MAX, ms(4_000), ms(5_000)),
+        ] {
+            let by = Occupant::Foreign {
+                what: "a hash".to_owned(),
+            };
+            let held = Held::new(Timestamp::EPOCH, by, None).ask_again_after(advised);
+            let pauses: Vec<_> = (0..100).map(|_| until_next_ask(&held)).collect();
+            assert!(
+                pauses.iter().all(|pause| (least..=most).contains(pause)),
+                "{pauses:?}"
+            );
+            assert!(pauses.windows(2).any(|two| two[0] != two[1]), "{advised:?}");
+        }
+    }
+}
