@@ -103,7 +103,7 @@ impl Runner {
         let mut others = Vec::new();
         while let Some(id) = self.table.pop(store_now) {
             if let Some(evaluation) = self.table.evaluate(id, store_now) {
-                self.plan(id, evaluation, &mut others);
+                self.plan(id, evaluation, now, &mut others);
             }
         }
         if let Some(last) = others.last() {
@@ -118,7 +118,7 @@ impl Runner {
         }
     }
 
-    fn plan(&mut self, id: TaskId, evaluation: Evaluation, others: &mut Vec<Wanted>) {
+    fn plan(&mut self, id: TaskId, evaluation: Evaluation, now: Moment, others: &mut Vec<Wanted>) {
         let Evaluation { due, before, next } = evaluation;
         if due.seen.is_none() {
             return;
@@ -134,7 +134,7 @@ impl Runner {
             });
             let of_tick = hash::of_tick(spec.name(), tick);
             for index in 1..=spec.concurrency() {
-                let owner = self.peers.owner(id, of_tick, index);
+                let owner = self.peers.owner(id, of_tick, index, now);
                 let is_mine = owner == self.node.id;
                 let wanted = Wanted {
                     task: id,

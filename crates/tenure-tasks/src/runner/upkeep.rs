@@ -74,7 +74,8 @@ impl Runner {
     pub(super) fn beat_message(&self) -> Beat {
         let mut beat = Beat::new(self.node.clone(), self.options.node_ttl);
         beat.clock_ahead_ms = self.clock_ahead_ms();
-        beat.capacity = u32::MAX;
+        // No limit; but a node without tasks only watches, and is not waited for.
+        beat.capacity = if self.table.len() == 0 { 0 } else { u32::MAX };
         beat.version.clone_from(&self.options.version);
         beat
     }

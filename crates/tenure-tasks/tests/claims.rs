@@ -1,0 +1,552 @@
+//! Who runs what: exactly once, wherever clocks are wrong, replies get lost or processes freeze.
+
+mod cluster;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cluster::{Cluster, FaultyStore, arrived, at, event, logged, ms, pass, secs, slow};
+use tenure_core::{OnCrash, Overlap, RunKey, RunState, TaskName};
+use tenure_tasks::RunnerEvent;
+
+#[tokio::test(start_paused = true)]
+async fn s29_many_nodes_with_concurrency_run_each_tick_and_index_exactly_once() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for n in 0..10 {
+        let tasks = vec![
+            logged("a", "* * * * * *").concurrency(3),
+            logged("b", "*/2 * * * * *").concurrency(2),
+        ];
+        nodes.push(cluster.node(&format!("n{n}"), tasks).await);
+        pass(ms(37 * n % 300)).await;
+    }
+    pass(secs(60)).await;
+    let ticks: BTreeSet<_> = cluster.log.ticks("a").into_iter().collect();
+    for node in nodes {
+        node.drain(secs(1)).await;
+    }
+    cluster.log.assert_none_twice();
+    let complete: BTreeSet<_> = cluster.log.ticks("a").into_iter().collect();
+    assert!(ticks.len() >= 59, "{}", ticks.len());
+    // The last tick may have been cut by the drain; every other has all its indices.
+    for tick in complete.iter().rev().skip(1) {
+        let indices: BTreeSet<_> = cluster
+            .log
+            .all()
+            .into_iter()
+            .filter(|ran| ran.task == "a" && ran.tick == *tick)
+            .map(|ran| ran.index)
+            .collect();
+        assert_eq!(indices, BTreeSet::from([1, 2, 3]), "{tick}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_nodes_share_a_task_with_three_indices_evenly() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for n in ["a", "b", "c"] {
+        nodes.push(
+            cluster
+                .node(n, vec![logged("t", "* * * * * *").concurrency(3)])
+                .await,
+        );
+    }
+    // From the second beat on, everybody knows of everybody.
+    // A wrong view on the way there is forgotten within ten more seconds.
+    pass(ms(30_500)).await;
+    let before = cluster.log.by_node();
+    pass(secs(30)).await;
+    let after = cluster.log.by_node();
+    for (node, count) in after {
+        assert_eq!(
+            count - before.get(&node).copied().unwrap_or(0),
+            30,
+            "{node}"
+        );
+    }
+    assert!(
+        cluster
+            .log
+            .all()
+            .iter()
+            .all(|ran| ran.started_at.since(ran.tick) < ms(600))
+    );
+    drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s13_a_period_of_100_ms_on_three_nodes_gives_600_runs_a_minute() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for n in ["a", "b", "c"] {
+        nodes.push(cluster.node(n, vec![logged("t", "@every 100ms")]).await);
+    }
+    pass(secs(62)).await;
+    cluster.log.assert_none_twice();
+    let in_minute = cluster.log.ticks("t").into_iter();
+    let in_minute = in_minute.filter(|tick| *tick > at(1_000) && *tick <= at(61_000));
+    assert_eq!(in_minute.count(), 600);
+    drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s21_s22_nodes_whose_clocks_are_ten_minutes_off_run_in_time_and_are_named() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for (name, off_ms) in [("right", 0), ("ahead", 600_000), ("behind", -600_000)] {
+        // Its own wall clock is off; the store's is the cluster's.
+        let clock = cluster::TestClock::new();
+        clock.step_wall(off_ms);
+        let tasks = vec![logged("t", "* * * * * *")];
+        nodes.push(
+            cluster
+                .node_on(name, clock, cluster.store.clone(), tasks)
+                .await,
+        );
+    }
+    pass(ms(30_500)).await;
+    cluster.log.assert_none_twice();
+    assert_eq!(cluster.log.len(), 30);
+    assert!(
+        cluster
+            .log
+            .all()
+            .iter()
+            .all(|ran| ran.started_at.since(ran.tick) < ms(600))
+    );
+    assert_eq!(
+        cluster.log.by_node().len(),
+        3,
+        "{:?}",
+        cluster.log.by_node()
+    );
+    let notes = cluster.store.events(None, 1000).await.unwrap().events;
+    let skewed: Vec<_> = notes
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            tenure_core::EventKind::Note(note) if note.kind == "clock_skew" => Some(note.text),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        skewed
+            .iter()
+            .any(|text| text.contains("ahead (") && text.contains(" 600000 ms"))
+    );
+    assert!(
+        skewed
+            .iter()
+            .any(|text| text.contains("behind (") && text.contains("-600000 ms"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s23_setting_a_nodes_clock_back_or_forth_runs_nothing_again_and_misses_nothing() {
+    let cluster = Cluster::new();
+    let clock = cluster::TestClock::new();
+    let tasks = vec![logged("t", "* * * * * *")];
+    let node = cluster
+        .node_on("n", clock.clone(), cluster.store.clone(), tasks)
+        .await;
+    for by_ms in [-3_600_000, 7_200_000, -600_000] {
+        pass(ms(10_000)).await;
+        clock.step_wall(by_ms);
+    }
+    pass(ms(500)).await;
+    cluster.log.assert_none_twice();
+    assert_eq!(cluster.log.len(), 30);
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s23_s27_setting_the_stores_clock_back_runs_nothing_again() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n", vec![logged("t", "* * * * * *")]).await;
+    pass(ms(20_500)).await;
+    assert_eq!(cluster.log.len(), 20);
+    cluster.clock.step_wall(-30_000);
+    pass(ms(20_000)).await;
+    assert_eq!(
+        cluster.log.len(),
+        20,
+        "ran again what it ran before the step"
+    );
+    // The stall is as long as the step, give or take a beat.
+    pass(ms(26_000)).await;
+    cluster.log.assert_none_twice();
+    assert!(cluster.log.len() >= 30, "{}", cluster.log.len());
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s26_nothing_starts_before_its_time() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n", vec![logged("t", "@every 250ms")]).await;
+    pass(secs(10)).await;
+    for ran in cluster.log.all() {
+        assert!(ran.started_at >= ran.tick, "{ran:?}");
+    }
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s28_a_node_that_froze_between_winning_and_starting_does_not_start() {
+    for (on_crash, attempts) in [
+        (OnCrash::Lose, vec![]),
+        (OnCrash::Retry { max_attempts: 2 }, vec![2]),
+    ] {
+        let cluster = Cluster::new();
+        let frozen = cluster::TestClock::new();
+        let faulty = FaultyStore::over(cluster.store.clone());
+        let task = || logged("t", "30 * * * * *").on_crash(on_crash);
+        let node = cluster
+            .node_on("frozen", frozen.clone(), faulty.clone(), vec![task()])
+            .await;
+        let mut events = node.events();
+        let clocks = (frozen.clone(), cluster.clock.clone());
+        faulty.after_claim(move || {
+            clocks.0.suspend(secs(60));
+            clocks.1.suspend(secs(60));
+        });
+        let key = event(&mut events, |event| match event {
+            RunnerEvent::Claimed {
+                key, attempt: 1, ..
+            } => Some(key),
+            _ => None,
+        })
+        .await;
+        assert_eq!(key.tick, at(30_000));
+        // The other node finds the frozen one gone before it has said a word.
+        let other = cluster.node("other", vec![task()]).await;
+        pass(secs(15)).await;
+        let ran: Vec<_> = cluster.log.all();
+        let of_tick = ran.iter().filter(|ran| ran.tick == at(30_000));
+        // Never begun, so it may be handed over even if it must run at most once.
+        assert!(of_tick.clone().all(|ran| ran.attempt > 1), "{ran:?}");
+        if !attempts.is_empty() {
+            assert_eq!(of_tick.map(|ran| ran.attempt).collect::<Vec<_>>(), attempts);
+        }
+        cluster.log.assert_none_twice();
+        drop((node, other));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s30_a_lost_reply_is_asked_for_again_and_the_run_happens_once() {
+    let cluster = Cluster::new();
+    let faulty = FaultyStore::over(cluster.store.clone());
+    let node = cluster
+        .node_on(
+            "n",
+            cluster.clock.clone(),
+            faulty.clone(),
+            vec![logged("t", "*/10 * * * * *")],
+        )
+        .await;
+    let mut events = node.events();
+    faulty.lose_claim_replies(2);
+    pass(secs(35)).await;
+    assert_eq!(cluster.log.ticks("t"), [at(10_000), at(20_000), at(30_000)]);
+    cluster.log.assert_none_twice();
+    let states = cluster.states("t").await;
+    assert!(
+        states
+            .iter()
+            .all(|(_, _, state)| *state == RunState::Succeeded),
+        "{states:?}"
+    );
+    let told = arrived(&mut events).await;
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, RunnerEvent::StoreTrouble { .. }))
+    );
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, RunnerEvent::StoreRecovered { .. }))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s31_finishing_at_once_does_not_let_another_node_run_the_tick() {
+    let cluster = Cluster::new();
+    let early = cluster
+        .node("early", vec![logged("t", "*/5 * * * * *")])
+        .await;
+    // The second node's claims arrive two seconds after the first node's runs have ended.
+    let faulty = FaultyStore::over(cluster.store.clone());
+    faulty.claims_take(secs(2));
+    let late = cluster
+        .node_on(
+            "late",
+            cluster.clock.clone(),
+            faulty,
+            vec![logged("t", "*/5 * * * * *")],
+        )
+        .await;
+    pass(secs(61)).await;
+    cluster.log.assert_none_twice();
+    assert!(cluster.log.len() >= 11, "{}", cluster.log.len());
+    drop((early, late));
+}
+
+/// Counts what is logged at warning level and above.
+#[derive(Clone, Default)]
+struct Loud(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Loud {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn s34_losing_claims_is_silent() {
+    let loud = Loud::default();
+    let _guard = tracing::subscriber::set_default(loud.clone());
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    let mut all_events = Vec::new();
+    for n in ["a", "b", "c", "d"] {
+        let node = cluster
+            .node(n, vec![logged("t", "* * * * * *").concurrency(2)])
+            .await;
+        all_events.push(node.events());
+        nodes.push(node);
+    }
+    pass(secs(20)).await;
+    for node in &nodes {
+        node.drain(secs(1)).await;
+    }
+    drop(nodes);
+    let mut refused = 0;
+    for mut events in all_events {
+        for event in arrived(&mut events).await {
+            refused += usize::from(matches!(
+                event,
+                RunnerEvent::StoreTrouble { .. }
+                    | RunnerEvent::Missed { .. }
+                    | RunnerEvent::Lost { .. }
+            ));
+        }
+    }
+    assert_eq!(refused, 0);
+    assert_eq!(loud.0.load(Ordering::SeqCst), 0);
+    cluster.log.assert_none_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s47_a_storm_costs_about_one_claim_for_each_run() {
+    const TASKS: usize = 2000;
+    const NODES: usize = 5;
+    let cluster = Cluster::new();
+    let tasks = || {
+        (0..TASKS)
+            .map(|n| logged(&format!("t{n}"), "0 * * * * *"))
+            .collect()
+    };
+    let mut nodes = Vec::new();
+    let mut stores = Vec::new();
+    for n in 0..NODES {
+        let store = FaultyStore::over(cluster.store.clone());
+        stores.push(store.clone());
+        nodes.push(
+            cluster
+                .node_on(&format!("n{n}"), cluster.clock.clone(), store, tasks())
+                .await,
+        );
+    }
+    pass(secs(55)).await;
+    let before: Vec<_> = stores.iter().map(|store| store.calls()).collect();
+    assert_eq!(cluster.log.len(), 0);
+    pass(ms(5_000 + 2_500)).await;
+    cluster.log.assert_none_twice();
+    assert_eq!(cluster.log.len(), TASKS);
+    let keys: usize = stores.iter().map(|store| store.claim_keys()).sum();
+    assert!(
+        keys <= TASKS * 12 / 10,
+        "{keys} keys claimed for {TASKS} runs"
+    );
+    let chunks = TASKS.div_ceil(256);
+    for store in &stores {
+        let trips = store.claim_calls() + store.page_calls();
+        assert!(
+            trips <= 2 * chunks,
+            "{trips} round trips for {chunks} chunks"
+        );
+    }
+    assert!(
+        before.iter().all(|calls| *calls < 200),
+        "{before:?} calls while nothing was due"
+    );
+    let shares = cluster.log.by_node();
+    assert!(
+        shares.values().all(|count| (250..550).contains(count)),
+        "{shares:?}"
+    );
+    drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s49_a_store_that_takes_three_seconds_gets_no_second_claim_and_lateness_is_told() {
+    let cluster = Cluster::new();
+    let faulty = FaultyStore::over(cluster.store.clone());
+    faulty.claims_take(secs(3));
+    let task = logged("t", "* * * * * *").overlap(Overlap::Allow);
+    let node = cluster
+        .node_on("n", cluster.clock.clone(), faulty.clone(), vec![task])
+        .await;
+    let mut events = node.events();
+    let lateness = event(&mut events, |event| match event {
+        RunnerEvent::Started { lateness, .. } => Some(lateness),
+        _ => None,
+    })
+    .await;
+    assert!((ms(2_900)..ms(3_200)).contains(&lateness), "{lateness:?}");
+    pass(secs(20)).await;
+    cluster.log.assert_none_twice();
+    assert!(cluster.log.len() >= 19, "{}", cluster.log.len());
+    // One claim for each tick, no more.
+    assert!(
+        faulty.claim_keys() <= cluster.log.len() + 4,
+        "{}",
+        faulty.claim_keys()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s56_a_node_that_lacks_a_task_neither_runs_nor_delays_it() {
+    let cluster = Cluster::new();
+    let knows = cluster
+        .node(
+            "knows",
+            vec![logged("t", "* * * * * *"), logged("u", "* * * * * *")],
+        )
+        .await;
+    let lacks = cluster
+        .node("lacks", vec![logged("u", "* * * * * *")])
+        .await;
+    pass(secs(20)).await;
+    let ran = cluster.log.all();
+    let of_t: Vec<_> = ran.iter().filter(|ran| ran.task == "t").collect();
+    assert!(of_t.len() >= 19);
+    assert!(of_t.iter().all(|ran| ran.node == "knows"));
+    let delayed = of_t
+        .iter()
+        .filter(|ran| ran.started_at.since(ran.tick) > ms(20))
+        .count();
+    assert!(delayed <= 3, "{delayed} runs were delayed");
+    drop((knows, lacks));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_nodes_share_starts_within_a_second() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for n in ["a", "b", "c"] {
+        nodes.push(
+            cluster
+                .node(n, vec![logged("t", "* * * * * *").concurrency(3)])
+                .await,
+        );
+    }
+    pass(ms(10_500)).await;
+    drop(nodes.pop());
+    pass(secs(30)).await;
+    cluster.log.assert_none_twice();
+    let counts: BTreeMap<_, usize> =
+        cluster
+            .log
+            .ticks("t")
+            .into_iter()
+            .fold(BTreeMap::new(), |mut counts, tick| {
+                *counts.entry(tick).or_default() += 1;
+                counts
+            });
+    assert!(counts.values().all(|count| *count == 3), "{counts:?}");
+    let worst = cluster
+        .log
+        .all()
+        .iter()
+        .map(|ran| ran.started_at.since(ran.tick))
+        .max();
+    assert!(worst.unwrap() < secs(1), "{worst:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s38_overlap_is_decided_for_the_whole_cluster_and_names_the_blocker() {
+    let cluster = Cluster::new();
+    let task = || slow("t", "*/2 * * * * *", ms(4_500));
+    let mut nodes = Vec::new();
+    let mut all_events = Vec::new();
+    for n in ["a", "b", "c"] {
+        let node = cluster.node(n, vec![task()]).await;
+        all_events.push(node.events());
+        nodes.push(node);
+    }
+    pass(ms(20_500)).await;
+    let ticks = cluster.log.ticks("t");
+    assert_eq!(ticks, [2_000, 8_000, 14_000, 20_000].map(at));
+    let key = RunKey::scheduled(TaskName::new("t").unwrap(), at(4_000), 1);
+    let record = cluster.store.run(&key).await.unwrap().unwrap();
+    assert_eq!(record.state, RunState::Skipped);
+    assert!(
+        record
+            .reason
+            .unwrap()
+            .contains("t@2026-01-01T00:00:02.000Z#1")
+    );
+    let mut skipped = Vec::new();
+    for mut events in all_events {
+        skipped.extend(
+            arrived(&mut events)
+                .await
+                .into_iter()
+                .filter_map(|event| match event {
+                    RunnerEvent::Skipped { key, .. } => Some(key.tick),
+                    _ => None,
+                }),
+        );
+    }
+    skipped.sort_unstable();
+    assert_eq!(
+        skipped,
+        [4_000, 6_000, 10_000, 12_000, 16_000, 18_000].map(at)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s64_jitter_moves_the_start_by_the_same_delay_on_every_node_and_not_the_tick() {
+    let cluster = Cluster::new();
+    let task = || logged("t", "*/10 * * * * *").jitter(secs(8));
+    let nodes = [
+        cluster.node("a", vec![task()]).await,
+        cluster.node("b", vec![task()]).await,
+    ];
+    let spec = task().check().unwrap();
+    pass(secs(121)).await;
+    cluster.log.assert_none_twice();
+    assert!(cluster.log.len() >= 11);
+    let mut delays = BTreeSet::new();
+    for ran in cluster.log.all() {
+        assert_eq!(ran.tick.as_millis() % 10_000, 0);
+        let starts_at = spec.fires_at(ran.tick);
+        assert!(ran.started_at >= starts_at && ran.started_at.since(starts_at) < ms(600));
+        assert!(starts_at.since(ran.tick) < secs(8));
+        delays.insert(starts_at.since(ran.tick));
+    }
+    assert!(delays.len() > 6, "{delays:?}");
+    drop(nodes);
+}

@@ -1,0 +1,248 @@
+//! A store that can be cut off, slowed down, made to lose replies, and counted.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenure_core::{
+    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Enqueue, Enqueued,
+    EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note, Pass,
+    Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises, RunRecord, RunStore, Start,
+    Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
+};
+
+use super::pass;
+
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn RunStore>,
+    is_down: AtomicBool,
+    lost_claim_replies: AtomicUsize,
+    claim_takes_ms: AtomicU64,
+    after_claim: Mutex<Option<Hook>>,
+    calls: AtomicUsize,
+    claim_calls: AtomicUsize,
+    claim_keys: AtomicUsize,
+    page_calls: AtomicUsize,
+}
+
+impl std::fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FaultyStore")
+    }
+}
+
+impl FaultyStore {
+    pub(crate) fn over(inner: Arc<dyn RunStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            is_down: AtomicBool::new(false),
+            lost_claim_replies: AtomicUsize::new(0),
+            claim_takes_ms: AtomicU64::new(0),
+            after_claim: Mutex::new(None),
+            calls: AtomicUsize::new(0),
+            claim_calls: AtomicUsize::new(0),
+            claim_keys: AtomicUsize::new(0),
+            page_calls: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn go_down(&self) {
+        self.is_down.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.is_down.store(false, Ordering::SeqCst);
+    }
+
+    /// The next claims are made, and their replies lost.
+    pub(crate) fn lose_claim_replies(&self, count: usize) {
+        self.lost_claim_replies.store(count, Ordering::SeqCst);
+    }
+
+    pub(crate) fn claims_take(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap();
+        self.claim_takes_ms.store(ms, Ordering::SeqCst);
+    }
+
+    /// Does something once, between the next claim's decision and its reply.
+    pub(crate) fn after_claim(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.after_claim.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn claim_calls(&self) -> usize {
+        self.claim_calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn claim_keys(&self) -> usize {
+        self.claim_keys.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn page_calls(&self) -> usize {
+        self.page_calls.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "cut off"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RunStore for FaultyStore {
+    fn promises(&self) -> RunPromises {
+        self.inner.promises()
+    }
+
+    fn listen(&self) -> Wakes {
+        self.inner.listen()
+    }
+
+    async fn now(&self) -> Result<StoreMoment, StoreError> {
+        self.check()?;
+        self.inner.now().await
+    }
+
+    async fn beat(&self, beat: &Beat) -> Result<Beaten, StoreError> {
+        self.check()?;
+        self.inner.beat(beat).await
+    }
+
+    async fn leave(&self, node: HolderId) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.leave(node).await
+    }
+
+    async fn register(
+        &self,
+        node: HolderId,
+        definitions: &[Definition],
+    ) -> Result<Vec<Registered>, StoreError> {
+        self.check()?;
+        self.inner.register(node, definitions).await
+    }
+
+    async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
+        self.check()?;
+        self.inner.tasks().await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.check()?;
+        self.inner.nodes().await
+    }
+
+    async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
+        self.claim_calls.fetch_add(1, Ordering::SeqCst);
+        self.claim_keys
+            .fetch_add(batch.items.len(), Ordering::SeqCst);
+        self.check()?;
+        let takes = self.claim_takes_ms.load(Ordering::SeqCst);
+        pass(Duration::from_millis(takes / 2)).await;
+        let reply = self.inner.claim(batch).await;
+        pass(Duration::from_millis(takes - takes / 2)).await;
+        if let Some(hook) = self.after_claim.lock().unwrap().take() {
+            hook();
+        }
+        let lost = |left: usize| left.checked_sub(1);
+        if self
+            .lost_claim_replies
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lost)
+            .is_ok()
+        {
+            let error = StoreError::new(StoreErrorKind::Unavailable, "reply lost");
+            return Err(error.with_unknown_outcome());
+        }
+        reply
+    }
+
+    async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {
+        self.check()?;
+        self.inner.take(take).await
+    }
+
+    async fn start(&self, starts: &[Start]) -> Result<Vec<Started>, StoreError> {
+        self.check()?;
+        self.inner.start(starts).await
+    }
+
+    async fn finish(&self, finishes: &[Finish]) -> Result<Vec<Finished>, StoreError> {
+        self.check()?;
+        self.inner.finish(finishes).await
+    }
+
+    async fn pass(&self, passes: &[Pass]) -> Result<Vec<bool>, StoreError> {
+        self.check()?;
+        self.inner.pass(passes).await
+    }
+
+    async fn recover(&self, recovery: &Recovery) -> Result<Recovered, StoreError> {
+        self.check()?;
+        self.inner.recover(recovery).await
+    }
+
+    async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.pause(task, pause).await
+    }
+
+    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.resume(task, by).await
+    }
+
+    async fn enqueue(&self, runs: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {
+        self.check()?;
+        self.inner.enqueue(runs).await
+    }
+
+    async fn save_backfill(
+        &self,
+        backfill: &Backfill,
+        expected_cursor: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.save_backfill(backfill, expected_cursor).await
+    }
+
+    async fn backfills(&self) -> Result<Vec<Backfill>, StoreError> {
+        self.check()?;
+        self.inner.backfills().await
+    }
+
+    async fn run(&self, key: &RunKey) -> Result<Option<RunRecord>, StoreError> {
+        self.check()?;
+        self.inner.run(key).await
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
+        self.page_calls.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        self.inner.history(query).await
+    }
+
+    async fn events(&self, after: Option<Cursor>, limit: usize) -> Result<EventPage, StoreError> {
+        self.check()?;
+        self.inner.events(after, limit).await
+    }
+
+    async fn note(&self, note: &Note) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.note(note).await
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<u64, StoreError> {
+        self.check()?;
+        self.inner.prune(prune).await
+    }
+}

@@ -1,0 +1,361 @@
+//! The configuration errors of the contract, part A, and ours: all found at once, before anything
+//! is asked of a manager.
+
+mod cluster;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cluster::{Cluster, secs};
+use tenure_core::{Holder, OnCrash, RunStore, Timestamp};
+use tenure_memory::MemoryStore;
+use tenure_tasks::{
+    ConfigErrors, DEFAULT_MANAGER, Retry, RunnerOptions, StartError, StoreLockManager, Task,
+    TaskError, TaskExecutionToken, TaskManager, TaskScheduling, TaskSpec,
+};
+
+fn manager() -> StoreLockManager {
+    StoreLockManager::new(Arc::new(MemoryStore::new()))
+}
+
+fn task(name: &str) -> Task<()> {
+    Task::new(name).schedule("* * * * *").run(|_| async {})
+}
+
+async fn faults(scheduling: TaskScheduling<()>) -> Vec<String> {
+    match scheduling.start().await {
+        Err(StartError::Config(errors)) => errors.into_iter().map(|e| e.to_string()).collect(),
+        other => panic!("expected faults, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_manager_without_tasks_is_valid() {
+    let running = TaskScheduling::builder(())
+        .manager(manager())
+        .start()
+        .await
+        .unwrap();
+    assert!(running.health().is_good());
+    running.drain(secs(1)).await;
+    assert!(!running.health().is_good());
+}
+
+#[tokio::test]
+async fn contract_a_each_configuration_error_is_told() {
+    let builder = || TaskScheduling::builder(());
+    let cases: Vec<(TaskScheduling<()>, &[&str])> = vec![
+        (
+            builder(),
+            &["there is no task manager; add one with `manager`"],
+        ),
+        (
+            builder().task(task("a")),
+            &["there is no task manager; add one with `manager`"],
+        ),
+        (
+            builder().manager(manager()).manager(manager()),
+            &["2 task managers have no name, only the default may; name the others"],
+        ),
+        (
+            builder()
+                .manager(manager().named("x"))
+                .manager(manager().named("x")),
+            &["2 task managers are named `x`; give each a name of its own"],
+        ),
+        (
+            builder().manager(manager().named(DEFAULT_MANAGER)),
+            &["the manager name `default` is reserved; choose another"],
+        ),
+        (
+            builder()
+                .manager(manager())
+                .task(task("a").on_manager(DEFAULT_MANAGER)),
+            &[
+                "the manager name `default` is reserved, and task `a` asks for it; leave the manager \
+               out to use the default one",
+            ],
+        ),
+        (
+            builder()
+                .manager(manager())
+                .tasks(["a", "b", "a", "c", "c", "a"].map(task)),
+            &[
+                "3 tasks are named `a`; give each a name of its own",
+                "2 tasks are named `c`; give each a name of its own",
+            ],
+        ),
+        (
+            builder()
+                .manager(manager())
+                .task(Task::new("a").run(|_| async {})),
+            &["task `a` has no schedule; write `-` to switch it off"],
+        ),
+        (
+            builder()
+                .manager(manager())
+                .task(Task::new("a").schedule("* * * * *")),
+            &["task `a` has no code; add it with `run`"],
+        ),
+        (
+            builder()
+                .manager(manager().named("reports"))
+                .task(task("a").on_manager("report")),
+            &["task `a` asks for the manager `report`, which does not exist; there is `reports`"],
+        ),
+        (
+            builder()
+                .manager(manager().named("reports"))
+                .task(task("a")),
+            &["task `a` asks for no manager, and there is no default one; there is `reports`"],
+        ),
+        (
+            builder().manager(manager().with_application(Arc::new(5_u8))),
+            &[
+                "the application state of the manager without a name is of another type than the \
+               tasks'",
+            ],
+        ),
+    ];
+    for (scheduling, expected) in cases {
+        assert_eq!(faults(scheduling).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_told_with_what_is_allowed() {
+    let cases: Vec<(Task<()>, &str)> = vec![
+        (
+            task("").schedule("* * * * *"),
+            "task ``: a task name must not be empty",
+        ),
+        (
+            task("a\0"),
+            "task `a\\u{0}`: a task name must not hold a NUL character",
+        ),
+        (
+            task("a").schedule("0 24 * * *"),
+            "task `a`: schedule `0 24 * * *`: hour `24` is out of range 0..=23, at column 3",
+        ),
+        (
+            task("a").zone("Europe/Berlim"),
+            "task `a`: unknown time zone `Europe/Berlim`, expected an iana name or UTC; did you \
+             mean `Europe/Berlin`?",
+        ),
+        (
+            task("a").concurrency(0),
+            "task `a`: concurrency: 0 is out of range 1..=1000",
+        ),
+        (
+            task("a").concurrency(1001),
+            "task `a`: concurrency: 1001 is out of range 1..=1000",
+        ),
+        (
+            task("a").timeout(Duration::ZERO),
+            "task `a`: timeout: 0s would stop every run; leave it out for no limit",
+        ),
+        (
+            task("a").retry(Retry::fixed(0, secs(1))),
+            "task `a`: retry: 0 attempts would never run it; write at least 1",
+        ),
+        (
+            task("a").retry(Retry::exponential(3).between(secs(9), secs(2))),
+            "task `a`: retry: the first delay is longer than the longest",
+        ),
+        (
+            task("a").catch_up_window(Duration::ZERO),
+            "task `a`: catch_up_window: 0ns is out of range 1s..=31 days",
+        ),
+        (
+            task("a").catch_up_max(0),
+            "task `a`: catch_up_max: 0 is out of range 1..=1000; to run none write catch_up = skip",
+        ),
+        (
+            task("a").on_crash(OnCrash::Retry { max_attempts: 1 }),
+            "task `a`: on_crash: 1 attempts leave none for after a crash; write at least 2",
+        ),
+        (
+            task("a").jitter(secs(100_000)),
+            "task `a`: jitter: 100000s is longer than a day",
+        ),
+        (
+            task("a")
+                .schedule(tenure_schedule::Schedule::every(secs(5)).unwrap())
+                .zone("UTC"),
+            "task `a`: zone: a schedule that was read already has its zone; leave this out",
+        ),
+    ];
+    for (task, expected) in cases {
+        let scheduling = TaskScheduling::builder(()).manager(manager()).task(task);
+        assert_eq!(faults(scheduling).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense_are_told_with_both_values() {
+    let cases = [
+        (
+            RunnerOptions::new().node_ttl(secs(10)),
+            "option beat_every: 5s must be under half of node_ttl (10s)",
+        ),
+        (
+            RunnerOptions::new().event_capacity(0),
+            "option event_capacity: 0 is out of range 1..=1000000",
+        ),
+        (
+            RunnerOptions::new().sweep_after(Duration::ZERO),
+            "option sweep_after: 0ns is out of range 10ms..=10s",
+        ),
+    ];
+    for (options, expected) in cases {
+        let scheduling = TaskScheduling::builder(())
+            .manager(manager())
+            .options(options);
+        assert_eq!(faults(scheduling).await, [expected]);
+    }
+}
+
+/// A manager that must not be asked anything.
+#[derive(Debug)]
+struct Untouched;
+
+#[async_trait]
+impl TaskManager for Untouched {
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    async fn init(&self, _: &[Arc<TaskSpec>]) -> Result<(), TaskError> {
+        panic!("init was called")
+    }
+
+    async fn attempt_execute(
+        &self,
+        _: &TaskSpec,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Option<Box<dyn TaskExecutionToken>>, TaskError> {
+        panic!("attempt_execute was called")
+    }
+
+    async fn mark_executed(&self, _: Box<dyn TaskExecutionToken>) -> Result<(), TaskError> {
+        panic!("mark_executed was called")
+    }
+
+    async fn close(&self) {
+        panic!("close was called")
+    }
+}
+
+#[tokio::test]
+async fn s35_all_faults_are_listed_at_once_and_nothing_was_started() {
+    let scheduling = TaskScheduling::builder(())
+        .manager(Untouched)
+        .manager(manager())
+        .task(task("twice"))
+        .task(task("twice"))
+        .task(
+            task("bad")
+                .schedule("61 * * * *")
+                .zone("Mars/Base")
+                .concurrency(0),
+        )
+        .task(Task::new("bare").on_manager("nobody"));
+    let Err(StartError::Config(errors)) = scheduling.start().await else {
+        panic!("it started")
+    };
+    let text = errors.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "8 faults in the configuration");
+    for wanted in [
+        "2 task managers have no name",
+        "2 tasks are named `twice`",
+        "unknown time zone `Mars/Base`",
+        "minute `61` is out of range",
+        "concurrency: 0",
+        "task `bare` has no schedule",
+        "task `bare` asks for the manager `nobody`, which does not exist",
+        "task `bare` has no code",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is missing in {text}");
+    }
+    let of_bad = errors.as_slice().iter().filter(|e| e.task() == Some("bad"));
+    let settings: Vec<_> = of_bad
+        .filter_map(tenure_tasks::ConfigError::setting)
+        .collect();
+    assert_eq!(settings, ["zone", "schedule", "concurrency"]);
+}
+
+#[tokio::test]
+async fn e63_a_hundred_thousand_tasks_are_checked_in_no_time() {
+    let tasks: Vec<_> = (0..100_000)
+        .map(|n| task(&format!("t{n}")).schedule("0 * * * *"))
+        .collect();
+    let begun = std::time::Instant::now();
+    for task in &tasks {
+        task.check().unwrap();
+    }
+    assert!(
+        begun.elapsed() < secs(20),
+        "{:?} in a debug build",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s65_no_task_one_task_and_a_task_that_is_switched_off_are_valid() {
+    let cluster = Cluster::new();
+    let off = cluster::logged("off", "-");
+    let on = cluster::logged("on", "* * * * * *");
+    let empty = cluster.node("empty", vec![]).await;
+    let node = cluster.node("node", vec![off, on]).await;
+    cluster::pass(cluster::ms(10_900)).await;
+    assert!(cluster.log.ticks("off").is_empty());
+    assert_eq!(cluster.log.ticks("on").len(), 10);
+    assert_eq!(empty.next_ticks(5).await, vec![]);
+    assert_eq!(node.next_ticks(3).await.len(), 3);
+    node.drain(secs(1)).await;
+    empty.drain(secs(1)).await;
+}
+
+#[tokio::test]
+async fn s51_a_store_that_cannot_be_used_is_told_at_the_start() {
+    let store = cluster::FaultyStore::over(Arc::new(MemoryStore::new()));
+    store.go_down();
+    let manager = StoreLockManager::new(store as Arc<dyn RunStore>)
+        .named("reports")
+        .as_node(Holder::new("n"));
+    let error = TaskScheduling::builder(())
+        .manager(manager)
+        .start()
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the task manager `reports` cannot begin");
+}
+
+#[test]
+fn the_generation_differs_whenever_the_definition_does() {
+    let base = || task("t");
+    let spec = |task: Task<()>| -> Result<String, ConfigErrors> {
+        Ok(task.check()?.generation().to_string())
+    };
+    let variants = [
+        base(),
+        base().schedule("*/2 * * * *"),
+        base().zone("Europe/Berlin"),
+        base().concurrency(2),
+        base().timeout(secs(5)),
+        base().retry(Retry::exponential(2)),
+        base().catch_up_max(11),
+        base().jitter(secs(1)),
+        base().details("/bin/true"),
+        base().on_crash(OnCrash::Retry { max_attempts: 2 }),
+    ];
+    let generations: std::collections::BTreeSet<_> = variants
+        .into_iter()
+        .map(|task| spec(task).unwrap())
+        .collect();
+    assert_eq!(generations.len(), 10);
+    assert_eq!(spec(base()).unwrap(), spec(base()).unwrap());
+}
