@@ -88,6 +88,18 @@ pub(crate) struct Queue {
 struct State {
     requests: VecDeque<Box<dyn Request>>,
     closed: bool,
+    chore: bool,
+}
+
+/// Why a thread woke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Requests wait.
+    Requests,
+    /// No request waits, but the chore does.
+    Chore,
+    /// The queue is closed and empty.
+    Closed,
 }
 
 impl Queue {
@@ -138,19 +150,30 @@ impl Queue {
         group.extend(state.requests.drain(..room));
     }
 
-    /// Waits for requests; false once the queue is closed and empty.
-    pub(crate) fn wait(&self) -> bool {
+    /// Waits for something to do.
+    pub(crate) fn wait(&self) -> Woken {
         let mut state = self.locked();
-        while state.requests.is_empty() {
+        loop {
+            if !state.requests.is_empty() {
+                return Woken::Requests;
+            }
             if state.closed {
-                return false;
+                return Woken::Closed;
+            }
+            if std::mem::take(&mut state.chore) {
+                return Woken::Chore;
             }
             state = self
                 .arrived
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        true
+    }
+
+    /// Asks the thread for its one chore, once it has nothing better to do.
+    pub(crate) fn ask_for_chore(&self) {
+        self.locked().chore = true;
+        self.arrived.notify_one();
     }
 
     /// Accepts nothing more; what waits is still done.

@@ -223,7 +223,7 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
     let inner = Arc::new(Inner {
         common: common.clone(),
         writes: writes.clone(),
-        reads,
+        reads: reads.clone(),
         watch: watch.clone(),
         synchronous: options.synchronous,
         poll,
@@ -241,6 +241,8 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         queue: writes,
         gate,
         file,
+        reads,
+        moved: 0,
     };
     Ok((SqliteStore { inner }, worker))
 }

@@ -15,10 +15,9 @@ use tracing::debug;
 
 use crate::bell::Bell;
 use crate::clock::StoreTime;
-use crate::error::of_step;
 use crate::gate::{Gate, Turn, pause_before_try, pause_to_step_back};
 use crate::place::{self, Identity};
-use crate::queue::{Queue, Request};
+use crate::queue::{Queue, Request, Woken};
 use crate::schema::{is_busy, locked_for, open_to_read};
 use crate::step::{Effect, Fault, Step};
 
@@ -27,6 +26,10 @@ use crate::step::{Effect, Fault, Step};
 const GROUP: usize = 64;
 /// A transaction that has lasted for so long takes in no further request.
 const LONG_ENOUGH: Duration = Duration::from_millis(4);
+
+/// After so many changed rows, a few megabytes of log, it is moved into the database. Moving waits for
+/// the disk, so the writer leaves it to the thread that reads.
+const MOVE_AFTER: u64 = 1_000;
 
 /// What all threads of a store know.
 #[derive(Debug, Clone)]
@@ -87,15 +90,24 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) gate: Gate,
     pub(crate) file: Connection,
+    /// Whose thread moves the log into the database.
+    pub(crate) reads: Arc<Queue>,
+    /// How many rows had been changed when it was last asked to.
+    pub(crate) moved: u64,
 }
 
 impl Writer {
     /// Serves requests until the queue is closed.
     pub(crate) fn work(mut self) {
-        while self.queue.wait() {
+        while self.queue.wait() != Woken::Closed {
             let mut group = Group::new();
             self.queue.top_up(&mut group, GROUP);
             self.serve(group);
+            let changes = self.file.total_changes();
+            if changes.saturating_sub(self.moved) >= MOVE_AFTER {
+                self.moved = changes;
+                self.reads.ask_for_chore();
+            }
         }
     }
 
@@ -241,12 +253,34 @@ impl Reader {
     /// Serves requests until the queue is closed.
     pub(crate) fn work(self) {
         let mut file = None;
-        while self.queue.wait() {
+        loop {
             let mut group = Group::new();
-            self.queue.top_up(&mut group, 1);
+            match self.queue.wait() {
+                Woken::Requests => self.queue.top_up(&mut group, 1),
+                Woken::Chore => self.move_log(&mut file),
+                Woken::Closed => return,
+            }
             for request in without_late(group, &self.common) {
                 self.serve(&mut file, request);
             }
+        }
+    }
+
+    /// Moves the write-ahead log into the database, as far as nobody is in the way.
+    fn move_log(&self, slot: &mut Option<Connection>) {
+        let moved = self.connection(slot).and_then(|file| {
+            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+            file.query_row(sql, [], |row| row.get::<_, i64>(0))
+        });
+        if let Err(error) = moved {
+            debug!(%error, "cannot move the write-ahead log");
+        }
+    }
+
+    fn connection<'a>(&self, slot: &'a mut Option<Connection>) -> rusqlite::Result<&'a Connection> {
+        match slot {
+            Some(file) => Ok(file),
+            None => Ok(slot.insert(open_to_read(&self.common.path, self.common.patience)?)),
         }
     }
 
@@ -254,19 +288,14 @@ impl Reader {
         if let Err(error) = self.common.check_identity() {
             return request.fail(error);
         }
-        let file = match slot.take() {
-            Some(file) => file,
-            None => match open_to_read(&self.common.path, self.common.patience) {
-                Ok(file) => file,
-                Err(error) => return request.fail(of_step(&self.common.path, error)),
-            },
+        let outcome = match self.connection(slot) {
+            Ok(file) => self.read(file, &mut *request),
+            Err(error) => Err(error.into()),
         };
-        let outcome = self.read(&file, &mut *request);
         match outcome {
             Ok(()) => request.answer(),
             Err(fault) => request.fail(self.common.of_fault(fault)),
         }
-        *slot = Some(file);
     }
 
     fn read(&self, file: &Connection, request: &mut dyn Request) -> Result<(), Fault> {

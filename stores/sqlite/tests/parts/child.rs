@@ -1,7 +1,8 @@
 //! A process of its own: this very test program, started again with a part to play.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -164,7 +165,7 @@ async fn claim_and_log(store: &SqliteStore, log: &Path) {
         let mut won = String::new();
         for (item, answer) in items.iter().zip(&reply.answers) {
             if matches!(answer, ClaimAnswer::Won(_)) {
-                won.push_str(&format!("{} {}\n", item.key(), item.token));
+                writeln!(won, "{} {}", item.key(), item.token).unwrap();
             }
         }
         log.write_all(won.as_bytes()).unwrap();

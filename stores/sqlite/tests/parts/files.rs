@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use tenure_core::{Acquisition, LeaseStore, StoreErrorKind};
+use tenure_core::StoreErrorKind::{self, Denied, Misconfigured, Unsupported};
+use tenure_core::{Acquisition, LeaseStore};
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
 use super::{key, open, raw, request};
@@ -26,7 +27,6 @@ fn e37_places_that_cannot_hold_a_store_are_refused_with_reason_and_next_step() {
     raw(&file("newer.db"))
         .execute_batch("PRAGMA user_version = 99")
         .unwrap();
-    use StoreErrorKind::{Denied, Misconfigured, Unsupported};
     let cases: [(PathBuf, StoreErrorKind, &str); 10] = [
         (file("none/x.db"), Misconfigured, "create the folder first"),
         (
