@@ -26,8 +26,8 @@
 //! # What it promises
 //! - **While [`is_trusted`](GuardView::is_trusted) says so, nobody else holds the key**, as long as
 //!   the store keeps what it answered and clock rates differ by less than one in a hundred. Trust
-//!   ends at `asked_at + ttl − 1 % − 2 ms`, where `asked_at` was read before the request left, from a
-//!   clock that counts while the machine is suspended.
+//!   ends at `asked_at + ttl − 1 % − 2 ms`, where `asked_at` was read before the request left, from
+//!   a clock that counts while the machine is suspended.
 //! - **[`lost`](GuardView::lost) resolves no later than trust ends**, whatever the store does, as
 //!   soon as the runtime gets to run.
 //! - **Fences of one key only grow**, so a resource that refuses smaller ones is safe from a holder
@@ -56,8 +56,8 @@
 //! # Where things are
 //! [`Locks`] makes a [`Lock`] or a [`LockSet`]; acquiring one makes a [`Guard`] or a [`GuardSet`].
 //! Waiting, renewing and giving back are done once, here, over the contract
-//! [`LeaseStore`](tenure_core::LeaseStore). Who wins is never decided here, and no store is known by
-//! name.
+//! [`LeaseStore`](tenure_core::LeaseStore). Who wins is never decided here, and no store is known
+//! by name.
 
 mod attempt;
 mod cleanup;

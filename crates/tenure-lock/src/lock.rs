@@ -67,7 +67,8 @@ impl Lock {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let locks = Locks::new(Arc::new(tenure_memory::MemoryStore::new()), Holder::new("docs"));
-    /// let lock = locks.lock("report").ttl(Duration::from_secs(30)).max_wait(Duration::from_secs(5));
+    /// let lock = locks.lock("report").ttl(Duration::from_secs(30));
+    /// let lock = lock.max_wait(Duration::from_secs(5));
     /// let guard = lock.acquire().await?;
     /// println!("the lock is ours, with fence {}", guard.fence());
     /// guard.release().await?;
@@ -117,8 +118,8 @@ impl Lock {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let locks = Locks::new(Arc::new(tenure_memory::MemoryStore::new()), Holder::new("docs"));
     /// let lock = locks.lock("report");
-    /// let written = lock.run(|guard| async move { format!("under fence {}", guard.fence()) }).await?;
-    /// assert!(written.starts_with("under fence "));
+    /// let text = lock.run(|guard| async move { format!("fence {}", guard.fence()) }).await?;
+    /// assert!(text.starts_with("fence "));
     /// # Ok(())
     /// # }
     /// ```
@@ -142,7 +143,7 @@ impl Lock {
             Ok(value) => {
                 guard.ensure_trusted().map_err(lost)?;
                 if let Err(error) = guard.release().await {
-                    tracing::warn!(%error, "the work is done, the lock may be held a little longer");
+                    tracing::warn!(%error, "the work is done, the lock may be held for a while");
                 }
                 Ok(value)
             }

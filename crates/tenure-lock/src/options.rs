@@ -282,7 +282,10 @@ pub enum InvalidOptions {
         ttl: Duration,
     },
     /// The wait is limited to longer than a year.
-    #[error("max_wait ({}) must be at most 366d; to wait without a limit say so: wait_forever", format_duration(*max_wait))]
+    #[error(
+        "max_wait ({}) must be at most 366d; to wait without a limit say so: wait_forever",
+        format_duration(*max_wait)
+    )]
     MaxWaitTooLong {
         /// The limit.
         max_wait: Duration,

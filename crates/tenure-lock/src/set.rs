@@ -224,7 +224,7 @@ impl GuardSet {
         futures_util::future::join_all(releases).await
     }
 
-    /// Gives all locks back, within `limit`; what is not answered by then goes on in the background.
+    /// Gives all locks back, within `limit`; the rest goes on in the background.
     async fn give_back(self, limit: Option<Duration>) {
         let limit = limit.unwrap_or(Duration::MAX);
         // The outcome is of no interest here: what could not be given back is counted.

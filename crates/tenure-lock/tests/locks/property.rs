@@ -1,4 +1,5 @@
 //! Random histories: whatever fails, no two guards are trusted at once and fences only grow.
+//! Time is paused, as with `start_paused = true`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use tenure_core::{Fence, StoreErrorKind};
 use tenure_lock::Guard;
 use tokio::task::JoinHandle;
 
-use crate::support::{Call, Client, Harm, MS, SECOND, World, for_seeds};
+use crate::support::{Call, Client, Harm, MS, SECOND, World, for_seeds, on_paused_time};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: u8 = 5;
@@ -186,12 +187,7 @@ impl History {
 fn r13_r14_r33_r62_no_history_has_two_trusted_guards_of_a_key_or_a_fence_that_falls() {
     let grants = std::cell::Cell::new(0);
     for_seeds(25, |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        on_paused_time(async {
             let mut history = History::new();
             for _ in 0..STEPS {
                 history.step().await;

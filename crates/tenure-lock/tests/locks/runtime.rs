@@ -28,7 +28,7 @@ async fn is_free(store: &Arc<dyn LeaseStore>, key: &str) -> bool {
 async fn until_free(store: &Arc<dyn LeaseStore>, key: &str) {
     let limit = tokio::time::timeout(Duration::from_secs(5), async {
         while !is_free(store, key).await {
-            tokio::time::sleep(MS).await;
+            tokio::time::sleep(MS).await; // tidy: allow(sleep) polls, with a deadline
         }
     });
     limit.await.expect("given back within 5 s");
@@ -161,7 +161,7 @@ fn r36_a_renewal_task_that_died_with_its_runtime_does_not_keep_others_from_renew
         let before = guard.deadline();
         while guard.deadline() == before {
             assert!(guard.is_trusted(), "not renewed");
-            tokio::time::sleep(MS).await;
+            tokio::time::sleep(MS).await; // tidy: allow(sleep) polls, until trust ends
         }
     });
     drop(stranded);

@@ -3,7 +3,7 @@
 use tenure_core::{Clock, Key, StoreErrorKind};
 use tenure_lock::{AcquireError, LockSet, Released};
 
-use crate::support::{Call, Harm, MS, SECOND, World, for_seeds};
+use crate::support::{Call, Harm, MS, SECOND, World, for_seeds, on_paused_time};
 
 #[tokio::test(start_paused = true)]
 async fn r70_all_keys_are_held_together_and_given_back_together() {
@@ -142,12 +142,7 @@ async fn r70_the_loss_of_one_key_is_the_loss_of_the_set() {
 #[test]
 fn r70_sets_that_overlap_in_any_order_do_not_deadlock() {
     for_seeds(5, |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        on_paused_time(async {
             let world = World::new();
             let mut workers = tokio::task::JoinSet::new();
             for number in 0..10 {

@@ -413,6 +413,16 @@ impl World {
     }
 }
 
+/// Runs `body` in a runtime as `#[tokio::test(start_paused = true)]` does.
+pub(crate) fn on_paused_time(body: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(body);
+}
+
 /// Runs `body` for each seed: the one of `TENURE_SEED`, or `count` new ones. A failure shows the
 /// seed.
 pub(crate) fn for_seeds(count: u64, body: impl Fn(u64)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenure_core::{Clock, StoreErrorKind};
 
-use crate::support::{Call, Harm, MS, SECOND, World, for_seeds};
+use crate::support::{Call, Harm, MS, SECOND, World, for_seeds, on_paused_time};
 
 #[tokio::test(start_paused = true)]
 async fn r20_a_release_between_any_two_steps_of_a_waiter_is_not_lost() {
@@ -30,12 +30,7 @@ async fn r20_a_release_between_any_two_steps_of_a_waiter_is_not_lost() {
 #[test]
 fn r21_waiters_go_on_although_wake_ups_are_lost_at_random() {
     for_seeds(5, |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        on_paused_time(async {
             let world = World::new();
             let mut waiters = tokio::task::JoinSet::new();
             for number in 0..8 {
