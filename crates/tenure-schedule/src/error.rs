@@ -113,7 +113,10 @@ pub enum ScheduleErrorKind {
         most: u16,
     },
     /// A step of zero, a negative one, one larger than the field, or not a number.
-    #[error("step `{}` in the {field} field is out of range 1..={}", shown(.value), .field.most_step())]
+    #[error(
+        "step `{}` in the {field} field is out of range 1..={}",
+        shown(.value), .field.most_step()
+    )]
     Step {
         /// The field with the step.
         field: Field,
@@ -244,27 +247,7 @@ impl ScheduleErrorKind {
                     shown(to)
                 ));
             }
-            Self::NotUnderstood {
-                field: Field::DayOfWeek,
-                item,
-            } if item.eq_ignore_ascii_case("L") => {
-                "say which weekday: `5L` is the last Friday of the month, `6` every Saturday"
-            }
-            Self::NotUnderstood {
-                field: Field::DayOfWeek,
-                item,
-            } if item.starts_with('#') => {
-                "say which weekday: `5#3` is the third Friday of the month"
-            }
-            Self::NotUnderstood {
-                field: Field::DayOfMonth,
-                item,
-            } if item.eq_ignore_ascii_case("W") => {
-                "say which day: `15W` is the weekday nearest the 15th, `LW` the last one"
-            }
-            Self::NotUnderstood { item, .. } if item == "?" => {
-                "`?` stands alone in its field, where it means `*`"
-            }
+            Self::NotUnderstood { field, item } => return form_help(*field, item),
             Self::SymbolNotHere { symbol: '+', .. } => {
                 "`+` goes before the day-of-week field and asks for both days to match"
             }
@@ -292,6 +275,24 @@ impl ScheduleErrorKind {
         };
         Some(help.to_owned())
     }
+}
+
+/// What to write in place of a special day form that lacks its day.
+fn form_help(field: Field, item: &str) -> Option<String> {
+    let help = match (field, item.to_ascii_uppercase().as_str()) {
+        (Field::DayOfWeek, "L") => {
+            "say which weekday: `5L` is the last Friday of the month, `6` every Saturday"
+        }
+        (Field::DayOfWeek, place) if place.starts_with('#') => {
+            "say which weekday: `5#3` is the third Friday of the month"
+        }
+        (Field::DayOfMonth, "W") => {
+            "say which day: `15W` is the weekday nearest the 15th, `LW` the last one"
+        }
+        (_, "?") => "`?` stands alone in its field, where it means `*`",
+        _ => return None,
+    };
+    Some(help.to_owned())
 }
 
 /// `+02:00`, `-5`, `UTC+2`, `GMT-03`.

@@ -7,8 +7,9 @@
 //! let berlin = Zone::parse("Europe/Berlin")?;
 //! let schedule = Schedule::parse_in("30 2 * * MON-FRI", &berlin)?;
 //! let now: Timestamp = "2026-03-26T12:00:00Z".parse()?;
-//! let next: Vec<String> = schedule.ticks_after(now).take(2).map(|tick| tick.to_string()).collect();
-//! assert_eq!(next, ["2026-03-27T01:30:00Z", "2026-03-30T00:30:00Z"]);
+//! let next: Vec<Timestamp> = schedule.ticks_after(now).take(2).collect();
+//! assert_eq!(next[0], "2026-03-27T01:30:00Z".parse()?); // Friday, at +01:00
+//! assert_eq!(next[1], "2026-03-30T00:30:00Z".parse()?); // Monday, at +02:00
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
