@@ -49,6 +49,12 @@ mod sealed {
         }
     }
 
+    impl<const N: usize> Sealed for &[u8; N] {
+        fn checked(self) -> Result<Key, BadKey> {
+            self.as_slice().checked()
+        }
+    }
+
     impl Sealed for &str {
         fn checked(self) -> Result<Key, BadKey> {
             self.as_bytes().checked()

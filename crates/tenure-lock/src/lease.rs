@@ -144,8 +144,9 @@ impl HeldLease {
         terms: &Terms,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        // From now: what a pushed grant is counted from may lie far back in the wait.
         let cap = terms.max_hold.map(|max_hold| Cap {
-            at: granted.asked_at + max_hold,
+            at: clock.now() + max_hold,
             max_hold,
         });
         let until = cap.map_or(granted.until, |cap| granted.until.min(cap.at));

@@ -3,6 +3,7 @@
 //! Setting one never fails; relations are checked once, when the lock is asked for, and a refusal
 //! names both values.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use tenure_core::{InvalidTtl, LeasePromises, Ttl, format_duration};
@@ -240,14 +241,20 @@ impl RenewalRule {
                 });
             }
             if every > ttl.get() / 3 {
-                tracing::warn!(
-                    renew_every = %format_duration(every), ttl = %format_duration(ttl.get()),
-                    "renewing less than three times a ttl: one late renewal may lose the lock"
-                );
+                // Settings are checked with every acquisition; people are told once.
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| warn_of_late_renewals(every, ttl.get()));
             }
         }
         Ok(RenewalTerms { ttl, rule: self })
     }
+}
+
+fn warn_of_late_renewals(every: Duration, ttl: Duration) {
+    tracing::warn!(
+        renew_every = %format_duration(every), ttl = %format_duration(ttl),
+        "renewing less than three times a ttl: one late renewal may lose the lock"
+    );
 }
 
 /// Why settings cannot work.

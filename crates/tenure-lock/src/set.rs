@@ -185,6 +185,13 @@ impl GuardSet {
         self.guards.iter().all(|guard| guard.is_trusted())
     }
 
+    /// How long all of the locks may be relied on if nothing renews them; zero once one is lost.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let left = self.guards.iter().map(|guard| guard.remaining());
+        left.min().unwrap_or_default()
+    }
+
     /// Like [`GuardSet::is_trusted`], for use with `?`.
     ///
     /// # Errors

@@ -224,6 +224,24 @@ async fn r40_max_hold_ends_a_hold_that_would_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r40_max_hold_begins_with_the_hold_and_not_with_the_wait() {
+    let world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    let lock = holder.locks.lock("k").ttl(60 * SECOND);
+    let guard = lock.acquire().await.unwrap();
+    let lock = client.locks.lock("k").ttl(2 * SECOND).max_hold(2 * SECOND);
+    let waiter = tokio::spawn(async move {
+        let guard = lock.acquire().await.unwrap();
+        assert!(guard.remaining() > 1_900 * MS, "{:?}", guard.remaining());
+    });
+    world.until_waiting("k", 1).await;
+    // By now the waiter has not asked for longer than it may hold.
+    tokio::time::sleep(3_500 * MS).await;
+    guard.release().await.unwrap();
+    waiter.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn r41_r44_extending_to_less_shortens_nothing_and_sets_what_comes_after() {
     let world = World::new();
     let client = world.client(1);

@@ -1,6 +1,7 @@
 //! Runtimes: none, busy, shut down; threads; panics. These run in real time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -199,6 +200,48 @@ fn r42_the_own_thread_gives_back_what_was_dropped_last_and_ends() {
         assert!(SystemClock.now() < end, "something keeps the store");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn r13_r36_threads_that_cancel_drop_and_release_never_meet_under_the_lock() {
+    let (locks, store) = locks();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    let inside = Arc::new(AtomicU32::new(0));
+    let highest = Arc::new(AtomicU64::new(0));
+    runtime.block_on(async {
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let lock = locks.lock("k").ttl(Duration::from_secs(20));
+            let (inside, highest) = (inside.clone(), highest.clone());
+            workers.spawn(async move {
+                for round in 0..40 {
+                    // Every third call is dropped after a while, wherever it is.
+                    let patience = if round % 3 == 0 { MS } else { 60_000 * MS };
+                    let call = tokio::time::timeout(patience, lock.acquire()).await;
+                    let Ok(guard) = call else { continue };
+                    let guard = guard.unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    let fence = guard.fence().get();
+                    assert!(highest.swap(fence, Ordering::SeqCst) < fence);
+                    tokio::task::yield_now().await;
+                    assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                    if round % 2 == 0 {
+                        drop(guard);
+                    } else {
+                        guard.release().await.unwrap();
+                    }
+                }
+            });
+        }
+        while workers.join_next().await.transpose().unwrap().is_some() {}
+        locks.settled().await;
+    });
+    assert!(runtime.block_on(is_free(&store, "k")));
+    assert_eq!(locks.abandoned(), 0);
 }
 
 #[test]

@@ -17,6 +17,7 @@ async fn r70_all_keys_are_held_together_and_given_back_together() {
         .collect();
     assert_eq!(keys, ["a", "b", "c"]);
     assert!(set.is_trusted());
+    assert!(set.remaining() > 9 * SECOND);
     let b = Key::new("b").unwrap();
     assert_eq!(set.fence(&b), world.view("b").await.unwrap().fence());
     tokio::time::sleep(60 * SECOND).await;
@@ -136,6 +137,7 @@ async fn r70_the_loss_of_one_key_is_the_loss_of_the_set() {
     let (key, _) = set.lost().await;
     assert_eq!(key, b);
     assert!(!set.is_trusted());
+    assert!(set.remaining().is_zero());
     assert_eq!(set.ensure_trusted().unwrap_err().key, b);
 }
 
