@@ -17,6 +17,7 @@ use tenure_core::{
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
 tenure_conformance::lease_suite!(SqliteHarness::new());
+tenure_conformance::run_suite!(SqliteHarness::new());
 
 /// One file with two namespaces, of which the suite sees one.
 struct SqliteHarness {

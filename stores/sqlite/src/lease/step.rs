@@ -133,7 +133,6 @@ fn held(
     let remaining = lease.expires.since(step.now);
     let held = Held::new(step.now, lease.occupant(), Some(remaining));
     let Waiting::InLine { keep } = request.waiting else {
-        row::give_up_place(step, &request.key, request.token)?;
         return Ok(Acquisition::Held(held));
     };
     let place = match refresh_place(step, request, keep)? {
@@ -144,7 +143,8 @@ fn held(
     let behind = u64::from(position.saturating_sub(1).min(STAGGER_PLACES));
     let stagger = std::time::Duration::from_millis(STAGGER_MS * behind);
     // Asking again is also what keeps the place.
-    let ask_again = remaining.saturating_add(stagger).min(keep / 2);
+    let ask_again = remaining.saturating_add(stagger).min(keep / 3);
+    let ask_again = ask_again.max(std::time::Duration::from_millis(1));
     Ok(Acquisition::Held(
         held.in_place(Place::new(position, length))
             .ask_again_after(ask_again),

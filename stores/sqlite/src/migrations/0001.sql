@@ -72,7 +72,7 @@ CREATE TABLE node (
     clock_ahead_ms INTEGER,
     capacity       INTEGER NOT NULL,
     version        TEXT    NOT NULL,
-    ended          INTEGER NOT NULL DEFAULT 0,  -- 1 once somebody saw its end
+    ended          INTEGER NOT NULL DEFAULT 0,  -- 1 once somebody saw its end, 2 if it left
     PRIMARY KEY (ns, holder)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX node_by_end ON node (ns, expires_ms);

@@ -1,7 +1,7 @@
 //! Starting and finishing attempts.
 
 use rusqlite::params;
-use tenure_core::{Finish, Finished, Note, RunRef, RunState, Start, Started};
+use tenure_core::{Finish, Finished, Note, RunKind, RunRef, RunState, Start, Started};
 
 use super::note::add_note;
 use super::row::{self, RunRow};
@@ -39,6 +39,10 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
     }
     row::keep_output(step, run.id, finish.output.as_deref())?;
     run.exit_code = finish.exit_code;
+    // A requested run keeps who asked for it, unless there is something worse to tell.
+    if finish.reason.is_some() || run.key.kind == RunKind::Scheduled {
+        run.reason.clone_from(&finish.reason);
+    }
     if let Some(delay) = finish.again_after {
         let due = step.wall + delay;
         run.wait_again(step, finish.outcome.state(), finish.reason.as_deref(), due)?;
@@ -46,9 +50,6 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
     } else {
         run.state = finish.outcome.state();
         run.ended = Some(step.wall);
-        if finish.reason.is_some() {
-            run.reason.clone_from(&finish.reason);
-        }
         hint_if_anything_waits(step)?;
     }
     run.save(step)?;

@@ -59,25 +59,22 @@ fn decide(
     {
         return Ok(ClaimAnswer::Refused(Refusal::StaleGeneration { current }));
     }
+    let blocker = match item.overlap {
+        Overlap::Allow => None,
+        _ => row::blocker(step, &key)?,
+    };
     let mut run = RunRow::new(step, key, RunState::Skipped);
     run.generation = Some(item.generation.clone());
     run.on_crash = item.on_crash;
     run.overlap = item.overlap;
     run.keep_until = step.wall + item.keep_for();
-    if item.overlap == Overlap::Skip
-        && let Some(blocker) = row::in_hand(step, item.task.as_str(), item.index)?
-    {
-        let refusal = Refusal::Overlap {
-            blocker: blocker.key,
-        };
-        if let Refusal::Overlap { blocker } = &refusal {
-            run.blocker = Some(blocker.to_string());
-        }
+    if let Some(RunRow { key: blocker, .. }) = blocker {
+        run.blocker = Some(blocker.to_string());
         run.token = Some(item.token);
         run.ended = Some(step.wall);
-        run.reason = Some(refusal.to_string());
+        run.reason = Some(format!("{blocker} is still running"));
         run.insert(step)?;
-        return Ok(ClaimAnswer::Refused(refusal));
+        return Ok(ClaimAnswer::Refused(Refusal::Overlap { blocker }));
     }
     run.give(step, node, item.token, batch.start == StartMode::AtOnce)?;
     run.insert(step)?;
@@ -92,9 +89,9 @@ fn of_existing(run: RunRow, item: &ClaimItem) -> ClaimAnswer {
     if let Some(blocker) = run.blocker.as_ref().and_then(|key| key.parse().ok()) {
         return ClaimAnswer::Refused(Refusal::Overlap { blocker });
     }
-    // One that waits again was given up by this very node.
+    // One that is over, or waits again, was ended by this very node, which so knows it had it.
     match run.claim() {
-        Some(claim) if run.state != RunState::Waiting => ClaimAnswer::Won(claim),
+        Some(claim) if run.state.is_active() => ClaimAnswer::Won(claim),
         _ => taken(run),
     }
 }
@@ -121,12 +118,13 @@ pub(super) fn pause_of(step: &Step<'_>, task: &TaskName) -> Result<Option<Pause>
     Ok(pause.filter(|pause| pause.holds_at(step.wall)))
 }
 
-/// The generation that was first registered last, among those that live nodes list.
+/// The generation that was first registered last, among those that live nodes list; if none does,
+/// among all.
 pub(super) fn current_generation(
     step: &Step<'_>,
     task: &TaskName,
 ) -> Result<Option<Generation>, Fault> {
-    step.one(
+    let listed = step.one(
         "SELECT generation FROM definition AS d
          WHERE ns = ?1 AND task = ?2 AND EXISTS (
              SELECT 1 FROM node_task AS t
@@ -135,6 +133,15 @@ pub(super) fn current_generation(
                AND n.expires_ms > ?3)
          ORDER BY first DESC LIMIT 1",
         params![step.ns, task.as_str(), step.now.as_millis()],
+        |row| column::generation(row, 0),
+    )?;
+    if listed.is_some() {
+        return Ok(listed);
+    }
+    step.one(
+        "SELECT generation FROM definition WHERE ns = ?1 AND task = ?2
+         ORDER BY first DESC LIMIT 1",
+        params![step.ns, task.as_str()],
         |row| column::generation(row, 0),
     )
 }

@@ -49,7 +49,8 @@ pub(super) fn beat(step: &Step<'_>, beat: &Beat) -> Result<Beaten, Fault> {
         params![step.ns, id.as_bytes()],
         |row| {
             let expires = column::time(row, 0)?;
-            Ok((expires, row.get(1)?, column::time(row, 2)?, row.get(3)?))
+            let ended = row.get::<_, i64>(1)? != 0;
+            Ok((expires, ended, column::time(row, 2)?, row.get(3)?))
         },
     )?;
     let had_lapsed = before
@@ -139,7 +140,7 @@ pub(super) fn nodes(step: &Step<'_>) -> Result<Vec<NodeRecord>, Fault> {
 
 pub(super) fn leave(step: &mut Step<'_>, node: HolderId) -> Result<(), Fault> {
     let left = step.one(
-        "UPDATE node SET expires_ms = ?3, expires_at = ?4, ended = 1
+        "UPDATE node SET expires_ms = ?3, expires_at = ?4, ended = 2
          WHERE ns = ?1 AND holder = ?2 AND ended = 0
          RETURNING holder, label, host, pid",
         params![
@@ -172,7 +173,7 @@ pub(super) fn prune(step: &Step<'_>) -> Result<(), Fault> {
     const DAY_MS: i64 = 24 * 3600 * 1000;
     let gone = step.all(
         "SELECT holder FROM node AS n
-         WHERE ns = ?1 AND expires_ms < ?2 AND ended = 1 AND NOT EXISTS (
+         WHERE ns = ?1 AND expires_ms < ?2 AND ended <> 0 AND NOT EXISTS (
              SELECT 1 FROM run AS r
              WHERE r.ns = ?1 AND r.holder = n.holder AND r.state IN ('claimed', 'running'))
          ORDER BY expires_ms LIMIT 100",

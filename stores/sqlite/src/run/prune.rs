@@ -20,15 +20,14 @@ pub(super) fn candidates(step: &Step<'_>, prune: &Prune) -> Result<Vec<i64>, Fau
         .map(|state| format!("'{state}'"))
         .collect();
     let states = states.join(", ");
-    // A run stays if fewer than `keep_newest` of its task's are newer.
+    // A run stays if fewer than `keep_newest` of its task's stand before it in the history.
     let newer = if prune.keep_newest == 0 {
         String::new()
     } else {
         format!(
             " AND EXISTS (SELECT 1 FROM run AS n WHERE n.ns = r.ns AND n.task = r.task
-              AND n.state IN ({states})
               AND (n.tick_at > r.tick_at OR (n.tick_at = r.tick_at
-                   AND (n.idx, n.kind, n.request) > (r.idx, r.kind, r.request)))
+                   AND (n.idx, n.kind, n.request) < (r.idx, r.kind, r.request)))
               LIMIT 1 OFFSET {})",
             prune.keep_newest - 1
         )

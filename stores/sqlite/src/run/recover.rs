@@ -10,23 +10,23 @@ use crate::step::{Fault, Step, millis};
 
 /// The most runs to move in one transaction, whatever is asked.
 const MOST: usize = 1000;
-const GONE: &str = "its node is gone";
 
 /// Whether any node's end is new, or has left runs behind; spares a transaction.
 pub(super) fn is_worth_it(step: &Step<'_>, recovery: &Recovery) -> Result<bool, Fault> {
     let found = step.one(
         "SELECT 1 FROM node AS n
-         WHERE n.ns = ?1 AND n.expires_ms <= ?2 AND (n.ended = 0 OR EXISTS (
+         WHERE n.ns = ?1 AND n.expires_ms <= ?2 AND (n.expires_ms <= ?3 OR n.ended = 2)
+           AND (n.ended = 0 OR EXISTS (
              SELECT 1 FROM run AS r
              WHERE r.ns = ?1 AND r.holder = n.holder AND r.state IN ('claimed', 'running')))
          LIMIT 1",
-        params![step.ns, deadline(step, recovery)],
+        params![step.ns, step.now.as_millis(), deadline(step, recovery)],
         |_| Ok(()),
     )?;
     Ok(found.is_some())
 }
 
-/// Nodes whose leases ended before this are given up.
+/// Nodes whose leases ended before this are given up; those that said that they leave, at once.
 fn deadline(step: &Step<'_>, recovery: &Recovery) -> i64 {
     step.now.as_millis().saturating_sub(millis(recovery.grace))
 }
@@ -34,9 +34,10 @@ fn deadline(step: &Step<'_>, recovery: &Recovery) -> i64 {
 pub(super) fn recover(step: &mut Step<'_>, recovery: &Recovery) -> Result<Recovered, Fault> {
     let gone = step.all(
         "SELECT holder, label, host, pid, ended FROM node
-         WHERE ns = ?1 AND expires_ms <= ?2 ORDER BY expires_ms",
-        params![step.ns, deadline(step, recovery)],
-        |row| Ok((column::holder(row, 0)?, row.get::<_, bool>(4)?)),
+         WHERE ns = ?1 AND expires_ms <= ?2 AND (expires_ms <= ?3 OR ended = 2)
+         ORDER BY expires_ms",
+        params![step.ns, step.now.as_millis(), deadline(step, recovery)],
+        |row| Ok((column::holder(row, 0)?, row.get::<_, i64>(4)? != 0)),
     )?;
     let mut nodes = Vec::new();
     let mut runs = Vec::new();
@@ -90,14 +91,18 @@ fn give_up(step: &Step<'_>, mut run: RunRow) -> Result<RecoveredRun, Fault> {
         OnCrash::Retry { max_attempts } => run.attempt < max_attempts,
         _ => false,
     };
+    let reason = match &run.node {
+        Some(node) => format!("{node} was lost"),
+        None => "its node was lost".to_owned(),
+    };
     // What was claimed and not begun provably never ran, so it may go to another node.
     if may_retry || !had_started {
         let due: Timestamp = step.wall;
-        run.wait_again(step, RunState::Lost, Some(GONE), due)?;
+        run.wait_again(step, RunState::Lost, Some(&reason), due)?;
     } else {
         run.state = RunState::Lost;
         run.ended = Some(step.wall);
-        run.reason = Some(GONE.to_owned());
+        run.reason = Some(reason);
     }
     // By its token a late completion would be taken for the attempt's own.
     run.token = None;

@@ -45,7 +45,7 @@ pub(super) fn enqueue(step: &Step<'_>, enqueue: &Enqueue) -> Result<Enqueued, Fa
     if enqueue.only_missing {
         let scheduled = RunKey::scheduled(key.task.clone(), key.tick, key.index);
         if let Some(run) = row::find(step, &scheduled)?
-            && (run.state == RunState::Succeeded || run.state.is_active())
+            && (run.state == RunState::Succeeded || !run.state.is_final())
         {
             return Ok(Enqueued::NotMissing { state: run.state });
         }

@@ -217,7 +217,6 @@ impl RunRow {
         )?;
         self.state = RunState::Waiting;
         self.due = Some(due);
-        self.claimed = None;
         self.started = None;
         self.ended = None;
         Ok(())
@@ -367,23 +366,33 @@ pub(super) fn find(step: &Step<'_>, key: &RunKey) -> Result<Option<RunRow>, Faul
     )
 }
 
-/// The run of a task and index that a node has in hand, if any: the earliest.
-pub(super) fn in_hand(step: &Step<'_>, task: &str, index: u32) -> Result<Option<RunRow>, Fault> {
+/// The run that stands in the way of another of its task and index, if one is in hand. A scheduled
+/// run minds scheduled ones only, so that a requested run never costs a tick; a requested run minds
+/// any.
+pub(super) fn blocker(step: &Step<'_>, key: &RunKey) -> Result<Option<RunRow>, Fault> {
     step.one(
         concat!(
             "SELECT ",
             run_columns!(),
             " FROM run WHERE ns = ?1 AND task = ?2 AND idx = ?3
-              AND state IN ('claimed', 'running') ORDER BY id LIMIT 1"
+              AND state IN ('claimed', 'running') AND (?4 OR kind = 0) ORDER BY id LIMIT 1"
         ),
-        params![step.ns, task, index],
+        params![
+            step.ns,
+            key.task.as_str(),
+            key.index,
+            key.kind != RunKind::Scheduled
+        ],
         RunRow::read,
     )
 }
 
-/// Keeps what a run printed, as far as the contract says; `None` leaves what there was.
+/// Keeps what the last attempt printed, as far as the contract says.
 pub(super) fn keep_output(step: &Step<'_>, run: i64, output: Option<&str>) -> Result<(), Fault> {
-    let Some(output) = output else { return Ok(()) };
+    let Some(output) = output else {
+        step.run("DELETE FROM run_output WHERE run = ?1", [run])?;
+        return Ok(());
+    };
     let mut end = output.len().min(Finish::MAX_OUTPUT);
     while !output.is_char_boundary(end) {
         end -= 1;

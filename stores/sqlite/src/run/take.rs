@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::params;
-use tenure_core::{Claim, HolderId, Overlap, StartMode, Take, TaskName};
+use tenure_core::{Claim, HolderId, Overlap, RunKind, StartMode, Take, TaskName};
 
 use super::MAX_BATCH;
 use super::claim::{claims, current_generation, pause_of};
@@ -57,18 +57,19 @@ fn taken_before(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
 /// The runs that this node may take now, the longest due first.
 fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
     let limit = take.limit.min(MAX_BATCH);
-    let mut statement = step.prepare(
-        "SELECT id, task, idx, overlap FROM run
-         WHERE ns = ?1 AND due_at <= ?2 ORDER BY due_at, id",
-    )?;
+    let mut statement = step.prepare(concat!(
+        "SELECT ",
+        run_columns!(),
+        " FROM run WHERE ns = ?1 AND due_at <= ?2 ORDER BY due_at, id"
+    ))?;
     let mut rows = statement.query(params![step.ns, step.wall.as_millis()])?;
     let mut may_run: HashMap<TaskName, bool> = HashMap::new();
-    let mut in_hand: HashSet<(TaskName, u32)> = HashSet::new();
-    let mut chosen: Vec<i64> = Vec::new();
+    // Of this very request: the file knows nothing of them yet.
+    let mut in_hand: HashSet<(TaskName, u32, bool)> = HashSet::new();
+    let mut chosen: Vec<RunRow> = Vec::new();
     while chosen.len() < limit {
         let Some(row) = rows.next()? else { break };
         let task = column::task(row, 1)?;
-        let index: u32 = row.get(2)?;
         let may = if let Some(may) = may_run.get(&task) {
             *may
         } else {
@@ -79,29 +80,20 @@ fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
         if !may {
             continue;
         }
-        let beside = if row.get(3)? {
-            Overlap::Allow
-        } else {
-            Overlap::Skip
-        };
-        let like = (task, index);
-        if beside == Overlap::Skip
-            && (in_hand.contains(&like) || row::in_hand(step, like.0.as_str(), index)?.is_some())
+        let run = RunRow::read(row)?;
+        let index = run.key.index;
+        let is_scheduled = run.key.kind == RunKind::Scheduled;
+        if run.overlap == Overlap::Skip
+            && (in_hand.contains(&(task.clone(), index, true))
+                || (!is_scheduled && in_hand.contains(&(task.clone(), index, false)))
+                || row::blocker(step, &run.key)?.is_some())
         {
             continue;
         }
-        chosen.push(row.get(0)?);
-        in_hand.insert(like);
+        in_hand.insert((task, index, is_scheduled));
+        chosen.push(run);
     }
-    let mut runs = Vec::with_capacity(chosen.len());
-    for id in chosen {
-        runs.extend(step.one(
-            concat!("SELECT ", run_columns!(), " FROM run WHERE id = ?1"),
-            [id],
-            RunRow::read,
-        )?);
-    }
-    Ok(runs)
+    Ok(chosen)
 }
 
 /// Whether a node registered a task in its current generation, and the task is not paused.
