@@ -13,8 +13,11 @@ mod locks;
 mod nearest;
 mod notice;
 mod output;
+mod run;
+mod schedules;
 mod signals;
 mod store;
+mod tasks;
 mod text;
 
 use std::io::Write as _;
@@ -33,7 +36,8 @@ fn main() -> ! {
             "this is a bug in tenure: {panic}; please report it"
         ));
     }));
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(Code::BUG));
+    log();
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(dispatch)).unwrap_or(Ok(Code::BUG));
     let code = outcome.unwrap_or_else(|failure| {
         if !failure.is_quiet() {
             notice(format_args!("{failure}"));
@@ -44,7 +48,18 @@ fn main() -> ! {
     std::process::exit(i32::from(code.0));
 }
 
-fn run() -> Outcome {
+/// Logs go to standard error: errors only, unless `TENURE_LOG` asks for more.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TENURE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+fn dispatch() -> Outcome {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return Ok(explain_usage(&error)),
@@ -53,7 +68,12 @@ fn run() -> Outcome {
         Command::Lock(args) => lock::run(args),
         Command::Locks(args) => locks::run(args),
         Command::Unlock(args) => locks::unlock(args),
-        _ => Ok(Code::BUG),
+        Command::Run(args) => run::run(args),
+        Command::Tasks(args) => tasks::run(args),
+        Command::History(args) => tasks::history(args),
+        Command::Next(args) => schedules::next(args),
+        Command::Explain(args) => schedules::explain(args),
+        Command::Check(args) => schedules::check(args),
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use tenure_core::{Holder, LeaseStore, StoreError};
+use tenure_core::{Holder, LeaseStore, RunStore, StoreError};
 use tenure_lock::Locks;
+use tenure_tasks::StoreLockManager;
 
 /// The longest URL, in bytes.
 const MAX_URL: usize = 4096;
@@ -16,6 +17,7 @@ const MAX_URL: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Tenure {
     leases: Arc<dyn LeaseStore>,
+    runs: Arc<dyn RunStore>,
     locks: Locks,
 }
 
@@ -93,10 +95,11 @@ pub(crate) async fn open_sqlite(
 impl Tenure {
     /// Over a store that was opened by other means, such as one with settings of its own.
     #[must_use]
-    pub fn over<S: LeaseStore>(store: Arc<S>) -> Self {
+    pub fn over<S: LeaseStore + RunStore>(store: Arc<S>) -> Self {
         let holder = Holder::new(program_name()).on_host(host_name());
         Self {
             leases: store.clone(),
+            runs: store.clone(),
             locks: Locks::new(store, holder),
         }
     }
@@ -123,6 +126,19 @@ impl Tenure {
     #[must_use]
     pub fn leases(&self) -> Arc<dyn LeaseStore> {
         self.leases.clone()
+    }
+
+    /// The store's runs, for task managers and for administration.
+    #[must_use]
+    pub fn runs(&self) -> Arc<dyn RunStore> {
+        self.runs.clone()
+    }
+
+    /// A task manager on this store, under this process's identity. At most one scheduling of a
+    /// process may use it; make another [`connect`]ion for the next.
+    #[must_use]
+    pub fn manager(&self) -> StoreLockManager {
+        StoreLockManager::new(self.runs()).as_node(self.holder().clone())
     }
 
     /// Who this process is in the store.

@@ -59,7 +59,13 @@ impl Group {
         while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
             waitpid(members, Some(WaitPidFlag::WNOHANG))
         {}
-        killpg(self.id, None) == Err(Errno::ESRCH)
+        killpg(self.id, None) == Err(Errno::ESRCH) || self.has_only_dead()
+    }
+
+    /// Whether every member has ended and waits for a parent that is not ours to reap it.
+    fn has_only_dead(self) -> bool {
+        let all = processes();
+        !all.is_empty() && !all.iter().any(|(_, _, group)| *group == self.id.as_raw())
     }
 
     /// Waits until nobody is left, for at most `patience`. True if so.

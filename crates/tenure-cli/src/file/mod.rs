@@ -17,10 +17,11 @@ mod task;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::problem::{Place, Problem, Problems};
+pub(crate) use self::problem::Severity;
+use self::problem::{Place, Problem, Problems};
 pub(crate) use self::render::{json, render};
-pub(crate) use self::settings::{CatchUp, Crash, OutputMode, Retry};
-pub(crate) use self::source::Source;
+pub(crate) use self::settings::{Crash, OutputMode};
+use self::source::Source;
 pub(crate) use self::store::StoreEntry;
 pub(crate) use self::task::{Action, TaskEntry};
 use tenure::core::TaskName;

@@ -3,19 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tenure::core::Overlap;
-use tenure::schedule::{DstGap, DstOverlap, Zone};
+use tenure::schedule::{DstGap, DstOverlap};
+use tenure::tasks::OnLeaseLoss;
+use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
 
 use super::section::Section;
-
-/// Which past ticks are run after a pause of everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CatchUp {
-    Skip,
-    Latest,
-    All,
-}
 
 /// What a crash of the process does to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +22,6 @@ pub(crate) enum Crash {
 pub(crate) enum OutputMode {
     Keep,
     Discard,
-}
-
-/// How often and how soon a failed run is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retry {
-    /// The most attempts, the first included.
-    pub(crate) attempts: u32,
-    /// The bound of the first delay, which doubles with each attempt, and the bound of the last.
-    pub(crate) between: Option<(Duration, Duration)>,
-    /// Whether attempts begin even when the next tick is due.
-    pub(crate) past_next_tick: bool,
 }
 
 /// What a table says; what it does not say is `None`.
@@ -57,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) catch_up_max: Option<usize>,
     pub(crate) retry: Option<Retry>,
     pub(crate) on_crash: Option<Crash>,
+    pub(crate) on_lease_loss: Option<OnLeaseLoss>,
     pub(crate) jitter: Option<Duration>,
     pub(crate) success_codes: Option<Vec<i32>>,
     pub(crate) enabled: Option<bool>,
@@ -70,7 +53,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// As many parallel runs as one tick of one task may have.
 const MAX_CONCURRENCY: i64 = 1000;
 /// As many past ticks as are made up for at once.
-const MAX_CATCH_UP: i64 = 10_000;
+const MAX_CATCH_UP: i64 = 1000;
 const MAX_ATTEMPTS: i64 = 1000;
 /// The bounds of delays if a file says one of them only.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
@@ -92,7 +75,7 @@ impl Settings {
             env: environment(section),
             inherit_env: section.boolean("inherit_env"),
             dir: folder(section),
-            timeout: section.duration("timeout", 10 * MS, 30 * DAY),
+            timeout: section.duration("timeout", 10 * MS, 365 * DAY),
             concurrency: section
                 .number("concurrency", 1, MAX_CONCURRENCY)
                 .and_then(|number| u32::try_from(number).ok()),
@@ -110,7 +93,7 @@ impl Settings {
                 ],
                 &["earliest"],
             ),
-            catch_up_window: section.duration("catch_up_window", Duration::ZERO, 30 * DAY),
+            catch_up_window: section.duration("catch_up_window", 1000 * MS, 31 * DAY),
             catch_up_max: section
                 .number("catch_up_max", 1, MAX_CATCH_UP)
                 .and_then(|number| usize::try_from(number).ok()),
@@ -118,6 +101,14 @@ impl Settings {
             on_crash: section.word(
                 "on_crash",
                 &[("lose", Crash::Lose), ("retry", Crash::Retry)],
+                &[],
+            ),
+            on_lease_loss: section.word(
+                "on_lease_loss",
+                &[
+                    ("stop", OnLeaseLoss::Stop),
+                    ("continue", OnLeaseLoss::Continue),
+                ],
                 &[],
             ),
             jitter: section.duration("jitter", Duration::ZERO, DAY),
@@ -169,6 +160,7 @@ impl Settings {
             catch_up_max: self.catch_up_max.or(defaults.catch_up_max),
             retry: self.retry.or(defaults.retry),
             on_crash: self.on_crash.or(defaults.on_crash),
+            on_lease_loss: self.on_lease_loss.or(defaults.on_lease_loss),
             jitter: self.jitter.or(defaults.jitter),
             success_codes: self.success_codes.or(defaults.success_codes),
             enabled: self.enabled.or(defaults.enabled),
@@ -227,14 +219,10 @@ fn folder(section: &mut Section<'_, '_, '_>) -> Option<PathBuf> {
 fn retry(section: &mut Section<'_, '_, '_>) -> Option<Retry> {
     let found = section.any("retry")?;
     match found.value {
-        DeValue::Integer(_) => {
-            let attempts = section.number("retry", 1, MAX_ATTEMPTS)?;
-            Some(Retry {
-                attempts: u32::try_from(attempts).ok()?,
-                between: None,
-                past_next_tick: false,
-            })
-        }
+        DeValue::Integer(_) => section
+            .number("retry", 1, MAX_ATTEMPTS)
+            .and_then(|attempts| u32::try_from(attempts).ok())
+            .map(Retry::exponential),
         DeValue::Table(table) => {
             let place = section.reading.place(found.span);
             let mut inner = Section::new(section.reading, &mut *section.problems, table, "`retry`");
@@ -249,25 +237,21 @@ fn retry(section: &mut Section<'_, '_, '_>) -> Option<Retry> {
                 let reason = "`attempts` is missing";
                 section.refuse("retry", place.clone(), reason, Some(help.to_owned()));
             }
-            let between = match (first, most) {
-                (None, None) => None,
-                (first, most) => {
-                    let first = first.unwrap_or(DELAYS.0);
-                    Some((first, most.unwrap_or(DELAYS.1.max(first))))
-                }
-            };
-            if between.is_some_and(|(first, most)| first > most) {
+            let first = first.unwrap_or(DELAYS.0);
+            let most = most.unwrap_or(DELAYS.1.max(first));
+            if first > most {
                 section.refuse("retry", place, "`first` is longer than `most`", None);
+                return None;
             }
-            Some(Retry {
-                attempts: u32::try_from(attempts?).ok()?,
-                between,
-                past_next_tick,
+            let retry = Retry::exponential(u32::try_from(attempts?).ok()?).between(first, most);
+            Some(if past_next_tick {
+                retry.past_next_tick()
+            } else {
+                retry
             })
         }
         _ => {
-            let expected = "a number of attempts, or a table";
-            section.wrong_type("retry", &found, expected);
+            section.wrong_type("retry", &found, "a number of attempts, or a table");
             None
         }
     }

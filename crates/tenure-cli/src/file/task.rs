@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_spanned::Spanned;
-use tenure::core::{Overlap, TaskName};
-use tenure::schedule::{Schedule, Zone};
+use tenure::core::TaskName;
+use tenure::tasks::OnLeaseLoss;
+use tenure::{CatchUp, Overlap, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
 use super::expand::Reading;
 use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
-use super::settings::{CatchUp, Crash, OutputMode, Retry, Settings};
+use super::settings::{Crash, OutputMode, Settings};
 use super::store::StoreEntry;
 use crate::text::{acts, shown};
 
@@ -41,6 +42,7 @@ pub(crate) struct TaskEntry {
     pub(crate) catch_up_max: Option<usize>,
     pub(crate) retry: Option<Retry>,
     pub(crate) on_crash: Crash,
+    pub(crate) on_lease_loss: OnLeaseLoss,
     pub(crate) jitter: Duration,
     pub(crate) success_codes: Vec<i32>,
     pub(crate) enabled: bool,
@@ -59,7 +61,7 @@ const LATER_AT_TOP: [&str; 8] = [
     "managers",
 ];
 /// Keys of a task that later versions read.
-const LATER_IN_TASK: [&str; 12] = [
+const LATER_IN_TASK: [&str; 11] = [
     "user",
     "group",
     "alarm",
@@ -70,7 +72,6 @@ const LATER_IN_TASK: [&str; 12] = [
     "limits",
     "affinity",
     "manager",
-    "on_lease_loss",
     "description",
 ];
 /// The longest argument Linux passes to a program, with its closing NUL.
@@ -229,11 +230,12 @@ impl<'r> Draft<'r> {
             timeout: settings.timeout,
             concurrency: settings.concurrency.unwrap_or(1),
             overlap: settings.overlap.unwrap_or_default(),
-            catch_up: settings.catch_up.unwrap_or(CatchUp::Latest),
+            catch_up: settings.catch_up.unwrap_or_default(),
             catch_up_window: settings.catch_up_window,
             catch_up_max: settings.catch_up_max,
             retry: settings.retry,
             on_crash: settings.on_crash.unwrap_or(Crash::Lose),
+            on_lease_loss: settings.on_lease_loss.unwrap_or_default(),
             jitter: settings.jitter.unwrap_or_default(),
             success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
             enabled: settings.enabled.unwrap_or(true),

@@ -1,0 +1,303 @@
+//! Runs a task's command once: environment, output, and how it is stopped.
+//!
+//! ```text
+//!   running ──exits──→ sweep what it left in its group ──→ outcome
+//!      └──told to stop──→ SIGTERM ──grace──→ SIGKILL ──↗
+//! ```
+//!
+//! However the command behaves, this ends: pipes are always read and never waited for once the
+//! command is gone, and dropping the future kills the whole group.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tenure::core::Timestamp;
+use tenure::tasks::StopReason;
+use tenure::{TaskContext, TaskFailure, TaskReport};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::child::{Capture, Group, code_of, spawn_failure};
+use crate::file::{Action, OutputMode, TaskEntry};
+use crate::store::VARIABLE;
+
+/// How long a command that was told to end may take before it is killed.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// The same when the node's lease is lost and every moment counts.
+const HURRIED_GRACE: Duration = Duration::from_millis(800);
+/// How long what a command left behind may take to end.
+const SWEEP_GRACE: Duration = Duration::from_secs(1);
+/// How long to read on after the command is gone: a process that left its group may keep the pipe
+/// open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// What every command gets of the environment, besides what its task sets.
+const KEPT: [&str; 8] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR",
+];
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Runs the command of `task` for the run that `context` tells of.
+pub(crate) async fn execute(
+    task: &TaskEntry,
+    withheld: &[String],
+    context: &TaskContext<()>,
+) -> Result<TaskReport, TaskFailure> {
+    let (mut command, program) = command_of(&task.action);
+    command.env_clear();
+    command.envs(environment(task.inherit_env, withheld, std::env::vars_os()));
+    command.envs(task.env.iter().map(|(name, value)| (name, value)));
+    command.envs(facts(context));
+    command
+        .current_dir(&task.dir)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut output = match task.output {
+        OutputMode::Discard => {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            None
+        }
+        OutputMode::Keep => Some(piped(&mut command).map_err(|error| {
+            TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
+        })?),
+    };
+    let spawned = command.spawn();
+    // The command's own ends of the pipe go with it; ours would keep the pipe open.
+    drop(command);
+    let child = spawned.map_err(|error| {
+        let failure = spawn_failure(&program, &error);
+        TaskFailure::new(failure.to_string().replace("\n  help: ", "; "))
+            .exit_code(i32::from(failure.code.0))
+    })?;
+    let mut capture = Capture::default();
+    let (status, stopped) = watch(child, context, &mut output, &mut capture).await?;
+    Ok(verdict(task, status, stopped, capture.into_text())?)
+}
+
+fn command_of(action: &Action) -> (Command, OsString) {
+    match action {
+        Action::Shell(text) => {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", text]);
+            (command, "/bin/sh".into())
+        }
+        Action::Command(words) => {
+            let mut words = words.iter();
+            let program = OsString::from(words.next().map(String::as_str).unwrap_or_default());
+            let mut command = Command::new(&program);
+            command.args(words);
+            (command, program)
+        }
+    }
+}
+
+/// What a command gets of ours: little, or all but the store's secrets.
+fn environment(
+    inherit: bool,
+    withheld: &[String],
+    ours: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut kept: Vec<_> = ours
+        .filter(|(name, _)| {
+            let text = name.to_string_lossy();
+            let is_secret = text == VARIABLE || withheld.iter().any(|secret| *secret == text);
+            let is_plain = KEPT.contains(&&*text) || text.starts_with("LC_");
+            !is_secret && (inherit || is_plain)
+        })
+        .collect();
+    if !kept.iter().any(|(name, _)| name == "PATH") {
+        kept.push(("PATH".into(), DEFAULT_PATH.into()));
+    }
+    kept
+}
+
+/// What a command is told of its run.
+fn facts(context: &TaskContext<()>) -> [(&'static str, String); 6] {
+    let tick: Timestamp = context.tick();
+    [
+        ("TENURE_TASK", context.task().as_str().to_owned()),
+        ("TENURE_TICK", tick.to_string()),
+        ("TENURE_INDEX", context.index().to_string()),
+        ("TENURE_ATTEMPT", context.attempt().to_string()),
+        (
+            "TENURE_FENCE",
+            context
+                .fence()
+                .map(|fence| fence.to_string())
+                .unwrap_or_default(),
+        ),
+        ("TENURE_RUN_ID", context.run_id().to_string()),
+    ]
+}
+
+/// One pipe for both streams, so that their lines keep their order.
+fn piped(command: &mut Command) -> std::io::Result<pipe::Receiver> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stderr(writer.try_clone()?).stdout(writer);
+    pipe::Receiver::from_owned_fd(OwnedFd::from(reader))
+}
+
+/// Kills the group if the future is dropped before the group is known to be empty.
+struct Leash(Option<Group>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            group.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+async fn watch(
+    mut child: tokio::process::Child,
+    context: &TaskContext<()>,
+    output: &mut Option<pipe::Receiver>,
+    capture: &mut Capture,
+) -> Result<(ExitStatus, Option<StopReason>), TaskFailure> {
+    let lost = |error: std::io::Error| TaskFailure::new(format!("lost the command: {error}"));
+    let group = child.id().and_then(Group::led_by);
+    let mut leash = Leash(group);
+    let mut stopped = None;
+    let mut kill_at: Option<Instant> = None;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(lost)?,
+            () = read(output, capture) => {}
+            reason = context.cancelled(), if stopped.is_none() => {
+                stopped = Some(reason);
+                let grace = match reason {
+                    StopReason::LeaseLost => HURRIED_GRACE,
+                    _ => GRACE,
+                };
+                kill_at = Some(Instant::now() + grace);
+                if let Some(group) = group {
+                    group.ask_to_end();
+                }
+            }
+            () = at(kill_at) => {
+                kill_at = None;
+                if let Some(group) = group {
+                    group.signal(Signal::SIGKILL);
+                }
+            }
+        }
+    };
+    if let Some(group) = group {
+        let grace = if stopped.is_some() {
+            Duration::ZERO
+        } else {
+            SWEEP_GRACE
+        };
+        let mut sweeping = std::pin::pin!(group.sweep(grace));
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut sweeping => break,
+                () = read(output, capture) => {}
+            }
+        }
+    }
+    leash.0 = None;
+    let _ = timeout(LAST_WORDS, async {
+        while output.is_some() {
+            read(output, capture).await;
+        }
+    })
+    .await;
+    Ok((status, stopped))
+}
+
+/// Reads once; an output that has ended is taken away.
+///
+/// # Cancel safety
+/// Safe: bytes are taken from the pipe only when they are also kept.
+async fn read(output: &mut Option<pipe::Receiver>, capture: &mut Capture) {
+    let Some(pipe) = output else {
+        return std::future::pending().await;
+    };
+    let mut buffer = [0; 16 * 1024];
+    match pipe.read(&mut buffer).await {
+        Ok(0) | Err(_) => *output = None,
+        Ok(count) => capture.push(buffer.get(..count).unwrap_or_default()),
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn verdict(
+    task: &TaskEntry,
+    status: ExitStatus,
+    stopped: Option<StopReason>,
+    output: Option<String>,
+) -> Result<TaskReport, TaskFailure> {
+    let code = i32::from(code_of(status).0);
+    if stopped.is_none()
+        && status
+            .code()
+            .is_some_and(|code| task.success_codes.contains(&code))
+    {
+        let report = TaskReport::new().exit_code(code);
+        return Ok(match output {
+            Some(output) => report.output(output),
+            None => report,
+        });
+    }
+    // A command that was told to end has not done its work, whatever it says.
+    let failure = TaskFailure::new(in_words(status)).exit_code(code);
+    Err(match output {
+        Some(output) => failure.output(output),
+        None => failure,
+    })
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal().map(Signal::try_from)) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(Ok(signal))) => format!("ended by {signal}"),
+        _ => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f12_a_commands_environment_is_built_and_never_holds_the_stores_secrets() {
+        let ours = || {
+            [
+                "PATH",
+                "HOME",
+                "LC_ALL",
+                "SECRET",
+                "TENURE_STORE",
+                "DB_PASSWORD",
+                "OTHER",
+            ]
+            .into_iter()
+            .map(|name| (OsString::from(name), OsString::from("x")))
+        };
+        let withheld = ["DB_PASSWORD".to_owned()];
+        let names = |inherit| -> Vec<String> {
+            environment(inherit, &withheld, ours())
+                .into_iter()
+                .map(|(name, _)| name.into_string().unwrap())
+                .collect()
+        };
+        assert_eq!(names(false), ["PATH", "HOME", "LC_ALL"]);
+        assert_eq!(names(true), ["PATH", "HOME", "LC_ALL", "SECRET", "OTHER"]);
+        let bare = environment(false, &[], std::iter::empty());
+        assert_eq!(bare, [("PATH".into(), DEFAULT_PATH.into())]);
+    }
+}

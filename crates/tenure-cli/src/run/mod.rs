@@ -1,0 +1,255 @@
+//! `tenure run`: task files on a store, until a signal ends it.
+
+mod command;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annotate_snippets::Renderer;
+use tenure::core::{Clock as _, OnCrash, SystemClock, TaskName, Timestamp};
+use tenure::tasks::{Drained, RunnerOptions, RunningTasks, StartError};
+use tenure::{Task, TaskContext, TaskScheduling, Tenure};
+use tokio::runtime::Builder;
+
+use self::report::Reporter;
+use crate::args::RunArgs;
+use crate::exit::{Code, Failure, Outcome, chain};
+use crate::file::{Action, Crash, TaskEntry, TaskFiles, render};
+use crate::lock::runtime;
+use crate::notice::notice;
+use crate::signals::Signals;
+use crate::store::{Chosen, code_of_store};
+
+/// How long stopped commands get; a little more than they are given, so that they are killed by
+/// the one who knows them.
+const STOP_GRACE: Duration = Duration::from_secs(7);
+/// How many attempts `on_crash = "retry"` means where `retry` does not say.
+const CRASH_ATTEMPTS: u32 = 3;
+
+pub(crate) fn run(args: RunArgs) -> Outcome {
+    let files = TaskFiles::read(&args.files)?;
+    tell_problems(&files);
+    if !files.are_sound() {
+        return Err(Failure::new(Code::CONFIG, "nothing was started")
+            .help("mend the task file; `tenure check` reads it without starting anything"));
+    }
+    let chosen = Chosen::new(&args.store, files.store.as_ref())?;
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    let outcome = runtime.block_on(serve(args, files, chosen));
+    // A store that hangs must not hold up the exit.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Shows what is wrong with the files on standard error.
+pub(crate) fn tell_problems(files: &TaskFiles) {
+    use std::io::Write as _;
+    if files.problems.list().is_empty() {
+        return;
+    }
+    let text = render(files, &Renderer::styled());
+    let mut stderr = anstream::stderr().lock();
+    let _ = writeln!(stderr, "{text}\n");
+}
+
+async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
+    let mut signals = Signals::listen(&Signals::ENDING).map_err(|error| {
+        Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
+    })?;
+    let tenure = chosen.open().await?.labelled("tenure run");
+    let withheld: Arc<[String]> = files
+        .store
+        .as_ref()
+        .map(|store| store.variables.clone())
+        .unwrap_or_default()
+        .into();
+    let entries: Vec<TaskEntry> = files
+        .tasks
+        .into_iter()
+        .filter(|task| task.enabled)
+        .collect();
+    let next = next_of(&entries);
+    let tasks = start(&tenure, entries, &withheld).await?;
+
+    let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
+    let mut events = tasks.events();
+    reporter.begin(&chosen, &next);
+    let reporting = tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            reporter.tell(&event);
+        }
+        reporter
+    });
+    let (drained, by) = until_asked(&tasks, &args, &mut signals).await;
+    drop(tasks);
+    // All events are told before the summary.
+    let finished = tokio::time::timeout(Duration::from_secs(5), reporting).await;
+    if let Ok(Ok(mut reporter)) = finished {
+        reporter.end(&drained);
+    }
+    Ok(match by {
+        Ended::Aborted(signal) => Code::of_signal(signal),
+        Ended::Drained if drained.interrupted.is_empty() => Code::OK,
+        Ended::Drained => Code::LEASE_OVER,
+    })
+}
+
+/// When each task is due next, by this machine's clock; those that never are come last.
+fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
+    let now = SystemClock.wall().to_jiff();
+    let mut next: Vec<_> = entries
+        .iter()
+        .map(|task| {
+            let tick = task.schedule.next_after(now).map(Timestamp::from);
+            (task.name.clone(), tick)
+        })
+        .collect();
+    next.sort_by(|(a, at), (b, bt)| (at.is_none(), at, a).cmp(&(bt.is_none(), bt, b)));
+    next
+}
+
+async fn start(
+    tenure: &Tenure,
+    entries: Vec<TaskEntry>,
+    withheld: &Arc<[String]>,
+) -> Result<RunningTasks, Failure> {
+    let options = RunnerOptions::new()
+        .stop_grace(STOP_GRACE)
+        .version(env!("CARGO_PKG_VERSION"));
+    let tasks = entries
+        .into_iter()
+        .map(|entry| task_of(entry, withheld.clone()));
+    TaskScheduling::builder(())
+        .manager(tenure.manager())
+        .tasks(tasks)
+        .options(options)
+        .start()
+        .await
+        .map_err(|error| match &error {
+            StartError::Config(_) => Failure::new(Code::CONFIG, chain(&error)),
+            StartError::Manager { source, .. } => {
+                let code = match source {
+                    tenure::tasks::TaskError::Store(source) => code_of_store(source),
+                    _ => Code::UNAVAILABLE,
+                };
+                Failure::new(code, chain(&error))
+            }
+            _ => Failure::new(Code::UNAVAILABLE, chain(&error)),
+        })
+}
+
+fn task_of(entry: TaskEntry, withheld: Arc<[String]>) -> Task<()> {
+    let entry = Arc::new(entry);
+    let mut task = Task::new(entry.name.as_str())
+        .schedule(entry.schedule.clone())
+        .concurrency(entry.concurrency)
+        .overlap(entry.overlap)
+        .catch_up(entry.catch_up)
+        .on_lease_loss(entry.on_lease_loss)
+        .jitter(entry.jitter)
+        .details(details(&entry));
+    if let Some(timeout) = entry.timeout {
+        task = task.timeout(timeout);
+    }
+    if let Some(window) = entry.catch_up_window {
+        task = task.catch_up_window(window);
+    }
+    if let Some(most) = entry.catch_up_max {
+        task = task.catch_up_max(most);
+    }
+    if let Some(retry) = entry.retry {
+        task = task.retry(retry);
+    }
+    if entry.on_crash == Crash::Retry {
+        let attempts = entry.retry.map_or(0, |retry| retry.attempts());
+        let max_attempts = if attempts < 2 {
+            CRASH_ATTEMPTS
+        } else {
+            attempts
+        };
+        task = task.on_crash(OnCrash::Retry { max_attempts });
+    }
+    task.run(move |context: TaskContext<()>| {
+        let (entry, withheld) = (entry.clone(), withheld.clone());
+        async move { command::execute(&entry, &withheld, &context).await }
+    })
+}
+
+/// The rest of a definition: a change of it is a new generation. Not the folder or the values of
+/// variables, which may differ from machine to machine for one and the same definition.
+fn details(entry: &TaskEntry) -> String {
+    let words: Vec<&str> = match &entry.action {
+        Action::Shell(text) => vec!["sh", "-c", text],
+        Action::Command(words) => words.iter().map(String::as_str).collect(),
+    };
+    let names: Vec<&str> = entry.env.iter().map(|(name, _)| name.as_str()).collect();
+    let text = serde_json::json!({
+        "command": words,
+        "env": names,
+        "success_codes": entry.success_codes,
+    })
+    .to_string();
+    if text.len() <= DETAILS {
+        return text;
+    }
+    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let shown: String = text.chars().take(DETAILS / 4).collect();
+    format!("{shown}… ({sum:016x})")
+}
+
+/// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
+const DETAILS: usize = 8 * 1024;
+
+enum Ended {
+    Drained,
+    /// By a third signal: nothing is waited for.
+    Aborted(i32),
+}
+
+/// Waits for a signal, then drains; a second signal stops what runs, a third everything.
+async fn until_asked(
+    tasks: &RunningTasks,
+    args: &RunArgs,
+    signals: &mut Signals,
+) -> (Drained, Ended) {
+    tokio::select! {
+        _ = signals.next() => {}
+        () = sleep_if(args.run_for) => {}
+    }
+    let running: usize = tasks
+        .health()
+        .managers
+        .iter()
+        .map(|manager| manager.running)
+        .sum();
+    if running > 0 && !args.json {
+        notice(format_args!(
+            "ending; {running} running tasks may finish within {}, a second signal stops them",
+            tenure::core::format_duration(args.drain)
+        ));
+    }
+    let mut draining = std::pin::pin!(tasks.drain(args.drain));
+    tokio::select! {
+        drained = &mut draining => return (drained, Ended::Drained),
+        _ = signals.next() => {}
+    }
+    let hurried = async {
+        // Shortens the patience; the first call has the answer.
+        let _ = tokio::join!(tasks.drain(Duration::ZERO), std::future::pending::<()>());
+    };
+    tokio::select! {
+        drained = &mut draining => (drained, Ended::Drained),
+        () = hurried => (Drained::default(), Ended::Drained),
+        signal = signals.next() => (Drained::default(), Ended::Aborted(signal as i32)),
+    }
+}
+
+async fn sleep_if(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,188 @@
+//! `tenure next`, `explain` and `check`: schedules and task files without a store.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::json;
+use tenure::core::{Clock as _, SystemClock, Timestamp};
+use tenure::schedule::{DstGap, DstOverlap, ScheduleError};
+use tenure::{Schedule, Zone};
+
+use crate::args::{CheckArgs, ExplainArgs, NextArgs, ScheduleArgs};
+use crate::exit::{Code, Failure, Outcome};
+use crate::file::{TaskFiles, json as problems_json};
+use crate::output::{about, print, print_json, print_table};
+use crate::run::tell_problems;
+use crate::text::visible;
+
+pub(crate) fn next(args: NextArgs) -> Outcome {
+    let schedule = read(&args.schedule)?;
+    let from = args.from.unwrap_or_else(|| SystemClock.wall());
+    let count = usize::try_from(args.count).unwrap_or(usize::MAX);
+    let ticks: Vec<Timestamp> = schedule
+        .ticks_after(from.to_jiff())
+        .take(count)
+        .map(Timestamp::from)
+        .collect();
+    if args.schedule.json {
+        let lines: Vec<_> = ticks
+            .iter()
+            .map(|tick| {
+                json!({
+                    "tick": tick.to_string(),
+                    "local": local(*tick, &schedule),
+                    "in_ms": tick.as_millis() - from.as_millis(),
+                })
+            })
+            .collect();
+        print_json(&lines)?;
+    } else if ticks.is_empty() {
+        print("never due\n")?;
+    } else {
+        let rows = ticks
+            .iter()
+            .map(|tick| {
+                vec![
+                    tick.to_string(),
+                    local(*tick, &schedule),
+                    format!("in {}", about(tick.since(from))),
+                ]
+            })
+            .collect();
+        print_table(&["tick", schedule.zone().name(), ""], rows)?;
+    }
+    Ok(Code::OK)
+}
+
+/// The tick on the clocks of the schedule's zone.
+fn local(tick: Timestamp, schedule: &Schedule) -> String {
+    // A zone that was found once is found again.
+    tick.to_jiff().in_tz(schedule.zone().name()).map_or_else(
+        |_| tick.to_string(),
+        |local| local.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string(),
+    )
+}
+
+pub(crate) fn explain(args: ExplainArgs) -> Outcome {
+    let schedule = read(&args.schedule)?;
+    let words = schedule.explain();
+    if args.schedule.json {
+        print_json(&[json!({
+            "schedule": schedule.text(),
+            "zone": schedule.zone().name(),
+            "explanation": words,
+        })])?;
+    } else {
+        print(&format!("{words}\n"))?;
+    }
+    Ok(Code::OK)
+}
+
+/// Reads a schedule from the command line; a fault is shown with a caret under it.
+fn read(args: &ScheduleArgs) -> Result<Schedule, Failure> {
+    let zone = Zone::parse(&args.zone).map_err(|error| fault("--zone", &error))?;
+    let gap: DstGap = (args.dst_gap.parse()).map_err(|error| fault("--dst-gap", &error))?;
+    let overlap: DstOverlap =
+        (args.dst_overlap.parse()).map_err(|error| fault("--dst-overlap", &error))?;
+    Schedule::parse_in(&args.expr, &zone)
+        .map(|schedule| schedule.with_gap(gap).with_overlap(overlap))
+        .map_err(|error| fault("EXPR", &error))
+}
+
+fn fault(what: &str, error: &ScheduleError) -> Failure {
+    let text = error.text();
+    // What cannot be shown takes as many columns as it has bytes, so that the caret stays right.
+    let plain: String = text
+        .chars()
+        .flat_map(|c| {
+            let acts = crate::text::acts(c);
+            std::iter::repeat_n(
+                if acts { ' ' } else { c },
+                if acts { c.len_utf8() } else { 1 },
+            )
+        })
+        .collect();
+    let mut span = error.span();
+    if span.is_empty() {
+        span.end = (span.end + 1).min(plain.len().max(span.end));
+    }
+    let mut group = Level::ERROR
+        .primary_title(visible(&error.to_string()))
+        .element(
+            Snippet::source(plain)
+                .path(what)
+                .annotation(AnnotationKind::Primary.span(span).label("here")),
+        );
+    if let Some(help) = error.help() {
+        group = group.element(Level::HELP.message(help));
+    }
+    let shown = Renderer::styled().render(&[group]);
+    Failure::new(Code::DATA, format!("cannot read the schedule\n{shown}"))
+}
+
+pub(crate) fn check(args: CheckArgs) -> Outcome {
+    let files = TaskFiles::read(&args.files)?;
+    let code = if files.are_sound() {
+        Code::OK
+    } else {
+        Code::CONFIG
+    };
+    let now = SystemClock.wall();
+    let mut due: Vec<(Option<Timestamp>, &crate::file::TaskEntry)> = files
+        .tasks
+        .iter()
+        .map(|task| {
+            let next = task.schedule.next_after(now.to_jiff()).map(Timestamp::from);
+            (next.filter(|_| task.enabled), task)
+        })
+        .collect();
+    due.sort_by_key(|(next, task)| (next.is_none(), *next, task.name.clone()));
+    if args.json {
+        let mut value = problems_json(&files);
+        let next: Vec<_> = due
+            .iter()
+            .map(|(next, task)| {
+                json!({
+                    "task": task.name.as_str(),
+                    "enabled": task.enabled,
+                    "next": next.map(|next| next.to_string()),
+                })
+            })
+            .collect();
+        if let (Some(fields), true) = (value.as_object_mut(), files.are_sound()) {
+            fields.insert("next".to_owned(), next.into());
+        }
+        print_json(&[value])?;
+        return Ok(code);
+    }
+    tell_problems(&files);
+    if !files.are_sound() {
+        let count = files.problems.count(crate::file::Severity::Error);
+        let noun = if count == 1 { "error" } else { "errors" };
+        return Err(Failure::new(code, format!("{count} {noun}")));
+    }
+    let noun = if files.tasks.len() == 1 {
+        "task"
+    } else {
+        "tasks"
+    };
+    print(&format!("ok: {} {noun}\n", files.tasks.len()))?;
+    let rows: Vec<_> = due
+        .iter()
+        .map(|(next, task)| {
+            let (tick, wait) = match next {
+                Some(next) => (next.to_string(), format!("in {}", about(next.since(now)))),
+                None if task.enabled => ("never".to_owned(), String::new()),
+                None => ("disabled".to_owned(), String::new()),
+            };
+            vec![
+                task.name.to_string(),
+                tick,
+                wait,
+                task.schedule.text().to_owned(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        print_table(&["task", "next", "", "schedule"], rows)?;
+    }
+    Ok(code)
+}

@@ -1,0 +1,268 @@
+//! `tenure tasks` and `history`: what a store knows of tasks and their runs.
+
+use serde_json::{Value, json};
+use tenure::core::{HistoryQuery, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp};
+use tenure::{Schedule, Zone};
+use tokio::runtime::Builder;
+
+use crate::args::{HistoryArgs, TasksArgs};
+use crate::exit::{Code, Failure, Outcome};
+use crate::lock::runtime;
+use crate::locks::{holder_json, millis, open};
+use crate::output::{about, print, print_json, print_table};
+use crate::store::failure;
+use crate::text::visible;
+
+pub(crate) fn run(args: TasksArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(list(args))
+}
+
+pub(crate) fn history(args: HistoryArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(list_runs(args))
+}
+
+async fn list(args: TasksArgs) -> Outcome {
+    let runs = open(&args.store).await?.runs();
+    let trouble = |error| failure("cannot list tasks", &error);
+    let now = runs.now().await.map_err(trouble)?.now;
+    let tasks = runs.tasks().await.map_err(trouble)?;
+    if args.json {
+        let lines: Vec<Value> = tasks.iter().map(|task| task_json(task, now)).collect();
+        print_json(&lines)?;
+        return Ok(Code::OK);
+    }
+    if tasks.is_empty() {
+        print("this store knows no tasks; `tenure run FILE` makes them known\n")?;
+        return Ok(Code::OK);
+    }
+    let rows = tasks
+        .iter()
+        .map(|task| {
+            let next = match next_of(task, now) {
+                Some(next) => format!("{next} (in {})", about(next.since(now))),
+                None => "–".to_owned(),
+            };
+            let last = task
+                .last_tick
+                .map_or_else(|| "–".to_owned(), |tick| tick.to_string());
+            vec![
+                task.definition.task.to_string(),
+                visible(&task.definition.schedule),
+                visible(&task.definition.zone),
+                task.definition.concurrency.to_string(),
+                last,
+                next,
+                state_of(task, now),
+            ]
+        })
+        .collect();
+    let heading = [
+        "task",
+        "schedule",
+        "zone",
+        "runs",
+        "last tick",
+        "next tick",
+        "state",
+    ];
+    print_table(&heading, rows)?;
+    Ok(Code::OK)
+}
+
+fn state_of(task: &TaskRecord, now: Timestamp) -> String {
+    match &task.pause {
+        Some(pause) if pause.holds_at(now) => {
+            let why = if pause.why.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", visible(&pause.why))
+            };
+            format!("paused by {}{why}", visible(&pause.by))
+        }
+        _ if task.nodes == 0 => "nobody runs it".to_owned(),
+        _ if task.nodes == 1 => "on 1 node".to_owned(),
+        _ => format!("on {} nodes", task.nodes),
+    }
+}
+
+/// When the task is due next, if anybody runs it and this program can read its schedule. Its
+/// policies for clock changes are not in the store, so around one the answer may be off.
+fn next_of(task: &TaskRecord, now: Timestamp) -> Option<Timestamp> {
+    if task.nodes == 0 {
+        return None;
+    }
+    let zone = Zone::parse(&task.definition.zone).ok()?;
+    let schedule = Schedule::parse_in(&task.definition.schedule, &zone).ok()?;
+    schedule.next_after(now.to_jiff()).map(Timestamp::from)
+}
+
+fn task_json(task: &TaskRecord, now: Timestamp) -> Value {
+    json!({
+        "task": task.definition.task.as_str(),
+        "schedule": task.definition.schedule,
+        "zone": task.definition.zone,
+        "concurrency": task.definition.concurrency,
+        "generation": task.definition.generation.as_str(),
+        "nodes": task.nodes,
+        "first_seen": task.first_seen.to_string(),
+        "last_tick": task.last_tick.map(|tick| tick.to_string()),
+        "next_tick": next_of(task, now).map(|tick| tick.to_string()),
+        "paused": task.pause.as_ref().filter(|pause| pause.holds_at(now)).map(|pause| json!({
+            "by": pause.by,
+            "why": pause.why,
+            "until": pause.until.map(|until| until.to_string()),
+        })),
+    })
+}
+
+async fn list_runs(args: HistoryArgs) -> Outcome {
+    let mut query = HistoryQuery::all();
+    if let Some(name) = &args.task {
+        let name = TaskName::new(name)
+            .map_err(|error| Failure::new(Code::USAGE, format!("TASK: {error}")))?;
+        query.task = Some(name);
+    }
+    query.states = args.state.clone();
+    query.from = args.from;
+    query.to = args.to;
+    let runs = open(&args.store).await?.runs();
+    let records = read(&*runs, query, args.limit).await?;
+    if args.json {
+        let lines: Vec<Value> = records
+            .iter()
+            .map(|run| run_json(run, args.output))
+            .collect();
+        print_json(&lines)?;
+        return Ok(Code::OK);
+    }
+    if records.is_empty() {
+        print("no runs\n")?;
+        return Ok(Code::OK);
+    }
+    if args.output {
+        let mut text = String::new();
+        for run in &records {
+            text.push_str(&format!(
+                "== {}: {}\n",
+                visible(&run.key.to_string()),
+                run.state
+            ));
+            for line in run.output.as_deref().unwrap_or_default().lines() {
+                text.push_str(&visible_line(line));
+                text.push('\n');
+            }
+        }
+        print(&text)?;
+        return Ok(Code::OK);
+    }
+    let rows = records.iter().map(row).collect();
+    let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
+    print_table(&heading, rows)?;
+    Ok(Code::OK)
+}
+
+/// Tabulators are welcome in output; whatever else acts on a terminal is not.
+fn visible_line(line: &str) -> String {
+    line.split('\t').map(visible).collect::<Vec<_>>().join("\t")
+}
+
+async fn read(
+    runs: &dyn RunStore,
+    mut query: HistoryQuery,
+    limit: usize,
+) -> Result<Vec<RunRecord>, Failure> {
+    let mut records = Vec::new();
+    while records.len() < limit {
+        query.limit = (limit - records.len()).min(1000);
+        let page = runs
+            .history(&query)
+            .await
+            .map_err(|error| failure("cannot read the history", &error))?;
+        records.extend(page.runs);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(records)
+}
+
+fn row(run: &RunRecord) -> Vec<String> {
+    let dash = || "–".to_owned();
+    let late = run
+        .started_at
+        .map(|started| about(started.since(run.key.tick)));
+    let took = match (run.started_at, run.ended_at) {
+        (Some(started), Some(ended)) => Some(about(ended.since(started))),
+        _ => None,
+    };
+    let kind = match &run.key.kind {
+        RunKind::Manual(_) => "asked for; ",
+        RunKind::Backfill(_) => "backfill; ",
+        _ => "",
+    };
+    let attempt = if run.attempt > 1 {
+        format!("attempt {}; ", run.attempt)
+    } else {
+        String::new()
+    };
+    let reason = run.reason.as_deref().unwrap_or_default();
+    vec![
+        run.key.tick.to_string(),
+        run.key.task.to_string(),
+        run.key.index.to_string(),
+        run.state.to_string(),
+        late.unwrap_or_else(dash),
+        took.unwrap_or_else(dash),
+        run.node.as_ref().map_or_else(dash, ToString::to_string),
+        visible(format!("{kind}{attempt}{reason}").trim_end_matches("; ")),
+    ]
+}
+
+fn run_json(run: &RunRecord, with_output: bool) -> Value {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let (kind, request) = match &run.key.kind {
+        RunKind::Manual(id) => ("manual", Some(id.as_str())),
+        RunKind::Backfill(id) => ("backfill", Some(id.as_str())),
+        _ => ("scheduled", None),
+    };
+    let attempts: Vec<Value> = run
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "attempt": attempt.attempt,
+                "state": attempt.state.as_str(),
+                "node": attempt.node.as_ref().map(holder_json),
+                "started_at": time(attempt.started_at),
+                "ended_at": attempt.ended_at.to_string(),
+                "reason": attempt.reason,
+            })
+        })
+        .collect();
+    let mut value = json!({
+        "run_id": run.key.to_string(),
+        "task": run.key.task.as_str(),
+        "tick": run.key.tick.to_string(),
+        "index": run.key.index,
+        "kind": kind,
+        "request": request,
+        "state": run.state.as_str(),
+        "attempt": run.attempt,
+        "fence": run.fence.map(tenure::Fence::get),
+        "node": run.node.as_ref().map(holder_json),
+        "generation": run.generation.as_ref().map(|generation| generation.as_str()),
+        "claimed_at": time(run.claimed_at),
+        "started_at": time(run.started_at),
+        "ended_at": time(run.ended_at),
+        "due_at": time(run.due_at),
+        "lateness_ms": run.started_at.map(|at| millis(at.since(run.key.tick))),
+        "reason": run.reason,
+        "exit_code": run.exit_code,
+        "attempts": attempts,
+    });
+    if let (Some(fields), true) = (value.as_object_mut(), with_output) {
+        fields.insert("output".to_owned(), json!(run.output));
+    }
+    value
+}

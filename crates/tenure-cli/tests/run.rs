@@ -1,0 +1,376 @@
+//! `tenure run`, `tasks` and `history`, with real commands and several processes.
+
+mod program;
+
+use std::collections::HashMap;
+use std::process::Child;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::program::{Place, finish, is_alive, signal, until, until_true};
+
+/// Starts a runner on the place's store, its events in `NAME.jsonl`.
+fn runner(place: &Place, file: &str, name: &str) -> Child {
+    let events = std::fs::File::create(place.path(&format!("{name}.jsonl"))).unwrap();
+    place
+        .tenure(["run", "--json", file])
+        .stdout(events)
+        .spawn()
+        .unwrap()
+}
+
+fn events(place: &Place, name: &str) -> Vec<Value> {
+    place
+        .read(&format!("{name}.jsonl"))
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+fn history(place: &Place, arguments: &[&str]) -> Vec<Value> {
+    let mut all = vec!["history", "--json", "-n", "10000", "--output"];
+    all.extend(arguments);
+    let ended = place.run(all);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Polls the history of a task until a run of it is over.
+fn finished(place: &Place, task: &str) -> Value {
+    until(&format!("a run of {task}"), || {
+        history(place, &[task])
+            .into_iter()
+            .rev()
+            .find(|run| !run["ended_at"].is_null() && !run["started_at"].is_null())
+    })
+}
+
+fn end(child: Child) -> crate::program::Ended {
+    signal(child.id(), Signal::SIGTERM);
+    finish(child)
+}
+
+#[test]
+fn s29_three_processes_run_each_tick_and_index_exactly_once() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        r#"
+            [[task]]
+            name = "tick"
+            schedule = "* * * * * *"
+            concurrency = 3
+            shell = 'echo "$TENURE_TASK $TENURE_TICK $TENURE_INDEX $TENURE_ATTEMPT $TENURE_RUN_ID" >> runs.txt'
+        "#,
+    );
+    let names = ["a", "b", "c"];
+    let runners: Vec<Child> = names
+        .iter()
+        .map(|name| runner(&place, "tasks.toml", name))
+        .collect();
+    until_true("five ticks", || {
+        place.read("runs.txt").lines().count() >= 15
+    });
+    for runner in runners {
+        let ended = end(runner);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    let text = place.read("runs.txt");
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    for line in text.lines() {
+        *counts.entry(line).or_default() += 1;
+    }
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    let mut indices: HashMap<&str, u32> = HashMap::new();
+    for line in counts.keys() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!((words[0], words[3]), ("tick", "1"));
+        assert_eq!(words[4], format!("tick@{}#{}", words[1], words[2]));
+        assert!(words[1].ends_with(".000Z"), "{line}");
+        *indices.entry(words[1]).or_default() |= 1 << words[2].parse::<u32>().unwrap();
+    }
+    assert!(indices.values().all(|set| *set == 0b1110), "{indices:?}");
+    let runs = history(&place, &["--state", "succeeded"]);
+    assert_eq!(runs.len(), counts.len());
+    let told: usize = names
+        .iter()
+        .map(|name| {
+            let events = events(&place, name);
+            assert_eq!(events.first().unwrap()["event"], "ready");
+            assert_eq!(events.last().unwrap()["event"], "ended");
+            events
+                .iter()
+                .filter(|event| event["event"] == "finished")
+                .count()
+        })
+        .sum();
+    assert_eq!(
+        told,
+        counts.len(),
+        "each run is told by the process that ran it"
+    );
+}
+
+#[test]
+fn f12_f13_commands_get_a_built_environment_a_folder_and_no_input() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("work")).unwrap();
+    place.write(
+        "tasks.toml",
+        r#"
+            [defaults]
+            env = { FROM_DEFAULTS = "d", BOTH = "d" }
+            [[task]]
+            name = "env"
+            schedule = "* * * * * *"
+            dir = "work"
+            env = { BOTH = "t", EXPANDED = "<${OUTSIDE}>" }
+            shell = "env; pwd; cat; echo end of input; echo to stderr >&2"
+        "#,
+    );
+    let child = place
+        .tenure(["run", "tasks.toml"])
+        .env("OUTSIDE", "o")
+        .env("SECRET", "s3cret")
+        .env("LANG", "C.UTF-8")
+        .spawn()
+        .unwrap();
+    let run = finished(&place, "env");
+    let output = run["output"].as_str().unwrap();
+    for line in [
+        "FROM_DEFAULTS=d",
+        "BOTH=t",
+        "EXPANDED=<o>",
+        "LANG=C.UTF-8",
+        "TENURE_TASK=env",
+        "TENURE_INDEX=1",
+        "TENURE_ATTEMPT=1",
+        "end of input",
+        "to stderr",
+    ] {
+        assert!(
+            output.lines().any(|found| found == line),
+            "{line}: {output}"
+        );
+    }
+    assert!(
+        output.lines().any(|line| line.ends_with("/work")),
+        "{output}"
+    );
+    assert!(
+        !output.contains("s3cret") && !output.contains("TENURE_STORE"),
+        "{output}"
+    );
+    assert_eq!(run["exit_code"], 0);
+    assert_eq!(end(child).code, Some(0));
+}
+
+#[test]
+fn s42_s44_outcomes_are_told_as_they_were() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        r#"
+            [defaults]
+            schedule_is_not_a_default = 1
+        "#,
+    );
+    let bad = place.run(["run", "tasks.toml"]);
+    assert_eq!(bad.code, Some(78), "{}", bad.stderr);
+    place.write(
+        "tasks.toml",
+        r#"
+            [[task]]
+            name = "fails"
+            schedule = "* * * * * *"
+            command = ["sh", "-c", "echo said before; exit 3"]
+            [[task]]
+            name = "accepted"
+            schedule = "* * * * * *"
+            command = ["sh", "-c", "exit 3"]
+            success_codes = [0, 3]
+            [[task]]
+            name = "stubborn"
+            schedule = "* * * * * *"
+            shell = "trap '' TERM; (trap '' TERM; sleep 60) & sleep 60"
+            timeout = "100ms"
+            [[task]]
+            name = "noisy"
+            schedule = "* * * * * *"
+            shell = "head -c 3000000 /dev/zero | tr '\\0' x; echo the end"
+            [[task]]
+            name = "daemon"
+            schedule = "* * * * * *"
+            shell = "setsid sleep 60 & echo $! > daemon.part; mv daemon.part daemon.pid"
+            [[task]]
+            name = "missing"
+            schedule = "* * * * * *"
+            command = ["no-such-program"]
+            [[task]]
+            name = "retried"
+            schedule = "*/5 * * * * *"
+            retry = { attempts = 3, first = "1ms", most = "5ms", past_next_tick = true }
+            shell = "[ $TENURE_ATTEMPT = 3 ]"
+            [[task]]
+            name = "off"
+            schedule = "* * * * * *"
+            enabled = false
+            shell = "touch ran-while-off"
+        "#,
+    );
+    let child = runner(&place, "tasks.toml", "a");
+    let cases = [
+        ("fails", "failed", 3, "exit status 3"),
+        ("accepted", "succeeded", 3, ""),
+        ("stubborn", "timed_out", 137, "took longer than 100ms"),
+        ("noisy", "succeeded", 0, ""),
+        ("daemon", "succeeded", 0, ""),
+        ("missing", "failed", 127, "command not found"),
+    ];
+    for (task, state, code, reason) in cases {
+        let run = finished(&place, task);
+        assert_eq!(run["state"], state, "{run}");
+        assert_eq!(run["exit_code"], code, "{run}");
+        let told = run["reason"].as_str().unwrap_or_default();
+        assert!(
+            told.contains(reason) && reason.is_empty() == told.is_empty(),
+            "{run}"
+        );
+    }
+    assert_eq!(finished(&place, "fails")["output"], "said before\n");
+    let noisy = finished(&place, "noisy");
+    let kept = noisy["output"].as_str().unwrap();
+    assert!(
+        kept.len() < 140_000 && kept.contains(" bytes left out …"),
+        "{}",
+        kept.len()
+    );
+    assert!(kept.ends_with("the end\n"));
+    let retried = finished(&place, "retried");
+    assert_eq!(retried["attempt"], 3, "{retried}");
+    assert_eq!(retried["state"], "succeeded");
+    let ended = end(child);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!place.path("ran-while-off").exists());
+    for daemon in place.read("daemon.pid").lines() {
+        let daemon = daemon.parse().unwrap();
+        if is_alive(daemon) {
+            signal(daemon, Signal::SIGKILL);
+        }
+    }
+}
+
+#[test]
+fn s41_the_first_signal_drains_and_the_second_stops() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"long\"\nschedule = \"* * * * * *\"\n\
+         shell = \"echo $$ > pid.part; mv pid.part long.pid; sleep 1.5; echo done\"\n",
+    );
+    let drained = runner(&place, "tasks.toml", "a");
+    until_true("the command", || place.path("long.pid").exists());
+    let ended = end(drained);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        history(&place, &["long"])
+            .iter()
+            .any(|run| run["state"] == "succeeded")
+    );
+
+    std::fs::remove_file(place.path("long.pid")).unwrap();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"long\"\nschedule = \"* * * * * *\"\n\
+         shell = \"echo $$ > pid.part; mv pid.part long.pid; sleep 60\"\n",
+    );
+    let stopped = runner(&place, "tasks.toml", "b");
+    let pid: u32 = until("the command", || place.read("long.pid").trim().parse().ok());
+    signal(stopped.id(), Signal::SIGINT);
+    until_true("the drain", || {
+        events(&place, "b")
+            .iter()
+            .any(|event| event["event"] == "draining")
+    });
+    signal(stopped.id(), Signal::SIGINT);
+    let ended = finish(stopped);
+    assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+    assert!(!is_alive(pid));
+    assert_eq!(
+        history(&place, &["long", "--state", "interrupted"]).len(),
+        1
+    );
+}
+
+#[test]
+fn s40_a_run_whose_process_is_killed_is_reported_as_lost() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"long\"\nschedule = \"* * * * * *\"\n\
+         shell = \"echo $$ > pid.part; mv pid.part long.pid; sleep 60\"\n",
+    );
+    let mut victim = runner(&place, "tasks.toml", "a");
+    let pid: u32 = until("the command", || place.read("long.pid").trim().parse().ok());
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    signal(pid, Signal::SIGKILL);
+    let other = runner(&place, "tasks.toml", "b");
+    let lost = until("the loss", || {
+        history(&place, &["--state", "lost"]).into_iter().next()
+    });
+    assert_eq!(lost["task"], "long");
+    signal(other.id(), Signal::SIGTERM);
+    signal(other.id(), Signal::SIGTERM);
+    finish(other);
+}
+
+#[test]
+fn e108_nobody_reading_the_output_does_not_stop_the_tasks() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nshell = \"echo x >> runs.txt\"\n",
+    );
+    let mut child = place.tenure(["run", "tasks.toml"]).spawn().unwrap();
+    drop(child.stdout.take());
+    until_true("three runs", || place.read("runs.txt").lines().count() >= 3);
+    assert_eq!(end(child).code, Some(0));
+
+    let mut listing = place.tenure(["history"]).spawn().unwrap();
+    drop(listing.stdout.take());
+    let ended = finish(listing);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn tasks_and_history_tell_people_what_is_known() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nzone = \"Europe/Berlin\"\nshell = \"true\"\n",
+    );
+    assert!(place.run(["tasks"]).stdout.contains("knows no tasks"));
+    assert!(place.run(["history"]).stdout.contains("no runs"));
+    let child = runner(&place, "tasks.toml", "a");
+    finished(&place, "t");
+    let tasks = place.run(["tasks"]).stdout;
+    assert!(
+        tasks.contains("Europe/Berlin") && tasks.contains("on 1 node"),
+        "{tasks}"
+    );
+    let history = place.run(["history", "t", "-n", "1"]).stdout;
+    assert!(
+        history.contains("succeeded") && history.contains("tenure run ("),
+        "{history}"
+    );
+    assert_eq!(end(child).code, Some(0));
+    let retired = place.run(["tasks", "--json"]).stdout;
+    let retired: Value = serde_json::from_str(retired.trim()).unwrap();
+    assert_eq!(retired["nodes"], 0);
+}
