@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tenure_core::{Acquisition, Cancellation, Release};
+use tenure_core::{Acquisition, Cancellation, Order, Release};
 
 use super::actor::{Client, at_once, key};
 use super::cases::Shared;
@@ -42,6 +42,31 @@ pub(super) async fn r11_cancelling_what_has_lapsed_leaves_a_newer_holder_alone(h
     let new = client.take(&key).await;
     assert_eq!(old.cancel().await, Cancellation::Nothing);
     new.still_holds().await;
+}
+
+pub(super) async fn r11_of_two_cancels_at_once_one_releases(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let other = Client::new(harness, "other").await;
+    for round in 0..ROUNDS {
+        let holder = client.take(&key).await;
+        let first = other.beside("first").line_up(&key).await;
+        let second = other.beside("second").line_up(&key).await;
+        let again = holder.through(&other);
+        let (one, two) = at_once(holder.cancelling(), again.cancelling()).await;
+        let answers = [one, two];
+        for expected in [Cancellation::Released, Cancellation::Nothing] {
+            assert!(answers.contains(&expected), "round {round}: {answers:?}");
+        }
+        // The lease went on by one place, not by two.
+        if client.store.promises().order == Order::Fifo {
+            first.granted().await;
+            second.held().await;
+        }
+        second.cancel().await;
+        first.cancel().await;
+        assert_eq!(harness.raw_records(&key).await, 0, "round {round}");
+    }
 }
 
 pub(super) async fn r13_a_cancelled_waiter_has_no_place(harness: &Shared) {

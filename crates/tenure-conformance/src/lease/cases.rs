@@ -25,6 +25,7 @@ macro_rules! __lease_cases {
                 r2_r4_a_late_release_leaves_alone_what_was_handed_on
                 r3_r4_a_second_release_is_answered_not_held
                 r3_r4_releasing_what_is_not_held_changes_nothing
+                r4_of_two_releases_at_once_one_finds_the_lease
             }
             request {
                 r9_one_attempt_is_answered_at_once_and_leaves_no_trace
@@ -56,11 +57,13 @@ macro_rules! __lease_cases {
                 r6_force_with_a_mark_that_no_store_wrote_changes_nothing
                 r6_r62_force_hands_the_key_to_the_first_waiter
                 r6_a_mark_outlives_renewals_and_resends
+                r6_of_two_orders_at_once_one_hits
             }
             cancel {
                 r11_cancelling_a_lease_frees_it
                 r11_cancelling_nothing_changes_nothing
                 r11_cancelling_what_has_lapsed_leaves_a_newer_holder_alone
+                r11_of_two_cancels_at_once_one_releases
                 r13_a_cancelled_waiter_has_no_place
                 r13_a_waiter_may_be_cancelled_through_another_connection
                 r13_cancelling_what_was_handed_on_passes_it_to_the_next

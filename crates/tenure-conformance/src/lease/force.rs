@@ -1,8 +1,8 @@
 //! Taking a lease from its holder, guarded by what the operator saw.
 
-use tenure_core::{ForceRequest, Forced, Key, Mark, Occupant, Release};
+use tenure_core::{ForceRequest, Forced, Key, Mark, Occupant, Order, Release};
 
-use super::actor::{Client, LONG, key};
+use super::actor::{Client, LONG, at_once, key};
 use super::cases::Shared;
 
 async fn mark(operator: &Client, key: &Key) -> Mark {
@@ -99,9 +99,16 @@ pub(super) async fn r6_r62_force_hands_the_key_to_the_first_waiter(harness: &Sha
     let lease = owner.asker(&key);
     let grant = lease.granted().await;
     let mut waiter = operator.beside("waiter").line_up(&key).await;
+    let behind = operator.beside("behind").line_up(&key).await;
     let seen = mark(&operator, &key).await;
     let answer = force(&operator, &key, seen.clone()).await;
     assert!(matches!(answer, Forced::Done { .. }), "{answer:?}");
+    // The queue stays: nobody overtakes, and the one behind is the next in turn.
+    if operator.store.promises().order == Order::Fifo {
+        operator.asker(&key).held().await;
+        assert_eq!(behind.place().await.position, 1);
+    }
+    behind.cancel().await;
     let next = waiter.served().await;
     assert!(next.fence > grant.fence);
     assert_eq!(lease.release().await, Release::NotHeld);
@@ -121,4 +128,35 @@ pub(super) async fn r6_a_mark_outlives_renewals_and_resends(harness: &Shared) {
     assert_eq!(mark(&client, &key).await, seen);
     let answer = force(&client, &key, seen).await;
     assert!(matches!(answer, Forced::Done { .. }), "{answer:?}");
+}
+
+pub(super) async fn r6_of_two_orders_at_once_one_hits(harness: &Shared) {
+    let key = key("k");
+    let owner = Client::new(harness, "owner").await;
+    let others = [
+        Client::new(harness, "one").await,
+        Client::new(harness, "two").await,
+    ];
+    for round in 0..50 {
+        owner.take(&key).await;
+        let mut first = owner.beside("first").line_up(&key).await;
+        let second = owner.beside("second").line_up(&key).await;
+        let seen = mark(&owner, &key).await;
+        let [one, two] = others.each_ref().map(|other| {
+            let store = other.store.clone();
+            let request = ForceRequest::new(key.clone(), seen.clone(), "operator");
+            async move { store.force(&request).await.unwrap() }
+        });
+        let (one, two) = at_once(one, two).await;
+        let done = |answer: &&Forced| matches!(answer, Forced::Done { .. });
+        let hits = [&one, &two].into_iter().filter(done).count();
+        assert_eq!(hits, 1, "round {round}: {one:?}, {two:?}");
+        if owner.store.promises().order == Order::Fifo {
+            first.served().await;
+            second.held().await;
+        }
+        second.cancel().await;
+        first.cancel().await;
+        assert_eq!(harness.raw_records(&key).await, 0, "round {round}");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everybody writes down what they do: that a request is about to leave, that a grant came back,
 //! that a holder stops acting on it, that somebody is about to end a lease from outside. From that
-//! order alone [`LeaseHistory`] tells whether two holders acted at once, and whether fences grew. It
+//! order alone [`LeaseHistory`] tells whether two holders acted at once and whether fences grew. It
 //! knows no store and no lock, so the torture of stores, of locks and of the simulator share it.
 //!
 //! The rules are exact: a history that a correct store can produce is never refused. What they need

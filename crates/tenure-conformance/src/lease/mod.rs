@@ -14,13 +14,13 @@
 //! | requirement | why not here | shown by |
 //! | --- | --- | --- |
 //! | R5 | only some servers refuse growth, each in its own way | the tests of those stores |
-//! | R7 | only a shared server has keys of other programs, of other types | the tests of those stores |
-//! | R8 | no request of this contract makes a key without an end; other programs do | the tests of those stores |
+//! | R7 | keys of other programs exist only on a shared server | the tests of those stores |
+//! | R8 | only other programs make keys without an end | the tests of those stores |
 //! | R14 | the least validity is counted by the caller's clock | `tenure-lock` |
 //! | R15 | the trust window starts in the caller, before the request leaves | `tenure-lock` |
 //! | R18 | the guard is a type of the lock layer | `tenure-lock` |
 //! | R28 | timers and their jitter belong to the caller | `tenure-lock` |
-//! | R32 | a plain delete by another program exists only on a shared server | the tests of those stores |
+//! | R32 | so do deletions by other programs | the tests of those stores |
 //! | R33 | the signal of loss comes from a timer beside the store | `tenure-lock` |
 //! | R34 | a pause is noticed by the clock of the paused process | `tenure-lock`, `tenure-cli` |
 //! | R36 | the renewal task belongs to the guard | `tenure-lock` |
@@ -32,7 +32,7 @@
 //! | R44 | extending by hand is an operation of the guard | `tenure-lock` |
 //! | R45 | dropping is an operation of the guard | `tenure-lock` |
 //! | R46 | signals reach programs, not stores | `tenure-tasks`, `tenure-cli` |
-//! | R66 | the checker of fences works where the data is, without this contract | the checker's own tests |
+//! | R66 | the checker of fences works where the data is | the checker's own tests |
 
 mod actor;
 mod cancel;

@@ -9,9 +9,9 @@ use super::cases::Shared;
 /// Looking alike: composed and decomposed, Kelvin sign, case, blanks, width, no width at all.
 #[rustfmt::skip]
 const ALIKE: &[&str] = &[
-    "é", "e\u{301}", "K", "\u{212a}", "k", "ß", "ss", "SS", "ı", "i", "İ", "I", "a", "A", "a ", " a",
-    "a  ", "a\t", "\u{ff41}", "a\u{200b}", "a\u{202e}", "\u{feff}a", "tenur", "tenure", "Tenure:k",
-    " tenure:k",
+    "é", "e\u{301}", "K", "\u{212a}", "k", "ß", "ss", "SS", "ı", "i", "İ", "I", "a", "A", "a ",
+    " a", "a  ", "a\t", "\u{ff41}", "a\u{200b}", "a\u{202e}", "\u{feff}a", "tenur", "tenure",
+    "Tenure:k", " tenure:k",
 ];
 
 /// Braces, which say where a Redis Cluster keeps a key, wildcards, quotes, separators, numbers.

@@ -21,14 +21,13 @@ async fn insist<T, F>(mut call: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    let mut beat = tokio::time::interval(Duration::from_millis(10));
     soon("an answer after a cut connection", async {
         loop {
+            beat.tick().await;
             match call().await {
                 Ok(answer) => return answer,
-                Err(error) if error.is_retryable() => {
-                    let soon = tokio::time::Instant::now() + Duration::from_millis(10);
-                    tokio::time::sleep_until(soon).await;
-                }
+                Err(error) if error.is_retryable() => {}
                 Err(error) => panic!("a cut connection is no reason for {error:?}"),
             }
         }

@@ -1,9 +1,12 @@
 //! Who holds a key, and who may end it.
 
-use tenure_core::{Release, Renewal};
+use tenure_core::{Order, Release, Renewal};
 
-use super::actor::{Client, LONG, key};
+use super::actor::{Client, LONG, at_once, key};
 use super::cases::Shared;
+
+/// How often a race is run.
+const RACES: usize = 50;
 
 pub(super) async fn r1_r2_a_late_release_of_an_old_token_never_frees_a_newer_holder(
     harness: &Shared,
@@ -80,4 +83,31 @@ pub(super) async fn r3_r4_releasing_what_is_not_held_changes_nothing(harness: &S
     assert_eq!(waiter.release().await, Release::NotHeld);
     holder.still_holds().await;
     assert_eq!(waiter.place().await.position, 1);
+}
+
+pub(super) async fn r4_of_two_releases_at_once_one_finds_the_lease(harness: &Shared) {
+    let key = key("k");
+    let client = Client::new(harness, "client").await;
+    let other = Client::new(harness, "other").await;
+    for round in 0..RACES {
+        let holder = client.take(&key).await;
+        let first = other.beside("first").line_up(&key).await;
+        let second = other.beside("second").line_up(&key).await;
+        // As a client does that repeats a request on a new connection.
+        let again = holder.through(&other);
+        let (one, two) = at_once(holder.releasing(), again.releasing()).await;
+        let found = [one, two]
+            .iter()
+            .filter(|r| **r != Release::NotHeld)
+            .count();
+        assert_eq!(found, 1, "round {round}: {one:?}, {two:?}");
+        // The lease went on by one place, not by two.
+        if client.store.promises().order == Order::Fifo {
+            first.granted().await;
+            second.held().await;
+        }
+        second.cancel().await;
+        first.cancel().await;
+        assert_eq!(harness.raw_records(&key).await, 0, "round {round}");
+    }
 }

@@ -144,28 +144,32 @@ pub(super) async fn r23_a_dead_waiter_at_the_head_is_skipped_when_its_place_has_
 ) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
-    let holder = client.take(&key).await;
-    let mut dead = Vec::new();
-    for number in 0..3 {
-        let waiter = client
-            .beside(&format!("dead {number}"))
-            .waiter_for(&key, KEEP);
-        waiter.held().await;
-        dead.push(waiter);
+    // With and without anybody looking or asking between the end of the places and the release.
+    for asks in [false, true] {
+        let holder = client.take(&key).await;
+        let mut dead = Vec::new();
+        for number in 0..3 {
+            let waiter = client.beside(&format!("dead {number}"));
+            let waiter = waiter.waiter_for(&key, KEEP);
+            waiter.held().await;
+            dead.push(waiter);
+        }
+        let live = client.beside("live").line_up(&key).await;
+        pass(harness, KEEP + Duration::from_millis(500)).await;
+        if asks {
+            let view = client.look(&key).await.unwrap();
+            assert_eq!(view.queue_len, 1, "{view:?}");
+            assert_eq!(live.place().await.position, 1);
+        }
+        holder.give_back().await;
+        live.granted().await;
+        for waiter in &dead {
+            waiter.has_lost().await;
+            assert_eq!(waiter.cancel().await, Cancellation::Nothing);
+        }
+        assert_eq!(live.release().await, Release::Freed);
+        assert_eq!(harness.raw_records(&key).await, 0);
     }
-    let live = client.beside("live").line_up(&key).await;
-    pass(harness, KEEP + Duration::from_millis(500)).await;
-    assert_eq!(live.place().await.position, 1);
-    let view = client.look(&key).await.unwrap();
-    assert_eq!(view.queue_len, 1, "{view:?}");
-    holder.give_back().await;
-    live.granted().await;
-    for waiter in &dead {
-        waiter.has_lost().await;
-        assert_eq!(waiter.cancel().await, Cancellation::Nothing);
-    }
-    assert_eq!(live.release().await, Release::Freed);
-    assert_eq!(harness.raw_records(&key).await, 0);
 }
 
 pub(super) async fn r23_a_dead_waiter_that_was_handed_the_key_delays_the_next_by_the_claim_window(

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tenure_core::{Acquisition, LeaseRequest, Occupant, StoreErrorKind, Ttl};
+use tenure_core::{
+    Acquisition, Grant, LeaseRequest, Occupant, Release, Renewal, StoreErrorKind, Ttl,
+};
 
 use super::actor::{Client, LONG, key, soon, ttl};
 use super::cases::Shared;
@@ -20,7 +22,7 @@ pub(super) async fn r9_one_attempt_is_answered_at_once_and_leaves_no_trace(harne
     assert_eq!(harness.raw_records(&key).await, before);
     let view = client.look(&key).await.unwrap();
     assert_eq!((view.queue_len, view.queue), (0, vec![]));
-    assert_eq!(holder.release().await, tenure_core::Release::Freed);
+    assert_eq!(holder.release().await, Release::Freed);
 }
 
 pub(super) async fn r10_of_many_simultaneous_requests_exactly_one_is_granted(harness: &Shared) {
@@ -88,7 +90,7 @@ pub(super) async fn r12_a_waiter_that_asks_again_keeps_its_one_place(harness: &S
     assert_eq!(harness.raw_records(&key).await, records);
     holder.give_back().await;
     waiter.served().await;
-    assert_eq!(waiter.release().await, tenure_core::Release::Freed);
+    assert_eq!(waiter.release().await, Release::Freed);
     assert_eq!(harness.raw_records(&key).await, 0);
 }
 
@@ -110,21 +112,33 @@ pub(super) async fn r12_a_resend_keeps_the_lease_for_its_ttl_and_never_shortens_
 
 pub(super) async fn r17_no_ttl_is_shortened_by_rounding(harness: &Shared) {
     let client = Client::new(harness, "client").await;
-    let least = client.store.promises().min_ttl;
+    let minimum = client.store.promises().min_ttl;
     let ms = Duration::from_millis;
     let longer = [999, 1000, 1001, 1999, 86_399_999, 86_400_000].map(ms);
-    let ttls = [least, least + ms(1)].into_iter().chain(longer);
-    for (number, length) in ttls.filter(|ttl| *ttl >= least).enumerate() {
+    let ttls = [minimum, minimum + ms(1)].into_iter().chain(longer);
+    for (number, length) in ttls.filter(|ttl| *ttl >= minimum).enumerate() {
         let key = key(&format!("k{number}"));
         let request = LeaseRequest::new(key.clone(), client.holder.clone(), ttl(length));
-        let grant = client.asker_with(request).granted().await;
-        let kept = grant.expires_at.since(grant.now);
-        // Stores that count whole seconds round up.
-        assert!(
-            kept >= length && kept <= length + ms(1000),
-            "{length:?} became {kept:?}"
-        );
+        let lease = client.asker_with(request);
+        let grant = lease.granted().await;
+        assert_not_shortened(length, &grant);
+        // A renewal converts it again: give back, take for the least, renew for the whole.
+        lease.give_back().await;
+        let mut short = client.asker(&key);
+        short.request.ttl = ttl(minimum);
+        short.granted().await;
+        match short.renew(length).await {
+            Renewal::Renewed(grant) => assert_not_shortened(length, &grant),
+            other => panic!("{other:?}"),
+        }
     }
+}
+
+fn assert_not_shortened(asked: Duration, grant: &Grant) {
+    let kept = grant.expires_at.since(grant.now);
+    // Stores that count whole seconds round up.
+    let most = asked + Duration::from_secs(1);
+    assert!(kept >= asked && kept <= most, "{asked:?} became {kept:?}");
 }
 
 pub(super) async fn e10_r17_a_ttl_under_the_declared_minimum_is_refused(harness: &Shared) {
