@@ -64,10 +64,7 @@ impl Runs {
                 by: pause.by.clone(),
             });
         }
-        let current = self
-            .tasks
-            .get(&item.task)
-            .and_then(|task| self.current(task, now));
+        let current = self.current_generation(&item.task, now);
         match current {
             Some(current) if current != item.generation => {
                 Err(Refusal::StaleGeneration { current })
@@ -141,8 +138,7 @@ impl Runs {
                 continue;
             }
             if let Some(mut run) = self.get(&key).cloned() {
-                let task = self.tasks.get(&key.task);
-                run.record.generation = task.and_then(|task| self.current(task, now));
+                run.record.generation = self.current_generation(&key.task, now);
                 claims.push(self.give(run, take.node, take.token, take.start, now));
             }
         }
@@ -160,9 +156,6 @@ impl Runs {
     }
 
     fn may_take(&self, node: HolderId, key: &RunKey, now: Timestamp) -> bool {
-        let Some(task) = self.tasks.get(&key.task) else {
-            return false;
-        };
         let Some(run) = self.get(key) else {
             return false;
         };
@@ -171,7 +164,7 @@ impl Runs {
             .get(&node)
             .and_then(|node| node.tasks.get(&key.task));
         listed.is_some()
-            && listed == self.current(task, now).as_ref()
+            && listed == self.current_generation(&key.task, now).as_ref()
             && self.pause_of(&key.task, now).is_none()
             && self.blocker(key, run.overlap).is_none()
     }

@@ -159,7 +159,7 @@ impl Runs {
         self.active_by_node.remove(&id);
         for name in node.tasks.keys() {
             if let Some(task) = self.tasks.get_mut(name) {
-                task.listed_by.remove(&id);
+                task.listed_by.retain(|(node, _)| *node != id);
             }
         }
         self.ended_nodes.push_back(node.record);

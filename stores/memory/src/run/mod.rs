@@ -41,7 +41,6 @@ pub(crate) struct Runs {
     ended_nodes: VecDeque<NodeRecord>,
     joined: u64,
     tasks: BTreeMap<TaskName, Task>,
-    registered: u64,
     backfills: BTreeMap<RequestId, (u64, Backfill)>,
     events: VecDeque<Event>,
     event_count: u64,
@@ -76,9 +75,10 @@ struct Node {
 #[derive(Debug)]
 struct Task {
     first_seen: Timestamp,
-    /// Each generation with the order in which it was first registered.
-    generations: HashMap<Generation, (u64, Definition)>,
-    listed_by: HashMap<HolderId, Generation>,
+    /// Each definition, in the order in which its generation was first registered. There are few, and
+    /// there may be very many tasks, so lists are smaller and no slower than maps.
+    definitions: Vec<Definition>,
+    listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
     pause: Option<Pause>,
 }
@@ -215,22 +215,24 @@ impl Runs {
             .is_some_and(|node| node.record.expires_at > now)
     }
 
-    /// The generation registered first most recently, among those that live nodes list; if none
-    /// does, among all.
-    fn current(&self, task: &Task, now: Timestamp) -> Option<Generation> {
-        let order = |generation: &Generation| task.generations.get(generation).map(|(at, _)| *at);
-        let live = task
-            .listed_by
-            .iter()
-            .filter(|(node, _)| self.is_alive(**node, now));
-        live.map(|(_, generation)| generation)
-            .max_by_key(|generation| order(generation))
-            .or_else(|| {
-                task.generations
-                    .keys()
-                    .max_by_key(|generation| order(generation))
+    /// The definition registered first most recently, among those that live nodes list; if none does,
+    /// among all.
+    fn current<'t>(&self, task: &'t Task, now: Timestamp) -> Option<&'t Definition> {
+        let is_listed = |definition: &&Definition| {
+            task.listed_by.iter().any(|(node, generation)| {
+                *generation == definition.generation && self.is_alive(*node, now)
             })
-            .cloned()
+        };
+        let newest_first = || task.definitions.iter().rev();
+        newest_first()
+            .find(is_listed)
+            .or_else(|| newest_first().next())
+    }
+
+    /// The generation of a task whose claims are accepted, if anybody registered the task.
+    fn current_generation(&self, task: &TaskName, now: Timestamp) -> Option<Generation> {
+        let definition = self.current(self.tasks.get(task)?, now)?;
+        Some(definition.generation.clone())
     }
 
     /// The pause that holds now. One whose end has come is as good as none.
@@ -246,8 +248,8 @@ impl Runs {
     fn task_mut(&mut self, task: &TaskName, now: Timestamp) -> &mut Task {
         self.tasks.entry(task.clone()).or_insert_with(|| Task {
             first_seen: now,
-            generations: HashMap::new(),
-            listed_by: HashMap::new(),
+            definitions: Vec::new(),
+            listed_by: Vec::new(),
             last_tick: None,
             pause: None,
         })

@@ -76,23 +76,23 @@ impl Runs {
         definition: &Definition,
         now: Timestamp,
     ) -> Registered {
-        self.registered += 1;
-        let at = self.registered;
         let generation = definition.generation.clone();
         if let Some(node) = self.nodes.get_mut(&id) {
             node.tasks
                 .insert(definition.task.clone(), generation.clone());
         }
         let task = self.task_mut(&definition.task, now);
-        task.listed_by.insert(id, generation.clone());
-        task.generations
-            .entry(generation.clone())
-            .or_insert_with(|| (at, definition.clone()));
+        task.listed_by.retain(|(node, _)| *node != id);
+        task.listed_by.push((id, generation.clone()));
+        let is_known = task
+            .definitions
+            .iter()
+            .any(|known| known.generation == generation);
+        if !is_known {
+            task.definitions.push(definition.clone());
+        }
         let (first_seen, last_tick) = (task.first_seen, task.last_tick);
-        let current = self
-            .tasks
-            .get(&definition.task)
-            .and_then(|task| self.current(task, now));
+        let current = self.current_generation(&definition.task, now);
         let mut registered = Registered::new(first_seen, current.unwrap_or(generation));
         registered.last_tick = last_tick;
         registered.pause = self.pause_of(&definition.task, now).cloned();
@@ -108,13 +108,12 @@ impl Runs {
 
     /// `None` for a task that was claimed or paused but that nobody ever registered.
     fn task_record(&self, name: &TaskName, task: &Task, now: Timestamp) -> Option<TaskRecord> {
-        let current = self.current(task, now)?;
-        let (_, definition) = task.generations.get(&current)?;
+        let definition = self.current(task, now)?;
         let mut record = TaskRecord::new(definition.clone(), task.first_seen);
         let live = task
             .listed_by
-            .keys()
-            .filter(|node| self.is_alive(**node, now))
+            .iter()
+            .filter(|(node, _)| self.is_alive(*node, now))
             .count();
         record.nodes = u32::try_from(live).unwrap_or(u32::MAX);
         record.last_tick = task.last_tick;
