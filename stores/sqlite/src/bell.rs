@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::gate::{beside, lock_file};
+use crate::gate::file_beside;
 
 /// The file that is written to.
 #[derive(Debug)]
@@ -21,8 +21,7 @@ pub(crate) struct Bell {
 impl Bell {
     /// Opens the bell of `database`, making it if it is missing.
     pub(crate) fn open(database: &Path) -> io::Result<Self> {
-        let path = beside(database, "-bell");
-        let file = lock_file(&path)?;
+        let (file, path) = file_beside(database, "-bell")?;
         Ok(Self { file, path })
     }
 

@@ -133,3 +133,38 @@ pub(crate) fn unreadable(what: &str, value: &str) -> StoreError {
         format!("the store holds {what} `{value}`, which this version cannot read; newer tenure?"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn e87_each_trouble_of_sqlite_has_its_kind_and_a_next_step() {
+        use StoreErrorKind::{Corrupt, Denied, Misconfigured, Protocol, Unavailable};
+        for (code, kind, step) in [
+            (ffi::SQLITE_BUSY, Unavailable, "try again"),
+            (ffi::SQLITE_LOCKED, Unavailable, "try again"),
+            (ffi::SQLITE_FULL, Unavailable, "free some space"),
+            (ffi::SQLITE_IOERR, Unavailable, "check the disk"),
+            (ffi::SQLITE_IOERR_FSYNC, Unavailable, "check the disk"),
+            (ffi::SQLITE_NOMEM, Unavailable, "memory"),
+            (ffi::SQLITE_CORRUPT, Corrupt, "restore a backup"),
+            (ffi::SQLITE_NOTADB, Misconfigured, "choose another path"),
+            (ffi::SQLITE_CANTOPEN, Misconfigured, "folder exists"),
+            (ffi::SQLITE_READONLY, Denied, "grant write access"),
+            (ffi::SQLITE_PERM, Denied, "grant read and write access"),
+            (ffi::SQLITE_MISUSE, Protocol, "refused a statement"),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let error = of_step(Path::new("t.db"), error);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(step), "{error}");
+            assert!(error.to_string().starts_with("`t.db`"), "{error}");
+            assert!(error.source().is_some() && !error.outcome_is_unknown());
+        }
+    }
+}

@@ -18,6 +18,10 @@ const SLICE: Duration = Duration::from_millis(4);
 /// A process that came back later than this begins a new slice.
 const BREAK: Duration = Duration::from_millis(2);
 
+/// After so many tries, some 400 ms, a process goes without its turn: whoever has it may have been
+/// stopped.
+pub(crate) const TRIES_IN_TURN: u32 = 500;
+
 /// What came of asking for the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -44,8 +48,8 @@ impl Gate {
     /// Opens the two lock files beside `database`, making them if they are missing.
     pub(crate) fn open(database: &Path) -> io::Result<Self> {
         Ok(Self {
-            turn: lock_file(&beside(database, "-turn"))?,
-            crowd: lock_file(&beside(database, "-crowd"))?,
+            turn: file_beside(database, "-turn")?.0,
+            crowd: file_beside(database, "-crowd")?.0,
             has_turn: false,
             in_crowd: false,
             slice_began: None,
@@ -140,17 +144,19 @@ pub(crate) fn pause_before_try(tries: u32) -> Duration {
     Duration::from_micros(fastrand::u64(micros / 2..=micros))
 }
 
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
+/// A small file beside the database, for those who may use the database, and its path.
+pub(crate) fn file_beside(database: &Path, suffix: &str) -> io::Result<(File, PathBuf)> {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// A small file beside the database, which only this user may use.
-pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+    let path = PathBuf::from(name);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let mode = std::fs::metadata(database)?.permissions().mode();
+        options.mode(mode & 0o666);
+    }
+    let file = options.open(&path)?;
+    Ok((file, path))
 }

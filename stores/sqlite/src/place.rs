@@ -32,6 +32,10 @@ pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
     })?;
     let full = folder.join(name);
     find_or_make(path, &full)?;
+    if has_other_names(&full) {
+        let reason = "has several names (hard links), and SQLite keeps a log beside each; keep one";
+        return Err(refused(path, reason));
+    }
     // A link may lead to another file system, so the file itself is asked.
     let full = fs::canonicalize(&full).map_err(|error| of_io(path, &error))?;
     if let Some(kind) = network_file_system(&full) {
@@ -42,6 +46,17 @@ pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
         return Err(refused(path, &reason));
     }
     Ok(full)
+}
+
+#[cfg(unix)]
+fn has_other_names(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_path: &Path) -> bool {
+    false
 }
 
 /// Which file the path leads to now.

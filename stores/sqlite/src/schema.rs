@@ -13,7 +13,7 @@ use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, Token}
 
 use crate::clock;
 use crate::error::of_step;
-use crate::gate::{Gate, Turn, pause_before_try};
+use crate::gate::{Gate, TRIES_IN_TURN, Turn, pause_before_try};
 use crate::migrations::{STEPS, VERSION};
 use crate::options::{SqliteOptions, Synchronous};
 
@@ -39,7 +39,7 @@ pub(crate) fn open(
     let mut tries = 0;
     loop {
         // Recognising and converting a new file needs it alone as well, so all of it waits.
-        let ready = if gate.try_enter() == Turn::Taken {
+        let ready = if gate.try_enter() == Turn::Taken || tries >= TRIES_IN_TURN {
             let ready = open_once(path, options);
             gate.leave();
             ready

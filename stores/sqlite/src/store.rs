@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use tenure_core::{
-    Durability, HandOff, Key, LeasePromises, Order, RunPromises, Scope, StoreError, StoreErrorKind,
-    Token, WakeRegistry, Wakes,
+    Durability, HandOff, Key, LeasePromises, Moment, Order, RunPromises, Scope, StoreError,
+    StoreErrorKind, Token, WakeRegistry, Wakes,
 };
 use tokio::sync::oneshot;
 
@@ -243,6 +243,7 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         file,
         reads,
         moved: 0,
+        out_of_turn_until: Moment::from_origin(Duration::ZERO),
     };
     Ok((SqliteStore { inner }, worker))
 }

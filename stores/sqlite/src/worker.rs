@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
-use tenure_core::{Clock, StoreError, StoreErrorKind, SystemClock, WakeRegistry};
+use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, WakeRegistry};
 use tracing::debug;
 
 use crate::bell::Bell;
 use crate::clock::StoreTime;
-use crate::gate::{Gate, Turn, pause_before_try, pause_to_step_back};
+use crate::gate::{Gate, TRIES_IN_TURN, Turn, pause_before_try, pause_to_step_back};
 use crate::place::{self, Identity};
 use crate::queue::{Queue, Request, Woken};
 use crate::schema::{is_busy, locked_for, open_to_read};
@@ -30,6 +30,9 @@ const LONG_ENOUGH: Duration = Duration::from_millis(4);
 /// After so many changed rows, a few megabytes of log, it is moved into the database. Moving waits for
 /// the disk, so the writer leaves it to the thread that reads.
 const MOVE_AFTER: u64 = 1_000;
+
+/// A process that went without its turn waits for none for so long.
+const OUT_OF_TURN: Duration = Duration::from_secs(2);
 
 /// What all threads of a store know.
 #[derive(Debug, Clone)]
@@ -94,6 +97,8 @@ pub(crate) struct Writer {
     pub(crate) reads: Arc<Queue>,
     /// How many rows had been changed when it was last asked to.
     pub(crate) moved: u64,
+    /// Until when it does not wait for its turn.
+    pub(crate) out_of_turn_until: Moment,
 }
 
 impl Writer {
@@ -118,7 +123,7 @@ impl Writer {
             if group.is_empty() {
                 break;
             }
-            match self.begin() {
+            match self.begin(tries) {
                 Ok(Turn::Taken) => {
                     group = self.do_some(group);
                     self.gate.leave();
@@ -139,13 +144,17 @@ impl Writer {
     }
 
     /// Takes the turn and the file. The error is made anew for each request that must hear of it.
-    fn begin(&mut self) -> Result<Turn, Box<dyn Fn() -> Fault>> {
+    fn begin(&mut self, tries: u32) -> Result<Turn, Box<dyn Fn() -> Fault>> {
         let turn = self.gate.try_enter();
-        if turn != Turn::Taken {
+        // Whoever has the turn may have been stopped. The file's own lock is what counts.
+        let has_turn = turn == Turn::Taken;
+        let now = SystemClock.now();
+        if !has_turn && tries < TRIES_IN_TURN && now >= self.out_of_turn_until {
             return Ok(turn);
         }
         match self.file.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => {}
+            Ok(()) if has_turn => {}
+            Ok(()) => self.out_of_turn_until = now + OUT_OF_TURN,
             Err(error) if is_busy(&error) => return Ok(Turn::Busy),
             Err(error) => return Err(again(&error)),
         }

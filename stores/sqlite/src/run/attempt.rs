@@ -3,12 +3,13 @@
 use rusqlite::params;
 use tenure_core::{Finish, Finished, Note, RunKind, RunRef, RunState, Start, Started};
 
+use super::find;
 use super::note::add_note;
-use super::row::{self, RunRow};
+use super::row::RunRow;
 use crate::step::{Fault, Step};
 
 pub(super) fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
-    let Some(mut run) = row::find(step, &start.run.key)? else {
+    let Some(mut run) = find::find(step, &start.run.key)? else {
         return Ok(Started::Refused);
     };
     if !run.is_at(&start.run) {
@@ -27,7 +28,7 @@ pub(super) fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
 }
 
 pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, Fault> {
-    let Some(mut run) = row::find(step, &finish.run.key)? else {
+    let Some(mut run) = find::find(step, &finish.run.key)? else {
         return Ok(Finished::Unknown);
     };
     if !run.is_at(&finish.run) {
@@ -37,7 +38,7 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
     if !run.state.is_active() {
         return Ok(Finished::Recorded);
     }
-    row::keep_output(step, run.id, finish.output.as_deref())?;
+    find::keep_output(step, run.id, finish.output.as_deref())?;
     run.exit_code = finish.exit_code;
     // A requested run keeps who asked for it, unless there is something worse to tell.
     if finish.reason.is_some() || run.key.kind == RunKind::Scheduled {

@@ -6,8 +6,9 @@ use tenure_core::{
     Refusal, RunState, StartMode, TaskName,
 };
 
+use super::find;
 use super::node;
-use super::row::{self, RunRow};
+use super::row::RunRow;
 use crate::column;
 use crate::step::{Fault, Step};
 
@@ -45,7 +46,7 @@ fn decide(
     node: &Holder,
 ) -> Result<ClaimAnswer, Fault> {
     let key = item.key();
-    if let Some(run) = row::find(step, &key)? {
+    if let Some(run) = find::find(step, &key)? {
         return Ok(of_existing(run, item));
     }
     if let Err(refusal) = batch.window_is_open(item, step.wall) {
@@ -61,7 +62,7 @@ fn decide(
     }
     let blocker = match item.overlap {
         Overlap::Allow => None,
-        _ => row::blocker(step, &key)?,
+        _ => find::blocker(step, &key)?,
     };
     let mut run = RunRow::new(step, key, RunState::Skipped);
     run.generation = Some(item.generation.clone());

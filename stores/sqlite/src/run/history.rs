@@ -9,12 +9,13 @@ use tenure_core::{
     RunState,
 };
 
-use super::row::{self, RunRow, kind_of, run_columns};
+use super::find;
+use super::row::{RunRow, kind_of, run_columns};
 use crate::column;
 use crate::step::{Fault, Step};
 
 pub(super) fn run(step: &Step<'_>, key: &RunKey) -> Result<Option<RunRecord>, Fault> {
-    row::find(step, key)?
+    find::find(step, key)?
         .map(|run| run.into_record(step))
         .transpose()
 }

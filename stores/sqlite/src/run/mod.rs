@@ -3,6 +3,7 @@
 mod attempt;
 mod claim;
 mod control;
+mod find;
 mod history;
 mod node;
 mod note;

@@ -2,7 +2,8 @@
 
 use tenure_core::{Enqueue, Enqueued, Pass, RunKey, RunKind, RunState};
 
-use super::row::{self, RunRow};
+use super::find;
+use super::row::RunRow;
 use crate::step::{Fault, Step};
 
 pub(super) fn check_pass(pass: &Pass) -> Result<(), Fault> {
@@ -16,7 +17,7 @@ pub(super) fn check_pass(pass: &Pass) -> Result<(), Fault> {
 }
 
 pub(super) fn pass(step: &Step<'_>, pass: &Pass) -> Result<bool, Fault> {
-    if row::find(step, &pass.key)?.is_some() {
+    if find::find(step, &pass.key)?.is_some() {
         return Ok(false);
     }
     let mut run = RunRow::new(step, pass.key.clone(), pass.state);
@@ -39,12 +40,12 @@ pub(super) fn check_enqueue(enqueue: &Enqueue) -> Result<(), Fault> {
 
 pub(super) fn enqueue(step: &Step<'_>, enqueue: &Enqueue) -> Result<Enqueued, Fault> {
     let key = &enqueue.key;
-    if let Some(run) = row::find(step, key)? {
+    if let Some(run) = find::find(step, key)? {
         return Ok(Enqueued::Exists { state: run.state });
     }
     if enqueue.only_missing {
         let scheduled = RunKey::scheduled(key.task.clone(), key.tick, key.index);
-        if let Some(run) = row::find(step, &scheduled)?
+        if let Some(run) = find::find(step, &scheduled)?
             && (run.state == RunState::Succeeded || !run.state.is_final())
         {
             return Ok(Enqueued::NotMissing { state: run.state });

@@ -7,8 +7,9 @@ use tenure_core::{Claim, HolderId, Overlap, RunKind, StartMode, Take, TaskName};
 
 use super::MAX_BATCH;
 use super::claim::{claims, current_generation, pause_of};
+use super::find;
 use super::node;
-use super::row::{self, RunRow, run_columns};
+use super::row::{RunRow, run_columns};
 use crate::column;
 use crate::step::{Fault, Step};
 
@@ -86,7 +87,7 @@ fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
         if run.overlap == Overlap::Skip
             && (in_hand.contains(&(task.clone(), index, true))
                 || (!is_scheduled && in_hand.contains(&(task.clone(), index, false)))
-                || row::blocker(step, &run.key)?.is_some())
+                || find::blocker(step, &run.key)?.is_some())
         {
             continue;
         }

@@ -27,7 +27,10 @@ fn e37_places_that_cannot_hold_a_store_are_refused_with_reason_and_next_step() {
     raw(&file("newer.db"))
         .execute_batch("PRAGMA user_version = 99")
         .unwrap();
-    let cases: [(PathBuf, StoreErrorKind, &str); 10] = [
+    drop(open(&file("one.db")));
+    std::fs::hard_link(file("one.db"), file("two.db")).unwrap();
+    let cases: [(PathBuf, StoreErrorKind, &str); 11] = [
+        (file("two.db"), Misconfigured, "several names (hard links)"),
         (file("none/x.db"), Misconfigured, "create the folder first"),
         (
             folder.path().into(),

@@ -8,7 +8,7 @@ use tenure_core::{
 };
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
-use super::{key, open, request};
+use super::{key, open, raw, request};
 
 #[tokio::test]
 async fn r20_r62_a_release_reaches_the_first_waiter_of_another_store() {
@@ -69,6 +69,32 @@ async fn r16_a_step_of_the_wall_clock_ends_no_lease() {
     let renewal = RenewRequest::new(key, first.token, first.ttl);
     let renewals = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(renewals[0], Ok(Renewal::Lost { .. })));
+}
+
+#[tokio::test]
+async fn r58_a_lease_of_an_earlier_boot_outlives_it_by_its_ttl_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let store = open(&path);
+    let key = key("k");
+    let first = request(&key);
+    store.acquire(&first).await.unwrap();
+    drop(store);
+    // As after a boot with a wall clock that starts a day behind.
+    raw(&path)
+        .execute_batch(
+            "UPDATE boot SET clock = 'an-earlier-boot';
+             UPDATE lease SET expires_ms = expires_ms + 86400000",
+        )
+        .unwrap();
+    let store = open(&path);
+    let view = store.inspect(&key).await.unwrap().unwrap();
+    let left = view.expires_at.unwrap().since(view.now);
+    assert!(left <= first.ttl.get(), "{left:?}");
+    let boots: i64 = raw(&path)
+        .query_row("SELECT count(*) FROM boot", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(boots, 1);
 }
 
 #[test]

@@ -61,6 +61,22 @@ async fn e87_a_locked_file_fails_calls_in_bounded_time_and_recovers_when_it_is_f
 }
 
 #[tokio::test]
+async fn e87_a_process_that_was_stopped_in_its_turn_holds_nobody_up_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let store = open(&path);
+    let stopped = std::fs::File::open(folder.path().join("t.db-turn")).unwrap();
+    stopped.lock().unwrap();
+    let began = SystemClock.now();
+    for name in ["a", "b", "c", "d", "e"] {
+        let answer = store.acquire(&request(&key(name))).await.unwrap();
+        assert!(matches!(answer, Acquisition::Granted(_)));
+    }
+    // The first waits for a turn that does not come; those after it know better.
+    assert!(SystemClock.now().since(began) < Duration::from_secs(4));
+}
+
+#[tokio::test]
 async fn r39_a_request_that_fails_does_not_fail_those_it_shares_a_transaction_with() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
