@@ -109,3 +109,164 @@ fn newest_due(spec: &TaskSpec, now: Timestamp) -> Option<Timestamp> {
     }
     spec.schedule.previous_before(newest).map(Timestamp::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::task::Task;
+
+    const START: i64 = 1_767_225_600_000;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(START + ms)
+    }
+
+    fn spec(schedule: &str, catch_up: CatchUp, window_s: u64, max: usize) -> TaskSpec {
+        Task::<()>::new("t")
+            .schedule(schedule)
+            .catch_up(catch_up)
+            .catch_up_window(Duration::from_secs(window_s))
+            .catch_up_max(max)
+            .check()
+            .unwrap()
+    }
+
+    #[test]
+    fn s24_the_catch_up_rule_decides_about_ticks_that_are_late() {
+        let tick = |n: i64| at(n * 60_000);
+        for (catch_up, max, run, missed) in [
+            (CatchUp::Skip, 10, vec![], vec![1, 2, 3, 4, 5]),
+            (CatchUp::Latest, 10, vec![5], vec![1, 2, 3, 4]),
+            (CatchUp::All, 10, vec![3, 4, 5], vec![1, 2]),
+            (CatchUp::All, 2, vec![4, 5], vec![1, 2, 3]),
+        ] {
+            let spec = spec("* * * * *", catch_up, 150, max);
+            let due = due(&spec, at(0), at(325_000));
+            assert_eq!(
+                due.run,
+                run.into_iter().map(tick).collect::<Vec<_>>(),
+                "{catch_up:?}"
+            );
+            let expected: Vec<_> = missed.into_iter().map(tick).collect();
+            assert_eq!(due.missed.ticks, expected, "{catch_up:?}");
+            assert_eq!(due.seen, Some(tick(5)));
+        }
+    }
+
+    #[test]
+    fn s24_ticks_that_are_hardly_late_run_whatever_the_rule_says() {
+        for catch_up in [CatchUp::Skip, CatchUp::Latest, CatchUp::All] {
+            let spec = spec("@every 500ms", catch_up, 60, 1);
+            let due = due(&spec, at(0), at(1_600));
+            assert_eq!(due.run, [at(500), at(1_000), at(1_500)], "{catch_up:?}");
+            assert!(due.missed.is_empty());
+        }
+    }
+
+    #[test]
+    fn s63_a_year_of_a_schedule_is_computed_in_well_under_a_second() {
+        let spec = spec("0 * * * *", CatchUp::Latest, 300, 10);
+        let begun = std::time::Instant::now();
+        let (mut cursor, mut ran) = (at(0), 0);
+        for minute in 1..=365 * 24 * 60_i64 {
+            let now = at(minute * 60_000);
+            let due = due(&spec, cursor, now);
+            cursor = due.seen.unwrap_or(cursor);
+            ran += due.run.len();
+        }
+        assert_eq!(ran, 365 * 24);
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?} in a debug build",
+            begun.elapsed()
+        );
+    }
+
+    fn any_rule() -> impl Strategy<Value = CatchUp> {
+        prop_oneof![
+            Just(CatchUp::Skip),
+            Just(CatchUp::Latest),
+            Just(CatchUp::All)
+        ]
+    }
+
+    proptest! {
+        /// Against the obvious: all multiples of the period between the two instants.
+        #[test]
+        fn every_tick_is_run_or_missed_and_none_is_forgotten_or_made_up(
+            period_ms in 100_i64..5_000,
+            after_ms in 0_i64..100_000,
+            absence_ms in 0_i64..400_000,
+            window_s in 1_u64..120,
+            max in 1_usize..20,
+            catch_up in any_rule(),
+        ) {
+            let spec = spec(&format!("@every {period_ms}ms"), catch_up, window_s, max);
+            let (after, now) = (at(after_ms), at(after_ms + absence_ms));
+            let due = due(&spec, after, now);
+            let first = after.as_millis().div_euclid(period_ms) + 1;
+            let last = now.as_millis().div_euclid(period_ms);
+            let all: Vec<_> = (first..=last).map(|n| Timestamp::from_millis(n * period_ms)).collect();
+            prop_assert_eq!(due.seen, all.last().copied());
+
+            let told = due.run.len() as u64 + due.missed.count();
+            if all.len() <= WALK {
+                prop_assert_eq!(told, all.len() as u64);
+            } else {
+                prop_assert_eq!(told, WALK as u64 + 1);
+            }
+            // What runs is the newest, in order, inside the window.
+            let newest = &all[all.len() - due.run.len()..];
+            prop_assert_eq!(&due.run, newest);
+            let open = now - Duration::from_secs(window_s);
+            prop_assert!(due.run.iter().all(|tick| *tick >= open));
+            // What is missed comes just before it.
+            let missed = &all[all.len() - due.run.len() - due.missed.ticks.len()..][..due.missed.ticks.len()];
+            prop_assert_eq!(&due.missed.ticks, missed);
+
+            let in_window = all.iter().filter(|tick| **tick >= open).count();
+            let is_late = all.first().is_some_and(|first| now.since(*first) > PUNCTUAL);
+            let expected = match (is_late, catch_up) {
+                (false, _) => in_window,
+                (true, CatchUp::Skip) => usize::from(all.last().is_some_and(|t| now.since(*t) <= PUNCTUAL && *t >= open)),
+                (true, CatchUp::Latest) => in_window.min(1),
+                (true, _) => in_window.min(max),
+            };
+            if all.len() <= WALK {
+                prop_assert_eq!(due.run.len(), expected);
+            }
+        }
+
+        #[test]
+        fn s64_with_jitter_nothing_is_due_before_its_own_time_and_nothing_is_lost(
+            jitter_s in 1_u64..200,
+            steps in prop::collection::vec(1_i64..90_000, 1..40),
+        ) {
+            let spec = Task::<()>::new("t")
+                .schedule("* * * * *")
+                .jitter(Duration::from_secs(jitter_s))
+                .check()
+                .unwrap();
+            let (mut cursor, mut now_ms) = (at(0), 0);
+            let mut dealt_with = Vec::new();
+            for step in steps {
+                now_ms += step;
+                let due = due(&spec, cursor, at(now_ms));
+                for tick in &due.run {
+                    prop_assert!(spec.fires_at(*tick) <= at(now_ms));
+                    prop_assert!(spec.fires_at(*tick).since(*tick) < Duration::from_secs(60));
+                }
+                dealt_with.extend(due.missed.ticks);
+                dealt_with.extend(due.run);
+                cursor = due.seen.unwrap_or(cursor);
+            }
+            let expected: Vec<_> = (1..)
+                .map(|n| at(n * 60_000))
+                .take_while(|tick| spec.fires_at(*tick) <= at(now_ms))
+                .collect();
+            prop_assert_eq!(dealt_with, expected);
+        }
+    }
+}

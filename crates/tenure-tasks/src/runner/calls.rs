@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Definition, Enqueue, Finish, Finished,
     HistoryQuery, HolderId, Moment, Note, Prune, Recovered, Recovery, Registered, RunKey, RunStore,
-    StoreError, StoreErrorKind, Take, Timestamp,
+    StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -114,6 +114,10 @@ impl Calls {
             all.extend(self.bounded(self.store.register(node, chunk)).await?);
         }
         Ok(all)
+    }
+
+    pub(super) async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
+        self.bounded(self.store.tasks()).await
     }
 
     pub(super) async fn claim(self, flight: Flight) -> Done {

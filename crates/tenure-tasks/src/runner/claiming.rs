@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::{
-    ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, HolderId, Moment, Note, Refusal, RunKey,
-    StoreError, StoreErrorKind, Timestamp, Token,
+    ClaimBatch, ClaimItem, ClaimReply, HolderId, Moment, Overlap, RunKey, StoreError,
+    StoreErrorKind, Timestamp, Token,
 };
 
+use super::Runner;
 use super::lease::backoff;
-use super::{PausedTask, Runner};
 use crate::due::Missed;
 use crate::event::RunnerEvent;
 use crate::hash;
@@ -29,20 +29,17 @@ const SURVEY_FROM: usize = 64;
 const RANK_STEP: Duration = Duration::from_millis(50);
 const MAX_RANKS: u32 = 10;
 
-/// How often a paused task is looked at if the store gives no hint that it was resumed.
-const PAUSE_LOOK: Duration = Duration::from_secs(5);
-
 /// A run to be claimed.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) task: TaskId,
     pub(super) tick: Timestamp,
     pub(super) index: u32,
-    token: Token,
+    pub(super) token: Token,
     /// Who should have claimed it first, if that is another node.
-    owner: Option<HolderId>,
+    pub(super) owner: Option<HolderId>,
     /// Where the task's cursor was before this tick was dealt with.
-    before: Timestamp,
+    pub(super) before: Timestamp,
 }
 
 impl Wanted {
@@ -63,7 +60,7 @@ pub(super) struct Flight {
 
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    queue: VecDeque<Wanted>,
+    pub(super) queue: VecDeque<Wanted>,
     sweeps: BTreeMap<Moment, Vec<Wanted>>,
     unresolved: BTreeMap<Moment, Flight>,
     /// Everything that was sent and not answered.
@@ -127,27 +124,35 @@ impl Runner {
             return;
         };
         let spec = work.spec.clone();
-        for tick in due.run {
+        for tick in &due.run {
             self.events.tell(|| RunnerEvent::Due {
                 task: spec.name().clone(),
-                tick,
+                tick: *tick,
             });
-            let of_tick = hash::of_tick(spec.name(), tick);
+        }
+        let must_not_overlap = due.run.len() > 1 && spec.overlap() == Overlap::Skip;
+        // Ticks that follow each other in a chain are one thing to own.
+        let apart = if must_not_overlap { 1 } else { due.run.len() };
+        for tick in due.run.iter().take(apart) {
+            let of_tick = hash::of_tick(spec.name(), *tick);
             for index in 1..=spec.concurrency() {
                 let owner = self.peers.owner(id, of_tick, index, now);
-                let is_mine = owner == self.node.id;
-                let wanted = Wanted {
-                    task: id,
-                    tick,
-                    index,
-                    token: Token::random(),
-                    owner: (!is_mine).then_some(owner),
-                    before,
-                };
-                if is_mine {
-                    self.claims.queue.push_back(wanted);
+                let owner = (owner != self.node.id).then_some(owner);
+                let wanted = if must_not_overlap {
+                    self.chain((id, index), &due.run, owner, before)
                 } else {
-                    others.push(wanted);
+                    Some(Wanted {
+                        task: id,
+                        tick: *tick,
+                        index,
+                        token: Token::random(),
+                        owner,
+                        before,
+                    })
+                };
+                match owner {
+                    None => self.claims.queue.extend(wanted),
+                    Some(_) => others.extend(wanted),
                 }
             }
         }
@@ -193,8 +198,11 @@ impl Runner {
             .into_values()
             .flatten();
         let planned: Vec<_> = self.claims.queue.drain(..).chain(sweeps).collect();
-        for wanted in planned {
-            self.table.reopen(wanted.task, wanted.before, now);
+        let planned = planned
+            .into_iter()
+            .map(|wanted| (wanted.task, wanted.before));
+        for (task, before) in planned.chain(self.chains.take()).collect::<Vec<_>>() {
+            self.table.reopen(task, before, now);
         }
     }
 
@@ -258,7 +266,7 @@ impl Runner {
         Some(item)
     }
 
-    fn key_of(&self, wanted: &Wanted) -> Option<RunKey> {
+    pub(super) fn key_of(&self, wanted: &Wanted) -> Option<RunKey> {
         let task = self.table.spec(wanted.task)?.name().clone();
         Some(RunKey::scheduled(task, wanted.tick, wanted.index))
     }
@@ -286,125 +294,6 @@ impl Runner {
         }
     }
 
-    fn decided(&mut self, wanted: Wanted, answer: ClaimAnswer, now: Timestamp) {
-        if let ClaimAnswer::Refused(refusal) = answer {
-            return self.refused(&wanted, refusal, now);
-        }
-        self.accepted(wanted.task);
-        match answer {
-            ClaimAnswer::Won(claim) => {
-                if let Some(owner) = wanted.owner {
-                    self.peers.missed(owner, wanted.task, self.clock.now());
-                }
-                self.won(claim, wanted.owner.is_some());
-            }
-            ClaimAnswer::Taken { by, state, .. } => {
-                tracing::debug!(
-                    task = wanted.task,
-                    tick = %wanted.tick,
-                    index = wanted.index,
-                    %state,
-                    by = by.map(tracing::field::display),
-                    "another node has it"
-                );
-            }
-            _ => tracing::warn!("the store gave an answer this version does not know"),
-        }
-    }
-
-    fn refused(&mut self, wanted: &Wanted, refusal: Refusal, now: Timestamp) {
-        let id = wanted.task;
-        match refusal {
-            Refusal::TooEarly { by } => self.table.reopen(id, wanted.before, now + by),
-            Refusal::NodeLapsed => {
-                self.lapsed();
-                self.lease.distrust(self.clock.now());
-                self.table.reopen(id, wanted.before, now);
-            }
-            Refusal::Paused { by } => {
-                self.table.reopen(id, wanted.before, now + PAUSE_LOOK);
-                self.paused_by(id, by);
-            }
-            Refusal::TooLate { by } => {
-                self.accepted(id);
-                let missed = Missed {
-                    ticks: vec![wanted.tick],
-                    more: 0,
-                    open: now,
-                };
-                self.give_up(
-                    id,
-                    &missed,
-                    Some(format!("claimed {by:?} after its window")),
-                );
-            }
-            Refusal::Overlap { .. } => {
-                self.accepted(id);
-                if let Some(key) = self.key_of(wanted) {
-                    let reason = refusal.to_string();
-                    tracing::info!(run = %key, reason, "skipped");
-                    self.events.tell(|| RunnerEvent::Skipped { key, reason });
-                }
-            }
-            Refusal::StaleGeneration { current } => {
-                if self.stale.insert(id)
-                    && let Some(spec) = self.table.spec(id)
-                {
-                    let current = current.to_string();
-                    tracing::warn!(task = %spec.name(), current, ours = %spec.generation(),
-                        "another definition of the task is current; this node leaves it alone");
-                    self.events.tell(|| RunnerEvent::Stale {
-                        task: spec.name().clone(),
-                        current,
-                    });
-                }
-            }
-            _ => tracing::warn!(%refusal, "the store refused a claim for a reason unknown here"),
-        }
-    }
-
-    /// The store decided about a claim of this task, so it is neither paused nor stale.
-    fn accepted(&mut self, id: TaskId) {
-        self.stale.remove(&id);
-        let Some(paused) = self.paused.remove(&id) else {
-            return;
-        };
-        if let Some(spec) = self.table.spec(id) {
-            tracing::info!(task = %spec.name(), "resumed");
-            self.events.tell(|| RunnerEvent::Resumed {
-                task: spec.name().clone(),
-            });
-        }
-        if let Some(missed) = &paused.missed {
-            let why = format!("the task was paused by {}", paused.by);
-            self.give_up(id, missed, Some(why));
-        }
-    }
-
-    fn paused_by(&mut self, id: TaskId, by: String) {
-        if let Some(paused) = self.paused.get_mut(&id) {
-            // Its ticks will be found again when it is looked at again.
-            paused.missed = None;
-            paused.by = by;
-            return;
-        }
-        if let Some(spec) = self.table.spec(id) {
-            tracing::info!(task = %spec.name(), by, "paused");
-            self.events.tell(|| RunnerEvent::Paused {
-                task: spec.name().clone(),
-                by: by.clone(),
-            });
-        }
-        self.paused.insert(id, PausedTask { by, missed: None });
-    }
-
-    /// Looks at paused tasks now: something hinted that one may have been resumed.
-    pub(super) fn look_at_paused(&mut self, now: Timestamp) {
-        for id in self.paused.keys() {
-            self.table.hasten(*id, now);
-        }
-    }
-
     fn claim_failed(&mut self, mut flight: Flight, error: &StoreError) {
         self.claims.failures = self.claims.failures.saturating_add(1);
         self.trouble("claim", error);
@@ -429,38 +318,13 @@ impl Runner {
                     more: 0,
                     open: wanted.tick,
                 };
-                self.give_up(
-                    wanted.task,
-                    &missed,
-                    Some(format!("the claim failed: {error}")),
-                );
+                let why = format!("the claim failed: {error}");
+                self.give_up(wanted.task, &missed, Some(why));
+                self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
             } else {
+                self.chains.remove((wanted.task, wanted.index));
                 self.table.reopen(wanted.task, wanted.before, not_before);
             }
-        }
-    }
-
-    /// Compares what the store remembers with what it remembered before.
-    pub(super) fn remember(&mut self, at_least: u64, sequence: u64, epoch: &str) {
-        let memory = &mut self.memory;
-        let is_new = memory.epoch.is_empty();
-        let what = if !is_new && memory.epoch != epoch {
-            Some("the store was made anew".to_owned())
-        } else if sequence < at_least {
-            Some(format!("its sequence fell from {at_least} to {sequence}"))
-        } else {
-            None
-        };
-        if is_new || what.is_some() {
-            epoch.clone_into(&mut memory.epoch);
-            memory.sequence = sequence;
-        }
-        memory.sequence = memory.sequence.max(sequence);
-        if let Some(what) = what {
-            tracing::error!(what, "the store forgot what it had acknowledged");
-            let note = Note::new("store_regressed", what.clone()).of_node(self.node.id);
-            self.ops.spawn(self.calls.clone().note(note));
-            self.events.tell(|| RunnerEvent::StoreRegressed { what });
         }
     }
 }

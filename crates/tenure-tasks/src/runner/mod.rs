@@ -16,30 +16,36 @@
 //! stop) → over.
 
 mod calls;
+mod chains;
 mod claiming;
+mod deciding;
+mod ending;
 mod lease;
+mod membership;
 mod peers;
 mod reports;
 mod runs;
+mod taking;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Clock, Definition, Holder, Moment, StoreError, Timestamp, Wakes};
+use tenure_core::{Clock, Holder, Moment, StoreError, Wakes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::calls::{Calls, Done};
+use self::chains::Chains;
 use self::claiming::Claims;
 use self::lease::NodeLease;
 use self::peers::Peers;
 use self::reports::Reports;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
-use self::upkeep::Taking;
+use self::taking::Taking;
 use crate::attempt::Ending;
 use crate::check::Assigned;
 use crate::due::Missed;
@@ -47,15 +53,11 @@ use crate::event::{EventSender, RunnerEvent};
 use crate::manager::{RunAccess, TaskManager};
 use crate::options::RunnerOptions;
 use crate::running::{Command, Drained, Pulse};
-use crate::stop::StopReason;
 use crate::store_time::StoreTime;
 use crate::table::{Table, TaskId};
 
 /// The longest nap: a suspension or a step of a clock is noticed within this time.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
-
-/// How long the last outcomes may take to reach the store when everything else is over.
-const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 pub(crate) struct Runner {
     manager: Arc<dyn TaskManager>,
@@ -72,6 +74,7 @@ pub(crate) struct Runner {
     lease: NodeLease,
     peers: Peers,
     claims: Claims,
+    chains: Chains,
     reports: Reports,
     take: Taking,
     running: HashMap<u64, Running>,
@@ -156,6 +159,7 @@ impl Runner {
             time: StoreTime::default(),
             lease: NodeLease::new(options, now),
             claims: Claims::default(),
+            chains: Chains::default(),
             reports: Reports::default(),
             take: Taking::new(now),
             running: HashMap::new(),
@@ -173,27 +177,6 @@ impl Runner {
         }
     }
 
-    /// Beats and registers for the first time, so that a store that cannot be used is found before
-    /// anything starts.
-    pub(crate) async fn join(&mut self) -> Result<(), StoreError> {
-        if let Done::Beaten {
-            asked_at,
-            answered_at,
-            answer,
-        } = self.calls.clone().beat(self.beat_message()).await
-        {
-            let beaten = answer?;
-            self.beaten(asked_at, answered_at, Ok(beaten));
-        }
-        let all = self
-            .calls
-            .register_all(self.node.id, &self.definitions())
-            .await?;
-        self.enter(&all);
-        self.show();
-        Ok(())
-    }
-
     /// Works until it is drained. Dropping the future stops everything at once.
     pub(crate) async fn run(mut self) {
         let mut hints = self.calls.store.listen();
@@ -207,24 +190,6 @@ impl Runner {
         self.close().await;
     }
 
-    /// Leaves the store and closes the manager.
-    pub(crate) async fn close(mut self) {
-        self.ops.abort_all();
-        let leaving = self.calls.store.leave(self.node.id);
-        match timeout(LAST_REPORTS.min(self.options.store_timeout), leaving).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "could not leave the store"),
-            Err(_) => tracing::warn!("the store did not hear the farewell in time"),
-        }
-        self.manager.close().await;
-        self.pulse.change().is_live = false;
-        // Told last: whoever waits for the end may rely on the store having heard everything.
-        for reply in self.farewell.replies {
-            // Nobody waits any more if this fails.
-            let _ = reply.send(self.farewell.drained.clone());
-        }
-    }
-
     /// Does everything that is due by now.
     fn step(&mut self) {
         let now = self.clock.now();
@@ -236,6 +201,7 @@ impl Runner {
             if self.lease.may_claim(now) {
                 self.evaluate_due(now);
                 self.sweep(now);
+                self.look_at_chains(now);
                 self.dispatch(now);
                 self.take_if_due(now);
             }
@@ -280,6 +246,7 @@ impl Runner {
         match self.phase {
             Phase::Live if self.lease.may_claim(now) => {
                 consider(self.claims.next());
+                consider(self.chains.next());
                 consider(self.take.next().filter(|_| self.table.len() > 0));
                 let until = self.table.first().map(|first| self.time.until(first, now));
                 consider(until.map(|until| now + until));
@@ -343,61 +310,6 @@ impl Runner {
         }
     }
 
-    fn drain(&mut self, patience: Duration, reply: oneshot::Sender<Drained>) {
-        let now = self.clock.now();
-        self.farewell.replies.push(reply);
-        match self.phase {
-            Phase::Live => {
-                tracing::info!(running = self.running.len(), ?patience, "draining");
-                self.events.tell(|| RunnerEvent::Draining {
-                    manager: self.name.clone(),
-                    running: self.running.len(),
-                });
-                self.claims.stop();
-                self.phase = Phase::Draining {
-                    until: now + patience,
-                };
-                self.pulse.change().is_live = false;
-            }
-            Phase::Draining { until } => {
-                self.phase = Phase::Draining {
-                    until: until.min(now + patience),
-                };
-            }
-            Phase::Stopping { .. } | Phase::Over => {}
-        }
-    }
-
-    /// Goes through the end: waits, tells the rest to stop, waits for the last reports.
-    fn advance(&mut self, now: Moment) {
-        let is_done = self.running.is_empty()
-            && !self.claims.has_flights()
-            && !self.take.is_under_way()
-            && self.reports.is_empty();
-        match self.phase {
-            Phase::Draining { .. } | Phase::Stopping { .. } if is_done => self.end(),
-            Phase::Draining { until } if now >= until => {
-                self.stop_all(StopReason::Drain);
-                self.phase = Phase::Stopping {
-                    until: now + self.options.stop_grace + LAST_REPORTS,
-                };
-            }
-            Phase::Stopping { until } if now >= until => self.end(),
-            _ => {}
-        }
-    }
-
-    fn end(&mut self) {
-        let left = self.still_running();
-        let unreported = self.reports.unreported() + left.len();
-        if unreported > 0 {
-            tracing::warn!(unreported, "the store did not hear of every outcome");
-        }
-        self.farewell.drained.unreported = unreported;
-        self.farewell.drained.interrupted.extend(left);
-        self.phase = Phase::Over;
-    }
-
     /// The store failed at something.
     fn trouble(&mut self, call: &'static str, error: &StoreError) {
         let now = self.clock.now();
@@ -417,22 +329,6 @@ impl Runner {
         if is_news {
             self.put_back();
         }
-    }
-
-    /// Learns the store's clock from an answer.
-    fn observe(&mut self, asked_at: Moment, answered_at: Moment, now: Timestamp) {
-        if let Some(by_ms) = self.time.observe(asked_at, answered_at, now) {
-            tracing::warn!(by_ms, "the store's clock was set");
-            self.events
-                .tell(|| RunnerEvent::StoreClockStepped { by_ms });
-        }
-    }
-
-    fn definitions(&self) -> Vec<Definition> {
-        self.table
-            .ids()
-            .map(|(_, entry)| entry.work.spec.definition())
-            .collect()
     }
 
     /// Shows how things are to whoever asks for the health.

@@ -26,6 +26,7 @@ pub(super) struct PassGroup {
     pub(super) passes: Vec<Pass>,
     task: TaskName,
     tick: Timestamp,
+    /// How many were missed; 0: they were left out by a rule.
     count: u64,
     reason: String,
 }
@@ -101,17 +102,38 @@ impl Runner {
                 passes.push(pass);
             }
         }
-        let group = PassGroup {
+        self.pass_later(PassGroup {
             passes,
             task: spec.name().clone(),
             tick: newest,
             count: missed.count(),
             reason: reason_of(newest),
+        });
+    }
+
+    /// Records a tick that a rule leaves out.
+    pub(super) fn leave_out(&mut self, id: TaskId, tick: Timestamp, reason: &str) {
+        let Some(spec) = self.table.spec(id) else {
+            return;
         };
+        let passes = (1..=spec.concurrency())
+            .map(|index| RunKey::scheduled(spec.name().clone(), tick, index))
+            .map(|key| Pass::skipped(key, reason))
+            .collect();
+        self.pass_later(PassGroup {
+            passes,
+            task: spec.name().clone(),
+            tick,
+            count: 0,
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn pass_later(&mut self, group: PassGroup) {
         let now = self.clock.now();
         let reports = &mut self.reports;
         if reports.groups.len() >= MAX_GROUPS {
-            tracing::warn!(task = %group.task, "too many missed ticks to keep until the store answers");
+            tracing::warn!(task = %group.task, "too many ticks to record until the store answers");
             return;
         }
         reports.groups.push(group);
@@ -183,6 +205,7 @@ impl Runner {
     }
 
     fn heard(&mut self, finish: &Finish, answer: Finished, now: Moment) {
+        self.chain_ended(&finish.run.key);
         match answer {
             Finished::Recorded => {
                 if let Some(delay) = finish.again_after {
@@ -215,7 +238,7 @@ impl Runner {
         match answer {
             Ok(made) => {
                 for (group, made) in groups.into_iter().zip(made) {
-                    if made > 0 {
+                    if made > 0 && group.count > 0 {
                         tracing::warn!(task = %group.task, tick = %group.tick, count = group.count,
                             reason = group.reason, "missed");
                         self.events.tell(|| RunnerEvent::Missed {

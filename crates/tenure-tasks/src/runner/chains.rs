@@ -1,0 +1,151 @@
+//! Several ticks of one task that are due together, and must not overlap: run one after another.
+//!
+//! Claimed together, all but the first would be skipped because the first is in hand. So each
+//! index has a chain: its head is claimed, and the next tick only when the head's run is over,
+//! wherever it runs. A chain is a plan, not a fact: it is dropped and planned anew whenever claims
+//! become impossible.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use tenure_core::{HolderId, Moment, RunKey, RunKind, Timestamp, Token};
+
+use super::Runner;
+use super::claiming::Wanted;
+use crate::table::TaskId;
+
+/// How often a run of another node is looked at, to see whether it is over.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A task and one of its indices.
+type Place = (TaskId, u32);
+
+#[derive(Debug)]
+struct Chain {
+    ticks: VecDeque<Timestamp>,
+    token: Token,
+    owner: Option<HolderId>,
+    before: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    chains: HashMap<Place, Chain>,
+    looks: BTreeSet<(Moment, Place)>,
+}
+
+impl Chains {
+    /// When a chain must be looked at.
+    pub(super) fn next(&self) -> Option<Moment> {
+        self.looks.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.chains.clear();
+        self.looks.clear();
+    }
+
+    /// Forgets a chain, because its ticks are planned anew.
+    pub(super) fn remove(&mut self, place: Place) {
+        self.chains.remove(&place);
+    }
+
+    /// Forgets all chains; tells where each task's cursor was before its ticks were planned.
+    pub(super) fn take(&mut self) -> Vec<(TaskId, Timestamp)> {
+        self.looks.clear();
+        let chains = self.chains.drain();
+        chains
+            .map(|((task, _), chain)| (task, chain.before))
+            .collect()
+    }
+
+    fn head(&self, place: Place) -> Option<Wanted> {
+        let chain = self.chains.get(&place)?;
+        let (task, index) = place;
+        Some(Wanted {
+            task,
+            tick: *chain.ticks.front()?,
+            index,
+            token: chain.token,
+            owner: chain.owner,
+            before: chain.before,
+        })
+    }
+
+    fn is_head(&self, place: Place, tick: Timestamp) -> bool {
+        let chain = self.chains.get(&place);
+        chain.is_some_and(|chain| chain.ticks.front() == Some(&tick))
+    }
+}
+
+impl Runner {
+    /// Plans `ticks` one after another. Answers the first to claim, unless the index has a chain
+    /// already, which then grows.
+    pub(super) fn chain(
+        &mut self,
+        place: (TaskId, u32),
+        ticks: &[Timestamp],
+        owner: Option<HolderId>,
+        before: Timestamp,
+    ) -> Option<Wanted> {
+        if let Some(chain) = self.chains.chains.get_mut(&place) {
+            let last = chain.ticks.back().copied().unwrap_or_default();
+            chain
+                .ticks
+                .extend(ticks.iter().filter(|tick| **tick > last));
+            return None;
+        }
+        let chain = Chain {
+            ticks: ticks.iter().copied().collect(),
+            token: Token::random(),
+            owner,
+            before,
+        };
+        self.chains.chains.insert(place, chain);
+        self.chains.head(place)
+    }
+
+    /// Another node has this run in hand: if it heads a chain, the chain waits.
+    pub(super) fn chain_waits(&mut self, wanted: &Wanted) {
+        let place = (wanted.task, wanted.index);
+        if self.chains.is_head(place, wanted.tick) {
+            let at = self.clock.now() + LOOK_EVERY;
+            self.chains.looks.insert((at, place));
+        }
+    }
+
+    /// A run is over: if it heads a chain, the next is claimed.
+    pub(super) fn chain_goes_on(&mut self, task: TaskId, tick: Timestamp, index: u32) {
+        let place = (task, index);
+        if !self.chains.is_head(place, tick) {
+            return;
+        }
+        if let Some(chain) = self.chains.chains.get_mut(&place) {
+            chain.ticks.pop_front();
+            chain.token = Token::random();
+            if chain.ticks.is_empty() {
+                self.chains.remove(place);
+            }
+        }
+        self.claims.queue.extend(self.chains.head(place));
+    }
+
+    /// A run of this node is over and the store knows it.
+    pub(super) fn chain_ended(&mut self, key: &RunKey) {
+        if key.kind == RunKind::Scheduled
+            && let Some(task) = self.table.id_of(&key.task)
+        {
+            self.chain_goes_on(task, key.tick, key.index);
+        }
+    }
+
+    /// Asks again after the heads of chains that wait for other nodes.
+    pub(super) fn look_at_chains(&mut self, now: Moment) {
+        while let Some((at, place)) = self.chains.looks.first().copied()
+            && at <= now
+        {
+            self.chains.looks.pop_first();
+            self.claims.queue.extend(self.chains.head(place));
+        }
+    }
+}

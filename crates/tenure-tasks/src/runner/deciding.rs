@@ -1,0 +1,147 @@
+//! What the store's answer to a claim means.
+
+use std::time::Duration;
+
+use tenure_core::{ClaimAnswer, Refusal, Timestamp};
+
+use super::claiming::Wanted;
+use super::{PausedTask, Runner};
+use crate::due::Missed;
+use crate::event::RunnerEvent;
+use crate::table::TaskId;
+
+/// How often a paused task is looked at if the store gives no hint that it was resumed.
+const PAUSE_LOOK: Duration = Duration::from_secs(5);
+
+impl Runner {
+    pub(super) fn decided(&mut self, wanted: Wanted, answer: ClaimAnswer, now: Timestamp) {
+        if let ClaimAnswer::Refused(refusal) = answer {
+            return self.refused(&wanted, refusal, now);
+        }
+        self.accepted(wanted.task);
+        match answer {
+            ClaimAnswer::Won(claim) => {
+                if let Some(owner) = wanted.owner {
+                    self.peers.missed(owner, wanted.task, self.clock.now());
+                }
+                self.won(claim, wanted.owner.is_some());
+            }
+            ClaimAnswer::Taken { by, state, .. } => {
+                tracing::debug!(
+                    task = wanted.task,
+                    tick = %wanted.tick,
+                    index = wanted.index,
+                    %state,
+                    by = by.map(tracing::field::display),
+                    "another node has it"
+                );
+                if state.is_active() {
+                    self.chain_waits(&wanted);
+                } else {
+                    self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
+                }
+            }
+            _ => tracing::warn!("the store gave an answer this version does not know"),
+        }
+    }
+
+    fn refused(&mut self, wanted: &Wanted, refusal: Refusal, now: Timestamp) {
+        let id = wanted.task;
+        match refusal {
+            // The ticks of the chain stay due and are planned anew.
+            Refusal::TooEarly { .. } | Refusal::NodeLapsed | Refusal::Paused { .. } => {
+                self.chains.remove((id, wanted.index));
+            }
+            _ => self.chain_goes_on(id, wanted.tick, wanted.index),
+        }
+        match refusal {
+            Refusal::TooEarly { by } => self.table.reopen(id, wanted.before, now + by),
+            Refusal::NodeLapsed => {
+                self.lapsed();
+                self.lease.distrust(self.clock.now());
+                self.table.reopen(id, wanted.before, now);
+            }
+            Refusal::Paused { by } => {
+                self.table.reopen(id, wanted.before, now + PAUSE_LOOK);
+                self.paused_by(id, by);
+            }
+            Refusal::TooLate { by } => {
+                self.accepted(id);
+                let missed = Missed {
+                    ticks: vec![wanted.tick],
+                    more: 0,
+                    open: now,
+                };
+                self.give_up(
+                    id,
+                    &missed,
+                    Some(format!("claimed {by:?} after its window")),
+                );
+            }
+            Refusal::Overlap { .. } => {
+                self.accepted(id);
+                if let Some(key) = self.key_of(wanted) {
+                    let reason = refusal.to_string();
+                    tracing::info!(run = %key, reason, "skipped");
+                    self.events.tell(|| RunnerEvent::Skipped { key, reason });
+                }
+            }
+            Refusal::StaleGeneration { current } => {
+                if self.stale.insert(id)
+                    && let Some(spec) = self.table.spec(id)
+                {
+                    let current = current.to_string();
+                    tracing::warn!(task = %spec.name(), current, ours = %spec.generation(),
+                        "another definition of the task is current; this node leaves it alone");
+                    self.events.tell(|| RunnerEvent::Stale {
+                        task: spec.name().clone(),
+                        current,
+                    });
+                }
+            }
+            _ => tracing::warn!(%refusal, "the store refused a claim for a reason unknown here"),
+        }
+    }
+
+    /// The store decided about a claim of this task, so it is neither paused nor stale.
+    fn accepted(&mut self, id: TaskId) {
+        self.stale.remove(&id);
+        let Some(paused) = self.paused.remove(&id) else {
+            return;
+        };
+        if let Some(spec) = self.table.spec(id) {
+            tracing::info!(task = %spec.name(), "resumed");
+            self.events.tell(|| RunnerEvent::Resumed {
+                task: spec.name().clone(),
+            });
+        }
+        if let Some(missed) = &paused.missed {
+            let why = format!("the task was paused by {}", paused.by);
+            self.give_up(id, missed, Some(why));
+        }
+    }
+
+    pub(super) fn paused_by(&mut self, id: TaskId, by: String) {
+        if let Some(paused) = self.paused.get_mut(&id) {
+            // Its ticks will be found again when it is looked at again.
+            paused.missed = None;
+            paused.by = by;
+            return;
+        }
+        if let Some(spec) = self.table.spec(id) {
+            tracing::info!(task = %spec.name(), by, "paused");
+            self.events.tell(|| RunnerEvent::Paused {
+                task: spec.name().clone(),
+                by: by.clone(),
+            });
+        }
+        self.paused.insert(id, PausedTask { by, missed: None });
+    }
+
+    /// Looks at paused tasks now: something hinted that one may have been resumed.
+    pub(super) fn look_at_paused(&mut self, now: Timestamp) {
+        for id in self.paused.keys() {
+            self.table.hasten(*id, now);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! How a node is one of the cluster: it says that it is alive and what it can run, and learns who
+//! else is, what time it is, and what the store remembers.
+
+use std::time::Duration;
+
+use tenure_core::{
+    Beat, Beaten, Definition, Moment, Note, Registered, StoreError, TaskRecord, Timestamp,
+};
+
+use super::calls::Done;
+use super::{Phase, Runner};
+use crate::due::PUNCTUAL;
+use crate::event::RunnerEvent;
+use crate::stop::StopReason;
+use crate::table::TaskId;
+
+/// A wall clock that is wrong by more than this is worth a word.
+const SKEW_MS: i64 = 250;
+
+impl Runner {
+    /// Beats and registers for the first time, so that a store that cannot be used is found before
+    /// anything starts.
+    pub(crate) async fn join(&mut self) -> Result<(), StoreError> {
+        if let Done::Beaten {
+            asked_at,
+            answered_at,
+            answer,
+        } = self.calls.clone().beat(self.beat_message()).await
+        {
+            let beaten = answer?;
+            self.beaten(asked_at, answered_at, Ok(beaten));
+        }
+        let known = self.calls.tasks().await?;
+        let all = self
+            .calls
+            .register_all(self.node.id, &self.definitions())
+            .await?;
+        self.enter(&all);
+        self.begin_anew(&known);
+        self.show();
+        Ok(())
+    }
+
+    pub(super) fn beat_message(&self) -> Beat {
+        let mut beat = Beat::new(self.node.clone(), self.options.node_ttl);
+        beat.clock_ahead_ms = self.clock_ahead_ms();
+        // No limit; but a node without tasks only watches, and is not waited for.
+        beat.capacity = if self.table.len() == 0 { 0 } else { u32::MAX };
+        beat.version.clone_from(&self.options.version);
+        beat
+    }
+
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        let store = self.time.at(self.clock.now())?;
+        Some(
+            self.clock
+                .wall()
+                .as_millis()
+                .saturating_sub(store.as_millis()),
+        )
+    }
+
+    pub(super) fn beat_if_due(&mut self, now: Moment) {
+        if !self.lease.is_beating && self.lease.next_beat <= now {
+            self.lease.is_beating = true;
+            let beat = self.beat_message();
+            self.ops.spawn(self.calls.clone().beat(beat));
+        }
+    }
+
+    pub(super) fn beaten(
+        &mut self,
+        asked_at: Moment,
+        answered_at: Moment,
+        answer: Result<Beaten, StoreError>,
+    ) {
+        let beaten = match answer {
+            Ok(beaten) => beaten,
+            Err(error) => {
+                self.lease.is_beating = false;
+                return self.trouble("beat", &error);
+            }
+        };
+        let now = self.clock.now();
+        let moment = beaten.moment;
+        self.observe(asked_at, answered_at, moment.now);
+        self.remember(0, moment.sequence, &moment.epoch);
+        if let Some(after) = self.lease.beaten(asked_at, now, self.rng.f64()) {
+            tracing::info!(?after, "the store answers again");
+            self.events.tell(|| RunnerEvent::StoreRecovered {
+                manager: self.name.clone(),
+                after,
+            });
+        }
+        if beaten.had_lapsed {
+            self.lapsed();
+        }
+        self.peers.update(&beaten.alive, now);
+        self.watch_skew();
+        self.show();
+        if matches!(self.phase, Phase::Live) {
+            self.look_after_others(now);
+        }
+    }
+
+    /// Ends trust when it is over, however late this is noticed.
+    pub(super) fn watch_trust(&mut self, now: Moment) {
+        if self.lease.is_live && !self.lease.is_trusted(now) {
+            self.lease.is_live = false;
+            tracing::error!("the node's lease can no longer be trusted");
+            self.events.tell(|| RunnerEvent::LeaseLost {
+                manager: self.name.clone(),
+            });
+            self.stop_all(StopReason::LeaseLost);
+        }
+    }
+
+    /// The store took this node for dead: it must register again before it claims.
+    pub(super) fn lapsed(&mut self) {
+        if !self.lease.is_registered {
+            return;
+        }
+        tracing::error!("the store had taken this node for dead; beginning again");
+        self.events.tell(|| RunnerEvent::NodeLapsed {
+            manager: self.name.clone(),
+        });
+        self.lease.is_registered = false;
+        self.put_back();
+        self.stop_all(StopReason::LeaseLost);
+    }
+
+    pub(super) fn register_if_needed(&mut self, now: Moment) {
+        let lease = &mut self.lease;
+        if lease.is_registered
+            || lease.is_registering
+            || lease.is_in_trouble()
+            || !lease.is_trusted(now)
+        {
+            return;
+        }
+        lease.is_registering = true;
+        let definitions = self.definitions();
+        self.ops
+            .spawn(self.calls.clone().register(self.node.id, definitions));
+    }
+
+    pub(super) fn registered(&mut self, answer: Result<Vec<Registered>, StoreError>) {
+        self.lease.is_registering = false;
+        match answer {
+            Ok(all) => self.enter(&all),
+            Err(error) => self.trouble("register", &error),
+        }
+    }
+
+    /// Sets each task's cursor by what the store knows of it: ticks on record were dealt with, and
+    /// those before the task was first known never were due.
+    pub(super) fn enter(&mut self, all: &[Registered]) {
+        self.lease.is_registered = true;
+        let ids: Vec<(TaskId, bool)> = self
+            .table
+            .ids()
+            .map(|(id, entry)| (id, entry.work.spec.concurrency() > 1))
+            .collect();
+        for ((id, has_indices), registered) in ids.into_iter().zip(all) {
+            let mut known = registered.first_seen;
+            if let Some(last) = registered.last_tick {
+                // Of a tick with several indices, some may be left.
+                let dealt_with = if has_indices {
+                    last - Duration::from_millis(1)
+                } else {
+                    last
+                };
+                known = known.max(dealt_with);
+            }
+            let cursor = self.table.cursor(id).unwrap_or_default();
+            self.table.enter(id, cursor.max(known));
+            let store_now = self.time.at(self.clock.now());
+            if let (Some(pause), Some(now)) = (&registered.pause, store_now)
+                && pause.holds_at(now)
+            {
+                self.paused_by(id, pause.by.clone());
+            }
+        }
+    }
+
+    /// Begins tasks whose schedule has changed with this deployment: the ticks that the new schedule
+    /// would have had before it existed are not caught up. The latest of them is recorded as left
+    /// out, so that no node that comes later takes it for missed.
+    fn begin_anew(&mut self, known: &[TaskRecord]) {
+        let Some(now) = self.time.at(self.clock.now()) else {
+            return;
+        };
+        let begin = now - PUNCTUAL;
+        for record in known {
+            let definition = &record.definition;
+            let id = self.table.id_of(&definition.task);
+            let Some((id, spec)) = id.and_then(|id| Some((id, self.table.spec(id)?))) else {
+                continue;
+            };
+            let schedule = spec.schedule();
+            let is_same =
+                definition.schedule == schedule.text() && definition.zone == schedule.zone().name();
+            let cursor = self.table.cursor(id).unwrap_or_default();
+            if is_same || cursor >= begin {
+                continue;
+            }
+            let last = schedule
+                .previous_at_or_before(begin.to_jiff())
+                .map(Timestamp::from)
+                .filter(|last| *last > cursor);
+            self.table.enter(id, begin);
+            if let Some(last) = last {
+                self.leave_out(id, last, "the schedule was changed after this tick");
+            }
+        }
+    }
+
+    /// Compares what the store remembers with what it remembered before.
+    pub(super) fn remember(&mut self, at_least: u64, sequence: u64, epoch: &str) {
+        let memory = &mut self.memory;
+        let is_new = memory.epoch.is_empty();
+        let what = if !is_new && memory.epoch != epoch {
+            Some("the store was made anew".to_owned())
+        } else if sequence < at_least {
+            Some(format!("its sequence fell from {at_least} to {sequence}"))
+        } else {
+            None
+        };
+        if is_new || what.is_some() {
+            epoch.clone_into(&mut memory.epoch);
+            memory.sequence = sequence;
+        }
+        memory.sequence = memory.sequence.max(sequence);
+        if let Some(what) = what {
+            tracing::error!(what, "the store forgot what it had acknowledged");
+            let note = Note::new("store_regressed", what.clone()).of_node(self.node.id);
+            self.ops.spawn(self.calls.clone().note(note));
+            self.events.tell(|| RunnerEvent::StoreRegressed { what });
+        }
+    }
+
+    fn watch_skew(&mut self) {
+        let Some(ahead_ms) = self.clock_ahead_ms() else {
+            return;
+        };
+        let told = self.told_skew_ms;
+        let is_news = ahead_ms.abs_diff(told.unwrap_or(0)) > SKEW_MS.unsigned_abs();
+        if ahead_ms.abs() <= SKEW_MS {
+            self.told_skew_ms = None;
+        } else if is_news {
+            self.told_skew_ms = Some(ahead_ms);
+            tracing::warn!(ahead_ms, node = %self.node, "this machine's wall clock is wrong");
+            let text = format!("the wall clock of {} is {ahead_ms} ms ahead", self.node);
+            let note = Note::new("clock_skew", text).of_node(self.node.id);
+            self.ops.spawn(self.calls.clone().note(note));
+            self.events.tell(|| RunnerEvent::ClockSkew {
+                node: self.node.clone(),
+                ahead_ms,
+            });
+        }
+    }
+
+    /// Learns the store's clock from an answer.
+    pub(super) fn observe(&mut self, asked_at: Moment, answered_at: Moment, now: Timestamp) {
+        if let Some(by_ms) = self.time.observe(asked_at, answered_at, now) {
+            tracing::warn!(by_ms, "the store's clock was set");
+            self.events
+                .tell(|| RunnerEvent::StoreClockStepped { by_ms });
+        }
+    }
+
+    fn definitions(&self) -> Vec<Definition> {
+        self.table
+            .ids()
+            .map(|(_, entry)| entry.work.spec.definition())
+            .collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! Looks for runs that wait in the store: retries, requested runs, backfills.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tenure_core::{Claim, Moment, StoreError, Take};
+
+use super::{Phase, Runner};
+
+/// How many runs one call takes.
+const TAKE: usize = 64;
+
+/// How many moments are remembered at which a waiting run becomes due.
+const MAX_LOOKS: usize = 1024;
+
+/// When to look for waiting runs.
+#[derive(Debug)]
+pub(super) struct Taking {
+    next: Moment,
+    looks: BTreeSet<Moment>,
+    is_taking: bool,
+    /// A request without an answer: to be sent again as it is.
+    unanswered: Option<Take>,
+}
+
+impl Taking {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            next: now,
+            looks: BTreeSet::new(),
+            is_taking: false,
+            unanswered: None,
+        }
+    }
+
+    /// Looks at `at`, when a run becomes due that this node knows of.
+    pub(super) fn look_at(&mut self, at: Moment) {
+        if self.looks.len() < MAX_LOOKS {
+            self.looks.insert(at + Duration::from_millis(1));
+        }
+    }
+
+    pub(super) fn look_now(&mut self, now: Moment) {
+        self.next = self.next.min(now);
+    }
+
+    pub(super) fn next(&self) -> Option<Moment> {
+        let next = self
+            .looks
+            .first()
+            .map_or(self.next, |look| self.next.min(*look));
+        (!self.is_taking).then_some(next)
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_taking
+    }
+}
+
+impl Runner {
+    pub(super) fn take_if_due(&mut self, now: Moment) {
+        let is_due = self.take.next().is_some_and(|next| next <= now);
+        if !is_due || !matches!(self.phase, Phase::Live) || self.table.len() == 0 {
+            return;
+        }
+        while self.take.looks.first().is_some_and(|look| *look <= now) {
+            self.take.looks.pop_first();
+        }
+        self.take.next = now + self.options.take_every.mul_f64(0.9 + self.rng.f64() / 5.0);
+        self.take.is_taking = true;
+        let take = self.take.unanswered.take();
+        let take = take.unwrap_or_else(|| Take::new(self.node.id, TAKE));
+        self.ops.spawn(self.calls.clone().take(take));
+    }
+
+    pub(super) fn taken(&mut self, take: Take, answer: Result<Vec<Claim>, StoreError>) {
+        self.take.is_taking = false;
+        match answer {
+            Ok(claims) => {
+                if claims.len() >= take.limit {
+                    self.take.look_now(self.clock.now());
+                }
+                for claim in claims {
+                    self.won(claim, false);
+                }
+            }
+            Err(error) => {
+                if error.outcome_is_unknown() {
+                    self.take.unanswered = Some(take);
+                }
+                self.trouble("take", &error);
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Deploys, backfills, managers of other kinds, and what a runner tells about itself.
+
+mod cluster;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use cluster::{Cluster, State, TestClock, arrived, at, event, logged, ms, pass, secs, slow};
+use tenure_core::{
+    Backfill, BackfillState, Holder, Outcome, Overlap, RequestId, RunKind, RunState, TaskName,
+    Timestamp,
+};
+use tenure_memory::MemoryStore;
+use tenure_tasks::{
+    RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext, TaskError, TaskExecutionToken,
+    TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
+};
+
+#[tokio::test(start_paused = true)]
+async fn s53_during_a_rolling_deploy_only_the_newer_definition_fires() {
+    let cluster = Cluster::new();
+    let old = cluster
+        .node("old", vec![logged("t", "*/10 * * * * *")])
+        .await;
+    let mut events = old.events();
+    pass(ms(18_000)).await;
+    // The tick that the new schedule would have had three seconds ago is caught up by nobody.
+    let renewed = || vec![logged("t", "5/10 * * * * *")];
+    let new = cluster.node("new", renewed()).await;
+    pass(ms(1_000)).await;
+    let newer = cluster.node("newer", renewed()).await;
+    pass(ms(60_000)).await;
+    let ticks = cluster.log.ticks("t");
+    let expected: Vec<_> = [10, 25, 35, 45, 55, 65, 75].map(|s| at(s * 1000)).into();
+    let in_time: Vec<_> = ticks
+        .into_iter()
+        .filter(|tick| *tick <= at(75_000))
+        .collect();
+    assert_eq!(in_time, expected);
+    cluster.log.assert_none_twice();
+    let told = arrived(&mut events).await;
+    let stale = told
+        .iter()
+        .filter(|event| matches!(event, RunnerEvent::Stale { .. }))
+        .count();
+    assert_eq!(stale, 1);
+    // Rolled back: the older definition is current again as soon as nobody lists the newer.
+    new.drain(secs(1)).await;
+    newer.drain(secs(1)).await;
+    let before = cluster.log.len();
+    pass(secs(20)).await;
+    let after: Vec<_> = cluster.log.all().split_off(before);
+    assert_eq!(after.len(), 2, "{after:?}");
+    assert!(
+        after
+            .iter()
+            .all(|ran| ran.node == "old" && ran.tick.as_millis() % 10_000 == 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s61_a_backfill_runs_what_is_missing_once_and_does_not_hold_up_live_ticks() {
+    let cluster = Cluster::new();
+    let tasks = || vec![logged("t", "*/10 * * * * *").overlap(Overlap::Allow)];
+    let nodes = [
+        cluster.node("a", tasks()).await,
+        cluster.node("b", tasks()).await,
+    ];
+    pass(secs(45)).await;
+    assert_eq!(cluster.log.len(), 4);
+    let name = TaskName::new("t").unwrap();
+    let start = |id: &str| {
+        let mut backfill = Backfill::new(
+            RequestId::new(id).unwrap(),
+            name.clone(),
+            at(-600_000),
+            at(40_000),
+        );
+        backfill.by = "eve".to_owned();
+        backfill
+    };
+    assert!(
+        cluster
+            .store
+            .save_backfill(&start("first"), None)
+            .await
+            .unwrap()
+    );
+    pass(secs(60)).await;
+    // 64 ticks lie in the range; four of them had run.
+    let ran = cluster.log.all();
+    let past = ran.iter().filter(|ran| ran.tick <= at(0)).count();
+    assert_eq!(past, 60);
+    assert_eq!(
+        cluster.store.backfills().await.unwrap()[0].state,
+        BackfillState::Done
+    );
+    let live = ran.iter().filter(|ran| ran.tick > at(0));
+    assert!(
+        live.clone()
+            .all(|ran| ran.started_at.since(ran.tick) < secs(1))
+    );
+    assert_eq!(live.count(), 10);
+    cluster.log.assert_none_twice();
+    assert!(
+        cluster
+            .store
+            .save_backfill(&start("second"), None)
+            .await
+            .unwrap()
+    );
+    pass(secs(30)).await;
+    let page = cluster
+        .store
+        .history(&tenure_core::HistoryQuery::of(name))
+        .await
+        .unwrap();
+    let second = RunKind::Backfill(RequestId::new("second").unwrap());
+    let again = page
+        .runs
+        .iter()
+        .filter(|run| run.key.kind == second)
+        .count();
+    // The first backfill's runs are no scheduled runs, so their ticks still lack one.
+    assert!(again <= 60, "{again}");
+    assert!(
+        page.runs
+            .iter()
+            .all(|run| run.key.tick <= at(0) || run.key.kind != second)
+    );
+    drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s63_a_day_of_a_running_node_passes_in_seconds() {
+    let mut cluster = Cluster::new();
+    cluster.options = RunnerOptions::new()
+        .node_ttl(secs(600))
+        .beat_every(secs(200))
+        .take_every(secs(60));
+    let node = cluster
+        .node(
+            "n",
+            vec![logged("t", "* * * * *"), logged("h", "0 * * * *")],
+        )
+        .await;
+    pass(secs(24 * 3600 + 1)).await;
+    assert_eq!(cluster.log.ticks("t").len(), 1440);
+    assert_eq!(cluster.log.ticks("h").len(), 24);
+    assert!(node.health().is_good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_ticks_of_all_tasks_and_managers_are_told_in_order() {
+    let clock = TestClock::new();
+    let store = || Arc::new(MemoryStore::with_clock(clock.clone()));
+    let running = TaskScheduling::builder(())
+        .manager(StoreLockManager::new(store()))
+        .manager(StoreLockManager::new(store()).named("reports"))
+        .clock(clock.clone())
+        .task(Task::new("a").schedule("*/20 * * * * *").run(|_| async {}))
+        .task(
+            Task::new("b")
+                .schedule("*/30 * * * * *")
+                .on_manager("reports")
+                .run(|_| async {}),
+        )
+        .task(Task::new("never").schedule("-").run(|_| async {}))
+        .start()
+        .await
+        .unwrap();
+    let next: Vec<_> = running
+        .next_ticks(5)
+        .await
+        .into_iter()
+        .map(|next| (next.task.as_str().to_owned(), next.tick))
+        .collect();
+    let expected = [("a", 20), ("b", 30), ("a", 40), ("a", 60), ("b", 60)]
+        .map(|(task, s)| (task.to_owned(), at(s * 1000)));
+    assert_eq!(next, expected);
+    assert_eq!(running.next_ticks(usize::MAX).await.len(), 10_000);
+    let health = running.health();
+    assert_eq!(health.managers.len(), 2);
+    assert_eq!(health.managers[0].tasks, 2);
+}
+
+/// A manager that somebody wrote by hand: one process, one set.
+#[derive(Debug, Default)]
+struct HandWritten {
+    taken: Mutex<HashSet<(String, Timestamp, u32)>>,
+    executed: Mutex<usize>,
+    closed: Mutex<bool>,
+}
+
+#[derive(Debug)]
+struct Permission(String, u32);
+
+impl TaskExecutionToken for Permission {
+    fn name(&self) -> &str {
+        &self.0
+    }
+    fn concurrency_index(&self) -> u32 {
+        self.1
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<HandWritten>);
+
+#[async_trait]
+impl TaskManager for Shared {
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    async fn init(&self, tasks: &[Arc<TaskSpec>]) -> Result<(), TaskError> {
+        assert_eq!(tasks.len(), 1);
+        Ok(())
+    }
+
+    async fn attempt_execute(
+        &self,
+        task: &TaskSpec,
+        execution_time: Timestamp,
+        concurrency_index: u32,
+    ) -> Result<Option<Box<dyn TaskExecutionToken>>, TaskError> {
+        let name = task.name().as_str().to_owned();
+        let is_new =
+            self.0
+                .taken
+                .lock()
+                .unwrap()
+                .insert((name.clone(), execution_time, concurrency_index));
+        Ok(is_new.then(|| Box::new(Permission(name, concurrency_index)) as Box<_>))
+    }
+
+    async fn mark_executed(&self, token: Box<dyn TaskExecutionToken>) -> Result<(), TaskError> {
+        assert_eq!(token.name(), "t");
+        *self.0.executed.lock().unwrap() += 1;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        *self.0.closed.lock().unwrap() = true;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_a_a_manager_written_by_hand_permits_each_execution_once() {
+    let cluster = Cluster::new();
+    let manager = Arc::new(HandWritten::default());
+    let mut running = Vec::new();
+    for name in ["a", "b", "c"] {
+        running.push(
+            TaskScheduling::builder(cluster.state(name))
+                .manager(Shared(manager.clone()))
+                .clock(cluster.clock.clone())
+                .task(logged("t", "* * * * * *").concurrency(2))
+                .start()
+                .await
+                .unwrap(),
+        );
+    }
+    pass(ms(10_500)).await;
+    cluster.log.assert_none_twice();
+    assert_eq!(cluster.log.len(), 20);
+    assert_eq!(*manager.executed.lock().unwrap(), 20);
+    for running in &running {
+        running.drain(secs(1)).await;
+    }
+    assert!(*manager.closed.lock().unwrap());
+    pass(secs(5)).await;
+    assert_eq!(cluster.log.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_a_manager_written_by_hand_stops_what_runs() {
+    let cluster = Cluster::new();
+    let running = TaskScheduling::builder(cluster.state("n"))
+        .manager(Shared(Arc::default()))
+        .clock(cluster.clock.clone())
+        .task(slow("t", "*/5 * * * * *", secs(1000)))
+        .start()
+        .await
+        .unwrap();
+    let mut events = running.events();
+    pass(ms(11_000)).await;
+    let drained = running.drain(secs(2)).await;
+    assert_eq!(drained.interrupted.len(), 1);
+    let told = arrived(&mut events).await;
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, RunnerEvent::Skipped { .. }))
+    );
+    assert!(told.iter().any(|event| {
+        matches!(
+            event,
+            RunnerEvent::Finished {
+                outcome: Outcome::Interrupted,
+                ..
+            }
+        )
+    }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_a_a_lock_manager_used_by_hand_gives_each_lock_once_and_for_ever() {
+    let cluster = Cluster::new();
+    let spec = logged("t", "* * * * *").concurrency(2).check().unwrap();
+    let manager = |label| {
+        StoreLockManager::new(cluster.store.clone())
+            .as_node(Holder::new(label))
+            .with_clock(cluster.clock.clone())
+    };
+    let (mine, theirs) = (manager("mine"), manager("theirs"));
+    mine.init(&[Arc::new(spec.clone())]).await.unwrap();
+    let lock = mine
+        .acquire_lock_key(&spec, at(0), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((lock.name(), lock.concurrency_index()), ("t", 1));
+    assert_eq!(lock.value(), "t@2026-01-01T00:00:00.000Z#1 attempt 1");
+    assert!(lock.fence().is_some());
+    assert!(
+        theirs
+            .acquire_lock_key(&spec, at(0), 1)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let other = theirs
+        .attempt_execute(&spec, at(0), 2)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        mine.mark_executed(Box::new(Permission("t".into(), 1)))
+            .await,
+        Err(TaskError::ForeignToken { .. })
+    ));
+    mine.mark_executed(lock).await.unwrap();
+    theirs.mark_executed(other).await.unwrap();
+    // Long after the lease of the node ended: the lock of an execution that was is never free.
+    pass(secs(120)).await;
+    assert!(
+        mine.acquire_lock_key(&spec, at(0), 1)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        theirs
+            .acquire_lock_key(&spec, at(0), 1)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let states = cluster.states("t").await;
+    assert!(
+        states
+            .iter()
+            .all(|(_, _, state)| *state == RunState::Succeeded),
+        "{states:?}"
+    );
+    mine.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_a_the_code_sees_the_application_of_its_manager() {
+    let clock = TestClock::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let task = |name: &str| {
+        let seen = seen.clone();
+        Task::new(name)
+            .schedule("* * * * * *")
+            .run(move |context: TaskContext<String>| {
+                seen.lock().unwrap().push((
+                    context.task().as_str().to_owned(),
+                    context.application().to_string(),
+                ));
+                std::future::ready(())
+            })
+    };
+    let store = || Arc::new(MemoryStore::with_clock(clock.clone()));
+    let own = StoreLockManager::new(store())
+        .named("own")
+        .with_application(Arc::new("its own".to_owned()));
+    let running = TaskScheduling::builder("the common one".to_owned())
+        .manager(StoreLockManager::new(store()))
+        .manager(own)
+        .clock(clock.clone())
+        .task(task("a"))
+        .task(task("b").on_manager("own"))
+        .start()
+        .await
+        .unwrap();
+    pass(ms(1_500)).await;
+    running.drain(secs(1)).await;
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    let expected = [("a", "the common one"), ("b", "its own")];
+    assert_eq!(
+        seen,
+        expected.map(|(task, state)| (task.to_owned(), state.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn code_runs_on_the_runtime_of_its_own_task() {
+    let own = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("reports")
+        .enable_all()
+        .build()
+        .unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::channel(8);
+    let task = Task::new("t")
+        .schedule("@every 100ms")
+        .on_runtime(own.handle().clone())
+        .run(move |_: TaskContext<()>| {
+            let tell = tell.clone();
+            async move {
+                let name = std::thread::current().name().unwrap_or_default().to_owned();
+                let _ = tell.send(name).await;
+            }
+        });
+    let running = TaskScheduling::builder(())
+        .manager(StoreLockManager::new(Arc::new(MemoryStore::new())))
+        .task(task)
+        .start()
+        .await
+        .unwrap();
+    let name = tokio::time::timeout(secs(20), told.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(name, "reports");
+    running.drain(secs(1)).await;
+    own.shutdown_background();
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_tell_the_life_of_a_run_in_order() {
+    let cluster = Cluster::new();
+    let node = cluster
+        .node("n", vec![slow("t", "*/30 * * * * *", secs(2))])
+        .await;
+    let mut events = node.events();
+    let mut names = Vec::new();
+    event(&mut events, |event| {
+        names.push(match event {
+            RunnerEvent::Due { .. } => "due",
+            RunnerEvent::Next { .. } => "next",
+            RunnerEvent::Claimed { .. } => "claimed",
+            RunnerEvent::Started { .. } => "started",
+            RunnerEvent::Finished {
+                duration, outcome, ..
+            } => {
+                assert!((secs(2)..ms(2_100)).contains(&duration), "{duration:?}");
+                assert_eq!(outcome, Outcome::Succeeded);
+                "finished"
+            }
+            _ => "other",
+        });
+        (names.last() == Some(&"finished")).then_some(())
+    })
+    .await;
+    assert_eq!(names, ["due", "next", "claimed", "started", "finished"]);
+    let _: &State = &cluster.state("n");
+}
