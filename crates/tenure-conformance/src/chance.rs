@@ -6,10 +6,12 @@ const VARIABLE: &str = "TENURE_SEED";
 /// A generator from `TENURE_SEED`, or from a new seed. Either way the seed is printed, and the test
 /// harness shows it if the case fails.
 pub(crate) fn seeded() -> fastrand::Rng {
-    let seed = std::env::var(VARIABLE)
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
+    let seed = match std::env::var(VARIABLE) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{VARIABLE}=`{text}` is not a number below 2^64")),
+        Err(_) => fastrand::u64(..),
+    };
     eprintln!("{VARIABLE}={seed}");
     fastrand::Rng::with_seed(seed)
 }
