@@ -20,6 +20,16 @@ use crate::options::{SqliteOptions, Synchronous};
 /// "tenr" in the file's header says whose file it is.
 const APPLICATION: i64 = 0x7465_6e72;
 
+/// A log that is longer takes a new process noticeable time to read.
+const LOG_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Whether processes that were too short-lived to do it themselves left a long log.
+pub(crate) fn has_long_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > u64::from(LOG_BYTES))
+}
+
 /// What the file says about this store.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -109,7 +119,9 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Found)
     file.pragma_update(None, "synchronous", synchronous)
         .map_err(obstacle)?;
     // Only in case the reading thread falls behind: moving the log waits for the disk.
-    file.pragma_update(None, "wal_autocheckpoint", 16_000)
+    file.pragma_update(None, "wal_autocheckpoint", 4_000)
+        .map_err(obstacle)?;
+    file.pragma_update(None, "journal_size_limit", LOG_BYTES)
         .map_err(obstacle)?;
     let found = enter(path, &mut file, options).map_err(|trouble| match trouble {
         Trouble::Sql(error) => obstacle(error),
@@ -245,8 +257,9 @@ fn boot_offset(file: &Connection, name: &str, clock: &dyn Clock) -> rusqlite::Re
         "DELETE FROM boot WHERE substr(clock, 1, length(?1)) <> ?1",
         [boot],
     )?;
-    // Holders of an earlier boot are dead. Should the wall clock have started behind, as on machines
-    // without a battery, their leases would outlive them by that; none may last longer than its ttl.
+    // Holders of an earlier boot are dead. Should the wall clock have started behind, as on
+    // machines without a battery, their leases would outlive them by that; none may last longer
+    // than its ttl.
     let now = offset
         .saturating_add(i64::try_from(clock.now().since_origin().as_millis()).unwrap_or(i64::MAX));
     file.execute(

@@ -209,6 +209,9 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
     let writes = Arc::new(Queue::new(options.patience));
     let reads = Arc::new(Queue::new(options.patience));
     let watch = Arc::new(Watch::default());
+    if schema::has_long_log(&common.path) {
+        reads.ask_for_chore();
+    }
     let reader = Reader {
         common: common.clone(),
         queue: reads.clone(),

@@ -1,8 +1,8 @@
 //! Looks out for what other processes did, while somebody here waits for it.
 //!
 //! One thread a store sleeps until the bell rings, or a while has passed, and asks whether any
-//! process has committed (`PRAGMA data_version`, which reads shared memory and no disk). Only then it
-//! looks up the tokens that listen. While nobody listens it sleeps.
+//! process has committed (`PRAGMA data_version`, which reads shared memory and no disk). Only then
+//! it looks up the tokens that listen. While nobody listens it sleeps.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -27,9 +27,9 @@ const GROUP: usize = 64;
 /// A transaction that has lasted for so long takes in no further request.
 const LONG_ENOUGH: Duration = Duration::from_millis(4);
 
-/// After so many changed rows, a few megabytes of log, it is moved into the database. Moving waits for
-/// the disk, so the writer leaves it to the thread that reads.
-const MOVE_AFTER: u64 = 1_000;
+/// After so many changed rows, a few megabytes of log, it is moved into the database. Moving waits
+/// for the disk, so the writer leaves it to the thread that reads.
+const MOVE_AFTER: u64 = 500;
 
 /// A process that went without its turn waits for none for so long.
 const OUT_OF_TURN: Duration = Duration::from_secs(2);

@@ -16,7 +16,8 @@ const GENERATIONS: i64 = 16;
 
 macro_rules! node_columns {
     () => {
-        "holder, label, host, pid, joined_at, seen_at, expires_at, clock_ahead_ms, capacity, version"
+        "holder, label, host, pid, joined_at, seen_at, expires_at, clock_ahead_ms, capacity, \
+         version"
     };
 }
 

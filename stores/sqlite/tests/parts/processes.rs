@@ -90,6 +90,48 @@ fn s31_c11_killed_processes_leave_the_file_whole_and_every_acknowledged_claim() 
 }
 
 #[test]
+fn r79_short_lived_processes_leave_no_log_that_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.db");
+    // A store that does nothing keeps the log from being taken away with the last connection, and a
+    // reader from being moved while it grows.
+    let quiet = open(&file);
+    let reader = raw(&file);
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM run")
+        .unwrap();
+    let log = folder.path().join("log");
+    let part = format!("log {}", log.display());
+    let mut child = Process::start(&part, &file);
+    let length = || std::fs::metadata(folder.path().join("t.db-wal")).map_or(0, |log| log.len());
+    while length() <= 5_000_000 {
+        child.next("claimed").unwrap();
+    }
+    child.kill();
+    reader.execute_batch("COMMIT").unwrap();
+    drop(reader);
+    // The next process finds the long log, moves it, and its first write begins a short one.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let store = open(&file);
+    let note = tenure_core::Note::new("test", "a write");
+    // So few writes that they do not make the store move the log by themselves.
+    for _ in 0..100 {
+        runtime.block_on(async {
+            store.note(&note).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        });
+        if length() <= 5_000_000 {
+            break;
+        }
+    }
+    assert!(length() <= 5_000_000, "{} bytes are left", length());
+    drop(quiet);
+}
+
+#[test]
 fn r58_a_killed_holder_is_followed_once_its_lease_has_lapsed() {
     use tenure_core::{Acquisition, LeaseRequest, LeaseStore, Ttl};
 
