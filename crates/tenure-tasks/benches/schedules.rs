@@ -11,6 +11,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
     reason = "a benchmark prints and may panic"
 )]
 

@@ -21,6 +21,7 @@ use crate::task::{Draft, Handler, ScheduleSource, Task};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MAX_CONCURRENCY: u32 = 1000;
 const MAX_CATCH_UP: usize = 1000;
+const MAX_DETAILS: usize = 64 * 1024;
 
 /// A checked task with its code.
 #[derive(Clone)]
@@ -372,7 +373,6 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     if draft.jitter > DAY {
         fault("jitter", format!("{:?} is longer than a day", draft.jitter));
     }
-    const MAX_DETAILS: usize = 64 * 1024;
     if draft.details.len() > MAX_DETAILS {
         fault(
             "details",

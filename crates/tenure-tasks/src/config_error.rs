@@ -185,6 +185,11 @@ impl ConfigErrors {
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0
     }
+
+    /// The same, one by one.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
 }
 
 impl<'a> IntoIterator for &'a ConfigErrors {
@@ -192,7 +197,7 @@ impl<'a> IntoIterator for &'a ConfigErrors {
     type IntoIter = std::slice::Iter<'a, ConfigError>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of pipes or stores.
 
+use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 /// How much is kept of the beginning, and again of the end, in bytes.
@@ -69,7 +70,8 @@ impl Kept {
         }
         let mut text = self.head;
         if self.cut > 0 {
-            text.push_str(&format!("\n[{} bytes left out]\n", self.cut));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n[{} bytes left out]\n", self.cut);
         }
         text.push_str(&self.tail);
         Some(text)

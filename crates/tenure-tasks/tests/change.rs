@@ -1,5 +1,7 @@
 //! Deploys, backfills, managers of other kinds, and what a runner tells about itself.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod cluster;
 
 use std::collections::HashSet;

@@ -123,8 +123,8 @@ async fn s21_s22_nodes_whose_clocks_are_ten_minutes_off_run_in_time_and_are_name
         "{:?}",
         cluster.log.by_node()
     );
-    let notes = cluster.store.events(None, 1000).await.unwrap().events;
-    let skewed: Vec<_> = notes
+    let feed = cluster.store.events(None, 1000).await.unwrap().events;
+    let skewed: Vec<_> = feed
         .into_iter()
         .filter_map(|event| match event.kind {
             tenure_core::EventKind::Note(note) if note.kind == "clock_skew" => Some(note.text),

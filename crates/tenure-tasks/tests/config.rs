@@ -1,6 +1,8 @@
 //! The configuration errors of the contract, part A, and ours: all found at once, before anything
 //! is asked of a manager.
 
+#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+
 mod cluster;
 
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 //! periods, two tasks, several concurrencies. Each (task, tick) is executed exactly `concurrency`
 //! times, whatever the store.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -289,7 +289,7 @@ impl Runner {
         for wanted in &flight.wanted {
             self.claims.in_flight.remove(&wanted.place());
         }
-        for (wanted, answer) in flight.wanted.into_iter().zip(reply.answers) {
+        for (wanted, answer) in flight.wanted.iter().zip(reply.answers) {
             self.decided(wanted, answer, reply.now);
         }
     }
@@ -319,7 +319,7 @@ impl Runner {
                     open: wanted.tick,
                 };
                 let why = format!("the claim failed: {error}");
-                self.give_up(wanted.task, &missed, Some(why));
+                self.give_up(wanted.task, &missed, Some(&why));
                 self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
             } else {
                 self.chains.remove((wanted.task, wanted.index));

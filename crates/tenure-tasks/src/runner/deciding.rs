@@ -14,9 +14,9 @@ use crate::table::TaskId;
 const PAUSE_LOOK: Duration = Duration::from_secs(5);
 
 impl Runner {
-    pub(super) fn decided(&mut self, wanted: Wanted, answer: ClaimAnswer, now: Timestamp) {
+    pub(super) fn decided(&mut self, wanted: &Wanted, answer: ClaimAnswer, now: Timestamp) {
         if let ClaimAnswer::Refused(refusal) = answer {
-            return self.refused(&wanted, refusal, now);
+            return self.refused(wanted, refusal, now);
         }
         self.accepted(wanted.task);
         match answer {
@@ -36,7 +36,7 @@ impl Runner {
                     "another node has it"
                 );
                 if state.is_active() {
-                    self.chain_waits(&wanted);
+                    self.chain_waits(wanted);
                 } else {
                     self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
                 }
@@ -72,11 +72,8 @@ impl Runner {
                     more: 0,
                     open: now,
                 };
-                self.give_up(
-                    id,
-                    &missed,
-                    Some(format!("claimed {by:?} after its window")),
-                );
+                let why = format!("claimed {by:?} after its window");
+                self.give_up(id, &missed, Some(&why));
             }
             Refusal::Overlap { .. } => {
                 self.accepted(id);
@@ -117,7 +114,7 @@ impl Runner {
         }
         if let Some(missed) = &paused.missed {
             let why = format!("the task was paused by {}", paused.by);
-            self.give_up(id, missed, Some(why));
+            self.give_up(id, missed, Some(&why));
         }
     }
 

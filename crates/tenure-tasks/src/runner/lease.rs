@@ -14,6 +14,14 @@ use crate::options::RunnerOptions;
 /// The first pause after a failure; doubled by each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// Whether the store knows what this node can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Registration {
+    Needed,
+    UnderWay,
+    Done,
+}
+
 #[derive(Debug)]
 pub(super) struct NodeLease {
     ttl: Duration,
@@ -24,8 +32,7 @@ pub(super) struct NodeLease {
     pub(super) is_live: bool,
     pub(super) next_beat: Moment,
     pub(super) is_beating: bool,
-    pub(super) is_registered: bool,
-    pub(super) is_registering: bool,
+    pub(super) registration: Registration,
     trouble_since: Option<Moment>,
     failures: u32,
 }
@@ -40,8 +47,7 @@ impl NodeLease {
             is_live: false,
             next_beat: now,
             is_beating: false,
-            is_registered: false,
-            is_registering: false,
+            registration: Registration::Needed,
             trouble_since: None,
             failures: 0,
         }
@@ -97,7 +103,7 @@ impl NodeLease {
 
     /// Whether runs may be claimed now.
     pub(super) fn may_claim(&self, now: Moment) -> bool {
-        self.is_registered && !self.is_in_trouble() && self.is_trusted(now)
+        self.registration == Registration::Done && !self.is_in_trouble() && self.is_trusted(now)
     }
 }
 
@@ -133,7 +139,7 @@ mod tests {
     fn s48_pauses_grow_and_a_good_beat_ends_them() {
         let mut lease = NodeLease::new(&RunnerOptions::default(), at(0));
         lease.beaten(at(0), at(0), 0.0);
-        lease.is_registered = true;
+        lease.registration = Registration::Done;
         assert!(lease.may_claim(at(1)));
         assert!(lease.failed(at(10), 1.0));
         assert!(!lease.may_claim(at(11)));
@@ -146,7 +152,7 @@ mod tests {
         assert_eq!(lease.next_beat, at(6_000));
         assert_eq!(
             lease.beaten(at(6_000), at(6_010), 0.0),
-            Some(Duration::from_millis(6_000))
+            Some(Duration::from_secs(6))
         );
         assert!(lease.may_claim(at(6_011)));
     }

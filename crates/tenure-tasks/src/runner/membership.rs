@@ -8,6 +8,7 @@ use tenure_core::{
 };
 
 use super::calls::Done;
+use super::lease::Registration;
 use super::{Phase, Runner};
 use crate::due::PUNCTUAL;
 use crate::event::RunnerEvent;
@@ -117,45 +118,46 @@ impl Runner {
 
     /// The store took this node for dead: it must register again before it claims.
     pub(super) fn lapsed(&mut self) {
-        if !self.lease.is_registered {
+        if self.lease.registration != Registration::Done {
             return;
         }
         tracing::error!("the store had taken this node for dead; beginning again");
         self.events.tell(|| RunnerEvent::NodeLapsed {
             manager: self.name.clone(),
         });
-        self.lease.is_registered = false;
+        self.lease.registration = Registration::Needed;
         self.put_back();
         self.stop_all(StopReason::LeaseLost);
     }
 
     pub(super) fn register_if_needed(&mut self, now: Moment) {
         let lease = &mut self.lease;
-        if lease.is_registered
-            || lease.is_registering
+        if lease.registration != Registration::Needed
             || lease.is_in_trouble()
             || !lease.is_trusted(now)
         {
             return;
         }
-        lease.is_registering = true;
+        lease.registration = Registration::UnderWay;
         let definitions = self.definitions();
         self.ops
             .spawn(self.calls.clone().register(self.node.id, definitions));
     }
 
     pub(super) fn registered(&mut self, answer: Result<Vec<Registered>, StoreError>) {
-        self.lease.is_registering = false;
         match answer {
             Ok(all) => self.enter(&all),
-            Err(error) => self.trouble("register", &error),
+            Err(error) => {
+                self.lease.registration = Registration::Needed;
+                self.trouble("register", &error);
+            }
         }
     }
 
     /// Sets each task's cursor by what the store knows of it: ticks on record were dealt with, and
     /// those before the task was first known never were due.
     pub(super) fn enter(&mut self, all: &[Registered]) {
-        self.lease.is_registered = true;
+        self.lease.registration = Registration::Done;
         let ids: Vec<(TaskId, bool)> = self
             .table
             .ids()

@@ -73,15 +73,15 @@ impl Runner {
     }
 
     /// Records ticks that nobody will run. `why` stands in place of the task's own rule.
-    pub(super) fn give_up(&mut self, id: TaskId, missed: &Missed, why: Option<String>) {
+    pub(super) fn give_up(&mut self, id: TaskId, missed: &Missed, why: Option<&str>) {
         let Some(spec) = self.table.spec(id) else {
             return;
         };
         let Some(newest) = missed.ticks.last().copied() else {
             return;
         };
-        let reason_of = |tick: Timestamp| match &why {
-            Some(why) => why.clone(),
+        let reason_of = |tick: Timestamp| match why {
+            Some(why) => why.to_owned(),
             None if tick < missed.open => format!(
                 "nobody ran it within its window of {}",
                 tenure_core::format_duration(spec.claim_window())

@@ -18,7 +18,7 @@ const MAX_LOOKS: usize = 1024;
 pub(super) struct Taking {
     next: Moment,
     looks: BTreeSet<Moment>,
-    is_taking: bool,
+    is_busy: bool,
     /// A request without an answer: to be sent again as it is.
     unanswered: Option<Take>,
 }
@@ -28,7 +28,7 @@ impl Taking {
         Self {
             next: now,
             looks: BTreeSet::new(),
-            is_taking: false,
+            is_busy: false,
             unanswered: None,
         }
     }
@@ -49,11 +49,11 @@ impl Taking {
             .looks
             .first()
             .map_or(self.next, |look| self.next.min(*look));
-        (!self.is_taking).then_some(next)
+        (!self.is_busy).then_some(next)
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        self.is_taking
+        self.is_busy
     }
 }
 
@@ -67,14 +67,14 @@ impl Runner {
             self.take.looks.pop_first();
         }
         self.take.next = now + self.options.take_every.mul_f64(0.9 + self.rng.f64() / 5.0);
-        self.take.is_taking = true;
+        self.take.is_busy = true;
         let take = self.take.unanswered.take();
         let take = take.unwrap_or_else(|| Take::new(self.node.id, TAKE));
         self.ops.spawn(self.calls.clone().take(take));
     }
 
     pub(super) fn taken(&mut self, take: Take, answer: Result<Vec<Claim>, StoreError>) {
-        self.take.is_taking = false;
+        self.take.is_busy = false;
         match answer {
             Ok(claims) => {
                 if claims.len() >= take.limit {

@@ -1,6 +1,12 @@
 //! A cluster in one process for the tests: nodes over one store, on a clock that is tokio's paused
 //! time, with a store that can be cut off, slowed down and counted.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test file uses its own part, and a test that cannot go on ends"
+)]
 
 mod faulty;
 
