@@ -167,7 +167,7 @@ fn mounted_as(path: &Path, mounts: &str) -> String {
     mounts
         .lines()
         .filter_map(|line| {
-            // 36 35 98:0 /root /mount/point options tags… - type source options
+            // 36 35 98:0 /part /mount/point options tags… - type source options
             let (head, tail) = line.split_once(" - ")?;
             let point = head.split(' ').nth(4)?.replace("\\040", " ");
             let kind = tail.split(' ').next()?;
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn r79_the_mount_that_holds_a_path_is_the_longest_and_the_last() {
-        let mounts = "22 1 254:0 / / rw - ext4 /dev/root rw\n\
+        let mounts = "22 1 254:0 / / rw - ext4 /dev/a rw\n\
                       30 22 0:40 / /data rw shared:1 - ext4 /dev/b rw\n\
                       31 30 0:41 / /data/re\\040mote rw - fuse.sshfs host: rw\n\
                       32 22 0:42 / /data rw - xfs /dev/c rw\n";

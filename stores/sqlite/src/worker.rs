@@ -277,12 +277,19 @@ impl Reader {
 
     /// Moves the write-ahead log into the database, as far as nobody is in the way.
     fn move_log(&self, slot: &mut Option<Connection>) {
-        let moved = self.connection(slot).and_then(|file| {
-            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
-            file.query_row(sql, [], |row| row.get::<_, i64>(0))
-        });
-        if let Err(error) = moved {
-            debug!(%error, "cannot move the write-ahead log");
+        // Only a log that is moved to its end begins anew, and writers may have added to it during
+        // the first and longest pass.
+        for _ in 0..3 {
+            let moved = self.connection(slot).and_then(|file| {
+                file.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                    Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+                })
+            });
+            match moved {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => return debug!(%error, "cannot move the write-ahead log"),
+            }
         }
     }
 
