@@ -17,7 +17,8 @@
 //! of the suite.
 //!
 //! A case fails by panicking, with a message that says what was expected and what the store did.
-//! Chance comes from one seed: a case that uses it prints `TENURE_SEED=…`, which repeats its choices.
+//! Chance comes from one seed: a case that uses it prints `TENURE_SEED=…`, which repeats its
+//! choices.
 
 #![allow(
     clippy::unwrap_used,
