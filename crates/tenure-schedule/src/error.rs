@@ -93,7 +93,7 @@ pub enum ScheduleErrorKind {
         field: Field,
     },
     /// A number that the field does not have.
-    #[error("{field} `{}` is out of range {}..={}", shown(.value), .field.least(), .field.most())]
+    #[error("{field} `{}` must be {} to {}", shown(.value), .field.least(), .field.most())]
     OutOfRange {
         /// The field with the number.
         field: Field,
@@ -101,7 +101,7 @@ pub enum ScheduleErrorKind {
         value: String,
     },
     /// The number behind `#`, `L-` or before `W` is not one of those that make sense there.
-    #[error("`{}` in the {field} field is out of range {least}..={most}", shown(.value))]
+    #[error("`{}` in the {field} field must be {least} to {most}", shown(.value))]
     PositionOutOfRange {
         /// The field with the number.
         field: Field,
@@ -114,7 +114,7 @@ pub enum ScheduleErrorKind {
     },
     /// A step of zero, a negative one, one larger than the field, or not a number.
     #[error(
-        "step `{}` in the {field} field is out of range 1..={}",
+        "step `{}` in the {field} field must be 1 to {}",
         shown(.value), .field.most_step()
     )]
     Step {
@@ -125,7 +125,7 @@ pub enum ScheduleErrorKind {
     },
     /// A range whose end is before its start; only weekdays wrap.
     #[error(
-        "range `{}` in the {field} field runs backwards, it must rise within {}..={}",
+        "range `{}` in the {field} field runs backwards, it must rise within {} to {}",
         shown(.value), .field.least(), .field.most()
     )]
     BackwardRange {
@@ -190,7 +190,7 @@ pub enum ScheduleErrorKind {
     },
     /// The duration of `@every` is too short, too long or finer than a millisecond.
     #[error(
-        "interval `{}` is out of range 100ms..=87660h (10 years), in whole milliseconds",
+        "interval `{}` must be 100ms to 87660h (10 years), in whole milliseconds",
         shown(.value)
     )]
     IntervalOutOfRange {
@@ -231,6 +231,18 @@ impl ScheduleErrorKind {
                 field: Field::Second,
                 value,
             } if value == "60" => "a leap second has no tick of its own; write 59 or 0",
+            Self::OutOfRange {
+                field: Field::DayOfMonth,
+                ..
+            } => "for the last day of the month write `L`",
+            Self::OutOfRange {
+                field: Field::DayOfWeek,
+                ..
+            } => "0 and 7 are Sunday, 1 is Monday; or write the name",
+            Self::OutOfRange {
+                field: Field::Month,
+                ..
+            } => "1 is January; or write the name",
             Self::Step {
                 field: Field::Second | Field::Minute | Field::Hour,
                 ..
@@ -310,7 +322,7 @@ fn forms_of(field: Field) -> String {
         _ => "",
     };
     let (least, most) = (field.least(), field.most());
-    format!("expected {least}..={most} as `*`, a value, a range or a step{special}")
+    format!("expected {least} to {most} as `*`, a value, a range or a step{special}")
 }
 
 fn names_of(field: Field) -> String {

@@ -51,7 +51,7 @@ impl Schedule {
     /// assert_eq!(next, Some("2104-02-29T00:00:00Z".parse()?));
     ///
     /// let error = Schedule::parse("0 24 * * *").unwrap_err();
-    /// assert_eq!(error.to_string(), "hour `24` is out of range 0..=23");
+    /// assert_eq!(error.to_string(), "hour `24` must be 0 to 23");
     /// assert_eq!(error.span(), 2..4);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
