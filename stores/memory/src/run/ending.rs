@@ -47,7 +47,10 @@ impl Runs {
             run.record.state = finish.outcome.state();
             run.record.ended_at = Some(now);
         }
-        run.record.reason.clone_from(&finish.reason);
+        // A requested run keeps who asked for it, unless there is something worse to say.
+        if finish.reason.is_some() || run.record.key.kind == tenure_core::RunKind::Scheduled {
+            run.record.reason.clone_from(&finish.reason);
+        }
         self.put(run, now);
         Finished::Recorded
     }

@@ -84,6 +84,9 @@ impl Runs {
         let task = self.task_mut(&definition.task, now);
         task.listed_by.retain(|(node, _)| *node != id);
         task.listed_by.push((id, generation.clone()));
+        if task.definitions.is_empty() {
+            task.first_seen = now;
+        }
         let is_known = task
             .definitions
             .iter()
