@@ -48,7 +48,7 @@ pub(crate) enum Command {
 pub(crate) struct StoreArgs {
     /// Store to use: sqlite:PATH or memory:
     ///
-    /// Without it: TENURE_STORE, then the task file's own `store`, then
+    /// Without it: `TENURE_STORE`, then the task file's own `store`, then
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
@@ -191,7 +191,7 @@ pub(crate) struct HistoryArgs {
     /// Only runs in this state, such as `failed`; may be repeated
     #[arg(long, value_name = "STATE", value_parser = state)]
     pub(crate) state: Vec<tenure::core::RunState>,
-    /// Only ticks from this instant on, such as 2026-11-21T03:00:00Z
+    /// Only ticks from this instant on, such as `2026-11-21T03:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub(crate) from: Option<Timestamp>,
     /// Only ticks up to this instant
@@ -217,10 +217,10 @@ pub(crate) struct ScheduleArgs {
     /// The zone its times are read in
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) zone: String,
-    /// What to do with times the clocks jump over: run_after or skip
+    /// What to do with times the clocks jump over: `run_after` or `skip`
     #[arg(long, value_name = "POLICY", default_value = "run_after")]
     pub(crate) dst_gap: String,
-    /// What to do with times that come twice: first, last or both
+    /// What to do with times that come twice: `first`, `last` or `both`
     #[arg(long, value_name = "POLICY", default_value = "first")]
     pub(crate) dst_overlap: String,
     /// Prints JSON

@@ -102,30 +102,30 @@ async fn show(args: LocksShowArgs) -> Outcome {
         print_json(&[as_json(&view)])?;
         return Ok(Code::OK);
     }
-    let mut text = format!("lock `{}`\n", view.key);
+    let mut lines = vec![format!("lock `{}`", view.key)];
     match &view.occupant {
-        None => text.push_str("  free\n"),
+        None => lines.push("  free".to_owned()),
         Some(occupant) => {
-            text.push_str(&format!("  held by   {occupant}\n"));
+            lines.push(format!("  held by   {occupant}"));
             if let Occupant::Holder { since, .. } = occupant {
                 let ago = about(view.now.since(*since));
-                text.push_str(&format!("  since     {since}, for {ago}\n"));
+                lines.push(format!("  since     {since}, for {ago}"));
             }
-            text.push_str(&format!(
-                "  ends in   {}, unless it is renewed\n",
+            lines.push(format!(
+                "  ends in   {}, unless it is renewed",
                 ends_in(&view)
             ));
         }
     }
     for (place, waiter) in view.queue.iter().enumerate() {
         let waits = about(view.now.since(waiter.since));
-        text.push_str(&format!(
-            "  waiting {} {}, for {waits}\n",
+        lines.push(format!(
+            "  waiting {} {}, for {waits}",
             place + 1,
             waiter.holder
         ));
     }
-    print(&text)?;
+    print(&(lines.join("\n") + "\n"))?;
     Ok(Code::OK)
 }
 
@@ -227,6 +227,7 @@ pub(crate) fn millis(duration: std::time::Duration) -> u64 {
 fn hex(key: &Key) -> String {
     key.as_bytes()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
         .collect()
 }

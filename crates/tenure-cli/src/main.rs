@@ -65,15 +65,15 @@ fn dispatch() -> Outcome {
         Err(error) => return Ok(explain_usage(&error)),
     };
     match cli.command {
-        Command::Lock(args) => lock::run(args),
+        Command::Lock(args) => lock::run(&args),
         Command::Locks(args) => locks::run(args),
         Command::Unlock(args) => locks::unlock(args),
         Command::Run(args) => run::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
-        Command::Next(args) => schedules::next(args),
-        Command::Explain(args) => schedules::explain(args),
-        Command::Check(args) => schedules::check(args),
+        Command::Next(args) => schedules::next(&args),
+        Command::Explain(args) => schedules::explain(&args),
+        Command::Check(args) => schedules::check(&args),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::output::{about, print, print_json, print_table};
 use crate::run::tell_problems;
 use crate::text::visible;
 
-pub(crate) fn next(args: NextArgs) -> Outcome {
+pub(crate) fn next(args: &NextArgs) -> Outcome {
     let schedule = read(&args.schedule)?;
     let from = args.from.unwrap_or_else(|| SystemClock.wall());
     let count = usize::try_from(args.count).unwrap_or(usize::MAX);
@@ -61,7 +61,7 @@ fn local(tick: Timestamp, schedule: &Schedule) -> String {
     )
 }
 
-pub(crate) fn explain(args: ExplainArgs) -> Outcome {
+pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
     let schedule = read(&args.schedule)?;
     let words = schedule.explain();
     if args.schedule.json {
@@ -118,7 +118,7 @@ fn fault(what: &str, error: &ScheduleError) -> Failure {
     Failure::new(Code::DATA, format!("cannot read the schedule\n{shown}"))
 }
 
-pub(crate) fn check(args: CheckArgs) -> Outcome {
+pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let files = TaskFiles::read(&args.files)?;
     let code = if files.are_sound() {
         Code::OK

@@ -79,19 +79,15 @@ impl Chosen {
         }
         tenure::connect(&self.url).await.map_err(|error| {
             let origin = self.origin.as_str();
-            match &error {
-                ConnectError::Store { source, .. } => Failure::new(
-                    code_of_store(source),
-                    format!("{} (store named by {origin})", chain(&error)),
-                ),
-                _ => {
-                    let code = match self.origin {
-                        Origin::Flag => Code::USAGE,
-                        _ => Code::CONFIG,
-                    };
-                    Failure::new(code, format!("{error} (store named by {origin})"))
-                }
+            if let ConnectError::Store { source, .. } = &error {
+                let message = format!("{} (store named by {origin})", chain(&error));
+                return Failure::new(code_of_store(source), message);
             }
+            let code = match self.origin {
+                Origin::Flag => Code::USAGE,
+                _ => Code::CONFIG,
+            };
+            Failure::new(code, format!("{error} (store named by {origin})"))
         })
     }
 

@@ -140,19 +140,17 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         return Ok(Code::OK);
     }
     if args.output {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for run in &records {
-            text.push_str(&format!(
-                "== {}: {}\n",
+            lines.push(format!(
+                "== {}: {}",
                 visible(&run.key.to_string()),
                 run.state
             ));
-            for line in run.output.as_deref().unwrap_or_default().lines() {
-                text.push_str(&visible_line(line));
-                text.push('\n');
-            }
+            let output = run.output.as_deref().unwrap_or_default();
+            lines.extend(output.lines().map(visible_line));
         }
-        print(&text)?;
+        print(&(lines.join("\n") + "\n"))?;
         return Ok(Code::OK);
     }
     let rows = records.iter().map(row).collect();
@@ -251,7 +249,7 @@ fn run_json(run: &RunRecord, with_output: bool) -> Value {
         "attempt": run.attempt,
         "fence": run.fence.map(tenure::Fence::get),
         "node": run.node.as_ref().map(holder_json),
-        "generation": run.generation.as_ref().map(|generation| generation.as_str()),
+        "generation": run.generation.as_ref().map(tenure::core::Generation::as_str),
         "claimed_at": time(run.claimed_at),
         "started_at": time(run.started_at),
         "ended_at": time(run.ended_at),

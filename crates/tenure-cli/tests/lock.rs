@@ -1,5 +1,7 @@
 //! `tenure lock`, `locks` and `unlock`, as a shell sees them.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
 mod program;
 
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! `tenure run`, `tasks` and `history`, with real commands and several processes.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
 mod program;
 
 use std::collections::HashMap;
@@ -91,7 +93,7 @@ fn s29_three_processes_run_each_tick_and_index_exactly_once() {
         let words: Vec<&str> = line.split(' ').collect();
         assert_eq!((words[0], words[3]), ("tick", "1"));
         assert_eq!(words[4], format!("tick@{}#{}", words[1], words[2]));
-        assert!(words[1].ends_with(".000Z"), "{line}");
+        assert_eq!(words[1].split_once('.').unwrap().1, "000Z");
         *indices.entry(words[1]).or_default() |= 1 << words[2].parse::<u32>().unwrap();
     }
     assert!(indices.values().all(|set| *set == 0b1110), "{indices:?}");
@@ -173,13 +175,7 @@ fn f12_f13_commands_get_a_built_environment_a_folder_and_no_input() {
 #[test]
 fn s42_s44_outcomes_are_told_as_they_were() {
     let place = Place::new();
-    place.write(
-        "tasks.toml",
-        r#"
-            [defaults]
-            schedule_is_not_a_default = 1
-        "#,
-    );
+    place.write("tasks.toml", "[defaults]\nschedule_is_not_a_default = 1\n");
     let bad = place.run(["run", "tasks.toml"]);
     assert_eq!(bad.code, Some(78), "{}", bad.stderr);
     place.write(
@@ -373,4 +369,13 @@ fn tasks_and_history_tell_people_what_is_known() {
     let retired = place.run(["tasks", "--json"]).stdout;
     let retired: Value = serde_json::from_str(retired.trim()).unwrap();
     assert_eq!(retired["nodes"], 0);
+}
+
+#[test]
+fn the_example_at_the_root_is_sound() {
+    let place = Place::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/tasks.toml");
+    let ended = place.run(["check", example]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(ended.stdout.starts_with("ok: 5 tasks"), "{}", ended.stdout);
 }

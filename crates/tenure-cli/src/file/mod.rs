@@ -13,6 +13,8 @@ mod source;
 mod store;
 mod syntax;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -127,7 +127,10 @@ fn decoded(mut bytes: Vec<u8>) -> Result<String, String> {
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         let halves: Vec<_> = bytes.iter().take(64).collect();
-        let zeros = halves.iter().filter(|byte| ***byte == 0).count();
+        let zeros = halves
+            .iter()
+            .map(|byte| usize::from(**byte == 0))
+            .sum::<usize>();
         return Err(if zeros * 3 >= halves.len() && zeros > 1 {
             "it is encoded as UTF-16, without a mark that says so".to_owned()
         } else {
@@ -137,7 +140,7 @@ fn decoded(mut bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..valid).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         let column = before
             .iter()
             .rev()
@@ -158,7 +161,7 @@ mod tests {
             (&b"\xef\xbb\xbfa = 1"[..], Ok("a = 1")),
             (b"a = 1\r\n", Ok("a = 1\r\n")),
             (b"\xff\xfea\0", Err("it is encoded as UTF-16")),
-            (b"a\0=\0001\0", Err("UTF-16, without a mark")),
+            (b"a\0=\x001\0", Err("UTF-16, without a mark")),
             (b"abcdefgh\0ijkl", Err("binary, with a NUL at byte 8")),
             (b"a = 1\nb\xff", Err("line 2, byte 2: not UTF-8")),
         ] {

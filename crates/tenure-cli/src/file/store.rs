@@ -23,7 +23,7 @@ const LATER: [&str; 4] = ["username", "password", "password_file", "namespace"];
 
 impl StoreEntry {
     /// Reads the key `store` of a file.
-    pub(crate) fn read<'i>(root: &mut Section<'_, '_, 'i>) -> Option<Self> {
+    pub(crate) fn read(root: &mut Section<'_, '_, '_>) -> Option<Self> {
         let found = root.any("store")?;
         match found.value {
             DeValue::String(text) => {

@@ -98,18 +98,17 @@ pub(crate) fn read_file<'i>(
     let store = StoreEntry::read(&mut root);
     let defaults = match root.any("defaults") {
         None => Settings::default(),
-        Some(found) => match found.value {
-            DeValue::Table(table) => {
+        Some(found) => {
+            if let DeValue::Table(table) = found.value {
                 let mut section = Section::new(reading, &mut *root.problems, table, "[defaults]");
                 let settings = Settings::read(&mut section);
                 section.finish(&LATER_IN_TASK);
                 settings
-            }
-            _ => {
+            } else {
                 root.wrong_type("defaults", &found, "a table");
                 Settings::default()
             }
-        },
+        }
     };
     let mut content = Content {
         store,

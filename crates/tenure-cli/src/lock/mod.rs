@@ -30,8 +30,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// After how long a person is told what the program waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(args: LockArgs) -> Outcome {
-    let keys = keys(&args)?;
+pub(crate) fn run(args: &LockArgs) -> Outcome {
+    let keys = keys(args)?;
     let chosen = Chosen::new(&args.store, None)?;
     let store_side = runtime(Builder::new_multi_thread().worker_threads(2))?;
     let this_side = runtime(&mut Builder::new_current_thread())?;
@@ -64,7 +64,7 @@ pub(crate) fn key_of(name: &OsString) -> Result<Key, Failure> {
     })
 }
 
-async fn guarded(args: LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Runtime) -> Outcome {
+async fn guarded(args: &LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Runtime) -> Outcome {
     let mut signals = listen()?;
     let handle = store_side.handle();
     let opened = chosen.clone();
@@ -74,7 +74,7 @@ async fn guarded(args: LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Ru
         signal = ending(&mut signals) => return Ok(Code::of_signal(signal as i32)),
     };
     let locks = tenure.labelled(label(&args.command)).locks();
-    let mut asking = ask(&args, &keys, &locks, handle);
+    let mut asking = ask(args, &keys, &locks, handle);
     let guards = tokio::select! {
         biased;
         signal = ending(&mut signals) => {
@@ -84,7 +84,7 @@ async fn guarded(args: LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Ru
             let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
             return Ok(Code::of_signal(signal as i32));
         }
-        guards = granted(&args, &keys, &locks, &mut asking) => guards?,
+        guards = granted(args, &keys, &locks, &mut asking) => guards?,
     };
     let margins = Margins::of(args.ttl);
     let (end, failure) = match start(&args.command, &guards, margins).await {
@@ -157,15 +157,13 @@ async fn granted(
     locks: &Locks,
     asking: &mut Asking,
 ) -> Result<GuardSet, Failure> {
-    let first = tokio::time::timeout(PATIENCE, &mut *asking).await;
-    let got = match first {
-        Ok(got) => got,
-        Err(_) => {
-            if std::io::stderr().is_terminal() {
-                tell_who_holds(keys, locks).await;
-            }
-            asking.await
+    let got = if let Ok(got) = tokio::time::timeout(PATIENCE, &mut *asking).await {
+        got
+    } else {
+        if std::io::stderr().is_terminal() {
+            tell_who_holds(keys, locks).await;
         }
+        asking.await
     };
     got.map_err(|error| bug(&error))?
         .map_err(|error| refusal(args, &error))

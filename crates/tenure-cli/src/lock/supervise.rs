@@ -140,33 +140,32 @@ impl Supervised {
                 margins.ask
             };
             let pause = left.saturating_sub(next).min(LOOK_EVERY);
-            match ended {
-                Some((status, since)) => {
-                    if self.group.is_empty() {
-                        self.name_strays();
-                        return stopped.map_or(End::Command(status), End::Lease);
-                    }
-                    if since.elapsed() > SWEEP_GRACE {
-                        self.group.signal(Signal::SIGKILL);
-                    }
-                    sleep(pause.min(LOOK_OFTEN)).await;
+            if let Some((status, since)) = ended {
+                if self.group.is_empty() {
+                    self.name_strays();
+                    return stopped.map_or(End::Command(status), End::Lease);
                 }
-                None => tokio::select! {
-                    biased;
-                    status = self.child.wait() => {
-                        let status = status.unwrap_or_default();
-                        ended = Some((status, Instant::now()));
-                        if stopped.is_none() && !self.group.is_empty() {
-                            notice(format_args!(
-                                "the command left processes running; stopping them before the lock is given back"
-                            ));
-                            self.group.ask_to_end();
-                        }
+                if since.elapsed() > SWEEP_GRACE {
+                    self.group.signal(Signal::SIGKILL);
+                }
+                sleep(pause.min(LOOK_OFTEN)).await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                status = self.child.wait() => {
+                    ended = Some((status.unwrap_or_default(), Instant::now()));
+                    if stopped.is_none() && !self.group.is_empty() {
+                        notice(format_args!(
+                            "the command left processes running; stopping them before the lock is \
+                             given back"
+                        ));
+                        self.group.ask_to_end();
                     }
-                    signal = signals.next() => self.group.signal(signal),
-                    _ = guards.lost() => {}
-                    () = sleep(pause) => self.wake_if_suspended(),
-                },
+                }
+                signal = signals.next() => self.group.signal(signal),
+                _ = guards.lost() => {}
+                () = sleep(pause) => self.wake_if_suspended(),
             }
         }
     }
@@ -258,7 +257,7 @@ mod tests {
             assert_eq!(margins.ask.as_millis(), ask.as_millis());
             assert_eq!(margins.kill.as_millis(), kill.as_millis());
             // Less than what is left when a renewal is due.
-            assert!(margins.ask < ttl * 2 / 3 - ttl / 100);
+            assert!(margins.ask + ttl / 100 < ttl * 2 / 3);
         }
     }
 }

@@ -61,11 +61,14 @@ pub(crate) async fn execute(
     let mut output = match task.output {
         OutputMode::Discard => {
             command.stdout(Stdio::null()).stderr(Stdio::null());
-            None
+            Output::of(None)
         }
-        OutputMode::Keep => Some(piped(&mut command).map_err(|error| {
-            TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
-        })?),
+        OutputMode::Keep => {
+            let pipe = piped(&mut command);
+            Output::of(Some(pipe.map_err(|error| {
+                TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
+            })?))
+        }
     };
     let spawned = command.spawn();
     // The command's own ends of the pipe go with it; ours would keep the pipe open.
@@ -75,9 +78,8 @@ pub(crate) async fn execute(
         TaskFailure::new(failure.to_string().replace("\n  help: ", "; "))
             .exit_code(i32::from(failure.code.0))
     })?;
-    let mut capture = Capture::default();
-    let (status, stopped) = watch(child, context, &mut output, &mut capture).await?;
-    Ok(verdict(task, status, stopped, capture.into_text())?)
+    let (status, stopped) = watch(child, context, &mut output).await?;
+    verdict(task, status, stopped, output.capture.into_text())
 }
 
 fn command_of(action: &Action) -> (Command, OsString) {
@@ -157,8 +159,7 @@ impl Drop for Leash {
 async fn watch(
     mut child: tokio::process::Child,
     context: &TaskContext<()>,
-    output: &mut Option<pipe::Receiver>,
-    capture: &mut Capture,
+    output: &mut Output,
 ) -> Result<(ExitStatus, Option<StopReason>), TaskFailure> {
     let lost = |error: std::io::Error| TaskFailure::new(format!("lost the command: {error}"));
     let group = child.id().and_then(Group::led_by);
@@ -168,7 +169,7 @@ async fn watch(
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(lost)?,
-            () = read(output, capture) => {}
+            () = output.read() => {}
             reason = context.cancelled(), if stopped.is_none() => {
                 stopped = Some(reason);
                 let grace = match reason {
@@ -199,32 +200,50 @@ async fn watch(
             tokio::select! {
                 biased;
                 _ = &mut sweeping => break,
-                () = read(output, capture) => {}
+                () = output.read() => {}
             }
         }
     }
     leash.0 = None;
     let _ = timeout(LAST_WORDS, async {
-        while output.is_some() {
-            read(output, capture).await;
+        while output.pipe.is_some() {
+            output.read().await;
         }
     })
     .await;
     Ok((status, stopped))
 }
 
-/// Reads once; an output that has ended is taken away.
-///
-/// # Cancel safety
-/// Safe: bytes are taken from the pipe only when they are also kept.
-async fn read(output: &mut Option<pipe::Receiver>, capture: &mut Capture) {
-    let Some(pipe) = output else {
-        return std::future::pending().await;
-    };
-    let mut buffer = [0; 16 * 1024];
-    match pipe.read(&mut buffer).await {
-        Ok(0) | Err(_) => *output = None,
-        Ok(count) => capture.push(buffer.get(..count).unwrap_or_default()),
+/// What a command prints, as far as it came.
+struct Output {
+    pipe: Option<pipe::Receiver>,
+    buffer: Vec<u8>,
+    capture: Capture,
+}
+
+impl Output {
+    fn of(pipe: Option<pipe::Receiver>) -> Self {
+        Self {
+            pipe,
+            buffer: vec![0; 16 * 1024],
+            capture: Capture::default(),
+        }
+    }
+
+    /// Reads once; a pipe that has ended is taken away. Without one it never returns.
+    ///
+    /// # Cancel safety
+    /// Safe: bytes are taken from the pipe only when they are also kept.
+    async fn read(&mut self) {
+        let Some(pipe) = &mut self.pipe else {
+            return std::future::pending().await;
+        };
+        match pipe.read(&mut self.buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(count) => self
+                .capture
+                .push(self.buffer.get(..count).unwrap_or_default()),
+        }
     }
 }
 

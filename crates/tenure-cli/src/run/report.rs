@@ -162,48 +162,34 @@ impl Reporter {
                 ..
             } => {
                 let (word, style) = word_of(*outcome);
-                let mut text = format!(
-                    "{style}{word:<9}{style:#} {} {DIM}tick {}, {} late, took {}{DIM:#}",
+                let took = format!("{} late, took {}", about(*lateness), about(*duration));
+                let mut parts = vec![format!(
+                    "{style}{word:<9}{style:#} {} {DIM}tick {}, {took}{DIM:#}",
                     run_of(key),
                     clock_time(key.tick),
-                    about(*lateness),
-                    about(*duration),
-                );
+                )];
                 if *attempt > 1 {
-                    text.push_str(&format!(", attempt {attempt}"));
+                    parts.push(format!(", attempt {attempt}"));
                 }
                 if let Some(reason) = reason {
-                    text.push_str(&format!(": {}", visible(reason)));
+                    parts.push(format!(": {}", visible(reason)));
                 }
                 if let Some(after) = again_after {
-                    text.push_str(&format!("; again in {}", about(*after)));
+                    parts.push(format!("; again in {}", about(*after)));
                 }
                 if let Some(Some(next)) = self.next.get(&key.task) {
-                    text.push_str(&format!("{DIM}; next {}{DIM:#}", clock_time(*next)));
+                    parts.push(format!("{DIM}; next {}{DIM:#}", clock_time(*next)));
                 }
-                (text, *outcome != Outcome::Succeeded)
+                (parts.concat(), *outcome != Outcome::Succeeded)
             }
-            RunnerEvent::Skipped { key, reason } => (
-                format!(
-                    "skipped   {} tick {}: {}",
-                    run_of(key),
-                    clock_time(key.tick),
-                    visible(reason)
-                ),
-                true,
-            ),
-            RunnerEvent::Missed {
-                task,
-                tick,
-                count,
-                reason,
-            } => (
-                format!(
-                    "missed    {task}: {count} up to {tick}: {}",
-                    visible(reason)
-                ),
-                true,
-            ),
+            RunnerEvent::Skipped { key, reason } => {
+                let tick = clock_time(key.tick);
+                let reason = visible(reason);
+                (
+                    format!("skipped   {} tick {tick}: {reason}", run_of(key)),
+                    true,
+                )
+            }
             RunnerEvent::Lost {
                 key,
                 attempt,
@@ -214,77 +200,75 @@ impl Reporter {
                 let node = node
                     .as_ref()
                     .map_or_else(String::new, |node| format!(" of {node}"));
+                let tick = clock_time(key.tick);
+                let run = run_of(key);
+                let what = format!("{run} tick {tick}, attempt {attempt}{node}; now {state}");
+                (format!("{BAD}lost{BAD:#}      {what}"), true)
+            }
+            RunnerEvent::LateCompletion { key, state, .. } => {
+                let run = run_of(key);
                 (
-                    format!(
-                        "{BAD}lost{BAD:#}      {} tick {}, attempt {attempt}{node}; now {state}",
-                        run_of(key),
-                        clock_time(key.tick)
-                    ),
+                    format!("too late  {run} ended after it was given up; it is {state}"),
                     true,
                 )
             }
-            RunnerEvent::LateCompletion { key, state, .. } => (
-                format!(
-                    "too late  {} ended after it had been given up; it is {state}",
-                    run_of(key)
-                ),
-                true,
-            ),
-            RunnerEvent::Paused { task, by } => {
-                (format!("paused    {task} by {}", visible(by)), false)
-            }
-            RunnerEvent::Resumed { task } => (format!("resumed   {task}"), false),
-            RunnerEvent::Stale { task, .. } => (
-                format!("stale     {task}: another node has a newer definition, so it runs there"),
-                true,
-            ),
-            RunnerEvent::LeaseLost { .. } => (
-                format!(
-                    "{BAD}cut off{BAD:#}   the store was not heard of in time; starting nothing"
-                ),
-                true,
-            ),
-            RunnerEvent::NodeLapsed { .. } => (
-                "back      the store had given this process up; it has begun again".to_owned(),
-                true,
-            ),
-            RunnerEvent::NodeLost { node } => {
-                (format!("gone      {node} ended without a word"), true)
-            }
-            RunnerEvent::ClockSkew { ahead_ms, .. } => (
-                format!("clock     this machine's clock is {ahead_ms} ms ahead of the store's"),
-                true,
-            ),
-            RunnerEvent::StoreClockStepped { by_ms } => (
-                format!("clock     the store's clock was set by {by_ms} ms"),
-                true,
-            ),
-            RunnerEvent::StoreRegressed { what } => (
-                format!(
-                    "{BAD}forgot{BAD:#}    the store lost acknowledged facts: {}",
-                    visible(what)
-                ),
-                true,
-            ),
-            RunnerEvent::StoreTrouble { call, error, .. } => (
-                format!(
-                    "{BAD}store{BAD:#}     {call}: {}; trying again",
-                    visible(error)
-                ),
-                true,
-            ),
-            RunnerEvent::StoreRecovered { after, .. } => (
-                format!("store     answers again, after {}", about(*after)),
-                true,
-            ),
-            RunnerEvent::EventsLost { count } => (
-                format!("          {count} events were too fast to be printed"),
-                true,
-            ),
-            _ => return None,
+            other => task_or_node(other)?,
         };
         Some((format!("{DIM}{now}{DIM:#} {text}"), is_bad))
     }
+}
+
+/// Events that are not about one run, in words.
+fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
+    let text = match event {
+        RunnerEvent::Missed {
+            task,
+            tick,
+            count,
+            reason,
+        } => format!(
+            "missed    {task}: {count} up to {tick}: {}",
+            visible(reason)
+        ),
+        RunnerEvent::Paused { task, by } => {
+            return Some((format!("paused    {task} by {}", visible(by)), false));
+        }
+        RunnerEvent::Resumed { task } => return Some((format!("resumed   {task}"), false)),
+        RunnerEvent::Stale { task, .. } => {
+            format!("stale     {task}: another node has a newer definition, so it runs there")
+        }
+        RunnerEvent::LeaseLost { .. } => {
+            format!("{BAD}cut off{BAD:#}   the store was not heard of in time; starting nothing")
+        }
+        RunnerEvent::NodeLapsed { .. } => {
+            "back      the store had given this process up; it has begun again".to_owned()
+        }
+        RunnerEvent::NodeLost { node } => format!("gone      {node} ended without a word"),
+        RunnerEvent::ClockSkew { ahead_ms, .. } => {
+            format!("clock     this machine's clock is {ahead_ms} ms ahead of the store's")
+        }
+        RunnerEvent::StoreClockStepped { by_ms } => {
+            format!("clock     the store's clock was set by {by_ms} ms")
+        }
+        RunnerEvent::StoreRegressed { what } => {
+            let what = visible(what);
+            format!("{BAD}forgot{BAD:#}    the store lost acknowledged facts: {what}")
+        }
+        RunnerEvent::StoreTrouble { call, error, .. } => {
+            format!(
+                "{BAD}store{BAD:#}     {call}: {}; trying again",
+                visible(error)
+            )
+        }
+        RunnerEvent::StoreRecovered { after, .. } => {
+            format!("store     answers again, after {}", about(*after))
+        }
+        RunnerEvent::EventsLost { count } => {
+            format!("          {count} events were too fast to be printed")
+        }
+        _ => return None,
+    };
+    Some((text, true))
 }
 
 fn word_of(outcome: Outcome) -> (&'static str, Style) {

@@ -1,10 +1,13 @@
 //! The real program in a folder of its own, with an environment of its own.
 
 #![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The longest any single step of a test may take on a busy machine.
@@ -86,17 +89,27 @@ impl Place {
 
 /// Waits for a program's end; one that does not end fails the test.
 pub(crate) fn finish(mut child: Child) -> Ended {
-    until("the program to end", || child.try_wait().unwrap());
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = child.wait_with_output().unwrap();
+    // Read while waiting: a full pipe would keep the program from ending.
+    let stdout = child.stdout.take().map(reading);
+    let stderr = child.stderr.take().map(reading);
+    let status = until("the program to end", || child.try_wait().unwrap());
+    let text = |reader: Option<JoinHandle<Vec<u8>>>| {
+        let bytes = reader.map(|reader| reader.join().unwrap());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    };
     Ended {
         code: status.code(),
-        stdout: String::from_utf8_lossy(&stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        stdout: text(stdout),
+        stderr: text(stderr),
     }
+}
+
+fn reading(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// Polls until there is an answer; fails the test after a minute.

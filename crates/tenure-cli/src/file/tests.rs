@@ -1,0 +1,434 @@
+//! Every way a task file can be wrong that the requirements name, and what its author is told.
+
+use annotate_snippets::Renderer;
+
+use super::{TaskFiles, render};
+
+/// A task that is right, but for what is put behind it.
+const TASK: &str = "[[task]]\nname = \"t\"\nschedule = \"@daily\"\nshell = \"true\"\n";
+
+fn told(text: &str) -> (TaskFiles, String) {
+    let files = TaskFiles::of_text("tasks.toml", text);
+    let shown = render(&files, &Renderer::plain());
+    (files, shown)
+}
+
+/// Checks that the text is refused at `place`, in words that hold all `parts`.
+fn refused(text: &str, place: &str, parts: &[&str]) {
+    let (files, shown) = told(text);
+    assert!(!files.are_sound(), "accepted: {text}");
+    let place = format!("tasks.toml:{place}\n");
+    assert!(shown.contains(&place), "not at {place}: {shown}");
+    for part in parts {
+        assert!(shown.contains(part), "`{part}` is missing: {shown}");
+    }
+}
+
+#[test]
+fn e41_to_e51_a_schedule_is_refused_at_the_field_that_is_wrong() {
+    for (schedule, column, parts) in [
+        ("* * * *", 12, &["expected 5, 6 or 7 fields, got 4"][..]),
+        ("60 * * * *", 13, &["minute `60` must be 0 to 59"]),
+        ("* 24 * * *", 15, &["hour `24` must be 0 to 23"]),
+        ("* * 0 * *", 17, &["day-of-month `0` must be 1 to 31"]),
+        ("* * * 13 *", 19, &["month `13` must be 1 to 12"]),
+        ("*/0 * * * *", 15, &["step `0`"]),
+        ("5-1 * * * *", 13, &["`5-1`", "backwards"]),
+        ("1,,2 * * * *", 15, &["empty item"]),
+        ("0 0 30 2 *", 13, &["never fires"]),
+        ("0 0 * Janu *", 19, &["unknown name `Janu`"]),
+        ("@reboot", 13, &["@reboot"]),
+        ("@every 1ms", 20, &["100ms"]),
+    ] {
+        let text = format!("[[task]]\nname = \"t\"\nschedule = \"{schedule}\"\nshell = \"true\"\n");
+        let (files, shown) = told(&text);
+        assert!(!files.are_sound(), "{schedule}");
+        // Inside the quotes, which open in column 12; something missing may be shown as a whole.
+        let here = shown.contains(&format!("tasks.toml:3:{column}\n"));
+        let whole = shown.contains("tasks.toml:3:13\n");
+        assert!(here || whole, "{schedule}: {shown}");
+        for part in parts {
+            assert!(shown.contains(part), "{schedule}: {shown}");
+        }
+        assert!(shown.contains("schedule of task `t`"), "{shown}");
+    }
+    let accepted = told("[[task]]\nname = \"t\"\nschedule = \"0 0 29 2 *\"\nshell = \"true\"\n");
+    assert!(accepted.0.are_sound(), "{}", accepted.1);
+}
+
+#[test]
+fn e42_the_caret_stands_under_the_field_in_every_kind_of_string() {
+    for (written, line, column) in [
+        (r#""* 24 * * *""#, 3, 15),
+        ("'* 24 * * *'", 3, 15),
+        ("\"\"\"* 24 * * *\"\"\"", 3, 17),
+        ("'''\n* 24 * * *'''", 4, 3),
+        // An escape blurs where the field stands, so all of it is marked.
+        (r#""\u002A 24 * * *""#, 3, 12),
+    ] {
+        let text = format!("[[task]]\nname = \"t\"\nschedule = {written}\nshell = \"x\"\n");
+        refused(&text, &format!("{line}:{column}"), &["hour `24`"]);
+    }
+}
+
+#[test]
+fn e49_an_unknown_zone_is_refused_with_the_nearest() {
+    refused(
+        &format!("{TASK}zone = \"Europe/Berlim\"\n"),
+        "5:9",
+        &[
+            "unknown time zone `Europe/Berlim`",
+            "did you mean `Europe/Berlin`?",
+        ],
+    );
+}
+
+#[test]
+fn e52_a_name_used_twice_is_shown_at_both_places() {
+    let text = format!("{TASK}{TASK}");
+    refused(
+        &text,
+        "6:8",
+        &[
+            "task name `t` is used twice",
+            "used again here",
+            "first used here",
+        ],
+    );
+    // Also when one of the two is wrong in other ways.
+    let text = format!("{TASK}[[task]]\nname = \"t\"\n");
+    refused(
+        &text,
+        "6:8",
+        &[
+            "used twice",
+            "has no `schedule`",
+            "neither `command` nor `shell`",
+        ],
+    );
+}
+
+#[test]
+fn e54_syntax_is_shown_at_its_line() {
+    for (text, place) in [
+        ("store = \n", "1:9"),
+        ("[[task]\nname = 1\n", "1:8"),
+        ("a = 1 b = 2\n", "1:5"),
+    ] {
+        let (files, shown) = told(text);
+        assert!(!files.are_sound());
+        assert!(shown.contains(&format!("tasks.toml:{place}")), "{shown}");
+    }
+    let (files, shown) = told(&format!("\u{feff}{}", TASK.replace('\n', "\r\n")));
+    assert!(
+        files.are_sound(),
+        "a byte order mark and CRLF are accepted: {shown}"
+    );
+    refused("x = 1\r\ny = 2\r\n", "2:1", &["unknown key `y`"]);
+}
+
+#[test]
+fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
+    for (text, place, parts) in [
+        (
+            "stroe = \"memory:\"\n",
+            "1:1",
+            &["unknown key `stroe`", "did you mean `store`?"][..],
+        ),
+        (
+            &format!("{TASK}timeot = \"1s\"\n"),
+            "5:1",
+            &["task `t`", "did you mean `timeout`?"],
+        ),
+        (
+            "[defaults]\ncatchup = \"all\"\n",
+            "2:1",
+            &["[defaults]", "did you mean `catch_up`?"],
+        ),
+        (
+            "[store]\nurl = \"memory:\"\nurk = 1\n",
+            "3:1",
+            &["did you mean `url`?"],
+        ),
+        (
+            &format!("{TASK}zebra = 1\n"),
+            "5:1",
+            &["known keys are name, schedule"],
+        ),
+        (
+            "store = \"a:\"\nstore = \"b:\"\n",
+            "2:1",
+            &["duplicate key"],
+        ),
+        (
+            &format!("{TASK}retry = {{ attemps = 2 }}\n"),
+            "5:11",
+            &["did you mean `attempts`?"],
+        ),
+        (
+            "[dashboard]\nport = 1\n",
+            "1:2",
+            &["`dashboard` of the file is not supported by this version"],
+        ),
+        (
+            &format!("{TASK}user = \"root\"\n"),
+            "5:1",
+            &["`user` of task `t` is not supported"],
+        ),
+        (
+            &format!("{TASK}overlap = \"queue_one\"\n"),
+            "5:11",
+            &["`queue_one` is not supported by this version"],
+        ),
+        (
+            &format!("{TASK}overlap = \"alow\"\n"),
+            "5:11",
+            &["one of `skip`, `allow`", "did you mean `allow`?"],
+        ),
+        ("[task]\nname = \"t\"\n", "1:1", &["[[task]]"]),
+    ] {
+        refused(text, place, parts);
+    }
+}
+
+#[test]
+fn e1_to_e8_e56_values_of_the_wrong_type_or_size_are_refused() {
+    for (line, column, parts) in [
+        (
+            "timeout = true",
+            11,
+            &["a duration such as \"30s\", not true or false"][..],
+        ),
+        (
+            "timeout = 30",
+            11,
+            &["a duration such as \"30s\", not a whole number"],
+        ),
+        ("timeout = 1.5", 11, &["not a fraction"]),
+        (
+            "timeout = \"5\"",
+            11,
+            &["the unit is missing", "units d, h, m, s, ms"],
+        ),
+        ("timeout = \"5M\"", 11, &["the unit is unknown"]),
+        ("timeout = \"1m1h\"", 11, &["larger units come first"]),
+        ("timeout = \"-5s\"", 11, &["negative"]),
+        (
+            "timeout = \"0s\"",
+            11,
+            &["0s is out of range: from 10ms to 365d"],
+        ),
+        ("timeout = \"9223372036854775808s\"", 11, &["too large"]),
+        (
+            "concurrency = \"3\"",
+            15,
+            &["a whole number from 1 to 1000, not a string"],
+        ),
+        ("concurrency = 0", 15, &["0 is out of range 1..=1000"]),
+        (
+            "concurrency = 99999999999999999999999",
+            15,
+            &["out of range 1..=1000"],
+        ),
+        ("concurrency = nan", 15, &["not a fraction"]),
+        ("retry = 0", 9, &["0 is out of range 1..=1000"]),
+        (
+            "retry = { attempts = 2, first = \"5s\", most = \"1s\" }",
+            9,
+            &["longer than `most`"],
+        ),
+        (
+            "success_codes = [0, 256]",
+            21,
+            &["256 is out of range 0..=255"],
+        ),
+        ("success_codes = 0", 17, &["an array of whole numbers"]),
+        ("enabled = \"no\"", 11, &["true or false, not a string"]),
+        ("env = [\"A=1\"]", 7, &["a table of strings"]),
+        ("catch_up_max = 0", 16, &["out of range 1..=1000"]),
+    ] {
+        refused(&format!("{TASK}{line}\n"), &format!("5:{column}"), parts);
+    }
+}
+
+#[test]
+fn e57_variables_that_are_not_set_are_named_and_values_are_never_shown() {
+    for (line, place, parts) in [
+        (
+            "store = \"sqlite:${UNSET}\"",
+            "1:9",
+            &["environment variable `UNSET` is not set"][..],
+        ),
+        ("store = \"${SET\"", "1:9", &["without a closing"]),
+        ("store = \"${SET${SET}}\"", "1:9", &["cannot be nested"]),
+    ] {
+        refused(&format!("{line}\n"), place, parts);
+    }
+    let text = format!(
+        "store = \"redis://u:{0}@h\"\n{TASK}env = {{ P = \"{0}\", Q = 1 }}\nx = \"${{SET}}\"\n",
+        "s3cret"
+    );
+    let (files, shown) = told(&text);
+    assert!(!files.are_sound());
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("value-of-set"),
+        "{shown}"
+    );
+    let expanded = TaskFiles::of_text("t.toml", "store = \"sqlite:${SET}/$${x}.db\"\n");
+    let store = expanded.store.unwrap();
+    assert_eq!(store.url, "sqlite:value-of-set/${x}.db");
+    assert_eq!(store.variables, ["SET"]);
+}
+
+#[test]
+fn e58_deep_nesting_is_refused_and_does_not_overflow() {
+    let dotted = vec!["a"; 300_000].join(".");
+    for text in [
+        format!("{dotted} = 1\n"),
+        format!("[{dotted}]\n"),
+        format!("a = {}\n", "[".repeat(100_000)),
+        format!("a = {}1{}\n", "[".repeat(1000), "]".repeat(1000)),
+        format!("a = {}\n", "{a=".repeat(1000)),
+    ] {
+        let (files, shown) = told(&text);
+        assert!(!files.are_sound());
+        assert!(
+            shown.contains("nested deeper than 64"),
+            "{}",
+            &shown[..200.min(shown.len())]
+        );
+    }
+}
+
+#[test]
+fn e13_e16_e60_e62_names_commands_and_folders_are_checked() {
+    let long = "x".repeat(200_000);
+    for (text, place, parts) in [
+        (
+            "name = \"\"\nschedule = \"-\"\nshell = \"x\"",
+            "2:8",
+            &["must not be empty"][..],
+        ),
+        (
+            "name = \"a\\nb\"\nschedule = \"-\"\nshell = \"x\"",
+            "2:8",
+            &["`\\u{a}`", "does not show"],
+        ),
+        (
+            "name = \"a\\u202Eb\"\nschedule = \"-\"\nshell = \"x\"",
+            "2:8",
+            &["`\\u{202e}`"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\ncommand = []",
+            "4:1",
+            &["nothing to run"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\ncommand = [\"\"]",
+            "4:12",
+            &["program's name is empty"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\ncommand = \"ls -l\"",
+            "4:11",
+            &["an array such as"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\ncommand = [\"a\", 1]",
+            "4:17",
+            &["an array such as"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\ncommand = [\"a\\u0000\"]",
+            "4:12",
+            &["NUL"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\nshell = \" \"",
+            "4:9",
+            &["nothing to run"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\nshell = \"x\"\ncommand = [\"x\"]",
+            "4:1",
+            &["exclude each other"],
+        ),
+        (
+            &format!("name = \"t\"\nschedule = \"-\"\ncommand = [\"{long}\"]"),
+            "4:12",
+            &["131071 bytes, this one has 200000"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\nshell = \"x\"\ndir = \"no/such/folder\"",
+            "5:7",
+            &["does not exist"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\nshell = \"x\"\nenv = { \"A=B\" = \"1\" }",
+            "5:9",
+            &["must not be empty or hold `=`"],
+        ),
+        (
+            "name = \"t\"\nschedule = \"-\"\nshell = \"x\"\nenv = { TENURE_TICK = \"1\" }",
+            "5:9",
+            &["tenure sets this variable itself"],
+        ),
+    ] {
+        refused(&format!("[[task]]\n{text}\n"), place, parts);
+    }
+}
+
+#[test]
+fn e61_words_that_only_a_shell_would_read_are_pointed_out() {
+    let text = "[[task]]\nname = \"t\"\nschedule = \"-\"\ncommand = [\"ls\", \"|\", \"wc\"]\n";
+    let (files, shown) = told(text);
+    assert!(files.are_sound(), "a warning only: {shown}");
+    assert!(
+        shown.contains("`|` is passed to the program as it is"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once_in_their_order() {
+    let text = format!("{TASK}concurrency = 0\n[[task]]\nname = 5\nschedule = \"* *\"\n");
+    let (_, shown) = told(&text);
+    let places: Vec<_> = ["5:15", "6:1", "7:8"]
+        .iter()
+        .map(|place| shown.find(&format!("tasks.toml:{place}")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{shown}");
+}
+
+#[test]
+fn s65_a_file_without_tasks_and_a_schedule_that_is_switched_off_are_valid() {
+    for text in [
+        "",
+        "task = []\n",
+        "[[task]]\nname = \"t\"\nschedule = \"-\"\nshell = \"x\"\n",
+    ] {
+        let (files, shown) = told(text);
+        assert!(files.are_sound(), "{shown}");
+    }
+}
+
+#[test]
+fn defaults_fill_in_what_a_task_leaves_out() {
+    let text = "store = \"sqlite:a.db\"\n[defaults]\ntimeout = \"5s\"\nconcurrency = 2\n\
+                env = { A = \"1\", B = \"1\" }\n[[task]]\nname = \"t\"\nschedule = \"@daily\"\n\
+                shell = \"x\"\nconcurrency = 3\nenv = { B = \"2\" }\n";
+    let (files, shown) = told(text);
+    assert!(files.are_sound(), "{shown}");
+    let task = files.tasks.first().unwrap();
+    assert_eq!(task.timeout, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(task.concurrency, 3);
+    let env: Vec<_> = task
+        .env
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    assert_eq!(env, [("A", "1"), ("B", "2")]);
+    let table = TaskFiles::of_text("t.toml", "[store]\nurl = \"sqlite:a.db\"\n");
+    assert_eq!(table.store.unwrap().url, files.store.unwrap().url);
+}

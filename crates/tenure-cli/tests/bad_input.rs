@@ -1,0 +1,594 @@
+//! Bad input as the program meets it: the status, and what is said. Nothing is started, nothing is
+//! half done, no secret is repeated.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
+mod program;
+
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use crate::program::Place;
+
+#[expect(clippy::too_many_lines, reason = "one row a case")]
+#[test]
+fn bad_arguments_are_status_64_and_say_what_is_allowed() {
+    let place = Place::new();
+    let long_key = "k".repeat(513);
+    let many: Vec<String> = (0..301).map(|n| format!("k{n}")).collect();
+    let many = many.join(",");
+    for (requirement, arguments, parts) in [
+        (
+            "E1",
+            vec!["lock", "--ttl", "0s", "k", "--", "touch", "ran"],
+            vec!["--ttl", "0s is too short", "at least 500ms"],
+        ),
+        (
+            "E2",
+            vec!["lock", "--ttl=-5s", "k", "--", "touch", "ran"],
+            vec!["--ttl", "negative"],
+        ),
+        (
+            "E3",
+            vec![
+                "lock",
+                "--ttl",
+                "9223372036854775807ms",
+                "k",
+                "--",
+                "touch",
+                "ran",
+            ],
+            vec!["too long", "24h"],
+        ),
+        (
+            "E4",
+            vec![
+                "lock",
+                "--ttl",
+                "9223372036854775808000s",
+                "k",
+                "--",
+                "touch",
+                "ran",
+            ],
+            vec!["too large"],
+        ),
+        (
+            "E5",
+            vec!["lock", "--ttl", "1.5", "k", "--", "touch", "ran"],
+            vec!["unit is missing"],
+        ),
+        (
+            "E6",
+            vec!["lock", "--wait", "5", "k", "--", "touch", "ran"],
+            vec!["--wait", "unit is missing", "`forever`"],
+        ),
+        (
+            "E12",
+            vec!["lock", "--wait", "400d", "k", "--", "touch", "ran"],
+            vec!["365d", "`forever`"],
+        ),
+        (
+            "E13",
+            vec!["lock", "", "--", "touch", "ran"],
+            vec!["must not be empty", "help:"],
+        ),
+        (
+            "E15",
+            vec!["lock", &long_key, "--", "touch", "ran"],
+            vec!["512 bytes, this one has 513"],
+        ),
+        (
+            "E22",
+            vec!["lock", "tenure:x", "--", "touch", "ran"],
+            vec!["belong to the store"],
+        ),
+        (
+            "E23",
+            vec!["lock", "--all", &many, "--", "touch", "ran"],
+            vec!["301 keys", "1 to 256 keys"],
+        ),
+        (
+            "E106",
+            vec!["lock", "--ttl", "5s", "name"],
+            vec!["<CMD>", "Usage: tenure lock"],
+        ),
+        (
+            "E106",
+            vec!["run", "--ttl", "5s", "name"],
+            vec!["'--ttl'", "Usage: tenure run"],
+        ),
+        (
+            "E106",
+            vec!["lock", "name", "true"],
+            vec!["Usage: tenure lock"],
+        ),
+        ("R85", vec!["lock", "--", "touch", "ran"], vec!["KEY"]),
+        (
+            "usage",
+            vec![
+                "lock",
+                "--wait",
+                "1s",
+                "--no-wait",
+                "k",
+                "--",
+                "touch",
+                "ran",
+            ],
+            vec!["cannot be used with"],
+        ),
+        ("usage", vec!["lok", "k"], vec!["lok", "lock"]),
+        ("usage", vec![], vec!["Usage: tenure"]),
+        ("usage", vec!["unlock", "k"], vec!["--fence"]),
+        (
+            "usage",
+            vec!["history", "--state", "faild"],
+            vec!["expected one of waiting, claimed"],
+        ),
+        (
+            "usage",
+            vec!["next", "@daily", "--from", "yesterday"],
+            vec!["such as 2026-11-21T03:00:00Z"],
+        ),
+    ] {
+        let ended = place.run(&arguments);
+        assert_eq!(
+            ended.code,
+            Some(64),
+            "{requirement} {arguments:?}: {}",
+            ended.stderr
+        );
+        for part in parts {
+            assert!(
+                ended.stderr.contains(part),
+                "{requirement}: `{part}`: {}",
+                ended.stderr
+            );
+        }
+        assert_eq!(ended.stdout, "", "{requirement}");
+        assert!(!place.path("ran").exists(), "{requirement}");
+    }
+}
+
+#[test]
+fn e16_e17_e18_e19_any_bytes_are_keys_and_are_shown_without_acting_on_the_terminal() {
+    let place = Place::new();
+    for key in [
+        "{",
+        "}",
+        "{}",
+        "{a}{b}",
+        "é",
+        "e\u{301}",
+        "a b ",
+        "x\u{202e}y",
+        "a\u{1b}[31m",
+    ] {
+        let ended = place.run(["lock", "--all", key, "--", "tenure-cli-no-such-program"]);
+        assert_eq!(ended.code, Some(127), "{key:?}: {}", ended.stderr);
+    }
+    let hyphen = place.run(["lock", "--all=-k", "--", "sh", "-c", "echo $TENURE_KEY"]);
+    assert_eq!(hyphen.stdout, "-k\n", "{}", hyphen.stderr);
+    let raw = std::ffi::OsString::from_vec(vec![0xff, b'k']);
+    let script = std::ffi::OsString::from("printf %s \"$TENURE_KEY\" | od -An -tx1");
+    let ended = place.run([
+        "lock".into(),
+        raw,
+        "--".into(),
+        "sh".into(),
+        "-c".into(),
+        script,
+    ] as [std::ffi::OsString; 6]);
+    assert_eq!(ended.stdout.trim(), "ff 6b", "{}", ended.stderr);
+
+    let listing = place.run([
+        "lock",
+        "a\u{1b}[31m\n",
+        "--",
+        env!("CARGO_BIN_EXE_tenure"),
+        "locks",
+    ]);
+    assert_eq!(listing.code, Some(0), "{}", listing.stderr);
+    assert!(
+        listing.stdout.contains("a\\u{1b}[31m\\u{a}"),
+        "{}",
+        listing.stdout
+    );
+    let odd = place.run(["lock", "--ttl", "\u{1b}[31m", "k", "--", "true"]);
+    assert!(!odd.stderr.contains('\u{1b}'), "{}", odd.stderr);
+}
+
+#[test]
+fn e25_e26_e27_e37_e40_stores_that_cannot_be_used_are_named_without_their_secrets() {
+    let place = Place::new();
+    let folder = place.folder().display().to_string();
+    place.write(
+        "text.db",
+        "this is no database, whatever it is called, and long enough to be sure",
+    );
+    place.write("empty.db", "");
+    let long = format!("sqlite:{}", "x".repeat(100_000));
+    for (requirement, url, code, parts) in [
+        (
+            "E26",
+            "http://u:s3cret@host",
+            64,
+            vec!["unknown kind of store `http`", "sqlite:PATH"],
+        ),
+        (
+            "E26",
+            "redi://:s3cret@host",
+            64,
+            vec!["did you mean `redis:`?"],
+        ),
+        (
+            "E26",
+            "redis://:s3cret@host",
+            64,
+            vec!["this build has no `redis:` store"],
+        ),
+        ("E26", "tasks.db", 64, vec!["write sqlite: before its path"]),
+        ("E25", "sqlite:", 64, vec!["path", "missing"]),
+        (
+            "E27",
+            "postgres://u:p@s3cret/@:#%@h",
+            64,
+            vec!["no `postgres:` store"],
+        ),
+        ("E40", "sqlite:a\r\nb", 64, vec!["no control characters"]),
+        ("E40", &long, 64, vec!["4096 bytes"]),
+        (
+            "E55",
+            "sqlite:a.db?synchronus=full",
+            64,
+            vec!["did you mean `synchronous`?"],
+        ),
+        ("E37", "sqlite:/proc/x", 69, vec!["/proc/x"]),
+        ("E37", &format!("sqlite:{folder}"), 69, vec!["is a folder"]),
+        (
+            "E37",
+            &format!("sqlite:{folder}/text.db"),
+            69,
+            vec!["not a SQLite database"],
+        ),
+        (
+            "E37",
+            &format!("sqlite:{folder}/no/such/a.db"),
+            69,
+            vec!["folder"],
+        ),
+    ] {
+        let ended = place.run(["lock", "--store", url, "k", "--", "touch", "ran"]);
+        assert_eq!(ended.code, Some(code), "{requirement} {}", ended.stderr);
+        for part in parts {
+            assert!(
+                ended.stderr.contains(part),
+                "{requirement}: `{part}`: {}",
+                ended.stderr
+            );
+        }
+        assert!(
+            ended.stderr.contains("named by --store"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            !ended.stderr.contains("s3cret"),
+            "{requirement}: {}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.len() < 2000,
+            "{requirement}: {} bytes",
+            ended.stderr.len()
+        );
+        assert!(!place.path("ran").exists(), "{requirement}");
+    }
+    let empty = place.run([
+        "lock",
+        "--store",
+        &format!("sqlite:{folder}/empty.db"),
+        "k",
+        "--",
+        "true",
+    ]);
+    assert_eq!(
+        empty.code,
+        Some(0),
+        "an empty file becomes a store: {}",
+        empty.stderr
+    );
+}
+
+#[test]
+fn e111_without_a_home_the_default_store_is_explained_and_with_one_it_is_made() {
+    let place = Place::new();
+    let ended = crate::program::finish(
+        place
+            .tenure(["lock", "k", "--", "touch", "ran"])
+            .env_remove("TENURE_STORE")
+            .env_remove("HOME")
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("XDG_STATE_HOME nor HOME") && ended.stderr.contains("--store"));
+    assert!(!place.path("ran").exists());
+    let ended = crate::program::finish(
+        place
+            .tenure(["lock", "k", "--", "true"])
+            .env_remove("TENURE_STORE")
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let made = place.path(".local/state/tenure");
+    assert!(made.join("tenure.db").exists());
+    assert_eq!(
+        std::fs::metadata(made).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+}
+
+#[test]
+fn e111_odd_surroundings_do_not_matter() {
+    let place = Place::new();
+    let limited = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 5; exec \"$0\" lock k -- touch ran",
+            env!("CARGO_BIN_EXE_tenure"),
+        ])
+        .env("TENURE_STORE", place.store())
+        .current_dir(place.folder())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&limited.stderr);
+    assert!(
+        matches!(limited.status.code(), Some(69 | 71)),
+        "{limited:?}"
+    );
+    assert!(stderr.starts_with("tenure: "), "{stderr}");
+    assert!(!place.path("ran").exists());
+    let odd = place
+        .tenure(["lock", "näme", "--", "sh", "-c", "echo $TENURE_KEY"])
+        .env("TERM", "dumb")
+        .env("TZ", "Mars/Base")
+        .env("LANG", "C")
+        .spawn()
+        .unwrap();
+    let ended = crate::program::finish(odd);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "näme\n"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn e53_e54_files_that_are_no_task_files_are_refused_before_they_are_read() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder.toml")).unwrap();
+    nix::unistd::mkfifo(&place.path("fifo.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.write("utf16.toml", [0xff, 0xfe, b'a', 0]);
+    place.write(
+        "binary.toml",
+        b"a = 1\nb = \0\x01\x02 and some more text behind it",
+    );
+    std::fs::File::create(place.path("huge.toml"))
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    for command in ["run", "check"] {
+        for (name, code, parts) in [
+            ("missing.toml", 66, ["missing.toml", "No such file"]),
+            ("folder.toml", 66, ["folder.toml", "it is a folder"]),
+            ("fifo.toml", 66, ["fifo.toml", "not a regular file"]),
+            ("huge.toml", 78, ["huge.toml", "4 MB"]),
+            ("utf16.toml", 78, ["UTF-16", "save it as UTF-8"]),
+            ("binary.toml", 78, ["binary", "NUL at byte"]),
+        ] {
+            let ended = place.run([command, name]);
+            assert_eq!(ended.code, Some(code), "{command} {name}: {}", ended.stderr);
+            for part in parts {
+                assert!(ended.stderr.contains(part), "{name}: {}", ended.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_task_file_never_starts_anything() {
+    let place = Place::new();
+    let good = "[[task]]\nname = \"good\"\nschedule = \"* * * * * *\"\nshell = \"touch ran\"\n";
+    for (broken, parts) in [
+        (
+            "[[task]]\nname = \"bad\"\nschedule = \"* 24 * * *\"\nshell = \"x\"\n",
+            vec!["tasks.toml:7:15", "hour `24`"],
+        ),
+        ("colour = 1\n", vec!["tasks.toml", "unknown key `colour`"]),
+        (
+            "[[task]]\nname = \"good\"\nschedule = \"-\"\nshell = \"x\"\n",
+            vec!["tasks.toml:6:8", "used twice"],
+        ),
+        ("= 3\n", vec!["tasks.toml:5:1"]),
+    ] {
+        place.write("tasks.toml", format!("{good}{broken}"));
+        let run = place.run(["run", "tasks.toml"]);
+        assert_eq!(run.code, Some(78), "{}", run.stderr);
+        let check = place.run(["check", "tasks.toml"]);
+        assert_eq!(check.code, Some(78), "{}", check.stderr);
+        let json = place.run(["check", "--json", "tasks.toml"]);
+        assert_eq!(json.code, Some(78));
+        let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        assert_eq!(json["ok"], false);
+        assert!(
+            json["errors"][0]["at"]["line"].as_u64().unwrap() >= 5,
+            "{json}"
+        );
+        for part in parts {
+            assert!(run.stderr.contains(part), "`{part}`: {}", run.stderr);
+            assert!(check.stderr.contains(part), "`{part}`: {}", check.stderr);
+        }
+        assert!(!place.path("ran").exists() && !place.path("store.db").exists());
+    }
+    place.write("two.toml", good);
+    place.write("tasks.toml", good);
+    let twice = place.run(["run", "tasks.toml", "two.toml"]);
+    assert_eq!(twice.code, Some(78));
+    for part in ["tasks.toml", "two.toml:2:8", "used twice"] {
+        assert!(twice.stderr.contains(part), "{}", twice.stderr);
+    }
+}
+
+#[test]
+fn e57_e59_secrets_of_a_task_file_are_warned_of_and_not_repeated() {
+    let place = Place::new();
+    let file = place.write(
+        "tasks.toml",
+        "store = \"redis://u:s3cret@host\"\ncolour = 1\n",
+    );
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let ended = place.run(["check", "tasks.toml"]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("anybody on this machine can change"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("a password may stand"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+    place.write("tasks.toml", "store = \"redis://u:${PASSWORD}@host\"\n");
+    let mut run = place.tenure(["run", "tasks.toml"]);
+    run.env("PASSWORD", "s3cret").env_remove("TENURE_STORE");
+    let ended = crate::program::finish(run.spawn().unwrap());
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no `redis:` store") && ended.stderr.contains("the task file"));
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+}
+
+#[test]
+fn e63_a_large_task_file_is_read_in_time_or_refused_for_its_size() {
+    let place = Place::new();
+    let tasks = |count: usize| {
+        let task = |n| format!("[[task]]\nname = \"t{n}\"\nschedule = \"@daily\"\nshell = \"x\"\n");
+        (0..count).map(task).collect::<Vec<_>>().concat()
+    };
+    place.write("tasks.toml", tasks(10_000));
+    let began = Instant::now();
+    let ended = place.run(["check", "--json", "tasks.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // An unoptimised build on a busy machine; the promise is about a release build.
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    place.write("tasks.toml", tasks(100_000));
+    let ended = place.run(["check", "tasks.toml"]);
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.stderr.contains("too large") && ended.stderr.contains("several files"));
+}
+
+#[test]
+fn e41_to_e51_next_and_explain_point_at_what_is_wrong() {
+    let place = Place::new();
+    let long = "1,".repeat(1000);
+    for (expr, caret, parts) in [
+        ("", 1, vec!["5, 6 or 7 fields"]),
+        ("* * * *", 1, vec!["expected 5, 6 or 7 fields, got 4"]),
+        ("* * * * * * * *", 1, vec!["got 8"]),
+        ("* 24 * * *", 3, vec!["hour `24` must be 0 to 23"]),
+        ("* * 32 * *", 5, vec!["day-of-month `32`"]),
+        ("*/999999999999 * * * *", 3, vec!["step"]),
+        ("0 0 31 4 *", 1, vec!["never fires"]),
+        ("@reboot", 1, vec!["@reboot"]),
+        (long.as_str(), 1, vec!["1024"]),
+        ("\u{661} * * * *", 1, vec!["not allowed"]),
+    ] {
+        for command in ["next", "explain"] {
+            let ended = place.run([command, expr]);
+            assert_eq!(ended.code, Some(65), "{expr}: {}", ended.stderr);
+            for part in &parts {
+                assert!(
+                    ended.stderr.contains(part),
+                    "{expr}: `{part}`: {}",
+                    ended.stderr
+                );
+            }
+            let at = format!("EXPR:1:{caret}");
+            assert!(
+                ended.stderr.contains(&at) || ended.stderr.contains("EXPR:1:"),
+                "{}",
+                ended.stderr
+            );
+            assert!(ended.stderr.len() < 6000, "{}", ended.stderr.len());
+        }
+    }
+    let zone = place.run(["next", "@daily", "--zone", "Europe/Berlim"]);
+    assert_eq!(zone.code, Some(65));
+    assert!(
+        zone.stderr.contains("did you mean `Europe/Berlin`?"),
+        "{}",
+        zone.stderr
+    );
+}
+
+#[test]
+fn s14_s16_next_tells_ticks_around_clock_changes() {
+    let place = Place::new();
+    let next = |arguments: &[&str]| {
+        let mut all = vec![
+            "next",
+            "30 2 * * *",
+            "--zone",
+            "Europe/Berlin",
+            "--json",
+            "-n",
+            "2",
+        ];
+        all.extend(arguments);
+        let ended = place.run(all);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+            .stdout
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["tick"].to_string()
+            })
+            .collect::<Vec<_>>()
+    };
+    let spring = ["--from", "2026-03-28T12:00:00Z"];
+    assert_eq!(
+        next(&spring),
+        [
+            "\"2026-03-29T01:00:00.000Z\"",
+            "\"2026-03-30T00:30:00.000Z\""
+        ]
+    );
+    let skip = ["--from", "2026-03-28T12:00:00Z", "--dst-gap", "skip"];
+    assert_eq!(next(&skip)[0], "\"2026-03-30T00:30:00.000Z\"");
+    let both = ["--from", "2026-10-24T12:00:00Z", "--dst-overlap", "both"];
+    assert_eq!(
+        next(&both),
+        [
+            "\"2026-10-25T00:30:00.000Z\"",
+            "\"2026-10-25T01:30:00.000Z\""
+        ]
+    );
+    let words = place
+        .run(["explain", "0 0 2 L * *", "--zone", "Europe/Berlin"])
+        .stdout;
+    assert!(
+        words.contains("02:00") && words.contains("last day of the month"),
+        "{words}"
+    );
+}
