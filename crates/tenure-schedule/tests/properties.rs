@@ -336,7 +336,10 @@ proptest! {
     #[test]
     fn s07_no_fields_of_cron_pieces_make_parsing_panic(
         fields in prop::collection::vec(
-            "([0-9]{1,4}|[*?LW]|[A-Z]{3}|[0-9]{1,2}[-/#][0-9L]{1,2}|L-[0-9]{1,2}|,|\\+|[0-9]W){1,3}",
+            concat!(
+                "([0-9]{1,4}|[*?LW]|[A-Z]{3}|[0-9]{1,2}[-/#][0-9L]{1,2}",
+                "|L-[0-9]{1,2}|,|\\+|[0-9]W){1,3}"
+            ),
             4..8,
         ),
     ) {

@@ -1,7 +1,7 @@
 //! What many schedules cost, and how late they start when many are due at once.
 //!
-//! `cargo bench -p tenure-tasks --bench schedules` prints one line a figure, each beside the limit it
-//! is measured against in the same run:
+//! `cargo bench -p tenure-tasks --bench schedules` prints one line a figure, each beside the limit
+//! it is measured against in the same run:
 //!
 //! - the memory of 100 000 schedules, with the runner's and the store's state;
 //! - the processor time of a runner with 100 000 schedules when nothing is due;
