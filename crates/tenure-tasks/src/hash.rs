@@ -3,6 +3,7 @@
 //! Written out here because the standard library's hasher may differ between builds, and because
 //! two programs of different versions must agree. Nothing here is secret or collision-proof.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use tenure_core::{HolderId, TaskName, Timestamp};
@@ -60,31 +61,31 @@ pub(crate) fn jitter(task: &TaskName, tick: Timestamp, bound: Duration) -> Durat
     Duration::from_millis(of_tick(task, tick).checked_rem(bound).unwrap_or(0))
 }
 
-/// Which of `nodes` should claim `index` (from 1) of a tick first; `None` if there are none.
-///
-/// Nodes are ranked anew for each tick (highest hash first), and the indices go round the ranking:
-/// the parallel runs of one tick fall on different nodes, and no node is always first.
-pub(crate) fn owner(nodes: &[HolderId], of_tick: u64, index: u32) -> Option<HolderId> {
-    let weight = |node: &HolderId| mix(mix(of_tick) ^ of_node(*node));
-    let place = usize::try_from(index.saturating_sub(1))
-        .ok()?
-        .checked_rem(nodes.len())?;
-    if place == 0 {
-        return nodes
-            .iter()
-            .copied()
-            .max_by_key(|node| (weight(node), *node));
-    }
-    let mut ranked: Vec<_> = nodes.iter().map(|node| (weight(node), *node)).collect();
-    ranked.sort_unstable_by(|a, b| b.cmp(a));
-    ranked.get(place).map(|(_, node)| *node)
+/// `nodes` in an order that is drawn anew for each tick. The indices of a tick go round it: the
+/// parallel runs of one tick fall on different nodes, and no node is always first.
+pub(crate) fn order(nodes: &[HolderId], of_tick: u64) -> Vec<HolderId> {
+    let mut order = nodes.to_vec();
+    order.sort_unstable_by_key(|node| Reverse((weight(*node, of_tick), *node)));
+    order
+}
+
+/// The first in the order of a tick.
+pub(crate) fn first(nodes: &[HolderId], of_tick: u64) -> Option<HolderId> {
+    nodes
+        .iter()
+        .copied()
+        .max_by_key(|node| (weight(*node, of_tick), *node))
 }
 
 /// The place of `me` among `nodes` for `key`, from 0: who sweeps first, who cleans up.
 pub(crate) fn rank(nodes: &[HolderId], me: HolderId, key: u64) -> usize {
-    let weight = |node: HolderId| (mix(mix(key) ^ of_node(node)), node);
+    let weight = |node: HolderId| (weight(node, key), node);
     let mine = weight(me);
     nodes.iter().filter(|node| weight(**node) > mine).count()
+}
+
+fn weight(node: HolderId, key: u64) -> u64 {
+    mix(mix(key) ^ of_node(node))
 }
 
 fn of_node(node: HolderId) -> u64 {
@@ -107,19 +108,20 @@ mod tests {
     }
 
     #[test]
-    fn the_indices_of_a_tick_fall_on_different_nodes_and_ticks_rotate() {
+    fn the_order_of_nodes_is_drawn_anew_for_each_tick() {
         let nodes = nodes(3);
         let mut firsts = BTreeMap::new();
         for n in 0..3000 {
-            let owners: BTreeSet<_> = (1..=3).map(|i| owner(&nodes, tick(n), i)).collect();
-            assert_eq!(owners.len(), 3, "tick {n}");
-            *firsts.entry(owner(&nodes, tick(n), 1)).or_insert(0) += 1;
+            let order = order(&nodes, tick(n));
+            assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 3);
+            assert_eq!(order.first().copied(), first(&nodes, tick(n)));
+            *firsts.entry(order[0]).or_insert(0) += 1;
         }
         assert!(
             firsts.values().all(|count| (800..1200).contains(count)),
             "{firsts:?}"
         );
-        assert_eq!(owner(&[], 7, 1), None);
+        assert_eq!(first(&[], 7), None);
     }
 
     #[test]
@@ -127,9 +129,9 @@ mod tests {
         let all = nodes(5);
         let fewer = &all[..4];
         for n in 0..1000 {
-            let before = owner(&all, tick(n), 1).unwrap();
+            let before = first(&all, tick(n)).unwrap();
             if before != all[4] {
-                assert_eq!(owner(fewer, tick(n), 1), Some(before));
+                assert_eq!(first(fewer, tick(n)), Some(before));
             }
         }
     }

@@ -138,7 +138,7 @@ async fn settings_that_make_no_sense_are_told_with_what_is_allowed() {
         ),
         (
             task("a").schedule("0 24 * * *"),
-            "task `a`: schedule `0 24 * * *`: hour `24` is out of range 0..=23, at column 3",
+            "task `a`: schedule `0 24 * * *`: hour `24` must be 0 to 23, at column 3",
         ),
         (
             task("a").zone("Europe/Berlim"),
@@ -274,7 +274,7 @@ async fn s35_all_faults_are_listed_at_once_and_nothing_was_started() {
         "2 task managers have no name",
         "2 tasks are named `twice`",
         "unknown time zone `Mars/Base`",
-        "minute `61` is out of range",
+        "minute `61` must be 0 to 59",
         "concurrency: 0",
         "task `bare` has no schedule",
         "task `bare` asks for the manager `nobody`, which does not exist",

@@ -8,10 +8,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use tenure_core::{HolderId, Moment, RunKey, RunKind, Timestamp, Token};
+use tenure_core::{Moment, RunKey, RunKind, Timestamp, Token};
 
 use super::Runner;
 use super::claiming::Wanted;
+use super::peers::Turn;
 use crate::table::TaskId;
 
 /// How often a run of another node is looked at, to see whether it is over.
@@ -24,7 +25,7 @@ type Place = (TaskId, u32);
 struct Chain {
     ticks: VecDeque<Timestamp>,
     token: Token,
-    owner: Option<HolderId>,
+    turn: Turn,
     before: Timestamp,
 }
 
@@ -67,7 +68,7 @@ impl Chains {
             tick: *chain.ticks.front()?,
             index,
             token: chain.token,
-            owner: chain.owner,
+            turn: chain.turn,
             before: chain.before,
         })
     }
@@ -85,7 +86,7 @@ impl Runner {
         &mut self,
         place: (TaskId, u32),
         ticks: &[Timestamp],
-        owner: Option<HolderId>,
+        turn: Turn,
         before: Timestamp,
     ) -> Option<Wanted> {
         if let Some(chain) = self.chains.chains.get_mut(&place) {
@@ -98,7 +99,7 @@ impl Runner {
         let chain = Chain {
             ticks: ticks.iter().copied().collect(),
             token: Token::random(),
-            owner,
+            turn,
             before,
         };
         self.chains.chains.insert(place, chain);

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::{
-    ClaimBatch, ClaimItem, ClaimReply, HolderId, Moment, Overlap, RunKey, StoreError,
-    StoreErrorKind, Timestamp, Token,
+    ClaimBatch, ClaimItem, ClaimReply, Moment, Overlap, RunKey, StoreError, StoreErrorKind,
+    Timestamp, Token,
 };
 
 use super::Runner;
 use super::lease::backoff;
+use super::peers::Turn;
 use crate::due::Missed;
 use crate::event::RunnerEvent;
 use crate::hash;
@@ -36,8 +37,7 @@ pub(super) struct Wanted {
     pub(super) tick: Timestamp,
     pub(super) index: u32,
     pub(super) token: Token,
-    /// Who should have claimed it first, if that is another node.
-    pub(super) owner: Option<HolderId>,
+    pub(super) turn: Turn,
     /// Where the task's cursor was before this tick was dealt with.
     pub(super) before: Timestamp,
 }
@@ -136,23 +136,23 @@ impl Runner {
         for tick in due.run.iter().take(apart) {
             let of_tick = hash::of_tick(spec.name(), *tick);
             for index in 1..=spec.concurrency() {
-                let owner = self.peers.owner(id, of_tick, index, now);
-                let owner = (owner != self.node.id).then_some(owner);
+                let turn = self.peers.turn(id, of_tick, index, now);
                 let wanted = if must_not_overlap {
-                    self.chain((id, index), &due.run, owner, before)
+                    self.chain((id, index), &due.run, turn, before)
                 } else {
                     Some(Wanted {
                         task: id,
                         tick: *tick,
                         index,
                         token: Token::random(),
-                        owner,
+                        turn,
                         before,
                     })
                 };
-                match owner {
-                    None => self.claims.queue.extend(wanted),
-                    Some(_) => others.extend(wanted),
+                if turn.first == self.node.id {
+                    self.claims.queue.extend(wanted);
+                } else {
+                    others.extend(wanted);
                 }
             }
         }

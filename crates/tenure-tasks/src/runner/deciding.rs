@@ -21,10 +21,13 @@ impl Runner {
         self.accepted(wanted.task);
         match answer {
             ClaimAnswer::Won(claim) => {
-                if let Some(owner) = wanted.owner {
+                let me = self.node.id;
+                if let Some(owner) = wanted.turn.owner
+                    && owner != me
+                {
                     self.peers.missed(owner, wanted.task, self.clock.now());
                 }
-                self.won(claim, wanted.owner.is_some());
+                self.won(claim, wanted.turn.owner != Some(me));
             }
             ClaimAnswer::Taken { by, state, .. } => {
                 tracing::debug!(

@@ -1,7 +1,7 @@
 //! Who else is there, and who should claim what first. Only ever a hint: a wrong view costs a
 //! grace, not a run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tenure_core::{HolderId, Moment, NodeRecord, Timestamp};
@@ -18,18 +18,24 @@ const FORGIVE_AFTER_MOST: Duration = Duration::from_secs(300);
 /// A node that missed so many claims since it was last heard of is not counted on at all.
 const MISSES: u32 = 3;
 
+/// Whose turn it is to claim something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Who claims at once.
+    pub(super) first: HolderId,
+    /// Whose share it is, if that node can be counted on; it is blamed if it does not claim.
+    pub(super) owner: Option<HolderId>,
+}
+
 #[derive(Debug)]
 pub(super) struct Peers {
     me: HolderId,
     /// Everybody who takes runs, this node included.
     alive: Vec<HolderId>,
-    /// Those of `alive` that are counted on.
-    reliable: Vec<HolderId>,
     seen_at: HashMap<HolderId, Timestamp>,
     misses: HashMap<HolderId, u32>,
     /// Who does not seem to know which task.
     absent: HashMap<(HolderId, TaskId), Absence>,
-    absent_tasks: HashSet<TaskId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +49,9 @@ impl Peers {
         Self {
             me,
             alive: vec![me],
-            reliable: vec![me],
             seen_at: HashMap::new(),
             misses: HashMap::new(),
             absent: HashMap::new(),
-            absent_tasks: HashSet::new(),
         }
     }
 
@@ -74,61 +78,65 @@ impl Peers {
         // Remembered for a while after it was forgiven, to know a second time from a first.
         self.absent
             .retain(|(id, _), absence| absence.until + absence.span > now && alive.contains(id));
-        self.absent_tasks = self
-            .absent
-            .iter()
-            .filter(|(_, absence)| absence.until > now)
-            .map(|((_, task), _)| *task)
-            .collect();
-        self.choose_reliable();
     }
 
     /// Who should claim this index of this tick first.
-    pub(super) fn owner(&self, task: TaskId, of_tick: u64, index: u32, now: Moment) -> HolderId {
-        let owner = if self.absent_tasks.contains(&task) {
-            let present: Vec<_> = self
-                .reliable
-                .iter()
-                .copied()
-                .filter(|id| {
-                    let absence = self.absent.get(&(*id, task));
-                    absence.is_none_or(|absence| absence.until <= now)
-                })
-                .collect();
-            hash::owner(&present, of_tick, index)
+    ///
+    /// The owner is found among all who are alive, so that nodes that differ about who can be
+    /// counted on still agree about everybody else's share.
+    pub(super) fn turn(&self, task: TaskId, of_tick: u64, index: u32, now: Moment) -> Turn {
+        let place = usize::try_from(index.saturating_sub(1)).unwrap_or(0);
+        let place = place.checked_rem(self.alive.len()).unwrap_or(0);
+        let owner = if place == 0 {
+            hash::first(&self.alive, of_tick)
         } else {
-            hash::owner(&self.reliable, of_tick, index)
+            hash::order(&self.alive, of_tick).get(place).copied()
         };
-        owner.unwrap_or(self.me)
+        let owner = owner.unwrap_or(self.me);
+        if self.is_reliable(owner, task, now) {
+            return Turn {
+                first: owner,
+                owner: Some(owner),
+            };
+        }
+        let order = hash::order(&self.alive, of_tick);
+        let stand_in = order
+            .iter()
+            .cycle()
+            .skip(place + 1)
+            .take(order.len())
+            .find(|node| self.is_reliable(**node, task, now));
+        Turn {
+            first: stand_in.copied().unwrap_or(self.me),
+            owner: None,
+        }
+    }
+
+    fn is_reliable(&self, node: HolderId, task: TaskId, now: Moment) -> bool {
+        if node == self.me {
+            return true;
+        }
+        let is_silent = self.misses.get(&node).is_some_and(|count| *count >= MISSES);
+        let absence = self.absent.get(&(node, task));
+        !is_silent && absence.is_none_or(|absence| absence.until <= now)
     }
 
     /// `owner` did not claim its share of a task in time.
     pub(super) fn missed(&mut self, owner: HolderId, task: TaskId, now: Moment) {
-        let again = self.absent.get(&(owner, task));
-        let span = again.map_or(FORGIVE_AFTER, |again| {
-            (again.span * 2).min(FORGIVE_AFTER_MOST)
-        });
+        let place = (owner, task);
+        let span = match self.absent.get(&place) {
+            Some(absence) if absence.until > now => return,
+            Some(again) => (again.span * 2).min(FORGIVE_AFTER_MOST),
+            None => FORGIVE_AFTER,
+        };
         let until = now + span;
-        self.absent.insert((owner, task), Absence { until, span });
-        self.absent_tasks.insert(task);
+        self.absent.insert(place, Absence { until, span });
         *self.misses.entry(owner).or_default() += 1;
-        self.choose_reliable();
     }
 
     /// This node's place in an order that is drawn anew for each `key`, from 0.
     pub(super) fn rank(&self, key: u64) -> usize {
         hash::rank(&self.alive, self.me, key)
-    }
-
-    fn choose_reliable(&mut self) {
-        let misses = &self.misses;
-        let me = self.me;
-        self.reliable.clear();
-        self.reliable.extend(
-            self.alive
-                .iter()
-                .filter(|id| **id == me || misses.get(*id).is_none_or(|count| *count < MISSES)),
-        );
     }
 }
 
@@ -155,7 +163,7 @@ mod tests {
         peers.update(&[node(1, 0), node(2, 0)], start);
         let owned_by_other = |peers: &Peers, task, now| {
             (0..100)
-                .filter(|tick| peers.owner(task, *tick, 1, now) == other)
+                .filter(|tick| peers.turn(task, *tick, 1, now).first == other)
                 .count()
         };
         assert!(owned_by_other(&peers, 7, start) > 20);
@@ -175,6 +183,29 @@ mod tests {
     }
 
     #[test]
+    fn the_indices_of_a_tick_go_round_all_nodes_whoever_is_counted_on() {
+        let ids = [1, 2, 3].map(|n| HolderId::from_bytes([n; 16]));
+        let now = Moment::from_origin(Duration::from_secs(1000));
+        let mut peers = Peers::new(ids[0]);
+        peers.update(&[node(1, 0), node(2, 0), node(3, 0)], now);
+        for tick in 0..100 {
+            let mut firsts: Vec<_> = (1..=3).map(|i| peers.turn(5, tick, i, now).first).collect();
+            firsts.sort_unstable();
+            assert_eq!(firsts, ids);
+        }
+        let before: Vec<_> = (0..100).map(|tick| peers.turn(5, tick, 2, now)).collect();
+        peers.missed(ids[2], 5, now);
+        for (tick, before) in (0..100).zip(before) {
+            let after = peers.turn(5, tick, 2, now);
+            if before.first == ids[2] {
+                assert!(after.first != ids[2] && after.owner.is_none());
+            } else {
+                assert_eq!(after, before, "the share of a third node moved");
+            }
+        }
+    }
+
+    #[test]
     fn a_silent_node_is_not_counted_on_until_it_is_heard_of_again() {
         let me = HolderId::from_bytes([1; 16]);
         let other = HolderId::from_bytes([2; 16]);
@@ -184,10 +215,10 @@ mod tests {
         for task in 0..3 {
             peers.missed(other, task, now);
         }
-        assert!((0..100).all(|tick| peers.owner(9, tick, 1, now) == me));
+        assert!((0..100).all(|tick| peers.turn(9, tick, 1, now).first == me));
         peers.update(&[node(1, 5), node(2, 0)], now);
-        assert!((0..100).all(|tick| peers.owner(9, tick, 1, now) == me));
+        assert!((0..100).all(|tick| peers.turn(9, tick, 1, now).first == me));
         peers.update(&[node(1, 5), node(2, 5)], now);
-        assert!((0..100).any(|tick| peers.owner(9, tick, 1, now) == other));
+        assert!((0..100).any(|tick| peers.turn(9, tick, 1, now).first == other));
     }
 }
