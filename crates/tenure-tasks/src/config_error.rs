@@ -30,13 +30,14 @@ pub enum ConfigError {
     },
     /// A manager, or a task that asks for one, uses the default manager's internal name.
     #[error("the manager name `{DEFAULT_MANAGER}` is reserved{}; {}", of(.task.as_ref()),
-        if .task.is_some() { "leave the manager out to use the default one" } else { "choose another" })]
+        instead(.task.as_ref()))]
     ReservedName {
         /// The task that asks for it; `None` if a manager has it.
         task: Option<String>,
     },
     /// A manager's application state is not of the type that the tasks take.
-    #[error("the application state of the manager {} is of another type than the tasks'", named(.manager.as_ref()))]
+    #[error("the application state of the manager {} is of another type than the tasks'",
+        named(.manager.as_ref()))]
     WrongApplication {
         /// The manager; `None` for the default.
         manager: Option<String>,
@@ -81,7 +82,8 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A task asks for no manager, and there is no default one.
-    #[error("task `{}` asks for no manager, and there is no default one{}", shown(.task), listed(.known))]
+    #[error("task `{}` asks for no manager, and there is no default one{}", shown(.task),
+        listed(.known))]
     NoDefaultManager {
         /// The task.
         task: String,
@@ -276,6 +278,13 @@ fn of(task: Option<&String>) -> String {
     task.map_or_else(String::new, |task| {
         format!(", and task `{}` asks for it", shown(task))
     })
+}
+
+fn instead(task: Option<&String>) -> &'static str {
+    match task {
+        Some(_) => "leave the manager out to use the default one",
+        None => "choose another",
+    }
 }
 
 fn listed(names: &[String]) -> String {

@@ -28,7 +28,8 @@
 //! # What it promises
 //! Each (task, tick, index) is claimed by at most one node, for as long as the store keeps what it
 //! acknowledged, whatever the nodes' clocks say. A claimed run that dies is reported as lost and
-//! not repeated; with [`OnCrash::Retry`](tenure_core::OnCrash::Retry) it is run again until it ends or its attempts are used up.
+//! not repeated; with [`OnCrash::Retry`](tenure_core::OnCrash::Retry) it is run again until it ends
+//! or its attempts are used up.
 //! A tick that nobody could claim inside its catch-up window is recorded as missed by the first
 //! node that comes back, never silently dropped.
 //!

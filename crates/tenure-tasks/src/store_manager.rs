@@ -1,5 +1,5 @@
-//! The manager over any [`RunStore`]: `MemoryLockManager`, `SqliteLockManager` and the like are this
-//! one with a store.
+//! The manager over any [`RunStore`]: `MemoryLockManager`, `SqliteLockManager` and the like are
+//! this one with a store.
 //!
 //! Started by [`TaskScheduling`](crate::TaskScheduling) it only lends its store: the runner does
 //! the rest. Used by hand, each permission is one claim, and the node is kept alive by the calls.

@@ -117,7 +117,8 @@ impl<S: Send + Sync + 'static> Task<S> {
         self
     }
 
-    /// The zone in which the schedule's local times are read, such as `Europe/Berlin`. Default: UTC.
+    /// The zone in which the schedule's local times are read, such as `Europe/Berlin`. Default:
+    /// UTC.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.draft.zone = Some(zone.into());
@@ -186,7 +187,8 @@ impl<S: Send + Sync + 'static> Task<S> {
         self
     }
 
-    /// How many ticks [`CatchUp::All`] runs at most; the newest are kept. Default: 10; at most 1000.
+    /// How many ticks [`CatchUp::All`] runs at most; the newest are kept. Default: 10; at most
+    /// 1000.
     #[must_use]
     pub fn catch_up_max(mut self, ticks: usize) -> Self {
         self.draft.catch_up_max = Some(ticks);

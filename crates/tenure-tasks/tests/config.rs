@@ -75,8 +75,8 @@ async fn contract_a_each_configuration_error_is_told() {
                 .manager(manager())
                 .task(task("a").on_manager(DEFAULT_MANAGER)),
             &[
-                "the manager name `default` is reserved, and task `a` asks for it; leave the manager \
-               out to use the default one",
+                "the manager name `default` is reserved, and task `a` asks for it; leave the \
+               manager out to use the default one",
             ],
         ),
         (

@@ -1,6 +1,6 @@
-//! The scheduling matrix of the origin's own test, in real time: five instances, four ticks, several
-//! periods, two tasks, several concurrencies. Each (task, tick) is executed exactly `concurrency`
-//! times, whatever the store.
+//! The scheduling matrix of the origin's own test, in real time: five instances, four ticks,
+//! several periods, two tasks, several concurrencies. Each (task, tick) is executed exactly
+//! `concurrency` times, whatever the store.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

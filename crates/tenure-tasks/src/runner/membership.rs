@@ -185,9 +185,9 @@ impl Runner {
         }
     }
 
-    /// Begins tasks whose schedule has changed with this deployment: the ticks that the new schedule
-    /// would have had before it existed are not caught up. The latest of them is recorded as left
-    /// out, so that no node that comes later takes it for missed.
+    /// Begins tasks whose schedule has changed with this deployment: the ticks that the new
+    /// schedule would have had before it existed are not caught up. The latest of them is recorded
+    /// as left out, so that no node that comes later takes it for missed.
     fn begin_anew(&mut self, known: &[TaskRecord]) {
         let Some(now) = self.time.at(self.clock.now()) else {
             return;

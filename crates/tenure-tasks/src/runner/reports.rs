@@ -178,7 +178,7 @@ impl Runner {
             }
             Err(error) if error.kind() == StoreErrorKind::InvalidRequest && finishes.len() > 1 => {
                 // One of them cannot be kept; alone, each either can or is let go.
-                tracing::warn!(%error, "the store refused a batch of outcomes; sending them singly");
+                tracing::warn!(%error, "the store refused a batch of outcomes; now one by one");
                 for finish in finishes {
                     self.reports.in_flight += 1;
                     self.ops.spawn(self.calls.clone().finish(vec![finish]));
