@@ -233,7 +233,7 @@ pub(crate) struct NextArgs {
     #[command(flatten)]
     pub(crate) schedule: ScheduleArgs,
     /// How many ticks
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5, value_parser = tick_count)]
     pub(crate) count: u32,
     /// After which instant, instead of now
     #[arg(long, value_name = "TIME", value_parser = instant)]
@@ -275,7 +275,7 @@ fn lock_ttl(text: &str) -> Result<Duration, String> {
     let ttl = duration(text)?;
     if ttl < MIN_LOCK_TTL {
         return Err(format!(
-            "ttl {} is too short: it must be at least {}, so that the command can be stopped in time",
+            "ttl {} is too short: it must be at least {}, to leave time for stopping the command",
             format_duration(ttl),
             format_duration(MIN_LOCK_TTL),
         ));
@@ -297,6 +297,13 @@ fn wait(text: &str) -> Result<Wait, String> {
         ));
     }
     Ok(Wait::AtMost(wait))
+}
+
+fn tick_count(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=10_000).contains(count))
+        .ok_or_else(|| "expected a number from 1 to 10000".to_owned())
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {

@@ -161,7 +161,7 @@ fn own_file() -> Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::new(
                 Code::CONFIG,
-                "no store is named, and neither XDG_STATE_HOME nor HOME is set to find the default one",
+                "no store is named, and neither XDG_STATE_HOME nor HOME says where the default is",
             )
             .help("name one with --store sqlite:PATH or TENURE_STORE")
         })

@@ -323,7 +323,8 @@ fn r84_e110_what_a_command_leaves_behind_does_not_keep_the_lock() {
         "--",
         "sh",
         "-c",
-        "setsid sh -c 'echo $$ > stray.part; mv stray.part stray.pid; exec sleep 60' >/dev/null 2>&1 & \
+        "exec >/dev/null 2>&1; \
+         setsid sh -c 'echo $$ > stray.part; mv stray.part stray.pid; exec sleep 60' & \
          until [ -e stray.pid ]; do sleep 0.01; done; exit 4",
     ]);
     let stray: u32 = place.read("stray.pid").trim().parse().unwrap();

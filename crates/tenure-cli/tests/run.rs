@@ -67,7 +67,10 @@ fn s29_three_processes_run_each_tick_and_index_exactly_once() {
             name = "tick"
             schedule = "* * * * * *"
             concurrency = 3
-            shell = 'echo "$TENURE_TASK $TENURE_TICK $TENURE_INDEX $TENURE_ATTEMPT $TENURE_RUN_ID" >> runs.txt'
+            shell = '''
+            run="$TENURE_TICK $TENURE_INDEX $TENURE_ATTEMPT $TENURE_RUN_ID"
+            echo "$TENURE_TASK $run" >> runs.txt
+            '''
         "#,
     );
     let names = ["a", "b", "c"];
@@ -349,7 +352,8 @@ fn tasks_and_history_tell_people_what_is_known() {
     let place = Place::new();
     place.write(
         "tasks.toml",
-        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nzone = \"Europe/Berlin\"\nshell = \"true\"\n",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nzone = \"Europe/Berlin\"\n\
+         shell = \"true\"\n",
     );
     assert!(place.run(["tasks"]).stdout.contains("knows no tasks"));
     assert!(place.run(["history"]).stdout.contains("no runs"));

@@ -3,6 +3,8 @@
 //! `cargo run --example axum`, then `curl localhost:8080/`. Several instances share the tasks if
 //! they share the file; give each its own port: `PORT=8081 cargo run --example axum`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example lock`
 
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::time::Duration;
 
 #[tokio::main]

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example tasks`
 
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::time::Duration;
 
 use tenure::{SqliteLockManager, Task, TaskContext, TaskScheduling};

@@ -154,7 +154,8 @@ impl Tenure {
 pub enum ConnectError {
     /// The text does not begin with a scheme.
     #[error(
-        "a store's URL begins with its kind: sqlite:PATH or memory:; for a file write sqlite: before its path"
+        "a store's URL begins with its kind: sqlite:PATH or memory:; \
+         for a file write sqlite: before its path"
     )]
     NoScheme,
     /// The text is too long for a URL or holds control characters.

@@ -47,10 +47,11 @@
 //! task says so.
 //!
 //! # Stores
-//! | URL | feature | reaches | keeps acknowledged facts through |
+//! | URL | feature, all default | reaches | survives |
 //! | --- | --- | --- | --- |
-//! | `sqlite:PATH` | `sqlite` (default) | the processes of one machine | the death of any process; with `?synchronous=full` a power cut |
-//! | `memory:` | `memory` (default) | one process | nothing |
+//! | `sqlite:PATH` | `sqlite` | processes of one machine | the death of any process |
+//! | `sqlite:PATH?synchronous=full` | `sqlite` | processes of one machine | also a power cut |
+//! | `memory:` | `memory` | one process | nothing |
 //!
 //! Features only add stores. The parts stand in modules of their own: [`lock`], [`tasks`],
 //! [`schedule`] and [`core`], which holds the contract a store fulfils.

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{sleep, timeout};
 
 /// How often a group that was told to end is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -53,7 +53,8 @@ impl Group {
     /// Whether nobody is left. Members that already ended and were handed to us are reaped first,
     /// because the dead count as members until then.
     ///
-    /// Call it only after the leader was reaped by whoever waits for it: this would take its status.
+    /// Call it only after the leader was reaped by whoever waits for it: this would take its
+    /// status.
     pub(crate) fn is_empty(self) -> bool {
         let members = Pid::from_raw(-self.id.as_raw());
         while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
@@ -70,16 +71,12 @@ impl Group {
 
     /// Waits until nobody is left, for at most `patience`. True if so.
     pub(crate) async fn wait_empty(self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        loop {
-            if self.is_empty() {
-                return true;
+        let empty = async {
+            while !self.is_empty() {
+                sleep(LOOK_EVERY).await;
             }
-            if Instant::now() >= until {
-                return false;
-            }
-            sleep_until(until.min(Instant::now() + LOOK_EVERY)).await;
-        }
+        };
+        timeout(patience, empty).await.is_ok()
     }
 
     /// Ends what the leader left behind: asks, waits for `grace`, then kills. True if anybody was

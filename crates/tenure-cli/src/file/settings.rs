@@ -112,12 +112,7 @@ impl Settings {
                 &[],
             ),
             jitter: section.duration("jitter", Duration::ZERO, DAY),
-            success_codes: section.numbers("success_codes", 0..=255).map(|codes| {
-                (codes
-                    .into_iter()
-                    .filter_map(|code| i32::try_from(code).ok()))
-                .collect()
-            }),
+            success_codes: success_codes(section),
             enabled: section.boolean("enabled"),
             dst_gap: section.word(
                 "dst_gap",
@@ -169,6 +164,16 @@ impl Settings {
             output: self.output.or(defaults.output),
         }
     }
+}
+
+fn success_codes(section: &mut Section<'_, '_, '_>) -> Option<Vec<i32>> {
+    let codes = section.numbers("success_codes", 0..=255)?;
+    Some(
+        codes
+            .into_iter()
+            .filter_map(|code| i32::try_from(code).ok())
+            .collect(),
+    )
 }
 
 fn zone(section: &mut Section<'_, '_, '_>) -> Option<Zone> {

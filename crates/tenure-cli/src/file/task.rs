@@ -287,7 +287,10 @@ fn read_action(section: &mut Section<'_, '_, '_>) -> Option<Action> {
             }
         };
     }
-    let command = command?;
+    read_command(section, &command?)
+}
+
+fn read_command(section: &mut Section<'_, '_, '_>, command: &[Text<'_>]) -> Option<Action> {
     let place = section.key_place("command")?;
     match command.first() {
         None => {
@@ -303,16 +306,12 @@ fn read_action(section: &mut Section<'_, '_, '_>) -> Option<Action> {
         Some(_) => {}
     }
     let mut is_sound = true;
-    for argument in &command {
+    for argument in command {
         if let Some(reason) = argument_fault(argument.text) {
             section.refuse("command", argument.place.clone(), &reason, None);
             is_sound = false;
         }
-        let is_operator = matches!(
-            argument.text,
-            "|" | "||" | "&&" | ";" | "&" | "<" | ">" | ">>"
-        );
-        if is_operator && !is_a_shell(&command) {
+        if OPERATORS.contains(&argument.text) && !is_a_shell(command) {
             section.complain(
                 Problem::warning(format!(
                     "`{}` is passed to the program as it is: no shell reads it",
@@ -335,6 +334,9 @@ fn read_action(section: &mut Section<'_, '_, '_>) -> Option<Action> {
     let words = command.iter().map(|argument| argument.text.to_owned());
     is_sound.then(|| Action::Command(words.collect()))
 }
+
+/// What only a shell gives a meaning to.
+const OPERATORS: [&str; 8] = ["|", "||", "&&", ";", "&", "<", ">", ">>"];
 
 fn is_a_shell(command: &[Text<'_>]) -> bool {
     command.get(1).is_some_and(|flag| flag.text == "-c")

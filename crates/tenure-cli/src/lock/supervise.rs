@@ -16,9 +16,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use tenure::core::{Clock as _, Moment, SystemClock};
 use tenure::lock::GuardSet;
 use tokio::process::Child;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::reason_of;
 use crate::child::{Foreground, Group, strays};
@@ -114,7 +115,7 @@ impl Supervised {
         signals: &mut Signals,
     ) -> End {
         let mut stopped: Option<String> = None;
-        let mut ended: Option<(ExitStatus, Instant)> = None;
+        let mut ended: Option<(ExitStatus, Moment)> = None;
         loop {
             let left = left(guards);
             if left <= margins.kill {
@@ -145,7 +146,7 @@ impl Supervised {
                     self.name_strays();
                     return stopped.map_or(End::Command(status), End::Lease);
                 }
-                if since.elapsed() > SWEEP_GRACE {
+                if SystemClock.now().since(since) > SWEEP_GRACE {
                     self.group.signal(Signal::SIGKILL);
                 }
                 sleep(pause.min(LOOK_OFTEN)).await;
@@ -154,7 +155,7 @@ impl Supervised {
             tokio::select! {
                 biased;
                 status = self.child.wait() => {
-                    ended = Some((status.unwrap_or_default(), Instant::now()));
+                    ended = Some((status.unwrap_or_default(), SystemClock.now()));
                     if stopped.is_none() && !self.group.is_empty() {
                         notice(format_args!(
                             "the command left processes running; stopping them before the lock is \
@@ -179,22 +180,22 @@ impl Supervised {
 
     /// Ends the command and everything that descends from it.
     async fn kill(&mut self) {
-        let until = Instant::now() + DEATH;
-        loop {
-            self.group.signal(Signal::SIGKILL);
-            let strays = strays(self.group);
-            for stray in &strays {
-                let _ = kill(*stray, Signal::SIGKILL);
+        let killing = async {
+            loop {
+                self.group.signal(Signal::SIGKILL);
+                let strays = strays(self.group);
+                for stray in &strays {
+                    let _ = kill(*stray, Signal::SIGKILL);
+                }
+                // Its status does not matter any more; reaping it lets the group become empty.
+                let is_reaped = self.child.id().is_none()
+                    || timeout(LOOK_OFTEN, self.child.wait()).await.is_ok();
+                if is_reaped && self.group.is_empty() && strays.is_empty() {
+                    return;
+                }
             }
-            // Its status does not matter any more; reaping it lets the group become empty.
-            let is_reaped = self.child.id().is_none()
-                || tokio::time::timeout(LOOK_OFTEN, self.child.wait())
-                    .await
-                    .is_ok();
-            if (is_reaped && self.group.is_empty() && strays.is_empty()) || Instant::now() > until {
-                return;
-            }
-        }
+        };
+        let _ = timeout(DEATH, killing).await;
     }
 
     /// A suspended command would keep its lock for as long as nobody notices, and without a job

@@ -11,6 +11,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tenure::{TaskContext, TaskFailure, TaskReport};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::child::{Capture, Group, code_of, spawn_failure};
 use crate::file::{Action, OutputMode, TaskEntry};
@@ -165,7 +166,7 @@ async fn watch(
     let group = child.id().and_then(Group::led_by);
     let mut leash = Leash(group);
     let mut stopped = None;
-    let mut kill_at: Option<Instant> = None;
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(lost)?,
@@ -176,13 +177,13 @@ async fn watch(
                     StopReason::LeaseLost => HURRIED_GRACE,
                     _ => GRACE,
                 };
-                kill_at = Some(Instant::now() + grace);
+                patience = Some(Box::pin(sleep(grace)));
                 if let Some(group) = group {
                     group.ask_to_end();
                 }
             }
-            () = at(kill_at) => {
-                kill_at = None;
+            () = over(&mut patience) => {
+                patience = None;
                 if let Some(group) = group {
                     group.signal(Signal::SIGKILL);
                 }
@@ -247,9 +248,10 @@ impl Output {
     }
 }
 
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
+/// Resolves when a patience that was begun is over.
+async fn over(patience: &mut Option<Pin<Box<Sleep>>>) {
+    match patience {
+        Some(patience) => patience.await,
         None => std::future::pending().await,
     }
 }

@@ -1,7 +1,9 @@
 //! `tenure run`: task files on a store, until a signal ends it.
 
 mod command;
+mod json;
 mod report;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,162 @@
+//! What the runner does, in words: one line an event, with bad news marked as such.
+
+use std::collections::HashMap;
+
+use anstyle::{AnsiColor, Style};
+use tenure::core::{Clock as _, Outcome, RunKey, SystemClock, TaskName, Timestamp};
+use tenure::tasks::RunnerEvent;
+
+use crate::output::about;
+use crate::text::visible;
+
+/// When each task is due next, as the runner last said.
+pub(super) type Next = HashMap<TaskName, Option<Timestamp>>;
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const DIM: Style = Style::new().dimmed();
+
+/// The event in words, and whether it is bad news. `None` if it is no news.
+pub(super) fn of_event(event: &RunnerEvent, next: &Next) -> Option<(String, bool)> {
+    let now = clock_time(SystemClock.wall());
+    let (text, is_bad) = match event {
+        RunnerEvent::Finished {
+            key,
+            attempt,
+            outcome,
+            lateness,
+            duration,
+            reason,
+            again_after,
+            ..
+        } => {
+            let (word, style) = word_of(*outcome);
+            let took = format!("{} late, took {}", about(*lateness), about(*duration));
+            let mut parts = vec![format!(
+                "{style}{word:<9}{style:#} {} {DIM}tick {}, {took}{DIM:#}",
+                run_of(key),
+                clock_time(key.tick),
+            )];
+            if *attempt > 1 {
+                parts.push(format!(", attempt {attempt}"));
+            }
+            if let Some(reason) = reason {
+                parts.push(format!(": {}", visible(reason)));
+            }
+            if let Some(after) = again_after {
+                parts.push(format!("; again in {}", about(*after)));
+            }
+            if let Some(Some(next)) = next.get(&key.task) {
+                parts.push(format!("{DIM}; next {}{DIM:#}", clock_time(*next)));
+            }
+            (parts.concat(), *outcome != Outcome::Succeeded)
+        }
+        RunnerEvent::Skipped { key, reason } => {
+            let tick = clock_time(key.tick);
+            let reason = visible(reason);
+            (
+                format!("skipped   {} tick {tick}: {reason}", run_of(key)),
+                true,
+            )
+        }
+        RunnerEvent::Lost {
+            key,
+            attempt,
+            node,
+            state,
+            ..
+        } => {
+            let node = node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" of {node}"));
+            let tick = clock_time(key.tick);
+            let run = run_of(key);
+            let what = format!("{run} tick {tick}, attempt {attempt}{node}; now {state}");
+            (format!("{BAD}lost{BAD:#}      {what}"), true)
+        }
+        RunnerEvent::LateCompletion { key, state, .. } => {
+            let run = run_of(key);
+            (
+                format!("too late  {run} ended after it was given up; it is {state}"),
+                true,
+            )
+        }
+        other => task_or_node(other)?,
+    };
+    Some((format!("{DIM}{now}{DIM:#} {text}"), is_bad))
+}
+
+/// Events that are not about one run, in words.
+fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
+    let text = match event {
+        RunnerEvent::Missed {
+            task,
+            tick,
+            count,
+            reason,
+        } => format!(
+            "missed    {task}: {count} up to {tick}: {}",
+            visible(reason)
+        ),
+        RunnerEvent::Paused { task, by } => {
+            return Some((format!("paused    {task} by {}", visible(by)), false));
+        }
+        RunnerEvent::Resumed { task } => return Some((format!("resumed   {task}"), false)),
+        RunnerEvent::Stale { task, .. } => {
+            format!("stale     {task}: another node has a newer definition, so it runs there")
+        }
+        RunnerEvent::LeaseLost { .. } => {
+            format!("{BAD}cut off{BAD:#}   the store was not heard of in time; starting nothing")
+        }
+        RunnerEvent::NodeLapsed { .. } => {
+            "back      the store had given this process up; it has begun again".to_owned()
+        }
+        RunnerEvent::NodeLost { node } => format!("gone      {node} ended without a word"),
+        RunnerEvent::ClockSkew { ahead_ms, .. } => {
+            format!("clock     this machine's clock is {ahead_ms} ms ahead of the store's")
+        }
+        RunnerEvent::StoreClockStepped { by_ms } => {
+            format!("clock     the store's clock was set by {by_ms} ms")
+        }
+        RunnerEvent::StoreRegressed { what } => {
+            let what = visible(what);
+            format!("{BAD}forgot{BAD:#}    the store lost acknowledged facts: {what}")
+        }
+        RunnerEvent::StoreTrouble { call, error, .. } => {
+            format!(
+                "{BAD}store{BAD:#}     {call}: {}; trying again",
+                visible(error)
+            )
+        }
+        RunnerEvent::StoreRecovered { after, .. } => {
+            format!("store     answers again, after {}", about(*after))
+        }
+        RunnerEvent::EventsLost { count } => {
+            format!("          {count} events were too fast to be printed")
+        }
+        _ => return None,
+    };
+    Some((text, true))
+}
+
+fn word_of(outcome: Outcome) -> (&'static str, Style) {
+    match outcome {
+        Outcome::Succeeded => ("ok", GOOD),
+        Outcome::Failed => ("failed", BAD),
+        Outcome::TimedOut => ("timed out", BAD),
+        Outcome::Cancelled => ("cancelled", BAD),
+        Outcome::Interrupted => ("stopped", BAD),
+        _ => ("lost", BAD),
+    }
+}
+
+fn run_of(key: &RunKey) -> String {
+    format!("{}#{}", key.task, key.index)
+}
+
+/// The time of day in UTC; the date is in the records.
+fn clock_time(at: Timestamp) -> String {
+    at.to_string()
+        .split_once('T')
+        .map_or_else(String::new, |(_, time)| time.to_owned())
+}
