@@ -1,18 +1,20 @@
 //! All that CI runs, step by step. A step that fails does not keep the others from running.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::{say, testing, tidy};
+use crate::tally::Tally;
+use crate::testing::{cargo, is_installed};
+use crate::{now, say, testing, tidy};
 
+/// A step that ran, or did not.
 struct Step {
     name: &'static str,
     took: Duration,
     outcome: Outcome,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Ok,
     Failed,
@@ -27,42 +29,48 @@ pub(crate) fn run(root: &Path) -> bool {
         cargo(root, &["fmt", "--all", "--check"], &[])
     });
     step(&mut steps, "tidy", || tidy::run(root));
-    let clippy = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    step(&mut steps, "clippy", || cargo(root, &clippy, &[]));
-    let mut tally = testing::Tally::default();
+    step(&mut steps, "clippy", || {
+        let scope = ["clippy", "--workspace", "--all-targets", "--locked"];
+        cargo(root, &[&scope[..], &["--", "-D", "warnings"]].concat(), &[])
+    });
+    let mut tally = Tally::default();
     step(&mut steps, "tests", || {
-        tally = testing::run(root)?;
-        Ok(tally.passed())
+        tally = testing::run(root);
+        Ok(tally.is_passed())
     });
-    let doc = ["doc", "--workspace", "--no-deps", "--locked"];
-    step(&mut steps, "docs", || {
-        cargo(root, &doc, &[("RUSTDOCFLAGS", "-D warnings")])
-    });
-    if installed(root, "deny") {
-        let deny = ["deny", "check", "bans", "licenses", "sources"];
-        step(&mut steps, "deny", || cargo(root, &deny, &[]));
+    step(&mut steps, "docs", || docs(root));
+    if is_installed(root, "deny") {
+        step(&mut steps, "deny", || {
+            let checks = ["deny", "--locked", "check", "bans", "licenses", "sources"];
+            cargo(root, &checks, &[])
+        });
     } else {
-        let outcome = Outcome::LeftOut("cargo-deny is not installed");
         steps.push(Step {
             name: "deny",
             took: Duration::ZERO,
-            outcome,
+            outcome: Outcome::LeftOut("cargo-deny is not installed"),
         });
     }
-    summary(&steps, &tally)
+    say("\n=== summary");
+    for step in &steps {
+        say(step);
+    }
+    let tests_passed = tally.report();
+    tests_passed && steps.iter().all(|step| step.outcome != Outcome::Failed)
+}
+
+/// Builds the documentation; a warning is an error.
+fn docs(root: &Path) -> anyhow::Result<bool> {
+    let deny = [("RUSTDOCFLAGS", "-D warnings")];
+    // The program and the library are both called `tenure` and would overwrite each other's pages.
+    let scope = ["doc", "--workspace", "--no-deps", "--locked"];
+    let libraries = cargo(root, &[&scope[..], &["--lib"]].concat(), &deny)?;
+    Ok(libraries)
 }
 
 fn step(steps: &mut Vec<Step>, name: &'static str, work: impl FnOnce() -> anyhow::Result<bool>) {
     say(format_args!("\n=== {name}"));
-    let begun = testing::now();
+    let begun = now();
     let outcome = match work() {
         Ok(true) => Outcome::Ok,
         Ok(false) => Outcome::Failed,
@@ -78,39 +86,14 @@ fn step(steps: &mut Vec<Step>, name: &'static str, work: impl FnOnce() -> anyhow
     });
 }
 
-fn summary(steps: &[Step], tally: &testing::Tally) -> bool {
-    say("\n=== summary");
-    for step in steps {
-        let seconds = step.took.as_secs();
-        let word = match step.outcome {
-            Outcome::Ok => "ok".to_owned(),
-            Outcome::Failed => "FAILED".to_owned(),
-            Outcome::LeftOut(why) => format!("left out: {why}"),
-        };
-        say(format_args!("{:<8} {seconds:>5} s  {word}", step.name));
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = self.took.as_secs_f64();
+        write!(f, "{:<8} {seconds:>7.1} s  ", self.name)?;
+        match self.outcome {
+            Outcome::Ok => f.write_str("ok"),
+            Outcome::Failed => f.write_str("FAILED"),
+            Outcome::LeftOut(why) => write!(f, "left out: {why}"),
+        }
     }
-    let tests_passed = tally.report();
-    tests_passed && steps.iter().all(|step| step.outcome != Outcome::Failed)
-}
-
-fn installed(root: &Path, tool: &str) -> bool {
-    let asked = Command::new("cargo")
-        .args([tool, "--version"])
-        .current_dir(root)
-        .output();
-    asked.is_ok_and(|output| output.status.success())
-}
-
-/// Runs cargo in the repository; true if it succeeded.
-pub(crate) fn cargo(
-    root: &Path,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> anyhow::Result<bool> {
-    let status = Command::new("cargo")
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .current_dir(root)
-        .status()?;
-    Ok(status.success())
 }

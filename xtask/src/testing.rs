@@ -1,157 +1,171 @@
-//! Runs the tests crate by crate and counts them.
+//! Runs the tests crate by crate.
 //!
 //! Crate by crate, because building the whole workspace at once unites the features of shared
-//! dependencies and would hide a missing one.
+//! dependencies and would hide a missing one. The runner is `cargo nextest` where it is installed
+//! and `cargo test` elsewhere; the tests of the documentation are always `cargo test --doc`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::tidy::Workspace;
-use crate::{say, servers};
+use crate::servers::{self, Wish};
+use crate::tally::Tally;
+use crate::tidy::{Package, Workspace};
+use crate::{now, say};
 
-/// What the test runner said, added up.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-    broken: Vec<String>,
-    left_out: Vec<String>,
+/// A program that tests start, and what to do when it is missing.
+const PROGRAMS: [(&str, &str); 4] = [
+    (
+        "cc",
+        "it builds SQLite from source: install gcc or clang, or name one in CC",
+    ),
+    ("git", "tidy asks it for the files of the repository"),
+    ("sh", "tests run shell commands: install a POSIX shell"),
+    (
+        "setsid",
+        "tests start processes that leave their group: install util-linux",
+    ),
+];
+
+/// Sets up what tests need, then runs them all. What goes wrong is in the tally.
+pub(crate) fn run(root: &Path) -> Tally {
+    let wish = Wish::from_env();
+    let mut tally = Tally::without(wish.without().to_vec());
+    if let Err(error) = run_all(root, &wish, &mut tally) {
+        tally.fail(format!("the tests could not start: {error:#}"));
+    }
+    tally
 }
 
-impl Tally {
-    pub(crate) fn passed(&self) -> bool {
-        self.failed == 0 && self.broken.is_empty() && self.passed > 0
+fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
+    require_programs()?;
+    servers::up(root, wish)?;
+    // Tests of the command line start the program itself.
+    let build = ["build", "--locked", "--package", "tenure-cli"];
+    if !cargo(root, &build, &[])? {
+        tally.fail("the program `tenure` does not build".to_owned());
     }
-
-    /// Prints the totals; the closing line is the one CI reads.
-    pub(crate) fn report(&self) -> bool {
-        for name in &self.left_out {
-            say(format_args!("left out on request: {name}"));
-        }
-        for name in &self.broken {
-            say(format_args!("FAILED: {name}"));
-        }
-        // A crate that does not build has run no test; it must not close on "0 failed".
-        let failed = self.failed.max(self.broken.len() as u64);
-        let skipped = if self.ignored > 0 {
-            format!(", {} skipped", self.ignored)
-        } else {
-            String::new()
-        };
-        say(format_args!(
-            "{} passed, {failed} failed{skipped}",
-            self.passed
-        ));
-        self.passed()
-    }
-
-    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
-    fn add(&mut self, line: &str) {
-        let Some(counts) = line.trim_start().strip_prefix("test result:") else {
-            return;
-        };
-        for part in counts.split([';', '.']) {
-            let mut words = part.split_whitespace();
-            let (Some(number), Some(what)) = (words.next(), words.next()) else {
-                continue;
-            };
-            let Ok(number) = number.parse::<u64>() else {
-                continue;
-            };
-            match what {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// The clock of reports; tests of the product never use it.
-pub(crate) fn now() -> Instant {
-    Instant::now() // tidy: allow(clock) a report of how long a step took
-}
-
-/// Sets up what tests need, then runs them all.
-pub(crate) fn run(root: &Path) -> anyhow::Result<Tally> {
-    let mut tally = Tally {
-        left_out: servers::left_out(),
-        ..Tally::default()
-    };
-    require("cc", "a C compiler builds SQLite; install gcc or clang")?;
-    require("sh", "tests run shell commands; install a POSIX shell")?;
-    servers::up()?;
+    let has_nextest = is_installed(root, "nextest");
     let workspace = Workspace::read(root)?;
-    let names: Vec<&str> = workspace
-        .packages()
-        .map(|package| package.name.as_str())
-        .collect();
-    for name in names {
+    for package in workspace.packages() {
+        let name = &package.name;
         say(format_args!("\n--- {name}"));
         let begun = now();
-        if !test_package(root, name, &mut tally)? {
-            tally.broken.push(name.to_owned());
+        if has_nextest {
+            test_with_nextest(root, package, tally)?;
+        } else {
+            let mut test = Command::new("cargo");
+            test.args(["test", "--locked", "--no-fail-fast", "--package", name]);
+            let before = tally.mark();
+            let succeeded = follow(root, test, Output::Standard, tally)?;
+            tally.close(name, before, succeeded);
         }
         say(format_args!("--- {name}: {} s", begun.elapsed().as_secs()));
     }
-    Ok(tally)
+    Ok(())
 }
 
-fn test_package(root: &Path, name: &str, tally: &mut Tally) -> anyhow::Result<bool> {
-    let mut child = Command::new("cargo")
-        .args(["test", "--locked", "--no-fail-fast", "--package", name])
-        .current_dir(root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start cargo")?;
-    let output = child.stdout.take().context("cargo has no output")?;
-    for line in BufReader::new(output).lines() {
+fn test_with_nextest(root: &Path, package: &Package, tally: &mut Tally) -> anyhow::Result<()> {
+    let name = &package.name;
+    let mut test = Command::new("cargo");
+    test.args([
+        "nextest",
+        "run",
+        "--locked",
+        "--no-fail-fast",
+        "--no-tests=pass",
+    ]);
+    test.args(["--status-level=fail", "--package", name]);
+    let before = tally.mark();
+    let succeeded = follow(root, test, Output::Error, tally)?;
+    tally.close(name, before, succeeded);
+    if package.has_library {
+        let mut test = Command::new("cargo");
+        test.args(["test", "--locked", "--doc", "--package", name]);
+        let before = tally.mark();
+        let succeeded = follow(root, test, Output::Standard, tally)?;
+        tally.close(&format!("{name}, documentation"), before, succeeded);
+    }
+    Ok(())
+}
+
+/// Where a runner writes its closing lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Standard,
+    Error,
+}
+
+/// Runs a test command, reads its numbers and shows all of its output but the tests that passed.
+fn follow(
+    root: &Path,
+    mut command: Command,
+    output: Output,
+    tally: &mut Tally,
+) -> anyhow::Result<bool> {
+    command.current_dir(root);
+    match output {
+        Output::Standard => command.stdout(Stdio::piped()),
+        Output::Error => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let lines: Box<dyn Read> = match output {
+        Output::Standard => Box::new(child.stdout.take().context("cargo has no output")?),
+        Output::Error => Box::new(child.stderr.take().context("cargo has no output")?),
+    };
+    // What a failing test printed need not be text.
+    for line in BufReader::new(lines).split(b'\n') {
         let line = line?;
-        tally.add(&line);
-        if !line.ends_with("... ok") {
+        let line = String::from_utf8_lossy(&line);
+        tally.read(&line);
+        if !(line.starts_with("test ") && line.ends_with("... ok")) {
             say(&line);
         }
     }
     Ok(child.wait()?.success())
 }
 
-/// Fails with the name of a program that is missing, and what to do about it.
-fn require(program: &str, why: &str) -> anyhow::Result<()> {
-    let found = Command::new("sh")
-        .args(["-c", "command -v \"$0\"", program])
-        .output()?;
-    anyhow::ensure!(found.status.success(), "`{program}` is missing: {why}");
+/// Fails with the name of each program that is missing, and what to do about it.
+fn require_programs() -> anyhow::Result<()> {
+    let compiler = std::env::var("CC").unwrap_or_default();
+    let mut missing = Vec::new();
+    for (program, hint) in PROGRAMS {
+        let named_otherwise = program == "cc" && !compiler.trim().is_empty();
+        if !named_otherwise && !is_on_path(program) {
+            missing.push(format!("`{program}` is missing: {hint}"));
+        }
+    }
+    anyhow::ensure!(missing.is_empty(), "{}", missing.join("; "));
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
 
-    #[test]
-    fn the_runners_own_numbers_are_added_up() {
-        let mut tally = Tally::default();
-        tally.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
-        tally.add("test result: FAILED. 2 passed; 4 failed; 0 ignored; finished in 0.01s");
-        tally.add("running 99 tests");
-        assert_eq!((tally.passed, tally.failed, tally.ignored), (5, 4, 1));
-        assert!(!tally.passed());
-    }
+/// Whether `cargo TOOL` works here.
+pub(crate) fn is_installed(root: &Path, tool: &str) -> bool {
+    let asked = Command::new("cargo")
+        .args([tool, "--version"])
+        .current_dir(root)
+        .output();
+    asked.is_ok_and(|output| output.status.success())
+}
 
-    #[test]
-    fn a_crate_that_does_not_build_counts_as_a_failure() {
-        let tally = Tally {
-            passed: 7,
-            broken: vec!["x".to_owned()],
-            ..Tally::default()
-        };
-        assert!(!tally.report());
-        assert!(!Tally::default().passed(), "no test at all is no success");
-    }
+/// Runs cargo in the repository; true if it succeeded.
+pub(crate) fn cargo(
+    root: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> anyhow::Result<bool> {
+    let status = Command::new("cargo")
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .status()
+        .context("cannot start cargo")?;
+    Ok(status.success())
 }

@@ -1,29 +1,26 @@
 //! Dependencies point one way: each of our crates may need only those below it.
 
+use super::tree::Package;
 use super::{Finding, Workspace};
 
-/// What each kind of our packages may need of ours. What is not listed may need nothing.
-const MAY_NEED: [(&str, &[&str]); 8] = [
+/// Stands for every package under `stores/`.
+const STORES: &str = "the stores";
+const CONFORMANCE: &str = "tenure-conformance";
+
+/// What each of our packages may need of ours; the stores need `tenure-core` only.
+const MAY_NEED: [(&str, &[&str]); 11] = [
+    ("tenure-core", &[]),
+    ("tenure-schedule", &[]),
     ("tenure-lock", &["tenure-core"]),
-    ("tenure-conformance", &["tenure-core"]),
+    (CONFORMANCE, &["tenure-core"]),
     (
         "tenure-tasks",
         &["tenure-core", "tenure-lock", "tenure-schedule"],
     ),
-    (
-        "tenure-component",
-        &["tenure-core", "tenure-lock", "STORES"],
-    ),
-    ("tenure-dashboard", &["tenure-core", "tenure-tasks"]),
-    (
-        "tenure-sim",
-        &[
-            "tenure-core",
-            "tenure-lock",
-            "tenure-tasks",
-            "tenure-memory",
-        ],
-    ),
+    ("tenure-component", &["tenure-lock", STORES]),
+    ("tenure-dashboard", &["tenure-tasks"]),
+    ("tenure-sim", &["tenure-tasks", "tenure-memory"]),
+    // All but the programs; not the simulator either, which is never published.
     (
         "tenure",
         &[
@@ -31,70 +28,121 @@ const MAY_NEED: [(&str, &[&str]); 8] = [
             "tenure-lock",
             "tenure-schedule",
             "tenure-tasks",
-            "STORES",
+            "tenure-component",
+            "tenure-dashboard",
+            CONFORMANCE,
+            STORES,
         ],
     ),
     ("tenure-cli", &["tenure", "tenure-dashboard"]),
+    ("xtask", &[]),
 ];
 
-/// Client libraries, and the one package that may need each.
-const CLIENTS: [(&str, &str); 5] = [
+/// Libraries that speak to a server or a file of its kind, and the one package that may need each.
+const CLIENTS: [(&str, &str); 11] = [
     ("rusqlite", "tenure-sqlite"),
+    ("libsqlite3-sys", "tenure-sqlite"),
     ("redis", "tenure-redis"),
+    ("fred", "tenure-redis"),
+    ("postgres", "tenure-postgres"),
     ("tokio-postgres", "tenure-postgres"),
+    ("deadpool-postgres", "tenure-postgres"),
+    ("mysql", "tenure-mysql"),
     ("mysql_async", "tenure-mysql"),
     ("etcd-client", "tenure-etcd"),
+    ("sqlx", "no package"),
 ];
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let ours: Vec<&str> = workspace
-        .packages()
-        .map(|package| package.name.as_str())
-        .collect();
-    let stores: Vec<&str> = workspace
-        .packages()
-        .filter(|package| package.folder.starts_with("stores/"))
-        .map(|package| package.name.as_str())
-        .collect();
     for package in workspace.packages() {
-        let is_store = stores.contains(&package.name.as_str());
-        let listed = MAY_NEED.iter().find(|(name, _)| *name == package.name);
-        let allowed = match listed {
-            Some((_, allowed)) => allowed,
-            None if is_store => &["tenure-core"][..],
-            None => &[],
-        };
         let path = package.manifest_path();
-        let line = |needed: &str| {
-            let text = workspace.text(&path).unwrap_or_default();
-            text.lines()
-                .position(|line| line.starts_with(needed))
-                .map_or(1, |at| at + 1)
+        let Some(allowed) = may_need(package) else {
+            let message = format!(
+                "`{}` has no place in the layout; say in xtask/src/tidy/direction.rs what it may \
+                 need",
+                package.name
+            );
+            findings.push(Finding::new(&path, 1, "direction", message));
+            continue;
         };
-        for needed in package
-            .needs("dependencies")
-            .chain(package.needs("build-dependencies"))
-        {
-            let stores_allowed = allowed.contains(&"STORES") && stores.contains(&needed);
-            if ours.contains(&needed) && !allowed.contains(&needed) && !stores_allowed {
-                let message = format!(
-                    "`{}` may not need `{needed}`; it may need: {}",
-                    package.name,
-                    if allowed.is_empty() {
-                        "nothing of ours".to_owned()
-                    } else {
-                        allowed.join(", ")
-                    }
-                );
-                findings.push(Finding::new(&path, line(needed), "direction", message));
-            }
-            let client = CLIENTS.iter().find(|(client, _)| *client == needed);
-            if let Some((_, owner)) = client.filter(|(_, owner)| *owner != package.name) {
-                let message = format!("only `{owner}` may need the client library `{needed}`");
-                findings.push(Finding::new(&path, line(needed), "direction", message));
+        for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
+            // Tests may also use any store and the suites.
+            let for_tests: &[&str] = match kind {
+                "dev-dependencies" => &[STORES, CONFORMANCE],
+                _ => &[],
+            };
+            for needed in workspace.needs(package, kind) {
+                let line = line_of(workspace, &path, kind, needed.key);
+                let allowed = [allowed, for_tests].concat();
+                if is_ours(workspace, needed.name) && !allows(workspace, &allowed, needed.name) {
+                    let message = format!(
+                        "`{}` may not need `{}`; of ours it may need {}: move the code to where \
+                         its dependencies point down",
+                        package.name,
+                        needed.name,
+                        named(&allowed)
+                    );
+                    findings.push(Finding::new(&path, line, "direction", message));
+                }
+                let client = CLIENTS.iter().find(|(client, _)| *client == needed.name);
+                let client = client.filter(|(_, owner)| *owner != package.name);
+                if let Some((_, owner)) = client.filter(|_| for_tests.is_empty()) {
+                    let message = format!(
+                        "only {owner} may need the client library `{}`; reach it through the \
+                         store's contract",
+                        needed.name
+                    );
+                    findings.push(Finding::new(&path, line, "direction", message));
+                }
             }
         }
     }
     findings
+}
+
+fn may_need(package: &Package) -> Option<&'static [&'static str]> {
+    if package.is_store() {
+        return Some(&["tenure-core"]);
+    }
+    let row = MAY_NEED.iter().find(|(name, _)| *name == package.name)?;
+    Some(row.1)
+}
+
+fn is_ours(workspace: &Workspace, name: &str) -> bool {
+    workspace.packages().any(|package| package.name == name)
+}
+
+fn allows(workspace: &Workspace, allowed: &[&str], needed: &str) -> bool {
+    let mut stores = workspace.packages().filter(|package| package.is_store());
+    allowed.contains(&needed)
+        || allowed.contains(&STORES) && stores.any(|store| store.name == needed)
+}
+
+fn named(allowed: &[&str]) -> String {
+    if allowed.is_empty() {
+        "nothing".to_owned()
+    } else {
+        allowed.join(", ")
+    }
+}
+
+/// The line of a manifest that names a dependency, counted from 1.
+fn line_of(workspace: &Workspace, path: &str, kind: &str, key: &str) -> usize {
+    let mut is_in_table = false;
+    let text = workspace.text(path).unwrap_or_default();
+    for (at, line) in text.lines().enumerate() {
+        if let Some(header) = line.trim().strip_prefix('[') {
+            let header = header.trim_end_matches(']');
+            is_in_table = header.ends_with(kind);
+            if header.ends_with(&format!("{kind}.{key}")) {
+                return at + 1;
+            }
+        }
+        let named = line.split(['=', '.']).next().unwrap_or_default();
+        if is_in_table && named.trim() == key {
+            return at + 1;
+        }
+    }
+    1
 }

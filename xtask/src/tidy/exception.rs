@@ -4,39 +4,35 @@ use anyhow::Context;
 
 use super::{Finding, Workspace};
 
-const FILE: &str = "xtask/tidy.toml";
+pub(super) const FILE: &str = "xtask/tidy.toml";
+const FIELDS: [&str; 3] = ["path", "rule", "reason"];
 
 /// Takes out the findings that an exception names.
 pub(super) fn apply(workspace: &Workspace, found: Vec<Finding>) -> anyhow::Result<Vec<Finding>> {
-    let Some(text) = workspace.text(FILE) else {
-        return Ok(found);
-    };
+    let text = workspace.text(FILE).unwrap_or_default();
     let table: toml::Table = text
         .parse()
         .with_context(|| format!("cannot read {FILE}"))?;
     let listed = table.get("exception").and_then(toml::Value::as_array);
-    let mut left = found;
-    let mut findings = Vec::new();
+    let headers = text.lines().enumerate();
+    let mut headers = headers.filter(|(_, line)| line.trim() == "[[exception]]");
+    let mut findings = found;
     for exception in listed.into_iter().flatten() {
-        let field = |name: &str| {
-            exception
-                .get(name)
-                .and_then(toml::Value::as_str)
-                .unwrap_or("")
-        };
-        let (path, rule, reason) = (field("path"), field("rule"), field("reason"));
+        let line = headers.next().map_or(1, |(at, _)| at + 1);
+        let [path, rule, reason] = FIELDS.map(|field| {
+            let value = exception.get(field).and_then(toml::Value::as_str);
+            value.unwrap_or_default().trim()
+        });
         anyhow::ensure!(
             !path.is_empty() && !rule.is_empty() && !reason.is_empty(),
-            "{FILE}: an exception needs `path`, `rule` and `reason`"
+            "{FILE}:{line}: an exception needs `path`, `rule` and `reason`"
         );
-        let before = left.len();
-        left.retain(|finding| finding.path != path || finding.rule != rule);
-        if left.len() == before {
-            let message =
-                format!("the exception for {path} from `{rule}` is not needed; delete it");
-            findings.push(Finding::new(FILE, 1, "exception", message));
+        let before = findings.len();
+        findings.retain(|finding| finding.path != path || finding.rule != rule);
+        if findings.len() == before {
+            let message = format!("nothing in {path} breaks `{rule}`; delete the exception");
+            findings.push(Finding::new(FILE, line, "exception", message));
         }
     }
-    findings.append(&mut left);
     Ok(findings)
 }

@@ -1,7 +1,7 @@
 //! What no compiler checks: the direction of dependencies, budgets, words, suites, links.
 //!
-//! Each rule looks at a [`Workspace`] and says what is wrong, where, and what to do. Exceptions stand
-//! in `xtask/tidy.toml` with a reason; one that is no longer needed is itself a finding.
+//! Each rule looks at a [`Workspace`] and says what is wrong, where, and what to do. Exceptions
+//! stand in `xtask/tidy.toml` with a reason; one that is no longer needed is itself a finding.
 
 mod budget;
 mod direction;
@@ -16,7 +16,7 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
-pub(crate) use self::tree::Workspace;
+pub(crate) use self::tree::{Package, Workspace};
 use crate::say;
 
 /// Something that is not as it should be.
