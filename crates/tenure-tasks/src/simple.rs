@@ -4,10 +4,12 @@
 //! The time is this machine's wall clock: such a manager has no other to offer.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tenure_core::{Clock, Moment, Outcome, Overlap, RunKey, RunState, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -218,7 +220,14 @@ impl SimpleRunner {
             attempt.clone(),
             limits,
         );
-        self.executions.spawn(async move { (run, execution.await) });
+        // A manager that panics has failed at this execution and at no other.
+        let execution = AssertUnwindSafe(execution).catch_unwind();
+        self.executions.spawn(async move {
+            let executed = execution.await.unwrap_or_else(|_| {
+                Executed::Failed(TaskError::Manager("the manager panicked".into()))
+            });
+            (run, executed)
+        });
         self.running.insert(
             run,
             Running {

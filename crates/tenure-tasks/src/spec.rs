@@ -161,27 +161,24 @@ impl TaskSpec {
 
     /// The generation of everything else; `zone_rules` tells apart nodes whose zone data differ.
     pub(crate) fn hashed(&self, zone_rules: u64) -> String {
-        let half = |seed| {
-            let schedule = &self.schedule;
-            let hash = Hash::new(seed)
-                .text(schedule.text())
-                .text(schedule.zone().name())
-                .number(zone_rules)
-                .text(schedule.gap().as_str())
-                .text(schedule.overlap().as_str())
-                .number(u64::from(self.concurrency))
-                .text(&format!("{:?} {:?}", self.timeout, self.retry))
-                .text(&format!(
-                    "{:?} {:?} {:?}",
-                    self.overlap, self.on_crash, self.on_lease_loss
-                ))
-                .text(&format!("{:?} {:?}", self.catch_up, self.catch_up_window))
-                .number(self.catch_up_max as u64)
-                .text(&format!("{:?}", self.jitter))
-                .text(&self.details);
-            hash.finish()
-        };
-        format!("{:016x}{:016x}", half(3), half(4))
+        let schedule = &self.schedule;
+        let hash = Hash::new(3)
+            .text(schedule.text())
+            .text(schedule.zone().name())
+            .number(zone_rules)
+            .text(schedule.gap().as_str())
+            .text(schedule.overlap().as_str())
+            .number(u64::from(self.concurrency))
+            .text(&format!("{:?} {:?}", self.timeout, self.retry))
+            .text(&format!(
+                "{:?} {:?} {:?}",
+                self.overlap, self.on_crash, self.on_lease_loss
+            ))
+            .text(&format!("{:?} {:?}", self.catch_up, self.catch_up_window))
+            .number(self.catch_up_max as u64)
+            .text(&format!("{:?}", self.jitter))
+            .text(&self.details);
+        format!("{:016x}", hash.finish())
     }
 }
 

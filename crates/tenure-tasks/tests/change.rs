@@ -276,6 +276,59 @@ async fn contract_a_a_manager_written_by_hand_permits_each_execution_once() {
     assert_eq!(cluster.log.len(), 20);
 }
 
+/// A manager that panics at every second tick.
+#[derive(Debug)]
+struct Panics;
+
+#[async_trait]
+impl TaskManager for Panics {
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    async fn init(&self, _: &[Arc<TaskSpec>]) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    async fn attempt_execute(
+        &self,
+        task: &TaskSpec,
+        execution_time: Timestamp,
+        concurrency_index: u32,
+    ) -> Result<Option<Box<dyn TaskExecutionToken>>, TaskError> {
+        assert!(execution_time.as_millis() % 2000 == 0, "an odd second");
+        let name = task.name().as_str().to_owned();
+        Ok(Some(Box::new(Permission(name, concurrency_index))))
+    }
+
+    async fn mark_executed(&self, _: Box<dyn TaskExecutionToken>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn s45_a_manager_that_panics_fails_at_that_execution_alone() {
+    let cluster = Cluster::new();
+    let running = TaskScheduling::builder(cluster.state("n"))
+        .manager(Panics)
+        .clock(cluster.clock.clone())
+        .task(logged("t", "* * * * * *"))
+        .start()
+        .await
+        .unwrap();
+    let mut events = running.events();
+    pass(ms(10_500)).await;
+    assert_eq!(cluster.log.len(), 5);
+    let told = arrived(&mut events).await;
+    let failed = told
+        .iter()
+        .filter(|event| matches!(event, RunnerEvent::StoreTrouble { .. }));
+    assert_eq!(failed.count(), 5);
+    running.drain(secs(1)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_of_a_manager_written_by_hand_stops_what_runs() {
     let cluster = Cluster::new();

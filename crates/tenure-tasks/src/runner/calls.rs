@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Definition, Enqueue, Finish, Finished,
-    HistoryQuery, HolderId, Moment, Note, Prune, Recovered, Recovery, Registered, RunKey, RunStore,
+    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Enqueue, Finish, Finished, HistoryQuery,
+    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunStore,
     StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
 use super::reports::PassGroup;
+use crate::spec::TaskSpec;
 
 /// How many pages of records are read to find out what is left of a tick.
 const MAX_PAGES: usize = 40;
@@ -30,7 +31,7 @@ pub(super) enum Done {
         answered_at: Moment,
         answer: Result<Beaten, StoreError>,
     },
-    Registered(Result<Vec<Registered>, StoreError>),
+    Registered(Result<Vec<Standing>, StoreError>),
     Claimed {
         flight: Flight,
         asked_at: Moment,
@@ -57,6 +58,24 @@ pub(super) enum Done {
     Expanded(Result<(), StoreError>),
     Pruned(Result<u64, StoreError>),
     Noted,
+}
+
+/// What the store says of a task that was registered, as far as it matters here.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) first_seen: Timestamp,
+    pub(super) last_tick: Option<Timestamp>,
+    pub(super) pause: Option<Box<Pause>>,
+}
+
+impl Standing {
+    fn of(registered: Registered) -> Self {
+        Self {
+            first_seen: registered.first_seen,
+            last_tick: registered.last_tick,
+            pause: registered.pause.map(Box::new),
+        }
+    }
 }
 
 /// A store, and how long its calls may take.
@@ -100,18 +119,21 @@ impl Calls {
         }
     }
 
-    pub(super) async fn register(self, node: HolderId, definitions: Vec<Definition>) -> Done {
-        Done::Registered(self.register_all(node, &definitions).await)
+    pub(super) async fn register(self, node: HolderId, specs: Vec<Arc<TaskSpec>>) -> Done {
+        Done::Registered(self.register_all(node, &specs).await)
     }
 
     pub(super) async fn register_all(
         &self,
         node: HolderId,
-        definitions: &[Definition],
-    ) -> Result<Vec<Registered>, StoreError> {
-        let mut all = Vec::with_capacity(definitions.len());
-        for chunk in definitions.chunks(self.max_batch) {
-            all.extend(self.bounded(self.store.register(node, chunk)).await?);
+        specs: &[Arc<TaskSpec>],
+    ) -> Result<Vec<Standing>, StoreError> {
+        let mut all = Vec::with_capacity(specs.len());
+        // Piece by piece also in memory: there may be very many tasks.
+        for chunk in specs.chunks(self.max_batch) {
+            let definitions: Vec<_> = chunk.iter().map(|spec| spec.definition()).collect();
+            let registered = self.bounded(self.store.register(node, &definitions));
+            all.extend(registered.await?.into_iter().map(Standing::of));
         }
         Ok(all)
     }

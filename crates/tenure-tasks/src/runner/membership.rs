@@ -1,17 +1,17 @@
 //! How a node is one of the cluster: it says that it is alive and what it can run, and learns who
 //! else is, what time it is, and what the store remembers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{
-    Beat, Beaten, Definition, Moment, Note, Registered, StoreError, TaskRecord, Timestamp,
-};
+use tenure_core::{Beat, Beaten, Moment, Note, StoreError, TaskRecord, Timestamp};
 
-use super::calls::Done;
+use super::calls::{Done, Standing};
 use super::lease::Registration;
 use super::{Phase, Runner};
 use crate::due::PUNCTUAL;
 use crate::event::RunnerEvent;
+use crate::spec::TaskSpec;
 use crate::stop::StopReason;
 use crate::table::TaskId;
 
@@ -32,10 +32,7 @@ impl Runner {
             self.beaten(asked_at, answered_at, Ok(beaten));
         }
         let known = self.calls.tasks().await?;
-        let all = self
-            .calls
-            .register_all(self.node.id, &self.definitions())
-            .await?;
+        let all = self.calls.register_all(self.node.id, &self.specs()).await?;
         self.enter(&all);
         self.begin_anew(&known);
         self.show();
@@ -139,12 +136,12 @@ impl Runner {
             return;
         }
         lease.registration = Registration::UnderWay;
-        let definitions = self.definitions();
+        let specs = self.specs();
         self.ops
-            .spawn(self.calls.clone().register(self.node.id, definitions));
+            .spawn(self.calls.clone().register(self.node.id, specs));
     }
 
-    pub(super) fn registered(&mut self, answer: Result<Vec<Registered>, StoreError>) {
+    pub(super) fn registered(&mut self, answer: Result<Vec<Standing>, StoreError>) {
         match answer {
             Ok(all) => self.enter(&all),
             Err(error) => {
@@ -156,7 +153,7 @@ impl Runner {
 
     /// Sets each task's cursor by what the store knows of it: ticks on record were dealt with, and
     /// those before the task was first known never were due.
-    pub(super) fn enter(&mut self, all: &[Registered]) {
+    pub(super) fn enter(&mut self, all: &[Standing]) {
         self.lease.registration = Registration::Done;
         let ids: Vec<(TaskId, bool)> = self
             .table
@@ -271,10 +268,8 @@ impl Runner {
         }
     }
 
-    fn definitions(&self) -> Vec<Definition> {
-        self.table
-            .ids()
-            .map(|(_, entry)| entry.work.spec.definition())
-            .collect()
+    fn specs(&self) -> Vec<Arc<TaskSpec>> {
+        let specs = self.table.ids().map(|(_, entry)| entry.work.spec.clone());
+        specs.collect()
     }
 }
