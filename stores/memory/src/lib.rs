@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! Both contracts stand behind one mutex each, over plain maps, so that what they do can be read off
-//! the code. It promises nothing beyond the life of the process: clones of a [`MemoryStore`] share
+//! Both contracts stand behind one mutex each, over plain maps, so that what they do can be read
+//! off the code. It promises nothing beyond the life of the process: clones of a [`MemoryStore`] share
 //! their facts, a new one begins empty. For several processes use another store.
 
 mod error;
@@ -70,16 +70,20 @@ impl MemoryStore {
         }
     }
 
-    /// The clock of leases: the wall clock at the store's making, carried on by the steady clock, so
-    /// that a step of the wall clock ends no lease.
+    /// The clock of leases: the wall clock at the store's making, carried on by the steady clock,
+    /// so that a step of the wall clock ends no lease.
     fn lease_now(&self) -> Timestamp {
         let (wall, steady) = self.shared.made_at;
         wall + self.shared.clock.now().since(steady)
     }
 
-    /// The clock of runs: the wall clock, because ticks are wall time.
-    fn run_now(&self) -> Timestamp {
-        self.shared.clock.wall()
+    /// The clocks of runs: the wall clock, because ticks are wall time, and for the leases of nodes
+    /// the clock of leases.
+    fn run_now(&self) -> run::Now {
+        run::Now {
+            wall: self.shared.clock.wall(),
+            steady: self.lease_now(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The facts as they are kept, and how a test does them harm.
 //!
-//! For test harnesses: nothing here goes through the contracts, so a test can hold what a store says
-//! against what it keeps.
+//! For test harnesses: nothing here goes through the contracts, so a test can hold what a store
+//! says against what it keeps.
 
 use std::time::Duration;
 

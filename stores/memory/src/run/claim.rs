@@ -1,31 +1,40 @@
 //! Winning runs: claims of scheduled ticks, and taking what waits.
 
+use std::ops::Bound;
+
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, HolderId, Overlap, Refusal, RunKey,
     RunKind, RunRecord, RunRef, RunState, StartMode, Take, Timestamp, Token,
 };
 
-use super::{Run, Runs};
+use super::{Now, Run, Runs};
 
 impl Runs {
-    pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Timestamp) -> ClaimReply {
+    pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Now) -> ClaimReply {
         self.sequence += 1;
-        let alive = self.is_alive(batch.node, now);
-        let answers = batch
-            .items
-            .iter()
-            .map(|item| {
-                if alive {
-                    self.claim_one(batch, item, now)
-                } else {
-                    ClaimAnswer::Refused(Refusal::NodeLapsed)
-                }
-            })
-            .collect();
-        ClaimReply::new(now, self.sequence, self.epoch(), answers)
+        let answers = if self.is_alive(batch.node, now) {
+            self.claim_all(batch, now)
+        } else {
+            let lapsed = |_| ClaimAnswer::Refused(Refusal::NodeLapsed);
+            batch.items.iter().map(lapsed).collect()
+        };
+        ClaimReply::new(now.wall, self.sequence, self.epoch(), answers)
     }
 
-    fn claim_one(&mut self, batch: &ClaimBatch, item: &ClaimItem, now: Timestamp) -> ClaimAnswer {
+    /// Decides earlier ticks first, so that of two that must not overlap the earlier one wins. The
+    /// answers stand in the order of the items.
+    fn claim_all(&mut self, batch: &ClaimBatch, now: Now) -> Vec<ClaimAnswer> {
+        let mut by_tick: Vec<(usize, &ClaimItem)> = batch.items.iter().enumerate().collect();
+        by_tick.sort_by_key(|(_, item)| item.tick);
+        let mut answers: Vec<(usize, ClaimAnswer)> = by_tick
+            .into_iter()
+            .map(|(at, item)| (at, self.claim_one(batch, item, now)))
+            .collect();
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn claim_one(&mut self, batch: &ClaimBatch, item: &ClaimItem, now: Now) -> ClaimAnswer {
         let key = item.key();
         if let Some(run) = self.get(&key) {
             return repeated(run, item.token);
@@ -34,15 +43,15 @@ impl Runs {
             return ClaimAnswer::Refused(refusal);
         }
         self.saw_tick(&key, now);
-        let mut record = RunRecord::new(key.clone(), RunState::Skipped, now);
+        let mut record = RunRecord::new(key.clone(), RunState::Skipped, now.wall);
         record.generation = Some(item.generation.clone());
         record.on_crash = item.on_crash;
-        let mut run = Run::new(record, now + item.keep_for());
+        let mut run = Run::new(record, now.wall + item.keep_for());
         run.claimed_with = Some(item.token);
         run.overlap = item.overlap;
         if let Some(blocker) = self.blocker(&key, item.overlap) {
             run.record.reason = Some(format!("{blocker} is still running"));
-            run.record.ended_at = Some(now);
+            run.record.ended_at = Some(now.wall);
             run.blocker = Some(blocker.clone());
             self.put(run, now);
             return ClaimAnswer::Refused(Refusal::Overlap { blocker });
@@ -52,13 +61,8 @@ impl Runs {
     }
 
     /// Everything that refuses a claim without leaving a record.
-    fn may_claim(
-        &self,
-        batch: &ClaimBatch,
-        item: &ClaimItem,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        batch.window_is_open(item, now)?;
+    fn may_claim(&self, batch: &ClaimBatch, item: &ClaimItem, now: Now) -> Result<(), Refusal> {
+        batch.window_is_open(item, now.wall)?;
         if let Some(pause) = self.pause_of(&item.task, now) {
             return Err(Refusal::Paused {
                 by: pause.by.clone(),
@@ -94,27 +98,27 @@ impl Runs {
         node: HolderId,
         token: Token,
         start: StartMode,
-        now: Timestamp,
+        now: Now,
     ) -> Claim {
         let fence = self.next_fence();
         let record = &mut run.record;
         record.attempt += 1;
         record.fence = Some(fence);
         record.node = self.nodes.get(&node).map(|node| node.record.node.clone());
-        record.claimed_at = Some(now);
+        record.claimed_at = Some(now.wall);
         record.due_at = None;
         record.ended_at = None;
         (record.state, record.started_at) = match start {
-            StartMode::AtOnce => (RunState::Running, Some(now)),
+            StartMode::AtOnce => (RunState::Running, Some(now.wall)),
             _ => (RunState::Claimed, None),
         };
         run.token = Some(token);
-        let claim = claim_of(&run, token, now);
+        let claim = claim_of(&run, token, now.wall);
         self.put(run, now);
         claim
     }
 
-    pub(super) fn take(&mut self, take: &Take, most: usize, now: Timestamp) -> Vec<Claim> {
+    pub(super) fn take(&mut self, take: &Take, most: usize, now: Now) -> Vec<Claim> {
         if !self.is_alive(take.node, now) {
             return Vec::new();
         }
@@ -123,26 +127,34 @@ impl Runs {
             return earlier;
         }
         let limit = take.limit.min(most);
-        let due: Vec<RunKey> = self
-            .waiting
-            .iter()
-            .take_while(|(due, _)| *due <= now)
-            .map(|(_, key)| key.clone())
-            .collect();
         let mut claims = Vec::new();
-        for key in due {
-            if claims.len() == limit {
-                break;
-            }
-            if !self.may_take(take.node, &key, now) {
-                continue;
-            }
-            if let Some(mut run) = self.get(&key).cloned() {
-                run.record.generation = self.current_generation(&key.task, now);
+        let mut looked_at = None;
+        // Each run that is given may stand in the way of the next, so they are found one by one.
+        while claims.len() < limit
+            && let Some(place) = self.next_to_take(take.node, looked_at.as_ref(), now)
+        {
+            if let Some(mut run) = self.get(&place.1).cloned() {
+                run.record.generation = self.current_generation(&place.1.task, now);
                 claims.push(self.give(run, take.node, take.token, take.start, now));
             }
+            looked_at = Some(place);
         }
         claims
+    }
+
+    /// The run that is due the longest of those that wait behind `after` and that `node` may take.
+    fn next_to_take(
+        &self,
+        node: HolderId,
+        after: Option<&(Timestamp, RunKey)>,
+        now: Now,
+    ) -> Option<(Timestamp, RunKey)> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.waiting
+            .range((behind, Bound::Unbounded))
+            .take_while(|(due, _)| *due <= now.wall)
+            .find(|(_, key)| self.may_take(node, key, now))
+            .cloned()
     }
 
     /// What an earlier sending of the same request took.
@@ -155,7 +167,7 @@ impl Runs {
             .collect()
     }
 
-    fn may_take(&self, node: HolderId, key: &RunKey, now: Timestamp) -> bool {
+    fn may_take(&self, node: HolderId, key: &RunKey, now: Now) -> bool {
         let Some(run) = self.get(key) else {
             return false;
         };

@@ -5,16 +5,16 @@ use tenure_core::{
     Timestamp,
 };
 
-use super::{HistoryOrder, Run, Runs};
+use super::{HistoryOrder, Now, Run, Runs};
 
 impl Runs {
-    pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Timestamp) {
+    pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Now) {
         self.task_mut(task, now).pause = Some(pause.clone());
         let text = format!("paused by {}: {}", pause.by, pause.why);
         self.note(now, Note::new("paused", text).about(task.clone()));
     }
 
-    pub(super) fn resume(&mut self, task: &TaskName, by: &str, now: Timestamp) -> bool {
+    pub(super) fn resume(&mut self, task: &TaskName, by: &str, now: Now) -> bool {
         let was_paused = self.pause_of(task, now).is_some();
         if let Some(task) = self.tasks.get_mut(task) {
             task.pause = None;
@@ -26,7 +26,7 @@ impl Runs {
         was_paused
     }
 
-    pub(super) fn enqueue(&mut self, order: &Enqueue, now: Timestamp) -> Enqueued {
+    pub(super) fn enqueue(&mut self, order: &Enqueue, now: Now) -> Enqueued {
         if let Some(run) = self.get(&order.key) {
             return Enqueued::Exists {
                 state: run.record.state,
@@ -42,11 +42,11 @@ impl Runs {
                 return Enqueued::NotMissing { state };
             }
         }
-        let mut record = RunRecord::new(order.key.clone(), RunState::Waiting, now);
-        record.due_at = Some(now + order.due_in);
+        let mut record = RunRecord::new(order.key.clone(), RunState::Waiting, now.wall);
+        record.due_at = Some(now.wall + order.due_in);
         record.on_crash = order.on_crash;
-        record.reason = Some(order.reason.clone());
-        let mut run = Run::new(record, now);
+        record.reason = Some(order.reason.clone()).filter(|reason| !reason.is_empty());
+        let mut run = Run::new(record, now.wall);
         run.overlap = order.overlap;
         self.put(run, now);
         Enqueued::Waiting
@@ -57,20 +57,20 @@ impl Runs {
         backfill: &Backfill,
         expected_cursor: Option<Timestamp>,
     ) -> bool {
-        let kept = self.backfills.get(&backfill.id);
-        if kept.map(|(_, kept)| kept.cursor) != expected_cursor {
-            return false;
+        let next = self.backfills.len() as u64;
+        match (self.backfills.get_mut(&backfill.id), expected_cursor) {
+            (None, None) => {
+                self.backfills
+                    .insert(backfill.id.clone(), (next, backfill.clone()));
+                true
+            }
+            (Some((_, kept)), Some(expected)) if kept.cursor == expected => {
+                kept.cursor = backfill.cursor;
+                kept.state = backfill.state;
+                true
+            }
+            _ => false,
         }
-        let next = self
-            .backfills
-            .values()
-            .map(|(at, _)| at + 1)
-            .max()
-            .unwrap_or(0);
-        let at = kept.map_or(next, |(at, _)| *at);
-        self.backfills
-            .insert(backfill.id.clone(), (at, backfill.clone()));
-        true
     }
 
     pub(super) fn backfills(&self) -> Vec<Backfill> {
@@ -81,7 +81,7 @@ impl Runs {
             .collect()
     }
 
-    pub(super) fn prune(&mut self, prune: &Prune, now: Timestamp) -> u64 {
+    pub(super) fn prune(&mut self, prune: &Prune, now: Now) -> u64 {
         let most = prune.limit.min(1000);
         let mut gone: Vec<HistoryOrder> = Vec::new();
         for keys in self.by_task.values() {
@@ -111,7 +111,7 @@ impl Runs {
         gone.len() as u64
     }
 
-    fn may_go(&self, at: &HistoryOrder, prune: &Prune, now: Timestamp) -> bool {
+    fn may_go(&self, at: &HistoryOrder, prune: &Prune, now: Now) -> bool {
         self.records.get(at).is_some_and(|run| {
             let state = run.record.state;
             state.is_final()
@@ -120,7 +120,7 @@ impl Runs {
                     .record
                     .ended_at
                     .is_some_and(|ended_at| ended_at < prune.before)
-                && run.keep_until <= now
+                && run.keep_until <= now.wall
         })
     }
 }

@@ -2,10 +2,10 @@
 
 use tenure_core::{
     AttemptRecord, Finish, Finished, HolderId, Note, OnCrash, Pass, Recovered, RecoveredRun,
-    Recovery, RunKey, RunRecord, RunRef, RunState, Start, Started, Timestamp,
+    Recovery, RunKey, RunKind, RunRecord, RunRef, RunState, Start, Started,
 };
 
-use super::{ENDED_NODES_KEPT, Run, Runs};
+use super::{ENDED_NODES_KEPT, Now, Run, Runs};
 
 impl Runs {
     /// The run, if this attempt is the one in hand.
@@ -15,19 +15,19 @@ impl Runs {
         (is_current && run.record.state.is_active()).then(|| run.clone())
     }
 
-    pub(super) fn start(&mut self, start: &Start, now: Timestamp) -> Started {
+    pub(super) fn start(&mut self, start: &Start, now: Now) -> Started {
         let Some(mut run) = self.in_hand(&start.run) else {
             return Started::Refused;
         };
         if run.record.state == RunState::Claimed {
             run.record.state = RunState::Running;
-            run.record.started_at = Some(now);
+            run.record.started_at = Some(now.wall);
             self.put(run, now);
         }
-        Started::Running { now }
+        Started::Running { now: now.wall }
     }
 
-    pub(super) fn finish(&mut self, finish: &Finish, now: Timestamp) -> Finished {
+    pub(super) fn finish(&mut self, finish: &Finish, now: Now) -> Finished {
         let Some(mut run) = self.in_hand(&finish.run) else {
             return self.too_late(finish, now);
         };
@@ -42,13 +42,13 @@ impl Runs {
                 now,
             );
             run.record.state = RunState::Waiting;
-            run.record.due_at = Some(now + delay);
+            run.record.due_at = Some(now.wall + delay);
         } else {
             run.record.state = finish.outcome.state();
-            run.record.ended_at = Some(now);
+            run.record.ended_at = Some(now.wall);
         }
         // A requested run keeps who asked for it, unless there is something worse to say.
-        if finish.reason.is_some() || run.record.key.kind == tenure_core::RunKind::Scheduled {
+        if finish.reason.is_some() || run.record.key.kind == RunKind::Scheduled {
             run.record.reason.clone_from(&finish.reason);
         }
         self.put(run, now);
@@ -56,7 +56,7 @@ impl Runs {
     }
 
     /// Answers a completion of an attempt that is not the one in hand.
-    fn too_late(&mut self, finish: &Finish, now: Timestamp) -> Finished {
+    fn too_late(&mut self, finish: &Finish, now: Now) -> Finished {
         let attempt = &finish.run;
         let Some(run) = self.get(&attempt.key) else {
             return Finished::Unknown;
@@ -81,23 +81,23 @@ impl Runs {
         late
     }
 
-    pub(super) fn pass(&mut self, pass: &Pass, now: Timestamp) -> bool {
+    pub(super) fn pass(&mut self, pass: &Pass, now: Now) -> bool {
         if self.get(&pass.key).is_some() {
             return false;
         }
         self.saw_tick(&pass.key, now);
-        let mut record = RunRecord::new(pass.key.clone(), pass.state, now);
+        let mut record = RunRecord::new(pass.key.clone(), pass.state, now.wall);
         record.reason = Some(pass.reason.clone());
-        record.ended_at = Some(now);
-        self.put(Run::new(record, now + pass.keep_for), now);
+        record.ended_at = Some(now.wall);
+        self.put(Run::new(record, now.wall + pass.keep_for), now);
         true
     }
 
-    pub(super) fn recover(&mut self, recovery: &Recovery, now: Timestamp) -> Recovered {
+    pub(super) fn recover(&mut self, recovery: &Recovery, now: Now) -> Recovered {
         let mut ended: Vec<HolderId> = self
             .nodes
             .iter()
-            .filter(|(_, node)| node.left || node.record.expires_at + recovery.grace <= now)
+            .filter(|(_, node)| node.left || node.ends + recovery.grace <= now.steady)
             .map(|(id, _)| *id)
             .collect();
         ended.sort();
@@ -124,10 +124,10 @@ impl Runs {
                 self.end_node(id);
             }
         }
-        Recovered::new(now, nodes, runs)
+        Recovered::new(now.wall, nodes, runs)
     }
 
-    fn recover_run(&mut self, key: &RunKey, now: Timestamp) -> Option<RecoveredRun> {
+    fn recover_run(&mut self, key: &RunKey, now: Now) -> Option<RecoveredRun> {
         let mut run = self.get(key)?.clone();
         let record = &mut run.record;
         let lost_attempt = record.attempt;
@@ -143,10 +143,10 @@ impl Runs {
         if again || !had_started {
             archive(record, RunState::Lost, Some(reason), now);
             record.state = RunState::Waiting;
-            record.due_at = Some(now);
+            record.due_at = Some(now.wall);
         } else {
             record.state = RunState::Lost;
-            record.ended_at = Some(now);
+            record.ended_at = Some(now.wall);
             record.reason = Some(reason);
         }
         let recovered = RecoveredRun::new(record.clone(), lost_attempt, had_started);
@@ -154,18 +154,11 @@ impl Runs {
         Some(recovered)
     }
 
-    /// Forgets a node that has nothing in hand any more.
+    /// Files a node that has nothing in hand any more.
     pub(super) fn end_node(&mut self, id: HolderId) {
-        let Some(node) = self.nodes.remove(&id) else {
-            return;
-        };
+        self.forget_tasks(id);
         self.active_by_node.remove(&id);
-        for name in node.tasks.keys() {
-            if let Some(task) = self.tasks.get_mut(name) {
-                task.listed_by.retain(|(node, _)| *node != id);
-            }
-        }
-        self.ended_nodes.push_back(node.record);
+        self.ended_nodes.extend(self.nodes.remove(&id));
         while self.ended_nodes.len() > ENDED_NODES_KEPT {
             self.ended_nodes.pop_front();
         }
@@ -173,8 +166,8 @@ impl Runs {
 }
 
 /// Moves the current attempt to the earlier ones.
-fn archive(record: &mut RunRecord, state: RunState, reason: Option<String>, now: Timestamp) {
-    let mut attempt = AttemptRecord::new(record.attempt, state, now);
+fn archive(record: &mut RunRecord, state: RunState, reason: Option<String>, now: Now) {
+    let mut attempt = AttemptRecord::new(record.attempt, state, now.wall);
     attempt.node.clone_from(&record.node);
     attempt.started_at = record.started_at;
     attempt.reason = reason;

@@ -1,7 +1,8 @@
 //! Runs in memory: the facts, and the indexes by which they are found.
 //!
-//! A record is changed in one place only, [`Runs::put`], which keeps every index in step with it. What
-//! each request means stands in the files beside this one: claims, endings, nodes, control, reading.
+//! A record is changed in one place only, [`Runs::put`], which keeps every index in step with it.
+//! What each request means stands in the files beside this one: claims, endings, nodes, control,
+//! reading.
 
 mod claim;
 mod control;
@@ -20,8 +21,20 @@ use tenure_core::{
 
 /// How many events are kept.
 const EVENTS_KEPT: usize = 10_000;
-/// How many ended nodes are remembered for people.
+/// How many ended nodes are remembered, for people and for their coming back.
 const ENDED_NODES_KEPT: usize = 100;
+/// How many definitions of a task are remembered, so that an old one that comes back is known as
+/// old.
+const DEFINITIONS_KEPT: usize = 16;
+
+/// The two clocks, read once for a request. Everything that is told or compared with a tick is wall
+/// time; nodes' leases end by the steady clock, so that no step of the wall clock takes a node that
+/// lives for dead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    pub(crate) steady: Timestamp,
+}
 
 /// Newest tick first; of one tick by task, index and kind.
 type HistoryOrder = (Reverse<Timestamp>, TaskName, u32, RunKind);
@@ -38,7 +51,7 @@ pub(crate) struct Runs {
     active_by_node: HashMap<HolderId, BTreeSet<RunKey>>,
     waiting: BTreeSet<(Timestamp, RunKey)>,
     nodes: HashMap<HolderId, Node>,
-    ended_nodes: VecDeque<NodeRecord>,
+    ended_nodes: VecDeque<Node>,
     joined: u64,
     tasks: BTreeMap<TaskName, Task>,
     backfills: BTreeMap<RequestId, (u64, Backfill)>,
@@ -64,6 +77,9 @@ struct Run {
 #[derive(Debug)]
 struct Node {
     record: NodeRecord,
+    /// When its lease ends, by the steady clock.
+    ends: Timestamp,
+    /// The how-manyth node to join.
     order: u64,
     tasks: HashMap<TaskName, Generation>,
     /// It said that it was leaving.
@@ -74,9 +90,10 @@ struct Node {
 
 #[derive(Debug)]
 struct Task {
+    /// When it was first registered; for tasks that nobody registered, when they were first named.
     first_seen: Timestamp,
-    /// Each definition, in the order in which its generation was first registered. There are few, and
-    /// there may be very many tasks, so lists are smaller and no slower than maps.
+    /// Each definition, in the order in which its generation was first registered. There are few,
+    /// and there may be very many tasks, so lists are smaller and no slower than maps.
     definitions: Vec<Definition>,
     listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
@@ -112,7 +129,7 @@ impl Runs {
     }
 
     /// Writes a record, keeps the indexes in step, and tells the event feed.
-    fn put(&mut self, run: Run, now: Timestamp) {
+    fn put(&mut self, run: Run, now: Now) {
         let key = run.record.key.clone();
         if let Some(before) = self.records.get(&order(&key)) {
             let (state, node, due) = (
@@ -186,14 +203,14 @@ impl Runs {
     }
 
     /// Adds a note to the events.
-    pub(crate) fn note(&mut self, now: Timestamp, note: Note) {
+    pub(crate) fn note(&mut self, now: Now, note: Note) {
         self.tell(now, EventKind::Note(note));
     }
 
-    fn tell(&mut self, now: Timestamp, kind: EventKind) {
+    fn tell(&mut self, now: Now, kind: EventKind) {
         self.event_count += 1;
         let cursor = tenure_core::Cursor::new(self.event_count.to_string());
-        self.events.push_back(Event::new(cursor, now, kind));
+        self.events.push_back(Event::new(cursor, now.wall, kind));
         while self.events.len() > EVENTS_KEPT {
             self.events.pop_front();
         }
@@ -209,15 +226,22 @@ impl Runs {
         tenure_core::Fence::new(self.fence)
     }
 
-    fn is_alive(&self, node: HolderId, now: Timestamp) -> bool {
+    fn is_alive(&self, node: HolderId, now: Now) -> bool {
         self.nodes
             .get(&node)
-            .is_some_and(|node| node.record.expires_at > now)
+            .is_some_and(|node| node.ends > now.steady)
     }
 
-    /// The definition registered first most recently, among those that live nodes list; if none does,
-    /// among all.
-    fn current<'t>(&self, task: &'t Task, now: Timestamp) -> Option<&'t Definition> {
+    /// Whether something waits that is due, so that runners are worth waking.
+    fn has_due(&self, now: Now) -> bool {
+        self.waiting
+            .first()
+            .is_some_and(|(due, _)| *due <= now.wall)
+    }
+
+    /// The definition registered first most recently, among those that live nodes list; if none
+    /// does, among all.
+    fn current<'t>(&self, task: &'t Task, now: Now) -> Option<&'t Definition> {
         let is_listed = |definition: &&Definition| {
             task.listed_by.iter().any(|(node, generation)| {
                 *generation == definition.generation && self.is_alive(*node, now)
@@ -230,24 +254,24 @@ impl Runs {
     }
 
     /// The generation of a task whose claims are accepted, if anybody registered the task.
-    fn current_generation(&self, task: &TaskName, now: Timestamp) -> Option<Generation> {
+    fn current_generation(&self, task: &TaskName, now: Now) -> Option<Generation> {
         let definition = self.current(self.tasks.get(task)?, now)?;
         Some(definition.generation.clone())
     }
 
     /// The pause that holds now. One whose end has come is as good as none.
-    fn pause_of(&self, task: &TaskName, now: Timestamp) -> Option<&Pause> {
+    fn pause_of(&self, task: &TaskName, now: Now) -> Option<&Pause> {
         self.tasks
             .get(task)?
             .pause
             .as_ref()
-            .filter(|pause| pause.holds_at(now))
+            .filter(|pause| pause.holds_at(now.wall))
     }
 
     /// A task's entry, made for tasks that nobody registered, so that they can be paused too.
-    fn task_mut(&mut self, task: &TaskName, now: Timestamp) -> &mut Task {
+    fn task_mut(&mut self, task: &TaskName, now: Now) -> &mut Task {
         self.tasks.entry(task.clone()).or_insert_with(|| Task {
-            first_seen: now,
+            first_seen: now.wall,
             definitions: Vec::new(),
             listed_by: Vec::new(),
             last_tick: None,
@@ -255,7 +279,7 @@ impl Runs {
         })
     }
 
-    fn saw_tick(&mut self, key: &RunKey, now: Timestamp) {
+    fn saw_tick(&mut self, key: &RunKey, now: Now) {
         if key.kind == RunKind::Scheduled {
             let task = self.task_mut(&key.task, now);
             task.last_tick = task.last_tick.max(Some(key.tick));

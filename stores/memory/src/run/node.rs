@@ -2,65 +2,89 @@
 
 use tenure_core::{
     Beat, Beaten, Definition, HolderId, NodeRecord, Note, Registered, StoreMoment, TaskName,
-    TaskRecord, Timestamp,
+    TaskRecord,
 };
 
-use super::{Node, Runs, Task};
+use super::{DEFINITIONS_KEPT, Node, Now, Runs, Task};
 
 impl Runs {
-    pub(super) fn moment(&mut self, now: Timestamp) -> StoreMoment {
-        StoreMoment::new(now, self.sequence, self.epoch())
+    pub(super) fn moment(&mut self, now: Now) -> StoreMoment {
+        StoreMoment::new(now.wall, self.sequence, self.epoch())
     }
 
-    pub(super) fn beat(&mut self, beat: &Beat, now: Timestamp) -> Beaten {
+    pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Beaten {
         let id = beat.node.id;
-        let ended_before = self.ended_nodes.iter().any(|ended| ended.node.id == id);
-        let known = self
-            .nodes
-            .get(&id)
-            .map(|node| (node.record.joined_at, node.record.expires_at));
-        let had_lapsed = ended_before || known.is_some_and(|(_, expires_at)| expires_at <= now);
-        self.ended_nodes.retain(|ended| ended.node.id != id);
-        let joined_at = known.map_or(now, |(joined_at, _)| joined_at);
-        let record = NodeRecord::of_beat(beat, joined_at, now);
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.record = record;
-            node.left = false;
-            node.reported = false;
-        } else {
-            self.joined += 1;
-            let node = Node {
-                record,
-                order: self.joined,
-                tasks: std::collections::HashMap::new(),
-                left: false,
-                reported: false,
-            };
-            self.nodes.insert(id, node);
+        let before = self.nodes.remove(&id).or_else(|| self.take_ended(id));
+        let had_lapsed = before.as_ref().is_some_and(|node| node.ends <= now.steady);
+        if before.as_ref().is_none_or(Node::was_given_up) {
             let text = format!("{} joined", beat.node);
             self.note(now, Note::new("node_joined", text).of_node(id));
+        }
+        let (joined_at, order) = if let Some(node) = &before {
+            (node.record.joined_at, node.order)
+        } else {
+            self.joined += 1;
+            (now.wall, self.joined)
+        };
+        let node = Node {
+            record: NodeRecord::of_beat(beat, joined_at, now.wall),
+            ends: now.steady + beat.ttl,
+            order,
+            tasks: before.map(|node| node.tasks).unwrap_or_default(),
+            left: false,
+            reported: false,
+        };
+        self.nodes.insert(id, node);
+        if had_lapsed {
+            self.forget_tasks(id);
         }
         Beaten::new(self.moment(now), had_lapsed, self.alive(now))
     }
 
-    fn alive(&self, now: Timestamp) -> Vec<NodeRecord> {
+    fn take_ended(&mut self, id: HolderId) -> Option<Node> {
+        let mut ended = self.ended_nodes.iter();
+        let at = ended.position(|node| node.record.node.id == id)?;
+        self.ended_nodes.remove(at)
+    }
+
+    /// Whether a node ever beat, as far as is remembered.
+    pub(super) fn has_beaten(&self, id: HolderId) -> bool {
+        let mut ended = self.ended_nodes.iter();
+        self.nodes.contains_key(&id) || ended.any(|node| node.record.node.id == id)
+    }
+
+    /// Takes back what a node registered.
+    pub(super) fn forget_tasks(&mut self, id: HolderId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        for name in std::mem::take(&mut node.tasks).into_keys() {
+            if let Some(task) = self.tasks.get_mut(&name) {
+                task.listed_by.retain(|(node, _)| *node != id);
+            }
+        }
+    }
+
+    fn alive(&self, now: Now) -> Vec<NodeRecord> {
         let mut alive: Vec<_> = self
             .nodes
             .values()
-            .filter(|node| node.record.expires_at > now)
+            .filter(|node| node.ends > now.steady)
             .collect();
         alive.sort_by_key(|node| node.order);
         alive.into_iter().map(|node| node.record.clone()).collect()
     }
 
-    pub(super) fn leave(&mut self, id: HolderId, now: Timestamp) {
-        let Some(node) = self.nodes.get_mut(&id) else {
+    pub(super) fn leave(&mut self, id: HolderId, now: Now) {
+        let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.was_given_up()) else {
             return;
         };
-        node.record.expires_at = now;
+        node.ends = now.steady;
+        node.record.expires_at = now.wall;
         node.left = true;
         let text = format!("{} left", node.record.node);
         self.note(now, Note::new("node_left", text).of_node(id));
+        self.forget_tasks(id);
         if self
             .active_by_node
             .get(&id)
@@ -74,25 +98,32 @@ impl Runs {
         &mut self,
         id: HolderId,
         definition: &Definition,
-        now: Timestamp,
+        now: Now,
     ) -> Registered {
         let generation = definition.generation.clone();
-        if let Some(node) = self.nodes.get_mut(&id) {
+        // A node that was given up meanwhile lists nothing; its next beat tells it to register
+        // again.
+        let node = self.nodes.get_mut(&id).map(|node| {
             node.tasks
                 .insert(definition.task.clone(), generation.clone());
-        }
+            id
+        });
         let task = self.task_mut(&definition.task, now);
         task.listed_by.retain(|(node, _)| *node != id);
-        task.listed_by.push((id, generation.clone()));
+        task.listed_by
+            .extend(node.map(|id| (id, generation.clone())));
         if task.definitions.is_empty() {
-            task.first_seen = now;
+            task.first_seen = now.wall;
         }
         let is_known = task
             .definitions
             .iter()
             .any(|known| known.generation == generation);
         if !is_known {
+            task.definitions.reserve_exact(1);
             task.definitions.push(definition.clone());
+            let surplus = task.definitions.len().saturating_sub(DEFINITIONS_KEPT);
+            task.definitions.drain(..surplus);
         }
         let (first_seen, last_tick) = (task.first_seen, task.last_tick);
         let current = self.current_generation(&definition.task, now);
@@ -102,7 +133,7 @@ impl Runs {
         registered
     }
 
-    pub(super) fn task_records(&self, now: Timestamp) -> Vec<TaskRecord> {
+    pub(super) fn task_records(&self, now: Now) -> Vec<TaskRecord> {
         self.tasks
             .iter()
             .filter_map(|(name, task)| self.task_record(name, task, now))
@@ -110,7 +141,7 @@ impl Runs {
     }
 
     /// `None` for a task that was claimed or paused but that nobody ever registered.
-    fn task_record(&self, name: &TaskName, task: &Task, now: Timestamp) -> Option<TaskRecord> {
+    fn task_record(&self, name: &TaskName, task: &Task, now: Now) -> Option<TaskRecord> {
         let definition = self.current(task, now)?;
         let mut record = TaskRecord::new(definition.clone(), task.first_seen);
         let live = task
@@ -125,9 +156,15 @@ impl Runs {
     }
 
     pub(super) fn node_records(&self) -> Vec<NodeRecord> {
-        let mut nodes: Vec<_> = self.nodes.values().collect();
+        let mut nodes: Vec<_> = self.ended_nodes.iter().chain(self.nodes.values()).collect();
         nodes.sort_by_key(|node| node.order);
-        let present = nodes.into_iter().map(|node| &node.record);
-        self.ended_nodes.iter().chain(present).cloned().collect()
+        nodes.into_iter().map(|node| node.record.clone()).collect()
+    }
+}
+
+impl Node {
+    /// Whether it left, or a recovery has told of its end.
+    fn was_given_up(&self) -> bool {
+        self.left || self.reported
     }
 }

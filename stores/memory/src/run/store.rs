@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
     Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises,
-    RunRecord, RunState, RunStore, Scope, Start, Started, StoreError, StoreMoment, Take, TaskName,
-    TaskRecord, Timestamp, Token, Wakes,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunKind,
+    RunPromises, RunRecord, RunState, RunStore, Scope, Start, Started, StoreError, StoreMoment,
+    Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
 };
 
-use super::Runs;
-use crate::error::{batch_too_large, node_unknown};
+use super::{Now, Runs};
+use crate::error::{batch_too_large, node_unknown, not_passed, not_requested};
 use crate::{MemoryStore, locked};
 
 const MAX_BATCH: usize = 1024;
@@ -22,6 +22,20 @@ fn checked(len: usize) -> Result<(), StoreError> {
         Err(batch_too_large(len, MAX_BATCH))
     } else {
         Ok(())
+    }
+}
+
+fn check_pass(pass: &Pass) -> Result<(), StoreError> {
+    match pass.state {
+        RunState::Skipped | RunState::Missed => Ok(()),
+        other => Err(not_passed(&pass.key, other)),
+    }
+}
+
+fn check_order(order: &Enqueue) -> Result<(), StoreError> {
+    match order.key.kind {
+        RunKind::Scheduled => Err(not_requested(&order.key)),
+        _ => Ok(()),
     }
 }
 
@@ -71,7 +85,7 @@ impl RunStore for MemoryStore {
         checked(definitions.len())?;
         let mut runs = locked(&self.shared.runs);
         let now = self.run_now();
-        if !runs.is_alive(node, now) {
+        if !runs.has_beaten(node) {
             return Err(node_unknown());
         }
         Ok(definitions
@@ -110,20 +124,25 @@ impl RunStore for MemoryStore {
 
     async fn finish(&self, finishes: &[Finish]) -> Result<Vec<Finished>, StoreError> {
         checked(finishes.len())?;
-        let answers = {
+        let (answers, is_worth_a_look) = {
             let mut runs = locked(&self.shared.runs);
             let now = self.run_now();
-            finishes
+            let answers = finishes
                 .iter()
                 .map(|finish| runs.finish(finish, now))
-                .collect()
+                .collect();
+            (answers, runs.has_due(now))
         };
-        self.wake_runners();
+        // What ended may have stood in the way of what waits.
+        if is_worth_a_look {
+            self.wake_runners();
+        }
         Ok(answers)
     }
 
     async fn pass(&self, passes: &[Pass]) -> Result<Vec<bool>, StoreError> {
         checked(passes.len())?;
+        passes.iter().try_for_each(check_pass)?;
         let mut runs = locked(&self.shared.runs);
         let now = self.run_now();
         Ok(passes.iter().map(|pass| runs.pass(pass, now)).collect())
@@ -155,6 +174,7 @@ impl RunStore for MemoryStore {
 
     async fn enqueue(&self, orders: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {
         checked(orders.len())?;
+        orders.iter().try_for_each(check_order)?;
         let answers = {
             let mut runs = locked(&self.shared.runs);
             let now = self.run_now();
@@ -207,9 +227,10 @@ impl RunStore for MemoryStore {
 
 /// What a test harness looks at and does.
 impl Runs {
-    pub(crate) fn lapse_node(&mut self, node: HolderId, now: Timestamp) {
+    pub(crate) fn lapse_node(&mut self, node: HolderId, now: Now) {
         if let Some(node) = self.nodes.get_mut(&node) {
-            node.record.expires_at = now;
+            node.ends = now.steady;
+            node.record.expires_at = now.wall;
         }
     }
 
@@ -218,7 +239,7 @@ impl Runs {
             .map(|run| (run.record.state, run.record.attempt))
     }
 
-    pub(crate) fn raw_keeps_for(&self, key: &RunKey, now: Timestamp) -> Option<Duration> {
-        self.get(key).map(|run| run.keep_until.since(now))
+    pub(crate) fn raw_keeps_for(&self, key: &RunKey, now: Now) -> Option<Duration> {
+        self.get(key).map(|run| run.keep_until.since(now.wall))
     }
 }
