@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, ClaimBatch, Refusal, StoreErrorKind};
+use tenure_core::{
+    ClaimAnswer, ClaimBatch, Finish, Finished, Outcome, Pass, Refusal, RunKey, RunState, Start,
+    Started, StoreErrorKind, Token,
+};
 
-use super::actor::{Node, beside, is_won, item};
+use super::actor::{Node, beside, is_won, item, request, task};
 use super::cases::Shared;
 use crate::chance::seeded;
 
@@ -90,6 +93,71 @@ pub(super) async fn a_batch_over_the_limit_is_refused_whole(harness: &Shared) {
     assert_eq!(harness.raw_run(&item("t", now, 1).key()).await, None);
     let answers = node.claim(items(most)).await;
     assert!(answers.iter().all(is_won));
+}
+
+pub(super) async fn reports_are_answered_in_their_order(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let first = node.win_for_later(item("t", now, 1)).await;
+    let second = node.win_for_later(item("a", now, 2)).await;
+    let mut stranger = first.clone();
+    stranger.run.token = Token::random();
+    let mut unknown = first.clone();
+    unknown.run.key.index = 77;
+    let all = [&second, &stranger, &first, &unknown];
+    let starts: Vec<_> = all
+        .iter()
+        .map(|claim| Start::new(claim.run.clone()))
+        .collect();
+    let started: Vec<_> = node.store.start(&starts).await.unwrap();
+    let began = started
+        .iter()
+        .map(|answer| matches!(answer, Started::Running { .. }));
+    assert_eq!(began.collect::<Vec<_>>(), [true, false, true, false]);
+    let finishes: Vec<_> = all
+        .iter()
+        .map(|claim| Finish::new(claim.run.clone(), Outcome::Succeeded))
+        .collect();
+    let late = Finished::Late {
+        state: RunState::Running,
+        attempt: 1,
+    };
+    assert_eq!(
+        node.store.finish(&finishes).await.unwrap(),
+        [
+            Finished::Recorded,
+            late,
+            Finished::Recorded,
+            Finished::Unknown
+        ]
+    );
+}
+
+pub(super) async fn reports_and_orders_over_the_limit_are_refused_whole(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let store = &node.store;
+    let claim = node.win_for_later(item("t", node.now().await, 1)).await;
+    let over = store.promises().max_batch + 1;
+    let order = request("t", claim.claimed_at, "r1");
+    let passed = RunKey::scheduled(task("t"), claim.claimed_at, 2);
+    let pass = Pass::missed(passed.clone(), "no");
+    let finish = Finish::new(claim.run.clone(), Outcome::Succeeded);
+    let errors = [
+        store
+            .start(&vec![Start::new(claim.run.clone()); over])
+            .await
+            .unwrap_err(),
+        store.finish(&vec![finish; over]).await.unwrap_err(),
+        store.pass(&vec![pass; over]).await.unwrap_err(),
+        store.enqueue(&vec![order.clone(); over]).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), StoreErrorKind::InvalidRequest, "{error}");
+        assert!(!error.outcome_is_unknown(), "{error}");
+    }
+    assert_eq!(node.state(&claim.run.key).await, RunState::Claimed);
+    assert_eq!(store.run(&passed).await.unwrap(), None);
+    assert_eq!(store.run(&order.key).await.unwrap(), None);
 }
 
 pub(super) async fn an_empty_batch_is_answered(harness: &Shared) {

@@ -24,13 +24,14 @@ macro_rules! __run_cases {
                 s22_a_late_node_finds_its_ticks_taken
                 s32_a_tick_behind_the_window_is_refused_and_leaves_no_record
                 s32_a_tick_inside_the_window_is_won
+                s32_at_the_edges_each_answer_fits_the_instant_the_store_names
                 s32_a_record_outlives_every_moment_at_which_its_tick_could_be_claimed
                 s23_s27_no_step_of_the_clock_lets_a_tick_be_claimed_twice
                 s27_after_a_step_new_ticks_are_claimed_at_once
             }
             claim {
                 s29_each_tick_is_won_once_by_fifty_nodes_that_race
-                s29_each_of_thousands_of_pairs_is_won_once
+                s29_fifty_nodes_win_thirty_thousand_pairs_once_each
                 s30_a_resend_is_answered_won_again_with_the_same_fence
                 s30_a_resend_over_a_new_connection_is_answered_won_again
                 s31_a_run_that_ended_at_once_is_not_run_again
@@ -43,7 +44,9 @@ macro_rules! __run_cases {
             batch {
                 s33_a_thousand_racing_batches_in_any_order_are_all_decided
                 answers_stand_in_the_order_of_the_items
+                reports_are_answered_in_their_order
                 a_batch_over_the_limit_is_refused_whole
+                reports_and_orders_over_the_limit_are_refused_whole
                 an_empty_batch_is_answered
                 the_same_pair_twice_in_a_batch_is_won_once
                 the_sequence_grows_by_one_with_each_claim_call_and_the_epoch_stays
@@ -54,6 +57,9 @@ macro_rules! __run_cases {
                 s38_after_the_blocker_ended_the_next_tick_is_won
                 s38_with_overlap_allowed_both_run
                 s38_a_skipped_tick_is_not_won_later
+                s38_of_one_batch_the_earlier_tick_wins
+                s38_a_run_that_has_not_begun_stands_in_the_way_too
+                s38_a_retry_waits_while_a_later_tick_runs
                 s60_a_requested_run_does_not_cost_a_tick
             }
             life {
@@ -62,6 +68,7 @@ macro_rules! __run_cases {
                 s44_attempts_are_counted_across_nodes
                 s44_a_retry_is_taken_when_it_is_due_and_not_before
                 a_claimed_run_is_started_once
+                a_taken_run_may_begin_later
                 each_outcome_is_recorded_as_told
                 a_finish_sent_again_is_recorded_once
                 a_finish_of_an_unknown_run_is_answered_so
@@ -75,12 +82,15 @@ macro_rules! __run_cases {
                 s28_a_run_that_never_started_is_handed_over_under_any_rule
                 s41_a_node_that_left_wins_nothing_and_its_runs_are_recovered
                 a_recovery_leaves_the_living_alone
+                a_recovery_waits_for_the_grace
                 a_recovery_moves_at_most_what_it_was_asked_to
             }
             node {
                 a_node_that_never_beat_wins_nothing
                 a_lapsed_node_wins_nothing_until_it_beats_again
                 s41_a_node_that_left_is_not_alive
+                s21_a_beat_carries_what_a_node_says_of_itself
+                a_node_that_was_given_up_comes_back_whole
                 beats_show_who_is_alive_in_the_order_of_joining
                 a_beat_tells_whether_the_lease_had_ended
             }
@@ -90,6 +100,7 @@ macro_rules! __run_cases {
                 s53_a_restart_of_the_old_definition_does_not_win
                 s56_a_node_takes_only_tasks_it_registered
                 registering_answers_in_order_and_remembers_the_first_time
+                a_task_is_first_seen_when_it_is_first_registered
                 tasks_are_listed_with_their_current_definition
                 a_task_that_nobody_registered_can_be_claimed
             }
@@ -99,6 +110,10 @@ macro_rules! __run_cases {
                 s59_a_pause_is_seen_by_everybody_with_who_and_why
                 s60_a_requested_run_has_its_own_record_and_leaves_the_tick_alone
                 s60_a_requested_run_waits_for_its_like_unless_forced
+                s60_two_requests_of_one_index_are_taken_one_after_the_other
+                s60_a_requested_run_keeps_who_asked
+                s60_a_scheduled_run_cannot_be_put_into_the_store
+                what_is_due_the_longest_is_taken_first
                 s61_a_backfill_leaves_out_what_ran_well
                 s61_the_same_run_is_put_into_the_store_once
                 a_take_sent_again_gets_the_same_runs
@@ -109,12 +124,15 @@ macro_rules! __run_cases {
             reading {
                 a_passed_tick_is_recorded_with_its_reason_and_cannot_be_claimed
                 a_pass_leaves_existing_records_alone
+                a_tick_is_passed_as_skipped_or_missed_only
                 history_is_ordered_filtered_and_paged
+                history_pages_through_runs_of_every_kind
                 events_tell_every_change_in_order_and_resume
                 notes_are_events
                 positions_that_are_none_are_refused
                 pruning_keeps_what_may_still_be_claimed
                 pruning_is_bounded_and_takes_only_what_was_named
+                pruning_forgets_old_notes
                 two_views_of_the_same_runs_always_agree
                 run_promises_are_complete_and_the_same_for_every_view
             }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tenure_core::{
-    Backfill, BackfillState, ClaimAnswer, Enqueue, Enqueued, Outcome, Overlap, Pause, Refusal,
-    RequestId, RunKey, RunState, Take, Timestamp,
+    Backfill, BackfillState, Claim, ClaimAnswer, Enqueue, Enqueued, Outcome, Overlap, Pause,
+    Refusal, RequestId, RunKey, RunState, StoreErrorKind, Take, Timestamp,
 };
 
 use super::actor::{Node, is_won, item, request, task};
@@ -94,6 +94,60 @@ pub(super) async fn s60_a_requested_run_waits_for_its_like_unless_forced(harness
     node.finish(&running, Outcome::Succeeded).await;
     node.finish(&taken[0], Outcome::Succeeded).await;
     assert_eq!(node.take(10).await.len(), 1);
+}
+
+pub(super) async fn s60_two_requests_of_one_index_are_taken_one_after_the_other(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let tick = node.now().await;
+    for id in ["r1", "r2", "r3"] {
+        node.enqueue(request("t", tick, id)).await;
+    }
+    for left in (0..3).rev() {
+        let taken = node.take(10).await;
+        assert_eq!(taken.len(), 1, "{left} left: {taken:?}");
+        assert_eq!(node.take(10).await, []);
+        node.finish(&taken[0], Outcome::Succeeded).await;
+    }
+    assert_eq!(node.take(10).await, []);
+}
+
+pub(super) async fn s60_a_requested_run_keeps_who_asked(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let asked = request("t", node.now().await, "r1");
+    node.enqueue(asked.clone()).await;
+    let claim = node.take(10).await.remove(0);
+    let who = Some("asked by a case");
+    assert_eq!(node.record(&asked.key).await.reason.as_deref(), who);
+    node.finish(&claim, Outcome::Succeeded).await;
+    assert_eq!(node.record(&asked.key).await.reason.as_deref(), who);
+}
+
+pub(super) async fn s60_a_scheduled_run_cannot_be_put_into_the_store(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let tick = node.now().await;
+    let good = request("t", tick, "r1");
+    let scheduled = Enqueue::new(RunKey::scheduled(task("t"), tick, 1), "a tick for free");
+    let orders = [good.clone(), scheduled.clone()];
+    let error = node.store.enqueue(&orders).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::InvalidRequest, "{error}");
+    for key in [good.key, scheduled.key] {
+        assert_eq!(node.store.run(&key).await.unwrap(), None, "{key}");
+    }
+}
+
+pub(super) async fn what_is_due_the_longest_is_taken_first(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let tick = node.now().await;
+    for (index, due_ms) in [(1, 900), (2, 100), (3, 600_000), (4, 500)] {
+        let key = RunKey::manual(task("t"), tick, index, RequestId::random());
+        let mut order = Enqueue::new(key, "asked");
+        order.due_in = Duration::from_millis(due_ms);
+        node.enqueue(order).await;
+    }
+    harness.pass_time(Duration::from_millis(1_500)).await;
+    let indices = |claims: Vec<Claim>| claims.into_iter().map(|claim| claim.run.key.index);
+    assert_eq!(indices(node.take(2).await).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(indices(node.take(2).await).collect::<Vec<_>>(), [1]);
 }
 
 fn backfilled(tick: Timestamp, index: u32) -> Enqueue {
@@ -238,11 +292,14 @@ pub(super) async fn a_backfills_cursor_moves_only_from_where_it_was(harness: &Sh
     let cursor = backfill.cursor;
     backfill.cursor = to;
     backfill.state = BackfillState::Done;
+    let mut renamed = backfill.clone();
+    renamed.by = "somebody else".into();
     assert!(
         node.store
-            .save_backfill(&backfill, Some(cursor))
+            .save_backfill(&renamed, Some(cursor))
             .await
-            .unwrap()
+            .unwrap(),
+        "only cursor and state move"
     );
     let second = Backfill::new(RequestId::new("a2").unwrap(), task("u"), from, to);
     node.store.save_backfill(&second, None).await.unwrap();

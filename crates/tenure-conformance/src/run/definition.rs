@@ -1,6 +1,8 @@
 //! Which tasks there are, and which of their definitions is in force.
 
-use tenure_core::{ClaimAnswer, ClaimItem, HistoryQuery, Refusal, Timestamp};
+use std::time::Duration;
+
+use tenure_core::{ClaimAnswer, ClaimItem, HistoryQuery, Pause, Refusal, Timestamp};
 
 use super::actor::{Node, definition, generation, item, request, task};
 use super::cases::Shared;
@@ -84,9 +86,7 @@ pub(super) async fn s56_a_node_takes_only_tasks_it_registered(harness: &Shared) 
 pub(super) async fn registering_answers_in_order_and_remembers_the_first_time(harness: &Shared) {
     let node = Node::join(harness, "node").await;
     let first = node.register("b", "g1").await;
-    harness
-        .pass_time(std::time::Duration::from_millis(100))
-        .await;
+    harness.pass_time(Duration::from_millis(100)).await;
     let tick = node.now().await;
     node.win(item("b", tick, 1)).await;
     let definitions = [
@@ -106,6 +106,24 @@ pub(super) async fn registering_answers_in_order_and_remembers_the_first_time(ha
     assert_eq!(answers[0].current, generation("g1"));
     assert!(answers[0].first_seen > first.first_seen);
     assert_eq!(answers[0].last_tick, None);
+}
+
+pub(super) async fn a_task_is_first_seen_when_it_is_first_registered(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let pause = Pause::new("ann", "not yet");
+    node.store.pause(&task("paused"), &pause).await.unwrap();
+    node.win(item("claimed", node.now().await, 1)).await;
+    harness.pass_time(Duration::from_millis(100)).await;
+    let before = node.now().await;
+    for name in ["paused", "claimed"] {
+        let registered = node.register(name, "g1").await;
+        // Ticks before this are never caught up, so an earlier instant would run the past.
+        assert!(registered.first_seen >= before, "{name}: {registered:?}");
+        assert_eq!(
+            node.register(name, "g2").await.first_seen,
+            registered.first_seen
+        );
+    }
 }
 
 pub(super) async fn tasks_are_listed_with_their_current_definition(harness: &Shared) {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tenure_core::{Finish, Finished, Outcome, RunKey, RunRef, RunState, Started, Token};
+use tenure_core::{
+    Finish, Finished, Outcome, RunKey, RunRef, RunState, StartMode, Started, Take, Token,
+};
 
-use super::actor::{Node, item, task};
+use super::actor::{Node, item, request, task};
 use super::cases::Shared;
 
 pub(super) async fn s28_a_claimed_run_that_was_handed_over_cannot_be_started(harness: &Shared) {
@@ -118,6 +120,21 @@ pub(super) async fn a_claimed_run_is_started_once(harness: &Shared) {
     assert!(record.started_at >= record.claimed_at);
     node.finish(&claim, Outcome::Succeeded).await;
     assert_eq!(node.start(&claim).await, Started::Refused);
+}
+
+pub(super) async fn a_taken_run_may_begin_later(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    node.enqueue(request("t", node.now().await, "r1")).await;
+    let mut take = Take::new(node.holder.id, 10);
+    take.start = StartMode::Later;
+    let claim = node.store.take(&take).await.unwrap().remove(0);
+    assert_eq!(claim.run.token, take.token);
+    let record = node.record(&claim.run.key).await;
+    assert_eq!((record.state, record.started_at), (RunState::Claimed, None));
+    assert_eq!(record.due_at, None);
+    let started = node.start(&claim).await;
+    assert!(matches!(started, Started::Running { .. }), "{started:?}");
+    assert_eq!(node.state(&claim.run.key).await, RunState::Running);
 }
 
 pub(super) async fn each_outcome_is_recorded_as_told(harness: &Shared) {

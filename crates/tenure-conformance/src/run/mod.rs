@@ -1,8 +1,9 @@
 //! The run suite: what every [`tenure_core::RunStore`] must show.
 //!
 //! [`run_suite!`](crate::run_suite) makes one test of each case. The name of a case begins with the
-//! requirements it proves (`s…` of the scheduling protocol). Requirements that a store alone cannot
-//! show stand in [`SHOWN_ELSEWHERE`] with the reason; a test checks that none is in neither place.
+//! requirements it proves (`s…` of the scheduling protocol). Requirements that a store alone
+//! cannot show stand in [`SHOWN_ELSEWHERE`] with the reason; a test checks that none is in neither
+//! place.
 
 mod actor;
 mod batch;
@@ -23,8 +24,8 @@ pub use self::elsewhere::SHOWN_ELSEWHERE;
 
 /// Makes a test of each case of the run suite.
 ///
-/// The argument is an expression that makes a [`RunHarness`](crate::RunHarness); each test evaluates
-/// it for itself, inside its runtime, so it may end in `.await`. The calling crate needs
+/// The argument is an expression that makes a [`RunHarness`](crate::RunHarness); each test
+/// evaluates it for itself, inside its runtime, so it may end in `.await`. The calling crate needs
 /// `tenure-conformance` and `tokio` as dev-dependencies.
 ///
 /// ```text

@@ -1,8 +1,10 @@
 //! Nodes: who is alive, who has lapsed, who has left.
 
-use tenure_core::{ClaimAnswer, Refusal};
+use std::time::Duration;
 
-use super::actor::{Node, item};
+use tenure_core::{Beat, ClaimAnswer, Refusal};
+
+use super::actor::{LONG, Node, item};
 use super::cases::Shared;
 
 async fn is_refused_as_lapsed(node: &Node) {
@@ -53,6 +55,51 @@ pub(super) async fn s41_a_node_that_left_is_not_alive(harness: &Shared) {
         "leaving is not dying"
     );
     a.store.leave(a.holder.id).await.unwrap();
+}
+
+pub(super) async fn s21_a_beat_carries_what_a_node_says_of_itself(harness: &Shared) {
+    let node = Node::silent(harness, "fast").await;
+    let mut beat = Beat::new(node.holder.clone(), LONG);
+    beat.clock_ahead_ms = Some(600_000);
+    beat.capacity = 7;
+    beat.version = "1.2.3-é".into();
+    node.store.beat(&beat).await.unwrap();
+    let other = Node::join(harness, "other").await;
+    for nodes in [other.store.nodes().await.unwrap(), other.beat().await.alive] {
+        let record = nodes.iter().find(|found| found.node == node.holder);
+        let record = record.expect("the node that beat");
+        assert_eq!(record.clock_ahead_ms, Some(600_000));
+        assert_eq!((record.capacity, record.version.as_str()), (7, "1.2.3-é"));
+    }
+    beat.clock_ahead_ms = Some(-5);
+    let told = node.store.beat(&beat).await.unwrap().alive.remove(0);
+    assert_eq!(told.clock_ahead_ms, Some(-5), "the last beat counts");
+}
+
+pub(super) async fn a_node_that_was_given_up_comes_back_whole(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let other = Node::join(harness, "other").await;
+    let joined_at = node.beat().await.alive[0].joined_at;
+    harness.pass_time(Duration::from_millis(50)).await;
+    harness.lapse_node(node.holder.id).await;
+    other.recover().await;
+    // A registration under way when the lease ended is no error: the next beat tells of the lapse.
+    node.register("t", "g1").await;
+    assert_eq!(node.take(10).await, []);
+    assert!(node.beat().await.had_lapsed);
+    let back = node.beat().await.alive.remove(0);
+    assert_eq!(
+        (back.node, back.joined_at),
+        (node.holder.clone(), joined_at)
+    );
+    node.register("t", "g1").await;
+    node.enqueue(super::actor::request("t", node.now().await, "r1"))
+        .await;
+    assert_eq!(node.take(10).await.len(), 1);
+    node.store.leave(node.holder.id).await.unwrap();
+    node.store.leave(node.holder.id).await.unwrap();
+    assert_eq!(other.notes("node_lost").await.len(), 1);
+    assert_eq!(other.notes("node_left").await.len(), 1);
 }
 
 pub(super) async fn beats_show_who_is_alive_in_the_order_of_joining(harness: &Shared) {

@@ -84,6 +84,47 @@ pub(super) async fn s38_a_skipped_tick_is_not_won_later(harness: &Shared) {
     );
 }
 
+pub(super) async fn s38_of_one_batch_the_earlier_tick_wins(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    // As after an absence: several ticks of one slot at once, in whatever order.
+    let ticks = [now - SECOND, now - SECOND * 3, now, now - SECOND * 2];
+    let items = ticks.iter().map(|tick| item("t", *tick, 1)).collect();
+    let answers = node.claim(items).await;
+    let blocker = item("t", now - SECOND * 3, 1).key();
+    for (tick, answer) in ticks.iter().zip(&answers) {
+        if *tick == blocker.tick {
+            assert!(is_won(answer), "{answer:?}");
+        } else {
+            let blocker = blocker.clone();
+            assert_eq!(*answer, ClaimAnswer::Refused(Refusal::Overlap { blocker }));
+        }
+    }
+}
+
+pub(super) async fn s38_a_run_that_has_not_begun_stands_in_the_way_too(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let claimed = node.win_for_later(item("t", now - SECOND, 1)).await;
+    let answer = node.try_claim(item("t", now, 1)).await;
+    let blocker = claimed.run.key;
+    assert_eq!(answer, ClaimAnswer::Refused(Refusal::Overlap { blocker }));
+}
+
+pub(super) async fn s38_a_retry_waits_while_a_later_tick_runs(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let now = node.now().await;
+    let earlier = node.win(item("t", now - SECOND, 1)).await;
+    node.fail_and_retry(&earlier, Duration::ZERO).await;
+    let later = node.win(item("t", now, 1)).await;
+    assert_eq!(node.take(10).await, [], "the slot is busy");
+    assert_eq!(node.state(&earlier.run.key).await, RunState::Waiting);
+    node.finish(&later, Outcome::Succeeded).await;
+    let taken = node.take(10).await;
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    assert_eq!(taken[0].run.key, earlier.run.key);
+}
+
 pub(super) async fn s60_a_requested_run_does_not_cost_a_tick(harness: &Shared) {
     let node = Node::join_with(harness, "node", &["t"]).await;
     let now = node.now().await;

@@ -1,10 +1,11 @@
 //! Reading what happened, and forgetting what is old enough.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tenure_core::{
-    ClaimAnswer, Cursor, EventDetail, EventKind, HistoryQuery, Note, Outcome, Pass, Prune, RunKey,
-    RunState, StoreErrorKind, Timestamp,
+    ClaimAnswer, Cursor, Enqueue, EventDetail, EventKind, HistoryQuery, Note, Outcome, Pass, Prune,
+    RequestId, RunKey, RunState, StoreErrorKind, Timestamp,
 };
 
 use super::actor::{Node, beside, item, task};
@@ -53,6 +54,21 @@ pub(super) async fn a_pass_leaves_existing_records_alone(harness: &Shared) {
         [false, true, false]
     );
     assert_eq!(node.state(&claim.run.key).await, RunState::Running);
+}
+
+pub(super) async fn a_tick_is_passed_as_skipped_or_missed_only(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let good = RunKey::scheduled(task("t"), now, 1);
+    let mut wrong = Pass::missed(RunKey::scheduled(task("t"), now, 2), "no");
+    wrong.state = RunState::Running;
+    let passes = [Pass::missed(good.clone(), "yes"), wrong];
+    let error = node.store.pass(&passes).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::InvalidRequest, "{error}");
+    for pass in passes {
+        let found = node.store.run(&pass.key).await.unwrap();
+        assert_eq!(found, None, "{}", pass.key);
+    }
 }
 
 /// Runs of two tasks over five ticks, `a` with two indices; those of odd ticks fail.
@@ -125,6 +141,43 @@ pub(super) async fn history_is_ordered_filtered_and_paged(harness: &Shared) {
             .all(|(tick, ..)| *tick == ticks[1] || *tick == ticks[3])
     );
     assert_eq!(read(&node, &HistoryQuery::of(task("nobody"))).await, []);
+}
+
+pub(super) async fn history_pages_through_runs_of_every_kind(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let tick = node.now().await;
+    let id = |text: &str| RequestId::new(text).unwrap();
+    node.win(item("t", tick, 1)).await;
+    let asked = [
+        RunKey::manual(task("t"), tick, 1, id("b")),
+        RunKey::manual(task("t"), tick, 1, id("a")),
+        RunKey::backfill(task("t"), tick, 1, id("a")),
+        RunKey::backfill(task("t"), tick, 2, id("b")),
+    ];
+    let orders: Vec<_> = asked
+        .iter()
+        .map(|key| Enqueue::new(key.clone(), "asked"))
+        .collect();
+    node.store.enqueue(&orders).await.unwrap();
+    for of_task in [false, true] {
+        let mut query = HistoryQuery::all();
+        query.task = of_task.then(|| task("t"));
+        query.limit = 1;
+        let mut found = HashSet::new();
+        loop {
+            let page = node.store.history(&query).await.unwrap();
+            for run in page.runs {
+                assert!(found.insert(run.key.clone()), "{} twice", run.key);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+        assert!(asked.iter().all(|key| found.contains(key)), "{found:?}");
+        assert!(found.contains(&item("t", tick, 1).key()), "{found:?}");
+        assert_eq!(found.len(), 5);
+    }
 }
 
 pub(super) async fn events_tell_every_change_in_order_and_resume(harness: &Shared) {
@@ -257,6 +310,18 @@ pub(super) async fn pruning_is_bounded_and_takes_only_what_was_named(harness: &S
         left.into_iter().map(|(tick, ..)| tick).collect::<Vec<_>>(),
         newest
     );
+}
+
+pub(super) async fn pruning_forgets_old_notes(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    node.store.note(&Note::new("old", "")).await.unwrap();
+    harness.pass_time(Duration::from_secs(1)).await;
+    let prune = Prune::before(node.now().await - Duration::from_millis(500));
+    harness.pass_time(Duration::from_secs(1)).await;
+    node.store.note(&Note::new("new", "")).await.unwrap();
+    node.store.prune(&prune).await.unwrap();
+    assert_eq!(node.notes("old").await, []);
+    assert_eq!(node.notes("new").await.len(), 1);
 }
 
 pub(super) async fn two_views_of_the_same_runs_always_agree(harness: &Shared) {

@@ -1,8 +1,10 @@
 //! What becomes of the runs of nodes that are gone.
 
-use tenure_core::{Finished, OnCrash, Outcome, Recovery, RunState};
+use std::time::Duration;
 
-use super::actor::{Node, item};
+use tenure_core::{Beat, Finished, OnCrash, Outcome, Recovery, RunState};
+
+use super::actor::{LONG, Node, item};
 use super::cases::Shared;
 
 pub(super) async fn s40_a_run_whose_node_lapsed_is_lost_and_reported_once(harness: &Shared) {
@@ -157,6 +159,22 @@ pub(super) async fn a_recovery_leaves_the_living_alone(harness: &Shared) {
         a.finish(&claim, Outcome::Succeeded).await,
         Finished::Recorded
     );
+}
+
+pub(super) async fn a_recovery_waits_for_the_grace(harness: &Shared) {
+    let dead = Node::silent(harness, "dead").await;
+    let other = Node::join(harness, "other").await;
+    // Long enough for a claim on a slow machine, and over after the time that passes.
+    let short = Beat::new(dead.holder.clone(), Duration::from_millis(1_500));
+    dead.store.beat(&short).await.unwrap();
+    let claim = dead.win(item("t", dead.now().await, 1)).await;
+    harness.pass_time(Duration::from_millis(1_600)).await;
+    let mut patient = Recovery::new(other.holder.id);
+    patient.grace = LONG;
+    let found = other.store.recover(&patient).await.unwrap();
+    assert_eq!((found.nodes, found.runs), (vec![], vec![]));
+    assert_eq!(other.state(&claim.run.key).await, RunState::Running);
+    assert_eq!(other.recover().await.runs.len(), 1);
 }
 
 pub(super) async fn a_recovery_moves_at_most_what_it_was_asked_to(harness: &Shared) {

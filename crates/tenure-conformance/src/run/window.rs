@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenure_core::{ClaimAnswer, ClaimBatch, Outcome, Refusal};
 
-use super::actor::{Node, is_won, item};
+use super::actor::{Node, beside, is_won, item};
 use super::cases::Shared;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -76,6 +76,39 @@ pub(super) async fn s32_a_tick_inside_the_window_is_won(harness: &Shared) {
     }
     let soon = node.now().await + Duration::from_millis(200);
     node.win(item("early", soon, 1)).await;
+}
+
+/// How far around an edge of the window ticks are tried, in milliseconds.
+const AROUND_MS: u64 = 40;
+
+pub(super) async fn s32_at_the_edges_each_answer_fits_the_instant_the_store_names(
+    harness: &Shared,
+) {
+    let node = Node::join(harness, "node").await;
+    for (edge, window) in [("late", MINUTE), ("early", Duration::ZERO)] {
+        let now = node.now().await;
+        let mut batch = ClaimBatch::new(node.holder.id, Vec::new());
+        let at = match edge {
+            "late" => now - window - ClaimBatch::SLACK,
+            _ => now + batch.early,
+        };
+        batch.items = (0..=2 * AROUND_MS)
+            .map(|ms| {
+                let tick = at - Duration::from_millis(AROUND_MS) + Duration::from_millis(ms);
+                let mut item = beside(item(edge, tick, 1));
+                item.window = window;
+                item
+            })
+            .collect();
+        let reply = node.store.claim(&batch).await.unwrap();
+        for (item, answer) in batch.items.iter().zip(&reply.answers) {
+            // The reply tells by which instant it was decided, so this holds however slow it was.
+            match batch.window_is_open(item, reply.now) {
+                Ok(()) => assert!(is_won(answer), "{edge}: {}: {answer:?}", item.key()),
+                Err(refusal) => assert_eq!(*answer, ClaimAnswer::Refused(refusal), "{edge}"),
+            }
+        }
+    }
 }
 
 pub(super) async fn s32_a_record_outlives_every_moment_at_which_its_tick_could_be_claimed(
