@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tenure::core::{Timestamp, Ttl, format_duration, parse_duration};
 
+use crate::child::GUARDIAN;
 use crate::exit;
 
 /// Distributed locks and scheduled tasks.
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks task files without running anything
     Check(CheckArgs),
+    /// Ends commands whose tenure was killed; started by tenure itself
+    #[command(name = GUARDIAN, hide = true)]
+    Guard,
 }
 
 /// Which store to use.

@@ -74,6 +74,7 @@ fn dispatch() -> Outcome {
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),
+        Command::Guard => child::serve_as_guardian(),
     }
 }
 

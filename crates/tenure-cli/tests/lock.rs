@@ -212,7 +212,10 @@ fn r34_a_holder_that_sleeps_past_its_ttl_is_stopped_at_once_when_it_wakes() {
     );
     let pid = holder_pid(&place);
     let fence: u64 = until("the fence", || place.read("fence").trim().parse().ok());
-    for stopped in [held.id(), pid] {
+    // All of it: the program, its guardian and the command.
+    let guardian = guardian_of(held.id());
+    let all = [held.id(), guardian, pid];
+    for stopped in all {
         signal(stopped, Signal::SIGSTOP);
     }
     let next = place.run([
@@ -227,8 +230,9 @@ fn r34_a_holder_that_sleeps_past_its_ttl_is_stopped_at_once_when_it_wakes() {
     ]);
     assert_eq!(next.code, Some(0), "{}", next.stderr);
     assert!(next.stdout.trim().parse::<u64>().unwrap() > fence);
+    assert!(is_alive(pid), "it sleeps");
     let woken = Instant::now();
-    for stopped in [held.id(), pid] {
+    for stopped in all {
         signal(stopped, Signal::SIGCONT);
     }
     until_true("the command's end", || !is_alive(pid));
@@ -237,7 +241,24 @@ fn r34_a_holder_that_sleeps_past_its_ttl_is_stopped_at_once_when_it_wakes() {
         "{:?}",
         woken.elapsed()
     );
-    assert_eq!(finish(held).code, Some(75));
+    let ended = finish(held);
+    assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+    assert!(ended.stderr.contains("trust window"), "{}", ended.stderr);
+}
+
+/// The process by which a `tenure lock` is guarded.
+fn guardian_of(program: u32) -> u32 {
+    until("the guardian", || {
+        let children = format!("/proc/{program}/task/{program}/children");
+        std::fs::read_to_string(children)
+            .ok()?
+            .split_whitespace()
+            .filter_map(|child| child.parse().ok())
+            .find(|child: &u32| {
+                std::fs::read_to_string(format!("/proc/{child}/cmdline"))
+                    .is_ok_and(|line| line.contains("__guard"))
+            })
+    })
 }
 
 #[test]
@@ -380,4 +401,33 @@ fn r10_many_processes_never_hold_one_lock_together() {
         place.read("counter").trim(),
         (processes * rounds).to_string()
     );
+}
+
+#[test]
+fn r82_a_tenure_that_is_killed_or_stopped_takes_its_command_with_it() {
+    for how in [Signal::SIGKILL, Signal::SIGSTOP] {
+        let place = Place::new();
+        let script = "trap '' TERM; while :; do sleep 0.02; done";
+        let held = holder(&place, &["--ttl", "1s"], "k", script);
+        let pid = holder_pid(&place);
+        until_true("a lease", || place.lock("k")["is_held"] == true);
+        let fence = place.lock("k")["fence"].as_u64().unwrap();
+        signal(held.id(), how);
+        // Whoever is next finds the command gone: the lease has ended, and it ended before.
+        let check = format!(
+            "case $(cut -d ' ' -f 3 /proc/{pid}/stat 2>/dev/null) in ''|Z) ;; *) echo alive ;; esac; \
+             echo $TENURE_FENCE"
+        );
+        let next = place.run(["lock", "--wait", "30s", "k", "--", "sh", "-c", &check]);
+        assert_eq!(next.code, Some(0), "{how}: {}", next.stderr);
+        assert!(!is_alive(pid), "{how}");
+        assert!(!next.stdout.contains("alive"), "{how}");
+        assert!(next.stdout.trim().parse::<u64>().unwrap() > fence);
+        if how == Signal::SIGSTOP {
+            signal(held.id(), Signal::SIGCONT);
+            assert_eq!(finish(held).code, Some(75));
+        } else {
+            assert_eq!(finish(held).code, None, "it died by a signal");
+        }
+    }
 }

@@ -318,7 +318,7 @@ fn s40_a_run_whose_process_is_killed_is_reported_as_lost() {
     let pid: u32 = until("the command", || place.read("long.pid").trim().parse().ok());
     victim.kill().unwrap();
     victim.wait().unwrap();
-    signal(pid, Signal::SIGKILL);
+    until_true("the command's end", || !is_alive(pid));
     let other = runner(&place, "tasks.toml", "b");
     let lost = until("the loss", || {
         history(&place, &["--state", "lost"]).into_iter().next()

@@ -57,6 +57,7 @@
 //! [`schedule`] and [`core`], which holds the contract a store fulfils.
 
 mod connect;
+#[cfg(any(feature = "memory", feature = "sqlite"))]
 mod managers;
 
 pub use connect::{ConnectError, Tenure, connect};

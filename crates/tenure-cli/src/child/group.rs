@@ -104,9 +104,8 @@ pub(crate) fn adopt_orphans() {
     }
 }
 
-/// Processes that descend from this one, live outside `group`, and were not started by us directly
-/// for another purpose.
-pub(crate) fn strays(group: Group) -> Vec<Pid> {
+/// Processes that descend from this one and live outside `group`, besides the `guardian`.
+pub(crate) fn strays(group: Group, guardian: Option<Pid>) -> Vec<Pid> {
     let mut children: HashMap<i32, Vec<(i32, i32)>> = HashMap::new();
     for (pid, parent, group) in processes() {
         children.entry(parent).or_default().push((pid, group));
@@ -116,7 +115,7 @@ pub(crate) fn strays(group: Group) -> Vec<Pid> {
     while let Some(parent) = open.pop() {
         for (pid, its_group) in children.remove(&parent).unwrap_or_default() {
             open.push(pid);
-            if its_group != group.id.as_raw() {
+            if its_group != group.id.as_raw() && guardian.is_none_or(|own| own.as_raw() != pid) {
                 found.push(Pid::from_raw(pid));
             }
         }

@@ -1,10 +1,12 @@
 //! Commands that tenure starts: their process groups, their output, and how they are stopped.
 //!
 //! Every command is the leader of a process group of its own, so that a signal reaches what it
-//! started as well. Knows nothing of locks or tasks.
+//! started as well, and a second process sees to it that no command outlives a program that was
+//! killed. Knows nothing of locks or tasks.
 
 mod capture;
 mod group;
+mod guardian;
 mod terminal;
 
 use std::ffi::OsStr;
@@ -14,6 +16,7 @@ use std::process::ExitStatus;
 
 pub(crate) use self::capture::Capture;
 pub(crate) use self::group::{Group, adopt_orphans, strays};
+pub(crate) use self::guardian::{COMMAND as GUARDIAN, Guardian, serve as serve_as_guardian};
 pub(crate) use self::terminal::Foreground;
 use crate::exit::{Code, Failure};
 use crate::text::shown_os;

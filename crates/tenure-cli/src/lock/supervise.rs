@@ -22,7 +22,7 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use super::reason_of;
-use crate::child::{Foreground, Group, strays};
+use crate::child::{Foreground, Group, Guardian, strays};
 use crate::notice::notice;
 use crate::signals::Signals;
 
@@ -87,6 +87,7 @@ pub(crate) struct Supervised {
     child: Child,
     leader: Pid,
     group: Group,
+    guardian: Guardian,
     terminal: Foreground,
 }
 
@@ -94,6 +95,8 @@ impl Supervised {
     /// Takes charge of a command that was just started.
     pub(crate) fn new(child: Child) -> Option<Self> {
         let group = Group::led_by(child.id()?)?;
+        let guardian = Guardian::start();
+        guardian.add(group);
         let terminal = Foreground::lend_to(group);
         if terminal.is_lent() {
             // It may have been stopped for reading before the terminal was its own.
@@ -103,6 +106,7 @@ impl Supervised {
             child,
             leader: group.id(),
             group,
+            guardian,
             terminal,
         })
     }
@@ -116,10 +120,18 @@ impl Supervised {
     ) -> End {
         let mut stopped: Option<String> = None;
         let mut ended: Option<(ExitStatus, Moment)> = None;
+        let mut told = Moment::from_origin(Duration::ZERO);
         loop {
             let left = left(guards);
+            // The guardian acts only after us, so it is given half of the time that is left then.
+            let until = SystemClock.now() + left.saturating_sub(margins.kill / 2);
+            if until.since(told) > LOOK_OFTEN {
+                told = until;
+                self.guardian.until(until);
+            }
             if left <= margins.kill {
                 self.kill().await;
+                self.guardian.remove(self.group);
                 let reason = match stopped {
                     Some(reason) if !left.is_zero() => reason,
                     _ => why(guards),
@@ -143,6 +155,7 @@ impl Supervised {
             let pause = left.saturating_sub(next).min(LOOK_EVERY);
             if let Some((status, since)) = ended {
                 if self.group.is_empty() {
+                    self.guardian.remove(self.group);
                     self.name_strays();
                     return stopped.map_or(End::Command(status), End::Lease);
                 }
@@ -173,7 +186,7 @@ impl Supervised {
 
     fn ask_to_end(&self) {
         self.group.ask_to_end();
-        for stray in strays(self.group) {
+        for stray in strays(self.group, self.guardian.process()) {
             let _ = kill(stray, Signal::SIGTERM);
         }
     }
@@ -183,7 +196,7 @@ impl Supervised {
         let killing = async {
             loop {
                 self.group.signal(Signal::SIGKILL);
-                let strays = strays(self.group);
+                let strays = strays(self.group, self.guardian.process());
                 for stray in &strays {
                     let _ = kill(*stray, Signal::SIGKILL);
                 }
@@ -214,7 +227,10 @@ impl Supervised {
     }
 
     fn name_strays(&self) {
-        let strays: Vec<String> = strays(self.group).iter().map(ToString::to_string).collect();
+        let strays: Vec<String> = strays(self.group, self.guardian.process())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         if !strays.is_empty() {
             notice(format_args!(
                 "still running without the lock, because they left the command's process group: {}",

@@ -24,7 +24,7 @@ use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::child::{Capture, Group, code_of, spawn_failure};
+use crate::child::{Capture, Group, Guardian, code_of, spawn_failure};
 use crate::file::{Action, OutputMode, TaskEntry};
 use crate::store::VARIABLE;
 
@@ -43,15 +43,28 @@ const KEPT: [&str; 8] = [
 ];
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// What all commands of the program have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Ends them if the program cannot.
+    pub(crate) guardian: Guardian,
+    /// The environment variables that may hold the store's secrets.
+    pub(crate) withheld: Vec<String>,
+}
+
 /// Runs the command of `task` for the run that `context` tells of.
 pub(crate) async fn execute(
     task: &TaskEntry,
-    withheld: &[String],
+    shared: &Shared,
     context: &TaskContext<()>,
 ) -> Result<TaskReport, TaskFailure> {
     let (mut command, program) = command_of(&task.action);
     command.env_clear();
-    command.envs(environment(task.inherit_env, withheld, std::env::vars_os()));
+    command.envs(environment(
+        task.inherit_env,
+        &shared.withheld,
+        std::env::vars_os(),
+    ));
     command.envs(task.env.iter().map(|(name, value)| (name, value)));
     command.envs(facts(context));
     command
@@ -79,7 +92,7 @@ pub(crate) async fn execute(
         TaskFailure::new(failure.to_string().replace("\n  help: ", "; "))
             .exit_code(i32::from(failure.code.0))
     })?;
-    let (status, stopped) = watch(child, context, &mut output).await?;
+    let (status, stopped) = watch(child, &shared.guardian, context, &mut output).await?;
     verdict(task, status, stopped, output.capture.into_text())
 }
 
@@ -147,24 +160,40 @@ fn piped(command: &mut Command) -> std::io::Result<pipe::Receiver> {
 }
 
 /// Kills the group if the future is dropped before the group is known to be empty.
-struct Leash(Option<Group>);
+struct Leash<'g> {
+    group: Option<Group>,
+    guardian: &'g Guardian,
+}
 
-impl Drop for Leash {
+impl Leash<'_> {
+    fn is_over(&mut self) {
+        if let Some(group) = self.group.take() {
+            self.guardian.remove(group);
+        }
+    }
+}
+
+impl Drop for Leash<'_> {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
+        if let Some(group) = self.group {
             group.signal(Signal::SIGKILL);
         }
+        self.is_over();
     }
 }
 
 async fn watch(
     mut child: tokio::process::Child,
+    guardian: &Guardian,
     context: &TaskContext<()>,
     output: &mut Output,
 ) -> Result<(ExitStatus, Option<StopReason>), TaskFailure> {
     let lost = |error: std::io::Error| TaskFailure::new(format!("lost the command: {error}"));
     let group = child.id().and_then(Group::led_by);
-    let mut leash = Leash(group);
+    let mut leash = Leash { group, guardian };
+    if let Some(group) = group {
+        guardian.add(group);
+    }
     let mut stopped = None;
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     let status = loop {
@@ -205,7 +234,7 @@ async fn watch(
             }
         }
     }
-    leash.0 = None;
+    leash.is_over();
     let _ = timeout(LAST_WORDS, async {
         while output.pipe.is_some() {
             output.read().await;

@@ -14,8 +14,10 @@ use tenure::tasks::{Drained, RunnerOptions, RunningTasks, StartError};
 use tenure::{Task, TaskContext, TaskScheduling, Tenure};
 use tokio::runtime::Builder;
 
+use self::command::{Shared, execute};
 use self::report::Reporter;
 use crate::args::RunArgs;
+use crate::child::Guardian;
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::file::{Action, Crash, TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
@@ -60,19 +62,21 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
     })?;
     let tenure = chosen.open().await?.labelled("tenure run");
-    let withheld: Arc<[String]> = files
-        .store
-        .as_ref()
-        .map(|store| store.variables.clone())
-        .unwrap_or_default()
-        .into();
+    let shared = Arc::new(Shared {
+        guardian: Guardian::start(),
+        withheld: files
+            .store
+            .as_ref()
+            .map(|store| store.variables.clone())
+            .unwrap_or_default(),
+    });
     let entries: Vec<TaskEntry> = files
         .tasks
         .into_iter()
         .filter(|task| task.enabled)
         .collect();
     let next = next_of(&entries);
-    let tasks = start(&tenure, entries, &withheld).await?;
+    let tasks = start(&tenure, entries, &shared).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let mut events = tasks.events();
@@ -114,14 +118,14 @@ fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
 async fn start(
     tenure: &Tenure,
     entries: Vec<TaskEntry>,
-    withheld: &Arc<[String]>,
+    shared: &Arc<Shared>,
 ) -> Result<RunningTasks, Failure> {
     let options = RunnerOptions::new()
         .stop_grace(STOP_GRACE)
         .version(env!("CARGO_PKG_VERSION"));
     let tasks = entries
         .into_iter()
-        .map(|entry| task_of(entry, withheld.clone()));
+        .map(|entry| task_of(entry, shared.clone()));
     TaskScheduling::builder(())
         .manager(tenure.manager())
         .tasks(tasks)
@@ -141,7 +145,7 @@ async fn start(
         })
 }
 
-fn task_of(entry: TaskEntry, withheld: Arc<[String]>) -> Task<()> {
+fn task_of(entry: TaskEntry, shared: Arc<Shared>) -> Task<()> {
     let entry = Arc::new(entry);
     let mut task = Task::new(entry.name.as_str())
         .schedule(entry.schedule.clone())
@@ -173,8 +177,8 @@ fn task_of(entry: TaskEntry, withheld: Arc<[String]>) -> Task<()> {
         task = task.on_crash(OnCrash::Retry { max_attempts });
     }
     task.run(move |context: TaskContext<()>| {
-        let (entry, withheld) = (entry.clone(), withheld.clone());
-        async move { command::execute(&entry, &withheld, &context).await }
+        let (entry, shared) = (entry.clone(), shared.clone());
+        async move { execute(&entry, &shared, &context).await }
     })
 }
 
