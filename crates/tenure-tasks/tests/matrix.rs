@@ -12,7 +12,7 @@ use tenure_core::{Clock as _, Holder, Overlap, RunStore, SystemClock, Timestamp}
 use tenure_memory::MemoryStore;
 use tenure_schedule::Schedule;
 use tenure_sqlite::{SqliteOptions, SqliteStore};
-use tenure_tasks::{RunningTasks, StoreLockManager, Task, TaskContext, TaskScheduling};
+use tenure_tasks::{CatchUp, RunningTasks, StoreLockManager, Task, TaskContext, TaskScheduling};
 use tokio::time::{Instant, interval, timeout};
 
 const INSTANCES: usize = 5;
@@ -36,6 +36,8 @@ async fn instance(
             .concurrency(concurrency)
             // The origin has no rule about overlaps; on a busy machine a run may be that late.
             .overlap(Overlap::Allow)
+            .catch_up(CatchUp::All)
+            .catch_up_max(1000)
             .run(move |context: TaskContext<usize>| {
                 let run = (context.task().as_str().to_owned(), context.tick());
                 *executions
@@ -65,14 +67,17 @@ async fn cell(store: impl Fn() -> Arc<dyn RunStore>, period_ms: u64, concurrency
         instances.push(instance(n, store(), period, concurrency, &executions).await);
     }
     let begun = SystemClock.wall();
-    // Enough of them: the ticks that all instances were there for.
+    let expected: BTreeMap<u32, usize> = (1..=concurrency).map(|index| (index, 1)).collect();
+    // Enough: the first ticks that all instances were there for are complete, and more have come.
     let is_enough = || {
         let executions = executions.lock().unwrap();
         TASKS.iter().all(|task| {
-            let ticks = executions
-                .keys()
-                .filter(|(name, tick)| name == task && *tick > begun);
-            ticks.count() > TICKS
+            let mut ticks = executions
+                .iter()
+                .filter(|((name, tick), _)| name == task && *tick > begun);
+            let complete = ticks.by_ref().take(TICKS);
+            let complete = complete.filter(|(_, indices)| indices.len() == expected.len());
+            complete.count() == TICKS && ticks.next().is_some()
         })
     };
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -97,7 +102,6 @@ async fn cell(store: impl Fn() -> Arc<dyn RunStore>, period_ms: u64, concurrency
         assert_eq!(drained.unreported, 0);
     }
     let executions = executions.lock().unwrap();
-    let expected: BTreeMap<u32, usize> = (1..=concurrency).map(|index| (index, 1)).collect();
     for task in TASKS {
         let ticks: Vec<_> = executions
             .iter()
