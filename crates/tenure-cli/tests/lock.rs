@@ -415,8 +415,8 @@ fn r82_a_tenure_that_is_killed_or_stopped_takes_its_command_with_it() {
         signal(held.id(), how);
         // Whoever is next finds the command gone: the lease has ended, and it ended before.
         let check = format!(
-            "case $(cut -d ' ' -f 3 /proc/{pid}/stat 2>/dev/null) in ''|Z) ;; *) echo alive ;; esac; \
-             echo $TENURE_FENCE"
+            "state=$(cut -d ' ' -f 3 /proc/{pid}/stat 2>/dev/null); \
+             case $state in ''|Z) ;; *) echo alive ;; esac; echo $TENURE_FENCE"
         );
         let next = place.run(["lock", "--wait", "30s", "k", "--", "sh", "-c", &check]);
         assert_eq!(next.code, Some(0), "{how}: {}", next.stderr);
