@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Both contracts stand behind one mutex each, over plain maps, so that what they do can be read
-//! off the code. It promises nothing beyond the life of the process: clones of a [`MemoryStore`] share
-//! their facts, a new one begins empty. For several processes use another store.
+//! off the code. It promises nothing beyond the life of the process: clones of a [`MemoryStore`]
+//! share their facts, a new one begins empty. For several processes use another store.
 
 mod error;
 mod lease;

@@ -74,6 +74,7 @@ impl History {
             55..70 => self.harm(),
             70..78 => self.heal(),
             78..80 => self.world.clock.jump(fastrand::u32(1..8_000) * MS),
+            // tidy: allow(sleep) the world of this test runs on paused time
             _ => tokio::time::sleep(fastrand::u32(1..1_500) * MS).await,
         }
         tokio::task::yield_now().await;

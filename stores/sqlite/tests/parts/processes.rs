@@ -120,6 +120,7 @@ fn r79_short_lived_processes_leave_no_log_that_grows() {
     for _ in 0..20 {
         let store = open(&file);
         runtime.block_on(async {
+            // tidy: allow(sleep) between two polls, of which there are twenty at most
             tokio::time::sleep(Duration::from_millis(50)).await;
             store.note(&note).await.unwrap();
         });
@@ -156,6 +157,7 @@ fn r58_a_killed_holder_is_followed_once_its_lease_has_lapsed() {
         loop {
             match waiter.acquire(&second).await.unwrap() {
                 Acquisition::Granted(next) => break next,
+                // tidy: allow(sleep) the store says when to ask again, as it does to any waiter
                 Acquisition::Held(held) => tokio::time::sleep(held.ask_again_after).await,
                 _ => panic!("an unknown answer"),
             }
