@@ -359,6 +359,26 @@ fn r84_e110_what_a_command_leaves_behind_does_not_keep_the_lock() {
 }
 
 #[test]
+fn e110_orphans_of_a_long_command_do_not_pile_up_as_zombies() {
+    let place = Place::new();
+    let script = "for i in 1 2 3 4 5 6 7 8; do (sleep 0.01 &); done; exec sleep 60";
+    let held = holder(&place, &[], "k", script);
+    let pid = holder_pid(&place);
+    let zombies = || {
+        let children = format!("/proc/{0}/task/{0}/children", held.id());
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let dead = |child: &&str| !is_alive(child.parse().unwrap());
+        children.split_whitespace().filter(dead).count()
+    };
+    until_true("the command alone", || {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        command.trim() == "sleep" && zombies() == 0
+    });
+    signal(pid, Signal::SIGTERM);
+    assert_eq!(finish(held).code, Some(143));
+}
+
+#[test]
 fn r82_e110_processes_that_left_the_group_are_stopped_with_the_lease() {
     let place = Place::new();
     let script = "setsid sh -c 'trap \"\" TERM; echo $$ > s.part; mv s.part stray.pid; \

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use tokio::time::{sleep, timeout};
 
@@ -102,6 +102,17 @@ pub(crate) fn adopt_orphans() {
     if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
         tracing::debug!(%error, "orphans stay with the system");
     }
+}
+
+/// Reaps processes that ended after their parents and were handed to us, so that none is left
+/// behind as a zombie. The status of `leader` is left to whoever waits for it.
+pub(crate) fn reap_orphans(leader: Pid) {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    while let Ok(WaitStatus::Exited(ended, _) | WaitStatus::Signaled(ended, ..)) =
+        waitid(Id::All, peek)
+        && ended != leader
+        && waitpid(ended, Some(WaitPidFlag::WNOHANG)).is_ok()
+    {}
 }
 
 /// Processes that descend from this one and live outside `group`, besides the `guardian`.

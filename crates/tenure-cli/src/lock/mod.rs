@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tenure::core::{Key, format_duration};
-use tenure::lock::{AcquireError, GuardSet, Locks, LossReason, Released};
+use tenure::lock::{AcquireError, GuardSet, Locks, Released};
 use tokio::runtime::{Builder, Runtime};
 
 use self::supervise::{End, Margins, Supervised};
@@ -274,9 +274,4 @@ async fn give_back(
         )),
     }
     let _ = tokio::time::timeout(Duration::from_millis(100), locks.settled()).await;
-}
-
-/// Why a lock is over, for people.
-fn reason_of(reason: &LossReason) -> String {
-    reason.to_string()
 }

@@ -21,8 +21,7 @@ use tenure::lock::GuardSet;
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
-use super::reason_of;
-use crate::child::{Foreground, Group, Guardian, strays};
+use crate::child::{Foreground, Group, Guardian, reap_orphans, strays};
 use crate::notice::notice;
 use crate::signals::Signals;
 
@@ -179,7 +178,10 @@ impl Supervised {
                 }
                 signal = signals.next() => self.group.signal(signal),
                 _ = guards.lost() => {}
-                () = sleep(pause) => self.wake_if_suspended(),
+                () = sleep(pause) => {
+                    self.wake_if_suspended();
+                    reap_orphans(self.leader);
+                }
             }
         }
     }
@@ -252,7 +254,7 @@ fn left(guards: &GuardSet) -> Duration {
 
 fn why(guards: &GuardSet) -> String {
     match guards.ensure_trusted() {
-        Err(lost) => reason_of(&lost.reason),
+        Err(lost) => lost.reason.to_string(),
         Ok(()) => "it could not be renewed in time".to_owned(),
     }
 }
