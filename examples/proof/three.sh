@@ -18,6 +18,7 @@ store = "sqlite:runs.db"
 name = "tick"
 schedule = "* * * * * *"
 concurrency = 3
+overlap = "allow"
 shell = 'echo "$TENURE_TICK#$TENURE_INDEX" >> ran.txt; sleep 0.8'
 TASKS
 cd "$folder"

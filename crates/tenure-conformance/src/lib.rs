@@ -3,7 +3,7 @@
 //! A store writes a [`LeaseHarness`] (and a [`RunHarness`]) for itself and calls the suites once;
 //! each case becomes a test with its own name:
 //!
-//! ```ignore
+//! ```text
 //! // tests/conformance.rs of a store
 //! mod harness;
 //!

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Generation, OnCrash, TaskName};
+use tenure_core::{Generation, OnCrash, TaskName, format_duration};
 use tenure_schedule::{Schedule, Zone};
 use tokio::runtime::Handle;
 
@@ -325,7 +325,7 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     {
         fault(
             "concurrency",
-            format!("{runs} is out of range 1..={MAX_CONCURRENCY}"),
+            format!("{runs} must be 1 to {MAX_CONCURRENCY}"),
         );
     }
     if let Some(timeout) = draft.timeout {
@@ -349,7 +349,7 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     {
         fault(
             "catch_up_window",
-            format!("{window:?} is out of range 1s..=31 days"),
+            format!("{} must be 1s to 31d", format_duration(window)),
         );
     }
     if let Some(ticks) = draft.catch_up_max
@@ -357,9 +357,7 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     {
         fault(
             "catch_up_max",
-            format!(
-                "{ticks} is out of range 1..={MAX_CATCH_UP}; to run none write catch_up = skip"
-            ),
+            format!("{ticks} must be 1 to {MAX_CATCH_UP}; to run none write catch_up = skip"),
         );
     }
     if let OnCrash::Retry { max_attempts } = draft.on_crash

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tenure_core::format_duration;
+
 use crate::config_error::ConfigError;
 
 /// Settings of the runner. The defaults suit clusters of any size.
@@ -110,7 +112,12 @@ impl RunnerOptions {
         let day = Duration::from_secs(24 * 3600);
         let mut within = |option, value: Duration, least: Duration, most: Duration| {
             if value < least || value > most {
-                let problem = format!("{value:?} is out of range {least:?}..={most:?}");
+                let problem = format!(
+                    "{} must be {} to {}",
+                    format_duration(value),
+                    format_duration(least),
+                    format_duration(most)
+                );
                 faults.push(ConfigError::Option { option, problem });
             }
         };
@@ -136,7 +143,7 @@ impl RunnerOptions {
         if !(1..=1_000_000).contains(&self.event_capacity) {
             faults.push(ConfigError::Option {
                 option: "event_capacity",
-                problem: format!("{} is out of range 1..=1000000", self.event_capacity),
+                problem: format!("{} must be 1 to 1000000", self.event_capacity),
             });
         }
     }

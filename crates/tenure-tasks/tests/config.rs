@@ -147,11 +147,11 @@ async fn settings_that_make_no_sense_are_told_with_what_is_allowed() {
         ),
         (
             task("a").concurrency(0),
-            "task `a`: concurrency: 0 is out of range 1..=1000",
+            "task `a`: concurrency: 0 must be 1 to 1000",
         ),
         (
             task("a").concurrency(1001),
-            "task `a`: concurrency: 1001 is out of range 1..=1000",
+            "task `a`: concurrency: 1001 must be 1 to 1000",
         ),
         (
             task("a").timeout(Duration::ZERO),
@@ -167,11 +167,11 @@ async fn settings_that_make_no_sense_are_told_with_what_is_allowed() {
         ),
         (
             task("a").catch_up_window(Duration::ZERO),
-            "task `a`: catch_up_window: 0ns is out of range 1s..=31 days",
+            "task `a`: catch_up_window: 0s must be 1s to 31d",
         ),
         (
             task("a").catch_up_max(0),
-            "task `a`: catch_up_max: 0 is out of range 1..=1000; to run none write catch_up = skip",
+            "task `a`: catch_up_max: 0 must be 1 to 1000; to run none write catch_up = skip",
         ),
         (
             task("a").on_crash(OnCrash::Retry { max_attempts: 1 }),
@@ -203,11 +203,11 @@ async fn options_that_make_no_sense_are_told_with_both_values() {
         ),
         (
             RunnerOptions::new().event_capacity(0),
-            "option event_capacity: 0 is out of range 1..=1000000",
+            "option event_capacity: 0 must be 1 to 1000000",
         ),
         (
             RunnerOptions::new().sweep_after(Duration::ZERO),
-            "option sweep_after: 0ns is out of range 10ms..=10s",
+            "option sweep_after: 0s must be 10ms to 10s",
         ),
     ];
     for (options, expected) in cases {

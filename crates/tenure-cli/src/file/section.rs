@@ -201,7 +201,7 @@ impl<'p, 'r, 'i> Section<'p, 'r, 'i> {
             Ok(number) if bounds.contains(&number) => Some(number),
             _ => {
                 let reason = format!(
-                    "{} is out of range {}..={}",
+                    "{} must be {} to {}",
                     shown(digits),
                     bounds.start(),
                     bounds.end()
@@ -227,7 +227,7 @@ impl<'p, 'r, 'i> Section<'p, 'r, 'i> {
             }
             Ok(duration) if duration < least || duration > most => {
                 let reason = format!(
-                    "{} is out of range: from {} to {}",
+                    "{} must be {} to {}",
                     format_duration(duration),
                     format_duration(least),
                     format_duration(most)

@@ -168,12 +168,8 @@ impl Supervised {
                 biased;
                 status = self.child.wait() => {
                     ended = Some((status.unwrap_or_default(), SystemClock.now()));
-                    if stopped.is_none() && !self.group.is_empty() {
-                        notice(format_args!(
-                            "the command left processes running; stopping them before the lock is \
-                             given back"
-                        ));
-                        self.group.ask_to_end();
+                    if stopped.is_none() {
+                        self.end_what_is_left();
                     }
                 }
                 signal = signals.next() => self.group.signal(signal),
@@ -183,6 +179,16 @@ impl Supervised {
                     reap_orphans(self.leader);
                 }
             }
+        }
+    }
+
+    /// Tells what the command left in its group to end.
+    fn end_what_is_left(&self) {
+        if !self.group.is_empty() {
+            notice(format_args!(
+                "the command left processes running; stopping them before the lock is given back"
+            ));
+            self.group.ask_to_end();
         }
     }
 

@@ -60,7 +60,7 @@ pub use self::cases::check;
 /// evaluates it for itself, inside its runtime, so it may end in `.await`. The calling crate needs
 /// `tenure-conformance` and `tokio` as dev-dependencies.
 ///
-/// ```ignore
+/// ```text
 /// tenure_conformance::lease_suite!(harness::Mine::new());
 /// ```
 #[macro_export]

@@ -9,7 +9,7 @@ use super::{HistoryOrder, Now, Run, Runs};
 
 impl Runs {
     pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Now) {
-        self.task_mut(task, now).pause = Some(pause.clone());
+        self.task_mut(task, now).pause = Some(Box::new(pause.clone()));
         let text = format!("paused by {}: {}", pause.by, pause.why);
         self.note(now, Note::new("paused", text).about(task.clone()));
     }

@@ -97,7 +97,8 @@ struct Task {
     definitions: Vec<Definition>,
     listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
-    pause: Option<Pause>,
+    /// Few tasks are paused, so the others pay a pointer.
+    pause: Option<Box<Pause>>,
 }
 
 impl Run {
@@ -264,7 +265,7 @@ impl Runs {
         self.tasks
             .get(task)?
             .pause
-            .as_ref()
+            .as_deref()
             .filter(|pause| pause.holds_at(now.wall))
     }
 

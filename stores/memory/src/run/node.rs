@@ -110,6 +110,8 @@ impl Runs {
         });
         let task = self.task_mut(&definition.task, now);
         task.listed_by.retain(|(node, _)| *node != id);
+        // Most tasks have one of each, and there may be very many tasks.
+        task.listed_by.reserve_exact(1);
         task.listed_by
             .extend(node.map(|id| (id, generation.clone())));
         if task.definitions.is_empty() {
