@@ -32,7 +32,8 @@ pub(crate) async fn open(args: &StoreArgs) -> Result<Tenure, Failure> {
 }
 
 async fn list(args: LocksListArgs) -> Outcome {
-    let locks = open(&args.store).await?.locks();
+    let store = Chosen::new(&args.store, None)?;
+    let locks = store.open().await?.locks();
     let prefix = args.prefix.as_deref().unwrap_or_default();
     let page = locks
         .list(prefix.as_bytes())
@@ -44,7 +45,10 @@ async fn list(args: LocksListArgs) -> Outcome {
         return Ok(Code::OK);
     }
     if page.leases.is_empty() {
-        print("no locks are held or waited for\n")?;
+        print(&format!(
+            "no locks are held or waited for in {}\n",
+            store.shown()
+        ))?;
         return Ok(Code::OK);
     }
     let rows = page.leases.iter().map(row).collect();

@@ -8,9 +8,9 @@ use tokio::runtime::Builder;
 use crate::args::{HistoryArgs, TasksArgs};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
-use crate::locks::{holder_json, millis, open};
+use crate::locks::{holder_json, millis};
 use crate::output::{about, print, print_json, print_table};
-use crate::store::failure;
+use crate::store::{Chosen, failure};
 use crate::text::visible;
 
 pub(crate) fn run(args: TasksArgs) -> Outcome {
@@ -22,7 +22,8 @@ pub(crate) fn history(args: HistoryArgs) -> Outcome {
 }
 
 async fn list(args: TasksArgs) -> Outcome {
-    let runs = open(&args.store).await?.runs();
+    let store = Chosen::new(&args.store, None)?;
+    let runs = store.open().await?.runs();
     let trouble = |error| failure("cannot list tasks", &error);
     let now = runs.now().await.map_err(trouble)?.now;
     let tasks = runs.tasks().await.map_err(trouble)?;
@@ -32,7 +33,10 @@ async fn list(args: TasksArgs) -> Outcome {
         return Ok(Code::OK);
     }
     if tasks.is_empty() {
-        print("this store knows no tasks; `tenure run FILE` makes them known\n")?;
+        print(&format!(
+            "{} knows no tasks; `tenure run FILE` makes them known\n",
+            store.shown()
+        ))?;
         return Ok(Code::OK);
     }
     let rows = tasks
@@ -125,7 +129,8 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.states = args.state.clone();
     query.from = args.from;
     query.to = args.to;
-    let runs = open(&args.store).await?.runs();
+    let store = Chosen::new(&args.store, None)?;
+    let runs = store.open().await?.runs();
     let records = read(&*runs, query, args.limit).await?;
     if args.json {
         let lines: Vec<Value> = records
@@ -136,7 +141,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         return Ok(Code::OK);
     }
     if records.is_empty() {
-        print("no runs\n")?;
+        print(&format!("no such runs in {}\n", store.shown()))?;
         return Ok(Code::OK);
     }
     if args.output {

@@ -355,8 +355,13 @@ fn tasks_and_history_tell_people_what_is_known() {
         "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nzone = \"Europe/Berlin\"\n\
          shell = \"true\"\n",
     );
-    assert!(place.run(["tasks"]).stdout.contains("knows no tasks"));
-    assert!(place.run(["history"]).stdout.contains("no runs"));
+    assert!(place.run(["tasks"]).stdout.contains(" knows no tasks"));
+    assert!(
+        place
+            .run(["history"])
+            .stdout
+            .contains("no such runs in sqlite:")
+    );
     let child = runner(&place, "tasks.toml", "a");
     finished(&place, "t");
     let tasks = place.run(["tasks"]).stdout;

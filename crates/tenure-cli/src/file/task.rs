@@ -125,8 +125,7 @@ pub(crate) fn read_file<'i>(
                     let place = reading.place(item.span());
                     let names = &mut content.names;
                     let draft = Draft::read(reading, root.problems, table, number, place, names);
-                    let task = draft.and_then(|draft| draft.finish(&defaults, &mut root));
-                    content.tasks.extend(task);
+                    content.tasks.extend(draft.finish(&defaults, &mut root));
                 }
             }
             DeValue::Table(_) => root.complain(
@@ -141,16 +140,17 @@ pub(crate) fn read_file<'i>(
     content
 }
 
-/// A task whose own table was read, before the defaults are put in.
+/// A task whose own table was read, before the defaults are put in. What it cannot do without and
+/// does not have was complained about.
 struct Draft<'r> {
-    name: TaskName,
-    schedule: Text<'r>,
-    action: Action,
+    called: String,
+    name: Option<TaskName>,
+    schedule: Option<Text<'r>>,
+    action: Option<Action>,
     settings: Settings,
 }
 
 impl<'r> Draft<'r> {
-    /// `None` if something is missing that a task cannot do without; that was complained about.
     fn read<'i>(
         reading: &'r Reading<'i>,
         problems: &mut Problems,
@@ -158,7 +158,7 @@ impl<'r> Draft<'r> {
         number: usize,
         place: Place,
         names: &mut Vec<(TaskName, Place)>,
-    ) -> Option<Self> {
+    ) -> Self {
         let called = match table.get("name").map(Spanned::get_ref) {
             Some(DeValue::String(name)) => format!("task `{}`", shown(name)),
             _ => format!("task number {}", number + 1),
@@ -192,37 +192,38 @@ impl<'r> Draft<'r> {
             );
         }
         section.finish(&LATER_IN_TASK);
-        let (name, name_place) = name?;
-        names.push((name.clone(), name_place.clone()));
-        Some(Self {
-            name,
-            schedule: schedule?,
-            action: action?,
+        names.extend(name.clone());
+        Self {
+            called,
+            name: name.map(|(name, _)| name),
+            schedule,
+            action,
             settings,
-        })
+        }
     }
 
+    /// The task, if nothing is wrong with it. Its schedule is looked at whatever else is wrong.
     fn finish(self, defaults: &Settings, root: &mut Section<'_, '_, '_>) -> Option<TaskEntry> {
         let settings = self.settings.or(defaults);
         let zone = settings.zone.unwrap_or_else(Zone::utc);
-        let schedule = match Schedule::parse_in(self.schedule.text, &zone) {
+        let written = self.schedule?;
+        let schedule = match Schedule::parse_in(written.text, &zone) {
             Ok(schedule) => schedule
                 .with_gap(settings.dst_gap.unwrap_or_default())
                 .with_overlap(settings.dst_overlap.unwrap_or_default()),
             Err(error) => {
-                let place = self.schedule.inside(root.reading, error.span());
-                let mut problem =
-                    Problem::error(format!("schedule of task `{}`: {error}", self.name))
-                        .at(place, "here");
+                let place = written.inside(root.reading, error.span());
+                let mut problem = Problem::error(format!("schedule of {}: {error}", self.called))
+                    .at(place, "here");
                 problem.help = error.help();
                 root.complain(problem);
                 return None;
             }
         };
         Some(TaskEntry {
-            name: self.name,
+            name: self.name?,
             schedule,
-            action: self.action,
+            action: self.action?,
             env: settings.env,
             inherit_env: settings.inherit_env.unwrap_or(false),
             dir: (settings.dir).unwrap_or_else(|| super::folder_of(root.reading.source.path())),

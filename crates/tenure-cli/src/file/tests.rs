@@ -384,12 +384,14 @@ fn e61_words_that_only_a_shell_would_read_are_pointed_out() {
 
 #[test]
 fn all_faults_of_a_file_are_told_at_once_in_their_order() {
-    let text = format!("{TASK}concurrency = 0\n[[task]]\nname = 5\nschedule = \"* *\"\n");
+    let text =
+        format!("{TASK}concurrency = 0\n[[task]]\nname = 5\nschedule = \"* *\"\ncommand = []\n");
     let (_, shown) = told(&text);
-    let places: Vec<_> = ["5:15", "6:1", "7:8"]
+    let places: Vec<_> = ["5:15", "7:8", "8:13", "9:1"]
         .iter()
-        .map(|place| shown.find(&format!("tasks.toml:{place}")).unwrap())
+        .map(|place| shown.find(&format!("tasks.toml:{place}\n")))
         .collect();
+    assert!(places.iter().all(Option::is_some), "{shown}");
     assert!(places.is_sorted(), "{shown}");
 }
 
