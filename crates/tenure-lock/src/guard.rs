@@ -77,6 +77,20 @@ impl Guard {
     pub async fn release(self) -> Result<Released, ReleaseError> {
         GuardView::release(self.0).await
     }
+
+    /// Stops renewing and leaves the lease in the store, where it ends by itself within one ttl;
+    /// nobody else has the key before. Owners made with [`Guard::share`] keep the lock: then
+    /// nothing happens.
+    ///
+    /// For locks that outlive their holder on purpose, such as "not again within the hour".
+    pub fn leave(self) {
+        if let Some(mut last) = Arc::into_inner(self.0) {
+            // A renewal on its way still counts; none follows it.
+            last.lease.give_back();
+            last.roster.leave(last.lease.token);
+            last.is_given_back = true;
+        }
+    }
 }
 
 impl SharedGuard {

@@ -137,3 +137,23 @@ async fn a_shared_lock_is_given_back_when_the_last_owner_is_gone() {
     assert_eq!(two.release().await.unwrap(), Released::Freed);
     assert!(world.view("k").await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn r44_a_lock_that_is_left_stays_taken_until_its_ttl_ends_it() {
+    let world = World::new();
+    let client = world.client(1);
+    let guard = client.locks.lock("k").ttl(SECOND).acquire().await.unwrap();
+    let share = guard.share();
+    guard.leave();
+    assert!(share.is_trusted(), "another owner keeps it");
+    share.release().await.unwrap();
+
+    let lock = client.locks.lock("k").ttl(SECOND);
+    lock.acquire().await.unwrap().leave();
+    client.locks.settled().await;
+    assert_eq!(client.way.calls(Call::Release), 1, "only the share's");
+    assert!(lock.try_acquire().await.unwrap().is_none());
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(client.way.calls(Call::Renew), 0, "nobody renews it");
+    assert!(lock.try_acquire().await.unwrap().is_some());
+}
