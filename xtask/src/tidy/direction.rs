@@ -6,13 +6,15 @@ use super::{Finding, Workspace};
 /// Stands for every package under `stores/`.
 const STORES: &str = "the stores";
 const CONFORMANCE: &str = "tenure-conformance";
+const BED: &str = "tenure-bed";
 
 /// What each of our packages may need of ours; the stores need `tenure-core` only.
-const MAY_NEED: [(&str, &[&str]); 11] = [
+const MAY_NEED: [(&str, &[&str]); 12] = [
     ("tenure-core", &[]),
     ("tenure-schedule", &[]),
     ("tenure-lock", &["tenure-core"]),
     (CONFORMANCE, &["tenure-core"]),
+    (BED, &[]),
     (
         "tenure-tasks",
         &["tenure-core", "tenure-lock", "tenure-schedule"],
@@ -67,9 +69,9 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
             continue;
         };
         for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
-            // Tests may also use any store and the suites.
+            // Tests may also use any store, the suites and real servers.
             let for_tests: &[&str] = match kind {
-                "dev-dependencies" => &[STORES, CONFORMANCE],
+                "dev-dependencies" => &[STORES, CONFORMANCE, BED],
                 _ => &[],
             };
             for needed in workspace.needs(package, kind) {

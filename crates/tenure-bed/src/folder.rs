@@ -1,0 +1,45 @@
+//! Folders for the data of servers, taken away with whoever asked for them.
+//!
+//! All folders of one process stand in one that the watchdog removes when the process is gone. The
+//! names are short, because the path of a unix socket may have 107 bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static HOME: OnceLock<PathBuf> = OnceLock::new();
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// A folder of its own, removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = home().join(number.to_string());
+        fs::create_dir(&path)
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The watchdog tries again.
+        let _best_effort = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The folder of this process.
+pub(crate) fn home() -> &'static Path {
+    HOME.get_or_init(|| {
+        let made = tempfile::Builder::new().prefix("bed").tempdir();
+        made.expect("cannot make a temporary folder").keep()
+    })
+}

@@ -1,0 +1,45 @@
+//! Real servers for tests: started, harmed and taken away with the test that asked for them.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use tenure_bed::{Flavour, Redis};
+//!
+//! let redis = Redis::builder(Flavour::Redis).append_only().start().await;
+//! redis.call(&["SET", "key", "value"]).await;
+//! redis.restart().await; // killed; back on the same port with the same data
+//! assert_eq!(redis.cli(&["GET", "key"]).await, "value");
+//! # }
+//! ```
+//!
+//! Every server is a process of its own with a folder of its own, about twenty milliseconds away.
+//! Before a test gets it, it has proved that it is the process that was started and no stranger on
+//! the same port. It is ended by its process id, never by a command sent to a port, and it does not
+//! outlive the test, however the test ends: a watchdog sees to that.
+//!
+//! Nothing here knows what tenure does, and no handle belongs to a runtime: one that was made in
+//! one test may be used in another. Whatever goes wrong is a panic with a message, because that is
+//! how a test fails. Programs come from `cargo xtask servers up`; see [`Flavour`].
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "this crate is for tests: a panic with a message is how a test fails"
+)]
+
+mod ca;
+mod control;
+mod folder;
+mod poll;
+mod port;
+mod process;
+mod program;
+mod redis;
+mod watchdog;
+
+pub use ca::{Ca, Pair};
+pub use control::Reply;
+pub use program::Flavour;
+pub use redis::{Redis, RedisBuilder};
