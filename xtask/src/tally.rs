@@ -15,12 +15,12 @@ pub(crate) struct Tally {
     closings: u64,
     /// What went wrong, a line each.
     broken: Vec<String>,
-    /// The servers left out by name, whose tests did not run.
+    /// The programs left out by name, whose tests did not run.
     left_out: Vec<String>,
 }
 
 impl Tally {
-    /// A tally of nothing, of a run that leaves out the servers named.
+    /// A tally of nothing, of a run that leaves out the programs named.
     pub(crate) fn without(left_out: Vec<String>) -> Self {
         Self {
             left_out,
@@ -56,7 +56,7 @@ impl Tally {
                 "passed" => self.passed += number,
                 // `1 timed out` and `1 exec failed` are nextest's.
                 "failed" | "timed" | "exec" => self.failed += number,
-                "ignored" | "skipped" => self.skipped += number,
+                "ignored" | "skipped" | "filtered" => self.skipped += number,
                 _ => {}
             }
         }
@@ -101,7 +101,7 @@ impl Tally {
     pub(crate) fn report(&self) -> bool {
         for name in &self.left_out {
             say(format_args!(
-                "left out by TENURE_WITHOUT, its tests did not run: {name}"
+                "left out by TENURE_WITHOUT: {name}, and every test with this word in its name"
             ));
         }
         for what in &self.broken {
@@ -150,6 +150,11 @@ mod tests {
                     "running 99 tests",
                 ][..],
                 "5 passed, 4 failed, 1 skipped",
+            ),
+            (
+                // libtest counts what `--skip` leaves out apart.
+                &["test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out"],
+                "1 passed, 0 failed, 7 skipped",
             ),
             (
                 &["     Summary [   0.074s] 14 tests run: 14 passed, 0 skipped"],

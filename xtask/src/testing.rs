@@ -41,7 +41,7 @@ pub(crate) fn run(root: &Path) -> Tally {
 
 fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
     require_programs()?;
-    servers::up(root, wish)?;
+    let _stopped_at_the_end = servers::up(root, wish)?;
     // Tests of the command line start the program itself.
     let build = ["build", "--locked", "--package", "tenure-cli"];
     if !cargo(root, &build, &[])? {
@@ -54,10 +54,11 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
         say(format_args!("\n--- {name}"));
         let begun = now();
         if has_nextest {
-            test_with_nextest(root, package, tally)?;
+            test_with_nextest(root, package, wish, tally)?;
         } else {
             let mut test = Command::new("cargo");
             test.args(["test", "--locked", "--no-fail-fast", "--package", name]);
+            test.args(libtest_filter(wish.without()));
             let before = tally.mark();
             let succeeded = follow(root, test, Output::Standard, tally)?;
             tally.close(name, before, succeeded);
@@ -67,7 +68,12 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn test_with_nextest(root: &Path, package: &Package, tally: &mut Tally) -> anyhow::Result<()> {
+fn test_with_nextest(
+    root: &Path,
+    package: &Package,
+    wish: &Wish,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     let name = &package.name;
     let mut test = Command::new("cargo");
     test.args([
@@ -78,17 +84,36 @@ fn test_with_nextest(root: &Path, package: &Package, tally: &mut Tally) -> anyho
         "--no-tests=pass",
     ]);
     test.args(["--status-level=fail", "--package", name]);
+    test.args(nextest_filter(wish.without()));
     let before = tally.mark();
     let succeeded = follow(root, test, Output::Error, tally)?;
     tally.close(name, before, succeeded);
     if package.has_library {
         let mut test = Command::new("cargo");
         test.args(["test", "--locked", "--doc", "--package", name]);
+        test.args(libtest_filter(wish.without()));
         let before = tally.mark();
         let succeeded = follow(root, test, Output::Standard, tally)?;
         tally.close(&format!("{name}, documentation"), before, succeeded);
     }
     Ok(())
+}
+
+/// Leaves out the tests that have one of these words in their names. One that starts a server
+/// without saying so in its name fails, because the bed starts nothing that was left out.
+fn nextest_filter(without: &[String]) -> Vec<String> {
+    let words: Vec<_> = without.iter().map(|name| format!("test({name})")).collect();
+    if words.is_empty() {
+        return Vec::new();
+    }
+    vec![format!("--filterset=not ({})", words.join(" | "))]
+}
+
+/// The same, as libtest takes it.
+fn libtest_filter(without: &[String]) -> Vec<String> {
+    let words = without.iter().map(|name| format!("--skip={name}"));
+    let mark = (!without.is_empty()).then(|| "--".to_owned());
+    mark.into_iter().chain(words).collect()
 }
 
 /// Where a runner writes its closing lines.
@@ -168,4 +193,22 @@ pub(crate) fn cargo(
         .status()
         .context("cannot start cargo")?;
     Ok(status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_left_out_by_the_names_of_tests() {
+        let without = ["redis".to_owned(), "valkey".to_owned()];
+        let filter = nextest_filter(&without);
+        assert_eq!(filter, ["--filterset=not (test(redis) | test(valkey))"]);
+        assert_eq!(
+            libtest_filter(&without),
+            ["--", "--skip=redis", "--skip=valkey"]
+        );
+        assert!(nextest_filter(&[]).is_empty());
+        assert!(libtest_filter(&[]).is_empty());
+    }
 }

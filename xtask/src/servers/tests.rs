@@ -1,10 +1,23 @@
-//! Servers are started, found and stopped, and a missing one is never passed over.
+//! Programs are found or fetched, servers started and stopped, and what is missing never passed
+//! over.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::fetch::{Source, Way};
+use super::program::How;
 use super::*;
 
 const SLEEPER: &str = r#"
+[[program]]
+name = "sleep"
+debian = "coreutils"
+[program.files]
+sleep = "usr/bin/sleep"
+
 [[server]]
 name = "sleeper"
+needs = ["sleep"]
 start = ["sh", "-c", "echo $$ > pid; exec sleep 600"]
 ready = ["sh", "-c", "kill -0 $(cat pid)"]
 stop = ["sh", "-c", "kill $(cat pid) && rm pid"]
@@ -20,6 +33,22 @@ impl Folder {
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
+
+    /// A program in `bin` that says its version.
+    fn program(&self, command: &str, version: &str) -> PathBuf {
+        let path = self.0.join("bin").join(command);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\necho {version}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            folders: vec![self.0.join("bin")],
+            ..Machine::default()
+        }
+    }
 }
 
 impl Drop for Folder {
@@ -28,23 +57,29 @@ impl Drop for Folder {
     }
 }
 
-#[test]
-fn a_server_is_started_once_found_and_stopped() {
-    let folder = Folder::new("sleeper");
-    let servers = Servers::of(SLEEPER, folder.0.clone()).unwrap();
-    let home = folder.0.join("sleeper");
-    let sleeper = &servers.rows[0];
-    assert_eq!(sleeper.down(&home).unwrap(), "does not run");
-    servers.up(&Wish::of("", true)).unwrap();
-    assert!(sleeper.is_ready(&home).unwrap());
-    assert_eq!(sleeper.up(&home).unwrap(), "runs already");
-    servers.status().unwrap();
-    servers.down().unwrap();
-    assert!(!sleeper.is_ready(&home).unwrap());
+fn program(row: &str) -> Program {
+    let table: toml::Table = row.parse().unwrap();
+    Program::of(&toml::Value::Table(table)).unwrap()
 }
 
 #[test]
-fn a_missing_server_fails_the_run_and_says_what_to_do() {
+fn a_server_is_started_once_found_and_stopped_by_who_started_it() {
+    let folder = Folder::new("sleeper");
+    let servers = Servers::of(SLEEPER, &folder.0).unwrap();
+    let sleeper = &servers.shared[0];
+    assert_eq!(sleeper.down(&servers.folder).unwrap(), "does not run");
+    let started = servers.up(&Wish::of("", true)).unwrap();
+    assert!(sleeper.is_ready(&servers.folder).unwrap());
+    // Another run finds it, and leaves it as it was.
+    drop(servers.up(&Wish::of("", true)).unwrap());
+    assert!(sleeper.is_ready(&servers.folder).unwrap());
+    servers.status().unwrap();
+    drop(started);
+    assert!(!sleeper.is_ready(&servers.folder).unwrap());
+}
+
+#[test]
+fn a_server_that_does_not_start_fails_the_run() {
     for (start, expected) in [
         (
             "[\"no-such-program-of-ours\"]",
@@ -60,39 +95,167 @@ fn a_missing_server_fails_the_run_and_says_what_to_do() {
         let table = format!(
             "[[server]]\nname = \"x\"\nstart = {start}\nready = [\"false\"]\nstop = [\"true\"]"
         );
-        let servers = Servers::of(&table, folder.0.clone()).unwrap();
+        let servers = Servers::of(&table, &folder.0).unwrap();
         let said = servers.up(&Wish::of("", false)).unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
-        assert!(said.contains("TENURE_WITHOUT=x"), "{said}");
-        servers.up(&Wish::of("x", false)).unwrap();
     }
 }
 
 #[test]
-fn a_server_is_left_out_by_its_name_only_and_never_in_ci() {
+fn a_program_is_left_out_by_its_name_only_with_its_servers_and_never_in_ci() {
     let folder = Folder::new("wish");
-    let servers = Servers::of(SLEEPER, folder.0.clone()).unwrap();
+    let servers = Servers::of(SLEEPER, &folder.0).unwrap();
     assert_eq!(Wish::of(" a, ,b ", false).without(), ["a", "b"]);
-    let said = servers
-        .up(&Wish::of("ghost", false))
-        .unwrap_err()
-        .to_string();
-    assert!(said.contains("known: [\"sleeper\"]"), "{said}");
-    let said = servers
-        .up(&Wish::of("sleeper", true))
-        .unwrap_err()
-        .to_string();
-    assert!(said.contains("CI leaves no server out"), "{said}");
+    let said = |names, is_ci| servers.up(&Wish::of(names, is_ci)).unwrap_err().to_string();
+    assert!(said("ghost", false).contains("known: [\"sleep\"]"));
+    assert!(said("sleep", true).contains("CI leaves nothing out"));
+    let started = servers.up(&Wish::of("sleep", false)).unwrap();
+    assert!(started.servers.is_empty());
+    assert!(!servers.shared[0].is_ready(&servers.folder).unwrap());
 }
 
 #[test]
-fn a_row_without_a_command_is_refused() {
-    let row = "[[server]]\nname = \"x\"\nstart = [\"true\"]\nready = [\"true\"]";
-    let said = Servers::of(row, PathBuf::new()).err().unwrap().to_string();
-    assert!(said.contains("server `x` needs `stop`"), "{said}");
+fn a_row_that_lacks_something_is_refused_by_its_name() {
+    for (row, expected) in [
+        (
+            "[[server]]\nname = \"x\"\nstart = [\"true\"]\nready = [\"true\"]",
+            "server `x` needs `stop`",
+        ),
+        ("[[server]]\nstart = [\"true\"]", "a server has no `name`"),
+        (
+            "[[server]]\nname = \"x\"\nneeds = [\"y\"]\nstart = [\"a\"]\nready = [\"a\"]\n\
+             stop = [\"a\"]",
+            "server `x` needs `y`, which is no program",
+        ),
+        ("[[program]]\npip = \"x\"", "a program has no `name`"),
+        (
+            "[[program]]\nname = \"x\"\npip = \"x\"",
+            "program `x` needs `files`",
+        ),
+        (
+            "[[program]]\nname = \"x\"\nfiles = { a = \"b\" }",
+            "program `x` needs `debian` or `pip`",
+        ),
+        (
+            "[[program]]\nname = \"x\"\npip = \"x\"\ndebian = \"x\"\nfiles = { a = \"b\" }",
+            "program `x` needs `debian` or `pip`",
+        ),
+    ] {
+        let said = Servers::of(row, Path::new("")).err().unwrap().to_string();
+        assert!(said.contains(expected), "{row}: {said}");
+    }
 }
 
 #[test]
 fn the_table_of_this_repository_can_be_read() {
-    Servers::of(TABLE, PathBuf::new()).unwrap();
+    let servers = Servers::of(TABLE, Path::new("")).unwrap();
+    assert_eq!(servers.names(), ["redis", "valkey"]);
+}
+
+#[test]
+fn what_is_there_is_used_as_it_is() {
+    let folder = Folder::new("found");
+    let row = "name = \"thing\"\ndebian = \"thing-tools\"\n[files]\nthing-server = \"opt/thing\"";
+    let (thing, servers) = (program(row), folder.0.join(".servers"));
+    let mut machine = folder.machine();
+    assert!(thing.find(&servers, &machine).is_err());
+
+    // Unpacked from its package by an earlier run.
+    let unpacked = servers.join("packages/thing-tools/opt/thing");
+    fs::create_dir_all(unpacked.parent().unwrap()).unwrap();
+    fs::copy(folder.program("elsewhere", "1.0"), &unpacked).unwrap();
+    let found = &thing.find(&servers, &machine).unwrap()[0];
+    assert_eq!((&found.path, &found.how), (&unpacked, &How::Installed));
+
+    let on_path = folder.program("thing-server", "2.0");
+    let found = &thing.find(&servers, &machine).unwrap()[0];
+    assert_eq!((&found.path, found.version.as_str()), (&on_path, "2.0"));
+    thing.up(&servers, &machine).unwrap();
+
+    // Linked by now, and found by the link even without the PATH.
+    machine.folders.clear();
+    let found = &thing.up(&servers, &machine).unwrap()[0];
+    assert_eq!((&found.how, found.version.as_str()), (&How::Earlier, "2.0"));
+
+    let named = folder.program("thing-of-mine", "3.0");
+    machine
+        .named
+        .push(("TENURE_THING_SERVER".to_owned(), named));
+    let found = &thing.up(&servers, &machine).unwrap()[0];
+    assert_eq!(found.version, "3.0");
+    assert_eq!(found.how, How::Named("TENURE_THING_SERVER".to_owned()));
+    assert!(found.to_string().contains("named by TENURE_THING_SERVER"));
+
+    // A link that leads nowhere is no program.
+    machine.named.clear();
+    fs::remove_file(&on_path).unwrap();
+    let found = &thing.find(&servers, &machine).unwrap()[0];
+    assert_eq!((&found.path, found.version.as_str()), (&unpacked, "1.0"));
+    assert_eq!(thing.up(&servers, &machine).unwrap()[0].version, "1.0");
+}
+
+#[test]
+fn what_is_missing_or_does_not_work_is_named_with_what_to_type() {
+    let folder = Folder::new("missing");
+    let row = "name = \"thing\"\ndebian = \"thing-tools\"\nby_hand = \"macOS: brew install it\"\n\
+               files = { thing = \"no/such/thing\" }";
+    let (thing, machine) = (program(row), folder.machine());
+    let said = |thing: &Program| {
+        let problem = thing.up(&folder.0.join(".servers"), &machine).unwrap_err();
+        format!("{problem:#}")
+    };
+    for expected in [
+        "cannot get `thing`",
+        "sudo apt-get install thing-tools",
+        "macOS: brew install it",
+        "TENURE_WITHOUT=thing",
+        "nothing here can fetch thing-tools from Debian",
+    ] {
+        assert!(said(&thing).contains(expected), "{}", said(&thing));
+    }
+    let broken = folder.program("thing", "1");
+    fs::write(
+        &broken,
+        "#!/bin/sh\necho libmissing.so.1: not found >&2\nexit 127\n",
+    )
+    .unwrap();
+    assert!(
+        said(&thing).contains("nothing here can fetch"),
+        "{}",
+        said(&thing)
+    );
+    let found = thing
+        .find(&folder.0.join(".servers"), &machine)
+        .unwrap_err();
+    assert!(
+        format!("{found:#}").contains("libmissing.so.1"),
+        "{found:#}"
+    );
+}
+
+#[test]
+fn a_package_is_fetched_in_the_best_way_that_fits_the_machine() {
+    let folder = Folder::new("ways");
+    let debian = Source::Debian("x".to_owned());
+    let wheel = Source::Wheel("x".to_owned());
+    let ways = |commands: &[&str], is_root: bool| {
+        let machine = Machine {
+            is_root,
+            ..folder.machine()
+        };
+        let _fresh = fs::remove_dir_all(folder.0.join("bin"));
+        for command in commands {
+            folder.program(command, "1");
+        }
+        (debian.ways(&machine), wheel.ways(&machine))
+    };
+    let by_pip = vec![Way::Download, Way::DownloadByVenv];
+    let all = ["apt-get", "dpkg-deb", "python3"];
+    let with_debian = [&by_pip[..], &[Way::DownloadByDebian]].concat();
+    assert_eq!(ways(&all, true), (vec![Way::Install], with_debian));
+    assert_eq!(ways(&all, false), (vec![Way::Unpack], by_pip.clone()));
+    assert_eq!(ways(&["apt-get"], false), (vec![], vec![]));
+    let only_debian = (vec![Way::Install], vec![Way::DownloadByDebian]);
+    assert_eq!(ways(&["apt-get"], true), only_debian);
+    assert_eq!(ways(&["python3"], true), (vec![], by_pip));
 }
