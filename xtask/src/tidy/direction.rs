@@ -19,7 +19,7 @@ const MAY_NEED: [(&str, &[&str]); 12] = [
         "tenure-tasks",
         &["tenure-core", "tenure-lock", "tenure-schedule"],
     ),
-    ("tenure-component", &["tenure-lock", STORES]),
+    ("tenure-component", &["tenure-core", "tenure-lock", STORES]),
     ("tenure-dashboard", &["tenure-tasks"]),
     ("tenure-sim", &["tenure-tasks", "tenure-memory"]),
     // All but the programs; not the simulator either, which is never published.
