@@ -35,11 +35,11 @@
 //!   it answered; clients of the origin on the same key included.
 //! - **No release frees a newer acquisition**: each acquisition has a token of its own. What that
 //!   means for releases that only name a key is told at [`Lock`].
-//! - **Waiting is a queue and no poll** where the store has one: in order, and woken by the release.
-//!   `options.retry_timeout` bounds how long a waiter stays silent where it has none.
+//! - **Waiting is a queue and no poll** where the store has one: in order, and woken by the
+//!   release. `options.retry_timeout` bounds how long a waiter stays silent where it has none.
 //! - **Every configuration key counts**; one that nothing reads is a warning with the key that was
-//!   probably meant, and a value that cannot work is an error and not the default. See [`RedisLock`]
-//!   for the keys.
+//!   probably meant, and a value that cannot work is an error and not the default. See
+//!   [`RedisLock`] for the keys.
 //! - **One round trip** for an attempt and for a release; releases of one component may run side by
 //!   side.
 //! - **Errors have codes** ([`Code`]), a category, the key and the trace id of the call; log lines

@@ -192,13 +192,15 @@ pub(crate) fn sections_of(
     found
 }
 
-/// Shows everything but the URI.
+/// Shows everything but the URI, and no host that has a login pasted in front of it.
 impl fmt::Debug for ConnectionParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.as_deref();
+        let host = host.map(|host| if host.contains('@') { "…" } else { host });
         f.debug_struct("ConnectionParams")
             .field("discovery_key", &self.discovery_key)
             .field("protocol", &self.protocol)
-            .field("host", &self.host)
+            .field("host", &host)
             .field("port", &self.port)
             .field("uri", &self.uri.as_ref().map(|_| "…"))
             .finish()
