@@ -69,9 +69,11 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
             continue;
         };
         for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
-            // Tests may also use any store, the suites and real servers.
+            // Tests may also use any store, the suites, real servers, and all features of their own
+            // package.
+            let for_all_tests = [STORES, CONFORMANCE, BED, package.name.as_str()];
             let for_tests: &[&str] = match kind {
-                "dev-dependencies" => &[STORES, CONFORMANCE, BED],
+                "dev-dependencies" => &for_all_tests,
                 _ => &[],
             };
             for needed in workspace.needs(package, kind) {

@@ -19,7 +19,8 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
         }
         for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
             for needed in workspace.needs(package, kind) {
-                if !needed.is_from_workspace {
+                // A package that tests itself with more features names itself by its path.
+                if !needed.is_from_workspace && needed.name != package.name {
                     find(format!(
                         "write `{0} = {{ workspace = true }}`: versions stand once, in the \
                          workspace",
