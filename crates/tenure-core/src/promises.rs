@@ -34,7 +34,7 @@ pub enum HandOff {
     Pushed,
     /// The grant is made at the release; a waiter elsewhere sees it within this time.
     Noticed(Duration),
-    /// Nothing is handed on: waiters ask again.
+    /// Nobody is told: waiters ask again, and the first in line is then granted what was released.
     AskAgain(Duration),
 }
 

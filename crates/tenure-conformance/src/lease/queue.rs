@@ -127,12 +127,12 @@ pub(super) async fn r31_a_newcomer_does_not_overtake_after_a_release(harness: &S
     let waiter = client.beside("waiter").line_up(&key).await;
     let release = holder.release().await;
     let hands_on = !matches!(client.store.promises().hand_off, HandOff::AskAgain(_));
-    let expected = if hands_on {
-        Release::HandedOn
+    if hands_on {
+        assert_eq!(release, Release::HandedOn);
     } else {
-        Release::Freed
-    };
-    assert_eq!(release, expected);
+        // The grant may wait in the store until its owner asks.
+        assert_ne!(release, Release::NotHeld);
+    }
     client.asker(&key).held().await;
     // Nor does the one that had it just now.
     holder.held().await;
