@@ -39,7 +39,7 @@ pub(crate) enum Action {
 pub(crate) fn run(root: &Path, action: Action) -> anyhow::Result<()> {
     let servers = Servers::known(root)?;
     match action {
-        Action::Up => servers.up(&Wish::from_env()).map(drop),
+        Action::Up => servers.up(&Wish::from_env()).map(Started::keep),
         Action::Down => servers.down(),
         Action::Status => servers.status(),
     }
@@ -55,6 +55,13 @@ pub(crate) fn up(root: &Path, wish: &Wish) -> anyhow::Result<Started> {
 pub(crate) struct Started {
     folder: PathBuf,
     servers: Vec<Server>,
+}
+
+impl Started {
+    /// Lets them run on, until somebody says `cargo xtask servers down`.
+    fn keep(mut self) {
+        self.servers.clear();
+    }
 }
 
 impl Drop for Started {

@@ -101,33 +101,68 @@ impl Control {
     pub(crate) async fn call(&self, command: &[&[u8]]) -> io::Result<Reply> {
         within(async {
             let stream = UnixStream::connect(&self.socket).await?;
-            self.exchange(stream, command).await
+            exchange(stream, self.login.as_ref(), command).await
+        })
+        .await
+    }
+
+    /// Several commands over one connection to the socket.
+    pub(crate) async fn calls(&self, commands: &[&[&str]]) -> io::Result<Vec<Reply>> {
+        within(async {
+            let stream = UnixStream::connect(&self.socket).await?;
+            let mut stream = logged_in(stream, self.login.as_ref()).await?;
+            let mut replies = Vec::with_capacity(commands.len());
+            for command in commands {
+                let words: Vec<_> = command.iter().map(|word| word.as_bytes()).collect();
+                replies.push(ask(&mut stream, &words).await?);
+            }
+            Ok(replies)
         })
         .await
     }
 
     /// One command over TCP.
     pub(crate) async fn call_port(&self, port: u16, command: &[&[u8]]) -> io::Result<Reply> {
-        within(async {
-            let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-            self.exchange(stream, command).await
-        })
-        .await
+        call_port(port, self.login.as_ref(), command).await
     }
+}
 
-    async fn exchange<S>(&self, stream: S, command: &[&[u8]]) -> io::Result<Reply>
-    where
-        S: AsyncReadExt + AsyncWriteExt + Unpin,
-    {
-        let mut stream = BufReader::new(stream);
-        if let Some((user, password)) = &self.login {
-            let auth = [&b"AUTH"[..], user.as_bytes(), password.as_bytes()];
-            if let Reply::Error(refusal) = ask(&mut stream, &auth).await? {
-                return Err(io::Error::other(refusal));
-            }
+/// One command to whoever listens on a port of this machine.
+pub(crate) async fn call_port(
+    port: u16,
+    login: Option<&(String, String)>,
+    command: &[&[u8]],
+) -> io::Result<Reply> {
+    within(async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        exchange(stream, login, command).await
+    })
+    .await
+}
+
+async fn exchange<S>(
+    stream: S,
+    login: Option<&(String, String)>,
+    command: &[&[u8]],
+) -> io::Result<Reply>
+where
+    S: AsyncReadExt + AsyncWriteExt + Unpin,
+{
+    ask(&mut logged_in(stream, login).await?, command).await
+}
+
+async fn logged_in<S>(stream: S, login: Option<&(String, String)>) -> io::Result<BufReader<S>>
+where
+    S: AsyncReadExt + AsyncWriteExt + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    if let Some((user, password)) = login {
+        let auth = [&b"AUTH"[..], user.as_bytes(), password.as_bytes()];
+        if let Reply::Error(refusal) = ask(&mut stream, &auth).await? {
+            return Err(io::Error::other(refusal));
         }
-        ask(&mut stream, command).await
     }
+    Ok(stream)
 }
 
 async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

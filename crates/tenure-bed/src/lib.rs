@@ -16,6 +16,10 @@
 //! the same port. It is ended by its process id, never by a command sent to a port, and it does not
 //! outlive the test, however the test ends: a watchdog sees to that.
 //!
+//! [`Sentinel`], [`Cluster`] and [`Quorum`] are several such servers, complete when a test gets
+//! them. Only a cluster takes seconds to start, so tests that harm nothing share one:
+//! [`Cluster::shared_url`].
+//!
 //! Nothing here knows what tenure does, and no handle belongs to a runtime: one that was made in
 //! one test may be used in another. Whatever goes wrong is a panic with a message, because that is
 //! how a test fails. Programs come from `cargo xtask servers up`; see [`Flavour`].
@@ -30,16 +34,24 @@
 )]
 
 mod ca;
+mod cluster;
 mod control;
 mod folder;
 mod poll;
 mod port;
 mod process;
 mod program;
+mod quorum;
 mod redis;
+mod sentinel;
+pub mod shared;
 mod watchdog;
 
 pub use ca::{Ca, Pair};
+pub use cluster::{Cluster, Migration};
 pub use control::Reply;
+pub use poll::until;
 pub use program::Flavour;
+pub use quorum::Quorum;
 pub use redis::{Redis, RedisBuilder};
+pub use sentinel::Sentinel;

@@ -16,6 +16,8 @@
 //! the lock layer, the program or one kind of server) stands with its reason in the documentation
 //! of the suite.
 //!
+//! A store that needs a server starts a real one: see the crate `tenure-bed`.
+//!
 //! A case fails by panicking, with a message that says what was expected and what the store did.
 //! Chance comes from one seed: a case that uses it prints `TENURE_SEED=…`, which repeats its
 //! choices.

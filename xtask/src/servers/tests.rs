@@ -76,6 +76,10 @@ fn a_server_is_started_once_found_and_stopped_by_who_started_it() {
     servers.status().unwrap();
     drop(started);
     assert!(!sleeper.is_ready(&servers.folder).unwrap());
+    servers.up(&Wish::of("", true)).unwrap().keep();
+    assert!(sleeper.is_ready(&servers.folder).unwrap());
+    servers.down().unwrap();
+    assert!(!sleeper.is_ready(&servers.folder).unwrap());
 }
 
 #[test]

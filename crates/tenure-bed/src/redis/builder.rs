@@ -39,7 +39,9 @@ enum Transport {
 
 impl RedisBuilder {
     pub(super) fn new(flavour: Flavour) -> Self {
-        let lines = ["save \"\"", "appendonly no", "repl-diskless-sync-delay 0"];
+        // A replica that got its data over the network alone waits for five seconds first, is
+        // called online before it is sent any change, and may be promoted without them.
+        let lines = ["save \"\"", "appendonly no", "repl-diskless-sync no"];
         Self {
             flavour,
             transport: Transport::Tcp,
@@ -95,6 +97,12 @@ impl RedisBuilder {
     /// Keeps its data in an append-only file, so that a killed server has it again.
     pub fn append_only(self) -> Self {
         self.config("appendonly", "yes")
+    }
+
+    /// Watches other servers instead of keeping data.
+    pub(crate) fn for_sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
     }
 
     /// A variable of its environment.

@@ -5,6 +5,7 @@
 
 mod builder;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -120,13 +121,38 @@ impl Redis {
     /// # Panics
     /// If the server cannot be reached. A refusal is a [`Reply::Error`].
     pub async fn call<W: AsRef<[u8]> + Sync>(&self, command: &[W]) -> Reply {
-        let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
-        let reply = self.control.call(&words).await;
+        let reply = self.try_call(command).await;
         reply.unwrap_or_else(|error| {
-            let words = words.iter().map(|word| String::from_utf8_lossy(word));
+            let words = command
+                .iter()
+                .map(|word| String::from_utf8_lossy(word.as_ref()));
             let words = words.collect::<Vec<_>>().join(" ");
             panic!(
                 "the server did not answer `{words}`: {error}\n{}",
+                self.last_words()
+            )
+        })
+    }
+
+    /// As [`Redis::call`], for a server that may be down or may cut connections.
+    ///
+    /// # Errors
+    /// What the connection said. Whether the command was carried out is unknown then.
+    pub async fn try_call<W: AsRef<[u8]> + Sync>(&self, command: &[W]) -> io::Result<Reply> {
+        let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
+        self.control.call(&words).await
+    }
+
+    /// Several commands over one connection, one after the other: those of a transaction, or
+    /// `WAIT` after what it shall wait for.
+    ///
+    /// # Panics
+    /// If the server cannot be reached.
+    pub async fn calls(&self, commands: &[&[&str]]) -> Vec<Reply> {
+        let replies = self.control.calls(commands).await;
+        replies.unwrap_or_else(|error| {
+            panic!(
+                "the server did not answer {commands:?}: {error}\n{}",
                 self.last_words()
             )
         })
@@ -156,10 +182,16 @@ impl Redis {
         command
     }
 
-    /// A field of `INFO`, as text.
+    /// A field of `INFO`, as text; none if the server has none or does not answer.
     pub async fn info(&self, field: &str) -> Option<String> {
-        let info = self.cli(&["INFO", "everything"]).await;
-        info_field(&info, field).map(str::to_owned)
+        let info = self.try_call(&["INFO", "everything"]).await.ok()?;
+        info_field(&info.to_string(), field).map(str::to_owned)
+    }
+
+    /// How many replicas it sends its changes to.
+    pub(crate) async fn replicas(&self) -> usize {
+        let info = self.try_call(&["INFO", "replication"]).await;
+        info.map_or(0, |info| info.to_string().matches("state=online").count())
     }
 
     /// Ends it at once, as a crash would. Returns when it is gone.

@@ -1,0 +1,232 @@
+//! A primary with replicas, and three sentinels that replace it when it is gone.
+
+use std::time::Duration;
+
+use crate::poll::until;
+use crate::program::Flavour;
+use crate::redis::{Redis, RedisBuilder};
+
+/// What the sentinels call the primary.
+const NAME: &str = "primary";
+const SENTINELS: usize = 3;
+/// How many sentinels must agree that the primary is down.
+const AGREED: usize = 2;
+/// How long a primary must be silent. Under a second, a busy machine looks like a dead server.
+const DOWN_AFTER_MS: u32 = 1000;
+const FAILOVER_TIMEOUT_MS: u32 = 4000;
+/// What sentinels do less often, in milliseconds: telling each other that they exist (by default
+/// two seconds), asking each other for votes (one), asking servers who follows whom (ten).
+const PERIODS: [[&str; 2]; 3] = [
+    ["PUBLISH-PERIOD", "100"],
+    ["ASK-PERIOD", "100"],
+    ["INFO-PERIOD", "500"],
+];
+/// How long anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Three sentinels, a primary and its replicas. All of it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Sentinel {
+    nodes: Vec<Redis>,
+    sentinels: Vec<Redis>,
+}
+
+impl Sentinel {
+    /// Starts a primary with `replicas`, and returns when the replicas follow it and the sentinels
+    /// could replace it.
+    ///
+    /// # Panics
+    /// If it is not complete in time.
+    pub async fn start(flavour: Flavour, replicas: usize) -> Self {
+        Self::start_with(flavour, replicas, |builder| builder).await
+    }
+
+    /// As [`Sentinel::start`], with settings for the primary and each replica.
+    ///
+    /// # Panics
+    /// If it is not complete in time.
+    pub async fn start_with(
+        flavour: Flavour,
+        replicas: usize,
+        settings: impl Fn(RedisBuilder) -> RedisBuilder,
+    ) -> Self {
+        let mut nodes = vec![settings(Redis::builder(flavour)).start().await];
+        let of = format!("127.0.0.1 {}", nodes[0].port());
+        for _ in 0..replicas {
+            let replica = settings(Redis::builder(flavour).config("replicaof", &of));
+            nodes.push(replica.start().await);
+        }
+        let mut started = Self {
+            nodes,
+            sentinels: Vec::new(),
+        };
+        // The sentinels learn of replicas when they first ask the primary, and then not again for
+        // a while: so the replicas come first.
+        started.follow(0).await;
+        for _ in 0..SENTINELS {
+            let sentinel = Redis::builder(flavour)
+                .for_sentinel()
+                .config("sentinel", &format!("monitor {NAME} {of} {AGREED}"))
+                .config(
+                    "sentinel",
+                    &format!("down-after-milliseconds {NAME} {DOWN_AFTER_MS}"),
+                )
+                .config(
+                    "sentinel",
+                    &format!("failover-timeout {NAME} {FAILOVER_TIMEOUT_MS}"),
+                );
+            let sentinel = sentinel.start().await;
+            for [period, ms] in PERIODS {
+                let set = sentinel.cli(&["SENTINEL", "DEBUG", period, ms]).await;
+                assert_eq!(set, "OK");
+            }
+            started.sentinels.push(sentinel);
+        }
+        started.complete().await;
+        started
+    }
+
+    /// `redis+sentinel://HOST:PORT,HOST:PORT,HOST:PORT/NAME`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis+sentinel://{}/{NAME}", addresses(&self.sentinels))
+    }
+
+    /// What the sentinels call the primary.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The servers that have the data, whichever of them is the primary.
+    #[must_use]
+    pub fn nodes(&self) -> &[Redis] {
+        &self.nodes
+    }
+
+    /// The sentinels.
+    #[must_use]
+    pub fn sentinels(&self) -> &[Redis] {
+        &self.sentinels
+    }
+
+    /// The server that the sentinels name.
+    ///
+    /// # Panics
+    /// If no sentinel answers.
+    pub async fn primary(&self) -> &Redis {
+        let named = until("a sentinel names the primary", PATIENCE, async || {
+            for sentinel in self
+                .sentinels
+                .iter()
+                .filter(|sentinel| sentinel.is_running())
+            {
+                if let Some(port) = named_by(sentinel).await {
+                    return Some(port);
+                }
+            }
+            None
+        });
+        let port = named.await;
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|node| node.port() == port)
+            .expect("the sentinels name one of ours")
+    }
+
+    /// Kills the primary, as a crash would. Returns it; [`Sentinel::failed_over`] waits for the
+    /// next.
+    pub async fn kill_primary(&self) -> &Redis {
+        let primary = self.primary().await;
+        primary.kill();
+        primary
+    }
+
+    /// Waits until all sentinels name another primary than `old`, and it takes writes. Returns it.
+    ///
+    /// # Panics
+    /// If that does not happen in time.
+    pub async fn failed_over(&self, old: &Redis) -> &Redis {
+        let next = until("another server is the primary", PATIENCE, async || {
+            let mut ports = Vec::new();
+            for sentinel in self
+                .sentinels
+                .iter()
+                .filter(|sentinel| sentinel.is_running())
+            {
+                ports.push(named_by(sentinel).await?);
+            }
+            let port = ports.iter().copied().max()?;
+            let agreed = port != old.port() && ports.iter().all(|named| *named == port);
+            let next = self
+                .nodes
+                .iter()
+                .find(|node| agreed && node.port() == port)?;
+            (next.info("role").await? == "master").then_some(next)
+        });
+        next.await
+    }
+
+    /// Waits until every server that runs follows the primary, or is it.
+    ///
+    /// # Panics
+    /// If that does not happen in time.
+    pub async fn in_sync(&self) {
+        let primary = self.primary().await.port();
+        let at = self.nodes.iter().position(|node| node.port() == primary);
+        self.follow(at.unwrap_or_default()).await;
+    }
+
+    async fn follow(&self, primary: usize) {
+        let port = self.nodes[primary].port().to_string();
+        let others = self.nodes.iter().enumerate();
+        let others = others.filter(|(at, node)| *at != primary && node.is_running());
+        let replicas: Vec<_> = others.map(|(_, node)| node).collect();
+        until("the replicas follow the primary", PATIENCE, async || {
+            for replica in &replicas {
+                let follows = replica.info("master_port").await? == port
+                    && replica.info("master_link_status").await? == "up";
+                follows.then_some(())?;
+            }
+            // A replica is up a moment before the primary sends it anything.
+            (self.nodes[primary].replicas().await >= replicas.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until each sentinel knows everybody and could have the primary replaced.
+    async fn complete(&self) {
+        let expected = [
+            ("num-other-sentinels", SENTINELS - 1),
+            ("num-slaves", self.nodes.len() - 1),
+        ];
+        for sentinel in &self.sentinels {
+            until("the sentinels know each other", PATIENCE, async || {
+                let known = sentinel.call(&["SENTINEL", "MASTER", NAME]).await;
+                for (field, number) in expected {
+                    let pairs = known.list().chunks(2);
+                    let mut named = pairs.filter(|pair| pair[0].bytes() == field.as_bytes());
+                    let value = named.next()?.get(1)?.int()?;
+                    (value == i64::try_from(number).ok()?).then_some(())?;
+                }
+                let quorum = sentinel.cli(&["SENTINEL", "CKQUORUM", NAME]).await;
+                quorum.starts_with("OK").then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// `HOST:PORT,HOST:PORT,…`.
+pub(crate) fn addresses(servers: &[Redis]) -> String {
+    let addresses = servers
+        .iter()
+        .map(|server| format!("127.0.0.1:{}", server.port()));
+    addresses.collect::<Vec<_>>().join(",")
+}
+
+async fn named_by(sentinel: &Redis) -> Option<u16> {
+    let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
+    let address = sentinel.try_call(&question).await.ok()?;
+    address.list().get(1)?.int()?.try_into().ok()
+}
