@@ -20,6 +20,8 @@
 //! them. Only a cluster takes seconds to start, so tests that harm nothing share one:
 //! [`Cluster::shared_url`].
 //!
+//! A [`Relay`] in front of a server delays, stalls, cuts or loses what passes.
+//!
 //! Nothing here knows what tenure does, and no handle belongs to a runtime: one that was made in
 //! one test may be used in another. Whatever goes wrong is a panic with a message, because that is
 //! how a test fails. Programs come from `cargo xtask servers up`; see [`Flavour`].
@@ -43,6 +45,7 @@ mod process;
 mod program;
 mod quorum;
 mod redis;
+mod relay;
 mod sentinel;
 pub mod shared;
 mod watchdog;
@@ -54,4 +57,5 @@ pub use poll::until;
 pub use program::Flavour;
 pub use quorum::Quorum;
 pub use redis::{Redis, RedisBuilder};
+pub use relay::Relay;
 pub use sentinel::Sentinel;

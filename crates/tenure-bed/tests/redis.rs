@@ -73,6 +73,45 @@ async fn users_and_settings_are_as_asked_for(flavour: Flavour) {
     assert_eq!(redis.cli(&["PING"]).await, "PONG");
 }
 
+async fn pauses_and_goes_on(flavour: Flavour) {
+    let redis = Redis::builder(flavour).start().await;
+    redis.pause();
+    let mut typed = redis
+        .redis_cli()
+        .args(["SET", "key", "value"])
+        .spawn()
+        .unwrap();
+    assert!(redis.is_running());
+    assert!(typed.try_wait().unwrap().is_none());
+    redis.resume();
+    assert!(typed.wait().unwrap().success());
+    assert_eq!(redis.cli(&["GET", "key"]).await, "value");
+    // A paused server can be killed as well.
+    redis.pause();
+    redis.restart().await;
+    assert_eq!(redis.cli(&["EXISTS", "key"]).await, "0");
+}
+
+async fn can_be_met_while_it_reads_its_data(flavour: Flavour) {
+    let redis = Redis::builder(flavour)
+        .config("rdbcompression", "no")
+        .start()
+        .await;
+    let value = "x".repeat(1000);
+    for number in 0..50 {
+        redis.call(&["SET", &number.to_string(), &value]).await;
+    }
+    assert_eq!(redis.cli(&["SAVE"]).await, "OK");
+    redis.configure("key-load-delay", "10000");
+    redis.configure("loading-process-events-interval-bytes", "1024");
+    redis.launch().await;
+    let refused = redis.cli(&["GET", "1"]).await;
+    assert_eq!(refused.split(' ').next(), Some("LOADING"));
+    redis.configure("key-load-delay", "0");
+    redis.restart().await;
+    assert!(redis.cli(&["GET", "1"]).await == value);
+}
+
 fn is_alive(pid: u32) -> bool {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::test_kill_process(pid).is_ok()
@@ -89,6 +128,16 @@ mod redis {
     #[tokio::test]
     async fn a_server_restarts_where_it_was() {
         restarts_where_it_was(Flavour::Redis).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_pauses_and_goes_on() {
+        pauses_and_goes_on(Flavour::Redis).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_can_be_met_while_it_reads_its_data() {
+        can_be_met_while_it_reads_its_data(Flavour::Redis).await;
     }
 
     #[tokio::test]
@@ -161,6 +210,16 @@ mod valkey {
     #[tokio::test]
     async fn a_server_restarts_where_it_was() {
         restarts_where_it_was(Flavour::Valkey).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_pauses_and_goes_on() {
+        pauses_and_goes_on(Flavour::Valkey).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_can_be_met_while_it_reads_its_data() {
+        can_be_met_while_it_reads_its_data(Flavour::Valkey).await;
     }
 
     #[tokio::test]

@@ -5,7 +5,8 @@
 
 mod builder;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -74,6 +75,10 @@ impl Redis {
             Listens::Tcp(port) => format!("redis://127.0.0.1:{port}"),
             Listens::Tls(port) => format!("rediss://127.0.0.1:{port}"),
         }
+    }
+
+    pub(crate) fn listens(&self) -> Listens {
+        self.listens
     }
 
     /// Its port, over TCP or TLS.
@@ -220,6 +225,13 @@ impl Redis {
                 self.last_words()
             );
         }
+    }
+
+    /// Adds a line to its configuration file, for the next start; the last one for a key counts.
+    pub fn configure(&self, key: &str, value: &str) {
+        let file = File::options().append(true).open(&self.launch.config);
+        let written = file.and_then(|mut file| writeln!(file, "{key} {value}"));
+        written.expect("cannot write the configuration");
     }
 
     /// Stops it as a scheduler or a debugger would (SIGSTOP): its connections stay open and

@@ -1,0 +1,253 @@
+//! The thread of a relay: connections come, pass bytes and end as the relay was told.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Counts, Order, Target, Weather};
+
+const CHUNK: usize = 16 * 1024;
+/// How many chunks may be under way; a sender that is faster waits, as it would on a network.
+const UNDER_WAY: usize = 256;
+
+/// A direction, as its place in [`Weather::delay`].
+const REQUESTS: usize = 0;
+const REPLIES: usize = 1;
+
+pub(super) struct Traffic {
+    target: Target,
+    weather: watch::Receiver<Weather>,
+    counts: Arc<Counts>,
+}
+
+/// Bytes under way; none are the end of what one side sends.
+struct Parcel {
+    due: Instant,
+    bytes: Vec<u8>,
+}
+
+/// Counts a connection for as long as it is open.
+struct Open(Arc<Counts>);
+
+impl Traffic {
+    pub(super) fn new(
+        target: Target,
+        weather: watch::Receiver<Weather>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self {
+            target,
+            weather,
+            counts,
+        }
+    }
+
+    /// Runs until nobody can give orders any more.
+    pub(super) async fn run(
+        self,
+        listener: StdListener,
+        port: u16,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) {
+        let mut listener = Some(listen_on(listener));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Cut(done)) => {
+                        connections.shutdown().await;
+                        let _gone = done.send(());
+                    }
+                    Some(Order::Refuse(done)) => {
+                        listener = None;
+                        let _gone = done.send(());
+                    }
+                    Some(Order::Accept(done)) => {
+                        if listener.is_none() {
+                            let bound = StdListener::bind((Ipv4Addr::LOCALHOST, port));
+                            listener = Some(listen_on(bound.expect("the port was taken")));
+                        }
+                        let _gone = done.send(());
+                    }
+                    None => return,
+                },
+                accepted = accept(listener.as_ref()) => {
+                    self.counts.accepted.fetch_add(1, Ordering::SeqCst);
+                    let open = Open::new(&self.counts);
+                    let (target, weather) = (self.target.clone(), self.weather.clone());
+                    connections.spawn(async move {
+                        let _open = open;
+                        // Whatever ends a connection ends it on both sides, as its streams go.
+                        let _ended = connect(accepted, target, weather).await;
+                    });
+                }
+                Some(_ended) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(counts: &Arc<Counts>) -> Self {
+        counts.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let open: &AtomicUsize = &self.0.open;
+        open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn listen_on(listener: StdListener) -> TcpListener {
+    let prepared = listener.set_nonblocking(true);
+    prepared
+        .and_then(|()| TcpListener::from_std(listener))
+        .expect("cannot listen")
+}
+
+/// The next client; never, while nobody listens.
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    loop {
+        if let Ok((client, _)) = listener.accept().await {
+            return client;
+        }
+        // Out of file handles, perhaps: connections that end give some back.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn connect(
+    client: TcpStream,
+    target: Target,
+    mut weather: watch::Receiver<Weather>,
+) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    clear(&mut weather).await?;
+    match target {
+        Target::Port(port) => {
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+            server.set_nodelay(true)?;
+            pass_both(client, server, weather).await
+        }
+        Target::Socket(path) => pass_both(client, UnixStream::connect(path).await?, weather).await,
+    }
+}
+
+async fn pass_both<S>(
+    client: TcpStream,
+    server: S,
+    weather: watch::Receiver<Weather>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let (from_client, to_client) = split(client);
+    let (from_server, to_server) = split(server);
+    let requests = pass(from_client, to_server, REQUESTS, weather.clone());
+    let replies = pass(from_server, to_client, REPLIES, weather);
+    tokio::try_join!(requests, replies).map(drop)
+}
+
+/// Passes one direction on, until its sender has ended and everything has arrived.
+async fn pass<R, W>(
+    from: R,
+    to: W,
+    direction: usize,
+    weather: watch::Receiver<Weather>,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let (sender, parcels) = mpsc::channel(UNDER_WAY);
+    let taken = take(from, direction, weather.clone(), sender);
+    let given = give(to, direction, weather, parcels);
+    tokio::try_join!(taken, given).map(drop)
+}
+
+/// Takes what comes, and notes when it is to arrive.
+async fn take<R: AsyncRead + Unpin>(
+    mut from: R,
+    direction: usize,
+    weather: watch::Receiver<Weather>,
+    parcels: mpsc::Sender<Parcel>,
+) -> io::Result<()> {
+    let mut bytes = vec![0; CHUNK];
+    loop {
+        // A side that went away unheard is one that ended.
+        let length = from.read(&mut bytes).await.unwrap_or(0);
+        let delay = weather.borrow().delay[direction];
+        // tidy: allow(clock) a relay is a network, and has a network's time
+        let due = Instant::now() + delay;
+        let parcel = Parcel {
+            due,
+            bytes: bytes[..length].to_vec(),
+        };
+        if parcels.send(parcel).await.is_err() || length == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets what was taken arrive.
+async fn give<W: AsyncWrite + Unpin>(
+    mut to: W,
+    direction: usize,
+    mut weather: watch::Receiver<Weather>,
+    mut parcels: mpsc::Receiver<Parcel>,
+) -> io::Result<()> {
+    let mut has_lost = false;
+    loop {
+        let parcel = tokio::select! {
+            parcel = parcels.recv() => parcel,
+            changed = weather.changed(), if has_lost => {
+                changed.map_err(io::Error::other)?;
+                if weather.borrow_and_update().drops_replies {
+                    continue;
+                }
+                // The rest would be taken for the answers that were lost.
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        };
+        let Some(parcel) = parcel else {
+            return Ok(());
+        };
+        sleep_until(parcel.due).await;
+        let now = clear(&mut weather).await?;
+        if direction == REPLIES && now.drops_replies {
+            has_lost = true;
+        } else if has_lost {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        } else if parcel.bytes.is_empty() {
+            return to.shutdown().await;
+        } else {
+            let size = if now.slice == 0 { CHUNK } else { now.slice };
+            for slice in parcel.bytes.chunks(size) {
+                to.write_all(slice).await?;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Waits while nothing may pass.
+async fn clear(weather: &mut watch::Receiver<Weather>) -> io::Result<Weather> {
+    let clear = weather.wait_for(|weather| !weather.is_stalled).await;
+    clear
+        .map(|weather| weather.clone())
+        .map_err(io::Error::other)
+}
