@@ -48,6 +48,7 @@ mod redis;
 mod relay;
 mod sentinel;
 pub mod shared;
+mod wall;
 mod watchdog;
 
 pub use ca::{Ca, Pair};

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "clippy frees tests, and these functions are parts of tests"
 )]
 
@@ -112,6 +113,26 @@ async fn can_be_met_while_it_reads_its_data(flavour: Flavour) {
     assert!(redis.cli(&["GET", "1"]).await == value);
 }
 
+async fn has_a_wall_clock_that_steps(flavour: Flavour) {
+    let redis = Redis::builder(flavour).own_wall().start().await;
+    let machine = Redis::builder(flavour).start().await;
+    let ahead = async || {
+        let [own, other] = [&redis, &machine].map(|server| server.call(&["TIME"]));
+        let (own, other) = (own.await, other.await);
+        own.list()[0].int().unwrap() - other.list()[0].int().unwrap()
+    };
+    assert!((-1..=1).contains(&ahead().await));
+    redis.call(&["SET", "key", "value", "PX", "60000"]).await;
+    redis.step_wall(-100_500).await;
+    assert!((-102..=-99).contains(&ahead().await));
+    assert!(redis.call(&["PTTL", "key"]).await.int() > Some(100_000));
+    redis.step_wall(200_500).await;
+    assert!((99..=101).contains(&ahead().await));
+    assert_eq!(redis.cli(&["EXISTS", "key"]).await, "0");
+    redis.restart().await;
+    assert!((99..=101).contains(&ahead().await));
+}
+
 fn is_alive(pid: u32) -> bool {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::test_kill_process(pid).is_ok()
@@ -138,6 +159,11 @@ mod redis {
     #[tokio::test]
     async fn a_server_can_be_met_while_it_reads_its_data() {
         can_be_met_while_it_reads_its_data(Flavour::Redis).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_has_a_wall_clock_that_steps() {
+        has_a_wall_clock_that_steps(Flavour::Redis).await;
     }
 
     #[tokio::test]
@@ -220,6 +246,11 @@ mod valkey {
     #[tokio::test]
     async fn a_server_can_be_met_while_it_reads_its_data() {
         can_be_met_while_it_reads_its_data(Flavour::Valkey).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_has_a_wall_clock_that_steps() {
+        has_a_wall_clock_that_steps(Flavour::Valkey).await;
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::port;
 use crate::process::Process;
 use crate::program::Flavour;
+use crate::wall::Wall;
 
 /// How often another port is tried if one was taken in the meantime.
 const TRIES: usize = 10;
@@ -26,6 +27,7 @@ pub struct RedisBuilder {
     /// Lines of its configuration file.
     lines: Vec<String>,
     has_users: bool,
+    has_own_wall: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -48,6 +50,7 @@ impl RedisBuilder {
             is_sentinel: false,
             lines: lines.map(str::to_owned).into(),
             has_users: false,
+            has_own_wall: false,
             environment: Vec::new(),
         }
     }
@@ -108,6 +111,12 @@ impl RedisBuilder {
     /// A variable of its environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has a wall clock of its own, for [`Redis::step_wall`]. Needs a C compiler, on Linux.
+    pub fn own_wall(mut self) -> Self {
+        self.has_own_wall = true;
         self
     }
 
@@ -172,11 +181,14 @@ impl RedisBuilder {
         });
         let config = folder.path().join("conf");
         fs::write(&config, text).expect("cannot write a configuration");
+        let wall = self.has_own_wall.then(|| Wall::new(folder.path()));
+        let mut environment = self.environment.clone();
+        environment.extend(wall.iter().flat_map(Wall::environment));
         let launch = Launch {
             program: self.flavour.program(),
             config,
             is_sentinel: self.is_sentinel,
-            environment: self.environment.clone(),
+            environment,
         };
         let process = Process::new(folder.path().join("log"));
         process.start(launch.command());
@@ -186,6 +198,7 @@ impl RedisBuilder {
             listens,
             control: Control { socket, login },
             launch,
+            wall,
             folder,
         }
     }

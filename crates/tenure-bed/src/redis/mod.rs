@@ -19,6 +19,7 @@ use crate::folder::Folder;
 use crate::poll::until;
 use crate::process::Process;
 use crate::program::{self, Flavour};
+use crate::wall::Wall;
 
 /// How long a server may take until it answers, with a data set of the size that tests have.
 const START: Duration = Duration::from_secs(20);
@@ -32,6 +33,7 @@ pub struct Redis {
     listens: Listens,
     control: Control,
     launch: Launch,
+    wall: Option<Wall>,
     folder: Folder,
 }
 
@@ -243,6 +245,37 @@ impl Redis {
     /// Lets a paused server go on.
     pub fn resume(&self) {
         self.process.signal(Signal::CONT);
+    }
+
+    /// Steps the wall clock of this server alone, by which it ends what has a time to live;
+    /// negative steps go back. Returns when the server has seen it, which looks at its clock now
+    /// and then only. The steps add up, and outlast a restart.
+    ///
+    /// # Panics
+    /// If the server was not built with [`RedisBuilder::own_wall`], or does not answer.
+    pub async fn step_wall(&self, by_ms: i64) {
+        let wall = self.wall.as_ref();
+        let wall = wall.expect("this server has the machine's clock; build it with `own_wall`");
+        let before = self.wall_ms().await;
+        wall.step(by_ms);
+        until("the server has seen its clock step", START, async || {
+            let moved = self.wall_ms().await - before;
+            // The time that passes beside the step tells nothing.
+            let has_seen = if by_ms < 0 {
+                moved < by_ms / 2
+            } else {
+                moved >= by_ms
+            };
+            has_seen.then_some(())
+        })
+        .await;
+    }
+
+    /// What the server takes for the time.
+    async fn wall_ms(&self) -> i64 {
+        let time = self.call(&["TIME"]).await;
+        let part = |at: usize| time.list().get(at).and_then(Reply::int).unwrap_or_default();
+        part(0) * 1000 + part(1) / 1000
     }
 
     /// The last lines of its log.
