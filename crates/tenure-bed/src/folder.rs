@@ -5,10 +5,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-static HOME: OnceLock<PathBuf> = OnceLock::new();
+use crate::watchdog;
+
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A folder of its own, removed when it is dropped.
@@ -18,7 +18,7 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = home().join(number.to_string());
+        let path = watchdog::home().join(number.to_string());
         fs::create_dir(&path)
             .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         Self(path)
@@ -34,12 +34,4 @@ impl Drop for Folder {
         // The watchdog tries again.
         let _best_effort = fs::remove_dir_all(&self.0);
     }
-}
-
-/// The folder of this process.
-pub(crate) fn home() -> &'static Path {
-    HOME.get_or_init(|| {
-        let made = tempfile::Builder::new().prefix("bed").tempdir();
-        made.expect("cannot make a temporary folder").keep()
-    })
 }

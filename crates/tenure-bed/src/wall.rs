@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::folder;
+use crate::watchdog;
 
 const SOURCE: &str = include_str!("wall.c");
 static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
@@ -59,7 +59,7 @@ impl Wall {
 
 fn library() -> &'static Path {
     LIBRARY.get_or_init(|| {
-        let home = folder::home();
+        let home = watchdog::home();
         let (source, library) = (home.join("wall.c"), home.join("wall.so"));
         fs::write(&source, SOURCE).expect("cannot write to a file of ours");
         let compiler = std::env::var_os("CC").filter(|named| !named.is_empty());

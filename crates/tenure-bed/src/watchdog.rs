@@ -7,10 +7,9 @@
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
-
-use crate::folder;
 
 /// Its argument is the folder to remove. It removes twice: a server that was just killed may be
 /// about to write its last file.
@@ -29,8 +28,19 @@ sleep 0.2
 rm -rf "$1"
 "#;
 
-/// Never waited for: it ends after us.
-static DOG: OnceLock<Mutex<Child>> = OnceLock::new();
+static DOG: OnceLock<Dog> = OnceLock::new();
+
+/// What the watchdog guards besides servers, and the watchdog itself.
+struct Dog {
+    home: PathBuf,
+    /// Never waited for: it ends after us.
+    shell: Mutex<Child>,
+}
+
+/// The folder of this process, removed after it.
+pub(crate) fn home() -> &'static Path {
+    &dog().home
+}
 
 /// From now on this process id does not outlive us.
 pub(crate) fn guard(pid: u32) {
@@ -43,20 +53,24 @@ pub(crate) fn forget(pid: u32) {
 }
 
 fn tell(verb: &str, pid: u32) {
-    let dog = DOG.get_or_init(|| Mutex::new(start()));
-    let mut dog = dog.lock().unwrap_or_else(PoisonError::into_inner);
-    let pipe = dog.stdin.as_mut().expect("the pipe was asked for");
+    let mut shell = dog().shell.lock().unwrap_or_else(PoisonError::into_inner);
+    let pipe = shell.stdin.as_mut().expect("the pipe was asked for");
     writeln!(pipe, "{verb} {pid}").expect("the watchdog of the servers has ended");
 }
 
-fn start() -> Child {
-    Command::new("sh")
-        .args(["-c", SCRIPT, "watchdog"])
-        .arg(folder::home())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .expect("cannot start `sh`")
+fn dog() -> &'static Dog {
+    DOG.get_or_init(|| {
+        let home = tempfile::Builder::new().prefix("bed").tempdir();
+        let home = home.expect("cannot make a temporary folder").keep();
+        let shell = Command::new("sh")
+            .args(["-c", SCRIPT, "watchdog"])
+            .arg(&home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        let shell = Mutex::new(shell.expect("cannot start `sh`"));
+        Dog { home, shell }
+    })
 }
