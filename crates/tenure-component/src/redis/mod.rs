@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
-use tenure_core::{LeaseStore, StoreError, StoreErrorKind};
+use tenure_core::{LeaseStore, StoreError};
 use tracing::Instrument as _;
 
 use crate::options::LockSettings;
@@ -141,12 +141,13 @@ impl RedisLock {
     ) -> Result<Arc<dyn LeaseStore>, ComponentError> {
         let connections = settings.connections.resolve_all(context).await?;
         let credential = settings.credentials.lookup(context).await?;
-        let url = url::compose(&connections, credential.as_ref(), &settings.options)
+        let target = url::compose(&connections, credential.as_ref(), &settings.options)
             .map_err(|error| error.in_context(context))?;
+        trouble.servers = target.servers;
         let mut pause = FIRST_PAUSE;
         loop {
             trouble.attempts += 1;
-            let error = match self.connector.connect(&url).await {
+            let error = match self.connector.connect(&target.url).await {
                 Ok(store) => return Ok(store),
                 Err(error) => error,
             };
@@ -155,7 +156,7 @@ impl RedisLock {
                 return Err(trouble.gave_up(context, error));
             }
             tracing::warn!(
-                attempt = trouble.attempts, error = %error, ?pause,
+                servers = trouble.servers, attempt = trouble.attempts, %error, ?pause,
                 "cannot connect, trying again"
             );
             trouble.last = Some(error);
@@ -174,6 +175,8 @@ impl Default for RedisLock {
 /// How far connecting got.
 #[derive(Debug, Default)]
 struct Trouble {
+    /// Empty until it is known where to connect to.
+    servers: String,
     attempts: u32,
     last: Option<StoreError>,
 }
@@ -182,17 +185,27 @@ impl Trouble {
     fn gave_up(&self, context: Option<&Context>, error: StoreError) -> ComponentError {
         let attempts = self.attempts;
         let times = if attempts == 1 { "attempt" } else { "attempts" };
-        let message = format!("cannot connect, after {attempts} {times}");
+        let message = format!(
+            "cannot connect to {}, after {attempts} {times}",
+            self.servers
+        );
         ComponentError::new(Code::CannotConnect, context, message)
             .with_detail("attempts", attempts)
+            .with_detail("servers", &self.servers)
             .because_of(error)
     }
 
     fn out_of_time(&mut self, context: Option<&Context>, limit: Duration) -> ComponentError {
         let limit = tenure_core::format_duration(limit);
-        let message = format!("cannot connect within {limit}, the value of options.timeout");
+        let servers = match self.servers.as_str() {
+            "" => "the server that is to be discovered",
+            servers => servers,
+        };
+        let message =
+            format!("cannot connect to {servers} within {limit}, the value of options.timeout");
         let error = ComponentError::new(Code::CannotConnect, context, message)
-            .with_detail("attempts", self.attempts);
+            .with_detail("attempts", self.attempts)
+            .with_detail("servers", &self.servers);
         match self.last.take() {
             Some(last) => error.because_of(last),
             None => error,
@@ -290,7 +303,7 @@ struct TenureRedis;
 impl Connect for TenureRedis {
     async fn connect(&self, _url: &SecretString) -> Result<Arc<dyn LeaseStore>, StoreError> {
         Err(StoreError::new(
-            StoreErrorKind::Unsupported,
+            tenure_core::StoreErrorKind::Unsupported,
             "this build has no Redis store; give the lock a connector",
         ))
     }

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tenure_core::format_duration;
 
 use crate::config::ConfigError;
+use crate::error::shown;
 use crate::options::{LockSettings, Topology};
 use crate::{ConnectionParams, CredentialParams};
 
@@ -19,12 +20,20 @@ const RETRY_TIMEOUT: Duration = Duration::from_millis(100);
 /// The longest time that one connection may take to be made; opening may try several.
 const LONGEST_CONNECT: Duration = Duration::from_secs(60);
 
+/// Where a lock component connects to.
+pub(super) struct Target {
+    /// With everything, so that it may hold a password.
+    pub(super) url: SecretString,
+    /// The hosts and ports alone, for messages.
+    pub(super) servers: String,
+}
+
 /// The URL for all of `connections`.
 pub(super) fn compose(
     connections: &[ConnectionParams],
     credential: Option<&CredentialParams>,
     settings: &LockSettings,
-) -> Result<SecretString, ConfigError> {
+) -> Result<Target, ConfigError> {
     let mut url = match connections {
         [one] => match one.uri() {
             Some(uri) => Url::read(uri.expose_secret())?.arranged(settings.topology)?,
@@ -45,7 +54,10 @@ pub(super) fn compose(
     let waiting = settings.retry_timeout.unwrap_or(RETRY_TIMEOUT);
     url.set_unless_said("connect_timeout", &format_duration(connecting));
     url.set_unless_said("poll", &format_duration(waiting));
-    Ok(url.write())
+    Ok(Target {
+        url: url.write(),
+        servers: shown(&url.place),
+    })
 }
 
 /// The parts of a URL, as they are written in it.

@@ -13,11 +13,12 @@ use tenure_lock::Guard;
 const REMEMBERED: usize = 10_000;
 
 /// What a component holds, and what it held and nobody has released yet.
-#[derive(Default)]
 pub(super) struct Holdings {
     /// By key; the oldest first.
     by_key: HashMap<Key, Vec<Holding>>,
     count: usize,
+    /// How many that ran out are kept.
+    remembered: usize,
     /// At how many the ones that ran out are looked through.
     sweep_at: usize,
     is_closed: bool,
@@ -53,6 +54,18 @@ pub(super) struct Picked {
     pub(super) guard: Guard,
     /// Its ttl has run out, or is about to.
     pub(super) has_lapsed: bool,
+}
+
+impl Default for Holdings {
+    fn default() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            count: 0,
+            remembered: REMEMBERED,
+            sweep_at: 0,
+            is_closed: false,
+        }
+    }
 }
 
 impl Holdings {
@@ -107,7 +120,7 @@ impl Holdings {
 
     /// Forgets the acquisitions that ran out longest ago, if they have become too many.
     fn sweep(&mut self) {
-        if self.count < self.sweep_at.max(2 * REMEMBERED) {
+        if self.count < self.sweep_at.max(2 * self.remembered) {
             return;
         }
         let all = self.by_key.values().flatten();
@@ -116,7 +129,7 @@ impl Holdings {
             .filter_map(|holding| holding.guard.0.as_ref().map(|guard| guard.deadline()))
             .collect();
         ends.sort_unstable();
-        let excess = ends.len().saturating_sub(REMEMBERED);
+        let excess = ends.len().saturating_sub(self.remembered);
         if let Some(limit) = excess.checked_sub(1).and_then(|last| ends.get(last)) {
             self.by_key.retain(|_, of_key| {
                 of_key.retain(|holding| {
@@ -142,5 +155,136 @@ impl Holding {
 impl fmt::Debug for Holdings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Holdings({} of {} keys)", self.count, self.by_key.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tenure_core::{Holder, ManualClock};
+    use tenure_lock::Locks;
+    use tenure_memory::MemoryStore;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Bench {
+        clock: Arc<ManualClock>,
+        locks: Locks,
+        holdings: Holdings,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let clock = Arc::new(ManualClock::default());
+            let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+            Self {
+                locks: Locks::new(store, Holder::new("test")).with_clock(clock.clone()),
+                clock,
+                holdings: Holdings::default(),
+            }
+        }
+
+        /// Acquires `key` for a second; the number says which acquisition of the key it is.
+        async fn take(&mut self, key: &str, trace_id: Option<&str>) -> u64 {
+            let lock = self.locks.lock(key).ttl(SECOND).no_renewal();
+            let guard = lock.try_acquire().await.unwrap().unwrap();
+            let fence = guard.fence().get();
+            self.holdings.keep(trace_id, guard).unwrap();
+            fence
+        }
+
+        /// The acquisition that a release is counted for.
+        async fn release(&mut self, key: &str, trace_id: Option<&str>) -> Option<u64> {
+            let picked = self.holdings.pick(key, trace_id)?;
+            let fence = picked.guard.fence().get();
+            picked.guard.release().await.unwrap();
+            Some(fence)
+        }
+
+        fn lapse(&self) {
+            self.clock.advance(2 * SECOND);
+        }
+    }
+
+    #[tokio::test]
+    async fn r1_b_weakness_releases_belong_to_acquisitions_in_their_order() {
+        let mut bench = Bench::new();
+        let first = bench.take("k", None).await;
+        bench.lapse();
+        let second = bench.take("k", None).await;
+        bench.lapse();
+        let third = bench.take("k", None).await;
+        for expected in [first, second, third] {
+            assert_eq!(bench.release("k", None).await, Some(expected));
+        }
+        assert_eq!(bench.release("k", None).await, None);
+        assert_eq!(bench.release("other", None).await, None);
+        assert_eq!((bench.holdings.count, bench.holdings.by_key.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn r1_b_weakness_a_trace_id_comes_before_the_order() {
+        let mut bench = Bench::new();
+        let first = bench.take("k", Some("a")).await;
+        bench.lapse();
+        let second = bench.take("k", None).await;
+        bench.lapse();
+        let third = bench.take("k", Some("b")).await;
+        assert_eq!(bench.release("k", Some("b")).await, Some(third));
+        assert_eq!(bench.release("k", None).await, Some(second));
+        assert_eq!(
+            bench.release("k", Some("c")).await,
+            Some(first),
+            "the only one left"
+        );
+    }
+
+    #[tokio::test]
+    async fn b_lock_one_that_was_passed_over_and_ran_out_has_had_its_release() {
+        let mut bench = Bench::new();
+        let first = bench.take("k", None).await;
+        bench.lapse();
+        bench.take("k", None).await;
+        assert_eq!(bench.release("k", None).await, Some(first));
+        bench.lapse();
+        let third = bench.take("k", None).await;
+        assert_eq!(bench.release("k", None).await, Some(third));
+        assert_eq!(bench.release("k", None).await, None);
+    }
+
+    #[tokio::test]
+    async fn f37_acquisitions_that_nobody_releases_are_forgotten_the_oldest_first() {
+        let mut bench = Bench::new();
+        bench.holdings.remembered = 10;
+        for at in 0..200 {
+            bench.take(&format!("k{at}"), None).await;
+            bench.clock.advance(SECOND / 10);
+            assert!(bench.holdings.count <= 40, "{}", bench.holdings.count);
+        }
+        assert!(bench.holdings.by_key.contains_key("k199".as_bytes()));
+        assert!(
+            bench.holdings.by_key.contains_key("k185".as_bytes()),
+            "ran out just now"
+        );
+        assert!(!bench.holdings.by_key.contains_key("k0".as_bytes()));
+        assert_eq!(
+            bench.holdings.count,
+            bench.holdings.by_key.values().map(Vec::len).sum::<usize>()
+        );
+    }
+
+    #[tokio::test]
+    async fn r1_b_weakness_what_is_held_is_never_forgotten() {
+        let mut bench = Bench::new();
+        bench.holdings.remembered = 2;
+        for at in 0..100 {
+            bench.take(&format!("k{at}"), None).await;
+        }
+        assert_eq!(bench.holdings.count, 100);
+        assert!(bench.release("k0", None).await.is_some());
     }
 }

@@ -1,15 +1,14 @@
 //! Row "`Context`": the trace id in every line; warnings; and that no secret is ever written.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use tenure_component::{
-    Component as _, ComponentError, ConfigParams, Context, CredentialParams, CredentialStore,
-    Lock as _, MemoryCredentialStore, RedisLock, References,
+    Component as _, ConfigParams, Context, CredentialParams, CredentialStore, Lock as _,
+    MemoryCredentialStore, RedisLock, References,
 };
 use tenure_core::StoreErrorKind;
 
-use crate::support::{Attempt, Connector, CountingStore, LONG, Lines, MS, SECOND, SHORT};
+use crate::support::{Attempt, Connector, CountingStore, LONG, Lines, MS, SECOND, SHORT, seen_of};
 
 #[tokio::test(start_paused = true)]
 async fn b_context_the_trace_id_is_in_every_line_that_a_call_logs() {
@@ -105,17 +104,6 @@ fn b_configuration_an_unknown_key_is_a_warning_that_names_the_nearest_known_one(
                  options.db_num=1;options.topology=quorum;descriptor=x:lock:redis:y:1.0";
     RedisLock::new().configure(&known.parse().unwrap()).unwrap();
     assert!(lines.all().is_empty(), "{:#?}", lines.all());
-}
-
-/// Everything that people could come to see of an error.
-fn seen_of(error: &ComponentError) -> String {
-    let mut seen = format!("{error} {error:?} {error:#?}");
-    let mut source = error.source();
-    while let Some(inner) = source {
-        seen = format!("{seen} {inner} {inner:?}");
-        source = inner.source();
-    }
-    seen
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! A store that counts what it is asked, a connector that records and can fail, and log lines.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
-use tenure_component::{Component as _, Connect, RedisLock, StoreLock};
+use tenure_component::{Component as _, ComponentError, Connect, RedisLock, StoreLock};
 use tenure_core::{
     Acquisition, Cancellation, ForceRequest, Forced, Key, LeasePage, LeasePromises, LeaseRequest,
     LeaseStore, LeaseView, ListQuery, Release, RenewRequest, Renewal, StoreError, StoreErrorKind,
@@ -209,6 +210,17 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     };
     let met = tokio::time::timeout(10 * SECOND, met).await;
     met.unwrap_or_else(|_| panic!("not {what} within ten seconds"));
+}
+
+/// Everything that people could come to see of an error.
+pub(crate) fn seen_of(error: &ComponentError) -> String {
+    let mut seen = format!("{error} {error:?} {error:#?}");
+    let mut source = error.source();
+    while let Some(inner) = source {
+        seen = format!("{seen} {inner} {inner:?}");
+        source = inner.source();
+    }
+    seen
 }
 
 /// Log lines of everything that happens on this thread while it lives.

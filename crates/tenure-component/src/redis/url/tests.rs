@@ -8,8 +8,9 @@ fn url(text: &str) -> Result<String, ConfigError> {
     let connections = ConnectionParams::many_from_config(&config)?;
     let credentials = CredentialParams::many_from_config(&config)?;
     let settings = LockSettings::from_config(&config)?;
-    let url = compose(&connections, credentials.first(), &settings)?;
-    Ok(url.expose_secret().to_owned())
+    let target = compose(&connections, credentials.first(), &settings)?;
+    assert!(!target.servers.contains('@'), "{}", target.servers);
+    Ok(target.url.expose_secret().to_owned())
 }
 
 const DEFAULTS: &str = "?connect_timeout=30s&poll=100ms";
