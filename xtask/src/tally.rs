@@ -101,7 +101,7 @@ impl Tally {
     pub(crate) fn report(&self) -> bool {
         for name in &self.left_out {
             say(format_args!(
-                "left out by TENURE_WITHOUT: {name}, and every test with this word in its name"
+                "left out by TENURE_WITHOUT: {name}, with every test that has this word in its name"
             ));
         }
         for what in &self.broken {

@@ -84,7 +84,11 @@ fn test_with_nextest(
         "--no-tests=pass",
     ]);
     test.args(["--status-level=fail", "--package", name]);
-    test.args(nextest_filter(wish.without()));
+    test.args(nextest_filter(
+        name,
+        &test_files(root, package),
+        wish.without(),
+    ));
     let before = tally.mark();
     let succeeded = follow(root, test, Output::Error, tally)?;
     tally.close(name, before, succeeded);
@@ -99,17 +103,39 @@ fn test_with_nextest(
     Ok(())
 }
 
-/// Leaves out the tests that have one of these words in their names. One that starts a server
-/// without saying so in its name fails, because the bed starts nothing that was left out.
-fn nextest_filter(without: &[String]) -> Vec<String> {
-    let words: Vec<_> = without.iter().map(|name| format!("test({name})")).collect();
-    if words.is_empty() {
+/// Leaves out the tests that have one of these words in their own, their file's or their package's
+/// name. One that starts a server and says so nowhere fails, because the bed starts nothing that
+/// was left out.
+fn nextest_filter(package: &str, files: &[String], without: &[String]) -> Vec<String> {
+    if without.is_empty() {
         return Vec::new();
     }
-    vec![format!("--filterset=not ({})", words.join(" | "))]
+    // Looks at each test: what is left out by the binary alone, nextest does not count.
+    let any = "test(/./)";
+    let clause = |name: &String| {
+        if package.contains(name) {
+            any.to_owned()
+        } else if files.iter().any(|file| file.contains(name)) {
+            // A clause that fits no file at all would be an error.
+            format!("test({name}) | (binary(/{name}/) & {any})")
+        } else {
+            format!("test({name})")
+        }
+    };
+    let clauses: Vec<_> = without.iter().map(clause).collect();
+    vec![format!("--filterset=not ({})", clauses.join(" | "))]
 }
 
-/// The same, as libtest takes it.
+/// The names of a package's files of tests, without their endings.
+fn test_files(root: &Path, package: &Package) -> Vec<String> {
+    let folder = root.join(&package.folder).join("tests");
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let stems = paths.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    stems.collect()
+}
+
+/// The same, as libtest takes it, which knows a test by no more than its own name.
 fn libtest_filter(without: &[String]) -> Vec<String> {
     let words = without.iter().map(|name| format!("--skip={name}"));
     let mark = (!without.is_empty()).then(|| "--".to_owned());
@@ -202,13 +228,24 @@ mod tests {
     #[test]
     fn what_is_left_out_is_left_out_by_the_names_of_tests() {
         let without = ["redis".to_owned(), "valkey".to_owned()];
-        let filter = nextest_filter(&without);
-        assert_eq!(filter, ["--filterset=not (test(redis) | test(valkey))"]);
+        let files = ["lock".to_owned(), "on_redis".to_owned()];
+        for (package, files, expected) in [
+            ("a", &[][..], "not (test(redis) | test(valkey))"),
+            (
+                "a",
+                &files,
+                "not (test(redis) | (binary(/redis/) & test(/./)) | test(valkey))",
+            ),
+            ("a-redis", &files, "not (test(/./) | test(valkey))"),
+        ] {
+            let filter = nextest_filter(package, files, &without);
+            assert_eq!(filter, [format!("--filterset={expected}")]);
+            assert!(nextest_filter(package, files, &[]).is_empty());
+        }
         assert_eq!(
             libtest_filter(&without),
             ["--", "--skip=redis", "--skip=valkey"]
         );
-        assert!(nextest_filter(&[]).is_empty());
         assert!(libtest_filter(&[]).is_empty());
     }
 }

@@ -36,7 +36,7 @@ impl Flavour {
         assert!(
             !left_out.split(',').any(|word| word.trim() == name),
             "TENURE_WITHOUT leaves `{name}` out, but this test starts it. Tests that start a \
-             server have its name in their own or their module's name: rename this one"
+             server have its name in their own, their module's or their file's: rename this one"
         );
         match self {
             Self::Redis => find("TENURE_REDIS_SERVER", "redis-server"),
