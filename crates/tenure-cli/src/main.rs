@@ -37,6 +37,8 @@ fn main() -> ! {
         ));
     }));
     log();
+    // Stores speak TLS with what the program chooses. Nobody else chooses in this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(dispatch)).unwrap_or(Ok(Code::BUG));
     let code = outcome.unwrap_or_else(|failure| {
         if !failure.is_quiet() {

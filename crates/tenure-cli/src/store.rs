@@ -107,6 +107,15 @@ impl Chosen {
     }
 }
 
+/// Whether a store's URL holds a password, which a command must not get to see.
+pub(crate) fn holds_password(url: &str) -> bool {
+    let place = url.split('?').next().unwrap_or_default();
+    let login = place.rsplit_once('@').map_or("", |(login, _)| login);
+    let login = login.rsplit_once('/').map_or(login, |(_, login)| login);
+    let login = login.strip_prefix("redis+unix:").unwrap_or(login);
+    login.contains(':')
+}
+
 /// The status for what a store met.
 pub(crate) fn code_of_store(error: &StoreError) -> Code {
     match error.kind() {
@@ -204,6 +213,22 @@ mod tests {
             ("memory:", "memory:"),
         ] {
             assert_eq!(relative_to(folder, url), expected);
+        }
+    }
+
+    #[test]
+    fn f12_a_password_is_told_from_a_plain_url() {
+        for (url, expected) in [
+            ("redis://u:p@h", true),
+            ("redis://:p@h/0?x=1", true),
+            ("redis+unix:u:p@/run/s", true),
+            ("redis+unix:/run/s", false),
+            ("redis://u@h:1", false),
+            ("redis://h:1/0", false),
+            ("sqlite:/var/lib/a@b:c.db", false),
+            ("sqlite:a.db", false),
+        ] {
+            assert_eq!(holds_password(url), expected, "{url}");
         }
     }
 

@@ -70,6 +70,9 @@ pub async fn connect(url: &str) -> Result<Tenure, ConnectError> {
             let options = tenure_sqlite::SqliteOptions::from_url(url).map_err(invalid)?;
             Ok(Tenure::over(Arc::new(open_sqlite(options).await?)))
         }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
+        | "redis+cluster" | "rediss+cluster" => Ok(Tenure::over(Arc::new(open_redis(url).await?))),
         known if SCHEMES.contains(&known) => Err(ConnectError::NotInThisBuild {
             scheme: known.to_owned(),
         }),
@@ -90,6 +93,26 @@ pub(crate) async fn open_sqlite(
             store: "sqlite",
             source,
         })
+}
+
+#[cfg(feature = "redis")]
+pub(crate) async fn open_redis(url: &str) -> Result<tenure_redis::RedisStore, ConnectError> {
+    let options =
+        tenure_redis::RedisOptions::from_url(url).map_err(|error| ConnectError::Invalid {
+            store: "redis",
+            reason: error.to_string(),
+        })?;
+    tenure_redis::RedisStore::with(options)
+        .await
+        .map_err(redis_error)
+}
+
+#[cfg(feature = "redis")]
+pub(crate) fn redis_error(source: StoreError) -> ConnectError {
+    ConnectError::Store {
+        store: "redis",
+        source,
+    }
 }
 
 impl Tenure {
@@ -199,15 +222,18 @@ pub enum ConnectError {
 }
 
 /// Every scheme there is or will be.
-const SCHEMES: [&str; 13] = [
+const SCHEMES: [&str; 16] = [
     "memory",
     "sqlite",
     "redis",
     "rediss",
     "redis+unix",
     "redis+sentinel",
+    "rediss+sentinel",
     "redis+cluster",
+    "rediss+cluster",
     "redis+quorum",
+    "rediss+quorum",
     "postgres",
     "postgresql",
     "mysql",
@@ -219,6 +245,9 @@ fn built() -> Vec<&'static str> {
     let mut built = Vec::new();
     if cfg!(feature = "sqlite") {
         built.push("`sqlite:PATH`");
+    }
+    if cfg!(feature = "redis") {
+        built.push("`redis://HOST`");
     }
     if cfg!(feature = "memory") {
         built.push("`memory:`");
@@ -295,7 +324,7 @@ mod tests {
             ("redi://:s3cret@host", "did you mean `redis:`?"),
             ("sqllite:a.db", "did you mean `sqlite:`?"),
             ("postgres://u:s3cret@h/db", "no `postgres:` store; it has"),
-            ("rediss://:s3cret@h", "no `rediss:` store"),
+            ("etcd://:s3cret@h", "no `etcd:` store"),
             ("sqlite:a\r\nb?s3cret", "no control characters"),
             (&long, "may have 4096 bytes"),
             ("memory:s3cret", "takes neither a path nor parameters"),

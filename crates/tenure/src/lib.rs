@@ -51,13 +51,14 @@
 //! | --- | --- | --- | --- |
 //! | `sqlite:PATH` | `sqlite` | processes of one machine | the death of any process |
 //! | `sqlite:PATH?synchronous=full` | `sqlite` | processes of one machine | also a power cut |
+//! | `redis://HOST`, `redis+sentinel://…`, … | `redis` | who reaches it | what it keeps |
 //! | `memory:` | `memory` | one process | nothing |
 //!
 //! Features only add stores. The parts stand in modules of their own: [`lock`], [`tasks`],
 //! [`schedule`] and [`core`], which holds the contract a store fulfils.
 
 mod connect;
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "sqlite", feature = "redis"))]
 mod managers;
 
 pub use connect::{ConnectError, Tenure, connect};
@@ -65,12 +66,16 @@ pub use connect::{ConnectError, Tenure, connect};
 pub use managers::MemoryLockManager;
 #[cfg(feature = "sqlite")]
 pub use managers::SqliteLockManager;
+#[cfg(feature = "redis")]
+pub use managers::{InvalidTaskLock, RedisLockConfig, RedisLockManager, RedisTaskLock, Secret};
 pub use tenure_core as core;
 pub use tenure_core::{Fence, Key, OnCrash, Overlap, Timestamp};
 pub use tenure_lock as lock;
 pub use tenure_lock::{AcquireError, Guard, GuardSet, Locks, LossReason};
 #[cfg(feature = "memory")]
 pub use tenure_memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use tenure_redis::{RedisOptions, RedisStore};
 pub use tenure_schedule as schedule;
 pub use tenure_schedule::{Schedule, Zone};
 #[cfg(feature = "sqlite")]

@@ -22,7 +22,7 @@ use crate::child::{adopt_orphans, code_of, spawn_failure};
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::notice::notice;
 use crate::signals::Signals;
-use crate::store::{Chosen, code_of_store};
+use crate::store::{Chosen, VARIABLE, code_of_store, holds_password};
 use crate::text::shown_os;
 
 /// How long to wait for the store to hear that a lock is given back.
@@ -236,6 +236,10 @@ async fn start(
         .env("TENURE_FENCE", fences.join(","))
         .stdin(Stdio::inherit())
         .process_group(0);
+    // A script may use the same store again, but a password is not for it to see.
+    if std::env::var(VARIABLE).is_ok_and(|url| holds_password(&url)) {
+        command.env_remove(VARIABLE);
+    }
     let child = command
         .spawn()
         .map_err(|error| spawn_failure(program, &error))?;

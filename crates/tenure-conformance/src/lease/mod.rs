@@ -52,7 +52,7 @@ mod torture;
 mod view;
 mod wake;
 
-pub use self::cases::check;
+pub use self::cases::{NAMES, check};
 
 /// Makes a test of each case of the lease suite.
 ///

@@ -3,6 +3,9 @@
 //! Each is the one generic manager of `tenure-tasks` over a store, with constructors that open the
 //! store. They differ in nothing else, so what one does all do.
 
+#[cfg(feature = "redis")]
+mod redis;
+
 use std::any::Any;
 use std::sync::Arc;
 
@@ -12,6 +15,9 @@ use tenure_tasks::{
     RunAccess, StoreLockManager, TaskError, TaskExecutionToken, TaskLock, TaskLockManager,
     TaskManager, TaskSpec,
 };
+
+#[cfg(feature = "redis")]
+pub use self::redis::{InvalidTaskLock, RedisLockConfig, RedisLockManager, RedisTaskLock, Secret};
 
 macro_rules! manager {
     ($(#[$meta:meta])* $name:ident) => {

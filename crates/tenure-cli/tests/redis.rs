@@ -1,0 +1,164 @@
+//! Every command on a real Redis server.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+use tenure_bed::{Flavour, Redis};
+
+use crate::program::{Place, finish, until, until_true};
+
+/// The program on `server`, in a place of its own.
+fn on(place: &Place, url: &str, arguments: &[&str]) -> Command {
+    let mut command = place.tenure(arguments);
+    command.env("TENURE_STORE", url);
+    command
+}
+
+fn run(place: &Place, url: &str, arguments: &[&str]) -> crate::program::Ended {
+    finish(on(place, url, arguments).spawn().unwrap())
+}
+
+#[tokio::test]
+async fn every_command_works_on_redis() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    let child = "echo \"$TENURE_KEY $TENURE_FENCE\"; exit 7";
+    let ended = run(&place, &url, &["lock", "k", "--", "sh", "-c", child]);
+    assert_eq!(ended.code, Some(7), "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("k 1"), "{}", ended.stdout);
+    // Somebody else has it.
+    let mut holder = on(&place, &url, &["lock", "k", "--", "sleep", "60"])
+        .spawn()
+        .unwrap();
+    let lock = until("the lock", || {
+        let ended = run(&place, &url, &["locks", "--json"]);
+        ended
+            .stdout
+            .lines()
+            .next()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    });
+    assert_eq!(lock["key"], "k");
+    let ended = run(&place, &url, &["lock", "--no-wait", "k", "--", "true"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let fence = lock["fence"].to_string();
+    let ended = run(&place, &url, &["unlock", "k", "--fence", &fence]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let status = until("the child to be stopped", || holder.try_wait().unwrap());
+    assert_eq!(status.code(), Some(75));
+    // Tasks.
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nconcurrency = 2\n\
+         shell = \"echo out\"\n",
+    );
+    let ended = run(&place, &url, &["run", "--for", "3s", "tasks.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("t#2"), "{}", ended.stdout);
+    let tasks = run(&place, &url, &["tasks"]);
+    assert!(tasks.stdout.contains("nobody runs it"), "{}", tasks.stdout);
+    let history = run(&place, &url, &["history", "t", "--output"]);
+    assert!(history.stdout.contains("out"), "{}", history.stdout);
+}
+
+#[tokio::test]
+async fn s29_three_processes_on_redis_run_each_tick_once() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nconcurrency = 3\noverlap = \"allow\"\n\
+         shell = 'echo \"$TENURE_TICK#$TENURE_INDEX\" >> ran'\n",
+    );
+    let start = || {
+        on(&place, &url, &["run", "--for", "6s", "tasks.toml"])
+            .spawn()
+            .unwrap()
+    };
+    let runners = [start(), start(), start()];
+    for runner in runners {
+        assert_eq!(finish(runner).code, Some(0));
+    }
+    let mut ran: BTreeMap<String, usize> = BTreeMap::new();
+    for line in place.read("ran").lines() {
+        *ran.entry(line.to_owned()).or_default() += 1;
+    }
+    assert!(ran.len() >= 9, "{ran:?}");
+    assert!(ran.values().all(|times| *times == 1), "{ran:?}");
+}
+
+#[tokio::test]
+async fn r82_a_command_is_gone_before_its_lease_can_end_when_the_server_falls_silent() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    let child = "echo $$ > pid; exec sleep 60";
+    let command = ["lock", "--ttl", "2s", "k", "--", "sh", "-c", child];
+    let mut holder = on(&place, &url, &command).spawn().unwrap();
+    until_true("the command to begin", || place.read("pid").ends_with('\n'));
+    let pid: u32 = place.read("pid").trim().parse().unwrap();
+    server.pause();
+    let status = until("the command to be stopped", || holder.try_wait().unwrap());
+    assert_eq!(status.code(), Some(75));
+    assert!(!crate::program::is_alive(pid));
+    server.resume();
+    // The lease was still there: the command was stopped before it could end, not after.
+    let left = server.call(&["PTTL", "k"]).await.int().unwrap();
+    assert!(left != -1, "{left}");
+}
+
+#[tokio::test]
+async fn e25_e67_e78_f7_what_goes_wrong_has_its_status_and_shows_no_password() {
+    let server = Redis::builder(Flavour::Redis)
+        .tcp()
+        .acl_user("app on >s3cret ~* &* +@all")
+        .acl_user("default off")
+        .start()
+        .await;
+    let place = Place::new();
+    let port = server.port();
+    for (url, code, part) in [
+        (
+            format!("redis://app:wr0ng@127.0.0.1:{port}"),
+            77,
+            "WRONGPASS",
+        ),
+        (format!("redis://127.0.0.1:{port}"), 77, "NOAUTH"),
+        (
+            "redis://app:s3cret@127.0.0.1:1?connect_timeout=1s".to_owned(),
+            69,
+            "cannot connect",
+        ),
+        ("redis://app:s3cret@".to_owned(), 78, "is missing"),
+        ("redis://app:s3/cret@h".to_owned(), 78, ""),
+    ] {
+        let mut command = on(&place, &url, &["lock", "k", "--", "true"]);
+        command.env("TENURE_LOG", "trace");
+        let ended = finish(command.spawn().unwrap());
+        assert_eq!(ended.code, Some(code), "{url}: {}", ended.stderr);
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+        for secret in ["s3cret", "wr0ng", "s3/cret"] {
+            assert!(!ended.stderr.contains(secret), "{}", ended.stderr);
+        }
+    }
+    place.write("password", "s3cret\n");
+    let file = place.path("password");
+    let url = format!(
+        "redis://app@127.0.0.1:{port}?password_file={}",
+        file.display()
+    );
+    let mut command = on(&place, &url, &["lock", "k", "--", "env"]);
+    command.env("TENURE_LOG", "trace");
+    let ended = finish(command.spawn().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!(ended.stderr + &ended.stdout).contains("s3cret"));
+    // A command does not get the credentials of its lock's store.
+    let url = format!("redis://app:s3cret@127.0.0.1:{port}");
+    let ended = run(&place, &url, &["lock", "k", "--", "env"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stdout.contains("s3cret"), "{}", ended.stdout);
+}

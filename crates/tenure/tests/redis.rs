@@ -1,0 +1,317 @@
+//! The task manager on a real Redis: the contract's rows, the origin's scheduling matrix, and the
+//! origin's wire format beside clients that know nothing of tenure.
+
+#![cfg(feature = "redis")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails, with the place in its message"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure::core::{Clock, Holder, Moment, RunKey, RunState, SystemClock};
+use tenure::tasks::RunningTasks;
+use tenure::{
+    CatchUp, Overlap, RedisLockConfig, RedisLockManager, RedisTaskLock, Schedule, Task,
+    TaskContext, TaskLockManager, TaskManager, TaskScheduling, Timestamp,
+};
+use tenure_bed::{Flavour, Redis};
+use tokio::time::{Instant, interval, timeout};
+
+const INSTANCES: usize = 5;
+const TICKS: usize = 4;
+const TASKS: [&str; 2] = ["Test Task 1", "Test Task 2"];
+
+/// The machine's clocks, with the wall clock off by so many milliseconds.
+#[derive(Debug)]
+struct Skewed(i64);
+
+impl Clock for Skewed {
+    fn now(&self) -> Moment {
+        SystemClock.now()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.wall().as_millis() + self.0)
+    }
+}
+
+/// How often each index of each (task, tick) was executed.
+type Executions = Arc<Mutex<BTreeMap<(String, Timestamp), BTreeMap<u32, usize>>>>;
+
+/// What one cell of the matrix is about.
+#[derive(Clone, Copy)]
+struct Cell {
+    period: Duration,
+    concurrency: u32,
+    /// How far each instance's clock is off.
+    skew_ms: [i64; INSTANCES],
+    interop: Option<Duration>,
+}
+
+async fn instance(n: usize, url: &str, cell: Cell, executions: &Executions) -> RunningTasks {
+    let task = |name: &str| {
+        let executions = executions.clone();
+        Task::new(name)
+            .schedule(Schedule::every(cell.period).unwrap())
+            .concurrency(cell.concurrency)
+            // The origin has no rule about overlaps; on a busy machine a run may be that late.
+            .overlap(Overlap::Allow)
+            .catch_up(CatchUp::All)
+            .catch_up_max(1000)
+            .run(move |context: TaskContext<usize>| {
+                let run = (context.task().as_str().to_owned(), context.tick());
+                let mut executions = executions.lock().unwrap();
+                let indices = executions.entry(run).or_default();
+                *indices.entry(context.index()).or_default() += 1;
+                std::future::ready(())
+            })
+    };
+    let manager = RedisLockManager::connect(url).await.unwrap();
+    let mut manager = manager.as_node(Holder::new(format!("instance {n}")));
+    if let Some(expiration) = cell.interop {
+        manager = manager.interop(expiration);
+    }
+    TaskScheduling::builder(n)
+        .manager(manager)
+        .tasks(TASKS.map(task))
+        .clock(Arc::new(Skewed(cell.skew_ms[n])))
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn run(cell: Cell) {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let executions = Executions::default();
+    let mut instances = Vec::new();
+    for n in 0..INSTANCES {
+        instances.push(instance(n, &server.url(), cell, &executions).await);
+    }
+    // Ticks that every instance was there for, whatever its clock says.
+    let ahead = cell.skew_ms.iter().copied().max().unwrap().max(0);
+    let begun = Timestamp::from_millis(SystemClock.wall().as_millis() + ahead);
+    let expected: BTreeMap<u32, usize> = (1..=cell.concurrency).map(|index| (index, 1)).collect();
+    let is_enough = || {
+        let executions = executions.lock().unwrap();
+        TASKS.iter().all(|task| {
+            let of_task = executions.iter().filter(|((name, _), _)| name == task);
+            let mut ticks = of_task.filter(|((_, tick), _)| *tick > begun);
+            let complete = ticks.by_ref().take(TICKS);
+            let complete = complete.filter(|(_, indices)| indices.len() == expected.len());
+            complete.count() == TICKS && ticks.next().is_some()
+        })
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut looks = interval(Duration::from_millis(20));
+    while !is_enough() {
+        looks.tick().await;
+        assert!(Instant::now() < deadline, "no {TICKS} ticks in a minute");
+    }
+    for instance in &instances {
+        let drained = timeout(
+            Duration::from_secs(60),
+            instance.drain(Duration::from_secs(10)),
+        );
+        assert_eq!(drained.await.unwrap().interrupted, []);
+    }
+    let executions = executions.lock().unwrap();
+    for task in TASKS {
+        let of_task = executions.iter().filter(|((name, _), _)| name == task);
+        let ticks = of_task.filter(|((_, tick), _)| *tick > begun).take(TICKS);
+        for ((_, tick), indices) in ticks {
+            assert_eq!(*indices, expected, "{task}, {tick}");
+        }
+    }
+    let twice = executions.values().flatten().find(|(_, count)| **count > 1);
+    assert_eq!(twice, None);
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+macro_rules! matrix {
+    ($($name:ident: $period:literal ms, $concurrency:literal;)*) => {
+        mod safe {
+            use super::*;
+            $(
+                /// One instance's clock is 150 ms off and one's 5 s, one ahead and one behind.
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    run(Cell {
+                        period: ms($period),
+                        concurrency: $concurrency,
+                        skew_ms: [0, 150, 0, -5000, 0],
+                        interop: None,
+                    })
+                    .await;
+                }
+            )*
+        }
+
+        mod interop {
+            use super::*;
+            $(
+                /// Keys that live longer than the clocks are apart, as the origin needs it.
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    run(Cell {
+                        period: ms($period),
+                        concurrency: $concurrency,
+                        skew_ms: [0, 150, 0, -5000, 0],
+                        interop: Some(ms(60_000)),
+                    })
+                    .await;
+                }
+            )*
+        }
+    };
+}
+
+matrix! {
+    origin_200_ms_one_at_a_time: 200 ms, 1;
+    origin_200_ms_three_at_a_time: 200 ms, 3;
+    origin_200_ms_six_at_a_time: 200 ms, 6;
+    origin_400_ms_one_at_a_time: 400 ms, 1;
+    origin_400_ms_three_at_a_time: 400 ms, 3;
+    origin_400_ms_six_at_a_time: 400 ms, 6;
+    origin_800_ms_one_at_a_time: 800 ms, 1;
+    origin_800_ms_three_at_a_time: 800 ms, 3;
+    origin_800_ms_six_at_a_time: 800 ms, 6;
+}
+
+fn spec(name: &str) -> tenure::tasks::TaskSpec {
+    let task = Task::<()>::new(name)
+        .schedule("@daily")
+        .run(|_| std::future::ready(()));
+    task.check().unwrap()
+}
+
+#[tokio::test]
+async fn part_a_the_origins_wire_format_is_spoken_byte_for_byte() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let manager = RedisLockManager::connect(&server.url()).await.unwrap();
+    let manager = manager.interop(ms(60_000));
+    let time: Timestamp = "2026-11-21T03:00:00.000Z".parse().unwrap();
+    let text = "2026-11-21T03:00:00.000Z";
+    let task = spec("a-***-b");
+    // Ours excludes theirs.
+    let ours = manager.acquire_lock_key(&task, time, 2).await.unwrap();
+    let ours = ours.unwrap();
+    let key = format!("a_b-***-2-***-{text}");
+    assert_eq!(ours.value(), key);
+    assert_eq!((ours.name(), ours.concurrency_index()), ("a_b", 2));
+    assert_eq!(server.call(&["GET", &key]).await.to_string(), text);
+    let left = server.call(&["PTTL", &key]).await.int().unwrap();
+    assert!((1..=60_000).contains(&left), "{left}");
+    let theirs = ["SET", &key, text, "NX", "PX", "100"];
+    assert_eq!(server.call(&theirs).await.to_string(), "");
+    // The end of the execution deletes nothing: it could be claimed again.
+    manager.mark_executed(ours).await.unwrap();
+    assert_eq!(server.call(&["EXISTS", &key]).await.int(), Some(1));
+    // Theirs excludes ours.
+    let key = format!("a_b-***-3-***-{text}");
+    let theirs = ["SET", &key, text, "NX", "PX", "60000"];
+    assert_eq!(server.call(&theirs).await.to_string(), "OK");
+    let refused = manager.acquire_lock_key(&task, time, 3).await.unwrap();
+    assert!(refused.is_none());
+}
+
+#[tokio::test]
+async fn part_a_a_claim_by_hand_is_a_lock_that_outlives_its_task() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let config = RedisLockConfig {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        connection_pool_initial_size: 2,
+        ..RedisLockConfig::default()
+    };
+    let manager = RedisLockManager::configured(Some("reports"), Arc::new(7_u8), &config)
+        .await
+        .unwrap();
+    assert_eq!(manager.name(), Some("reports"));
+    let application = manager.application().unwrap();
+    assert_eq!(application.downcast_ref::<u8>(), Some(&7));
+    let task = spec("rates");
+    manager.init(&[]).await.unwrap();
+    let tick = SystemClock.wall();
+    let lock = manager
+        .acquire_lock_key(&task, tick, 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        lock.value(),
+        RedisTaskLock::of("rates", 1, tick).to_string()
+    );
+    assert!(lock.fence().is_some());
+    // However short the task: nobody else gets the execution.
+    manager.mark_executed(lock).await.unwrap();
+    let other = RedisLockManager::connect(&server.url()).await.unwrap();
+    assert!(
+        other
+            .acquire_lock_key(&task, tick, 1)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let key = RunKey::scheduled(task.name().clone(), tick, 1);
+    let record = manager
+        .runs()
+        .unwrap()
+        .store
+        .run(&key)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.state, RunState::Succeeded);
+    manager.close().await;
+}
+
+#[tokio::test]
+async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let config = RedisLockConfig {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        connection_pool_initial_size: 1,
+        connection_acquisition_timeout_ms: 50,
+        ..RedisLockConfig::default()
+    };
+    let manager = RedisLockManager::configured(None, Arc::new(()), &config)
+        .await
+        .unwrap();
+    let manager = Arc::new(manager.interop(ms(60_000)));
+    let task = spec("rates");
+    let tick = SystemClock.wall();
+    server.pause();
+    let first = {
+        let (manager, task) = (manager.clone(), task.clone());
+        tokio::spawn(async move { manager.acquire_lock_key(&task, tick, 1).await.map(|_| ()) })
+    };
+    let error = loop {
+        if let Err(error) = manager.acquire_lock_key(&task, tick, 2).await {
+            break error;
+        }
+    };
+    let shown = format!("{error:?}");
+    assert!(
+        shown.contains("none of the pool's 1 connections was free within 50ms")
+            || shown.contains("no answer"),
+        "{shown}"
+    );
+    server.resume();
+    let _ = first.await.unwrap();
+    let denied = timeout(Duration::from_secs(10), async {
+        loop {
+            if let Ok(lock) = manager.acquire_lock_key(&task, tick, 3).await {
+                return lock.is_none();
+            }
+        }
+    });
+    assert!(!denied.await.unwrap());
+}

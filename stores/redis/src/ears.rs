@@ -1,0 +1,130 @@
+//! Who is told of what the servers push: those who wait for leases, and those who wait for runs.
+
+use tenure_core::{Fence, Grant, Key, Timestamp, Token, WakeRegistry};
+
+use crate::link::Hears;
+
+/// The listeners of a store.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    /// Those who wait for leases.
+    pub(crate) leases: WakeRegistry,
+    /// Those who wait for runs.
+    pub(crate) runs: WakeRegistry,
+    /// The channel on which hints about runs come.
+    pub(crate) runs_channel: String,
+    prefix: String,
+}
+
+impl Ears {
+    pub(crate) fn new(prefix: &str, runs_channel: String) -> Self {
+        Self {
+            leases: WakeRegistry::default(),
+            runs: WakeRegistry::default(),
+            runs_channel,
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// The key that is written under this name, if it is one of ours.
+    pub(crate) fn key_of(&self, name: &[u8]) -> Option<Key> {
+        Key::from_bytes(name.strip_prefix(self.prefix.as_bytes())?).ok()
+    }
+}
+
+impl Hears for Ears {
+    fn message(&self, channel: &[u8], payload: &[u8]) {
+        if channel == self.runs_channel.as_bytes() {
+            self.runs.changed_everywhere();
+            return;
+        }
+        let Some((token, grant, name)) = read_grant(payload) else {
+            // Anybody may publish on a channel; what is not a grant is not acted upon.
+            tracing::debug!("a message that is no grant was ignored");
+            return;
+        };
+        if let Some(key) = self.key_of(name) {
+            let is_heard = self.leases.grant(&key, token, &grant);
+            tracing::trace!(%key, fence = %grant.fence, is_heard, "granted by push");
+        }
+    }
+
+    fn invalidated(&self, name: Option<&[u8]>) {
+        match name {
+            Some(name) => {
+                if let Some(key) = self.key_of(name) {
+                    self.leases.changed(&key);
+                }
+            }
+            None => self.leases.changed_everywhere(),
+        }
+    }
+
+    fn reconnected(&self) {
+        self.leases.changed_everywhere();
+        self.runs.changed_everywhere();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.leases.is_empty() && self.runs.is_empty()
+    }
+}
+
+/// Reads `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as the hand-off script writes it.
+fn read_grant(payload: &[u8]) -> Option<(Token, Grant, &[u8])> {
+    let mut parts = payload.splitn(6, |byte| *byte == b' ');
+    if parts.next()? != b"g" {
+        return None;
+    }
+    let mut text = || std::str::from_utf8(parts.next()?).ok();
+    let token = text()?.parse().ok()?;
+    let fence = Fence::new(text()?.parse().ok()?);
+    let now = Timestamp::from_millis(text()?.parse().ok()?);
+    let expires_at = Timestamp::from_millis(text()?.parse().ok()?);
+    Some((token, Grant::new(fence, now, expires_at), parts.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use tenure_core::Wake;
+
+    use super::*;
+
+    #[test]
+    fn f38_only_whole_grants_for_our_names_reach_a_waiter() {
+        let ears = Ears::new("p:", "tenure:{n}:runs".to_owned());
+        let key = Key::from_bytes(b"a b\xff").unwrap();
+        let token = Token::random();
+        let mut wakes = ears.leases.listen(&key, token);
+        let mut next = |payload: Vec<u8>| {
+            ears.message(b"tenure:c:x", &payload);
+            let mut waiting = pin!(wakes.next());
+            waiting
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        };
+        let grant = |head: String| [head.as_bytes(), b"p:a b\xff"].concat();
+        for wrong in [
+            Vec::new(),
+            b"g".to_vec(),
+            grant(format!("g {token} 7 1000 ")),
+            grant(format!("g {token} -7 1000 2000 ")),
+            grant(format!("g {token} 7 1000 99999999999999999999 ")),
+            grant(format!("h {token} 7 1000 2000 ")),
+            format!("g {token} 7 1000 2000 other").into_bytes(),
+            format!("g {token} 7 1000 2000 p:").into_bytes(),
+        ] {
+            assert_eq!(next(wrong), Poll::Pending);
+        }
+        let whole = next(grant(format!("g {token} 7 1000 2000 ")));
+        let expected = Grant::new(
+            Fence::new(7),
+            Timestamp::from_millis(1000),
+            Timestamp::from_millis(2000),
+        );
+        assert_eq!(whole, Poll::Ready(Wake::Granted(expected)));
+    }
+}

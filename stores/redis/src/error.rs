@@ -1,0 +1,206 @@
+//! From what a user set, and what a server answered, to the errors that callers see.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use tenure_core::{StoreError, StoreErrorKind};
+
+/// Why settings cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The URL is for another kind of store.
+    #[error("unknown scheme `{scheme}`: known are {known}")]
+    Scheme {
+        /// What it begins with.
+        scheme: String,
+        /// What it may begin with.
+        known: String,
+    },
+    /// The URL as a whole cannot be read.
+    #[error("the URL {reason}")]
+    Malformed {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A host cannot be read.
+    #[error("the host `{host}` {reason}")]
+    Host {
+        /// The host as it was written.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The user name or the password cannot be read; neither is shown.
+    #[error("{reason}")]
+    Login {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The servers of a quorum cannot be one.
+    #[error("the quorum {reason}")]
+    Quorum {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A parameter has a value that is not allowed.
+    #[error("{name} `{value}`: {reason}")]
+    Parameter {
+        /// Which.
+        name: String,
+        /// Its value, shortened.
+        value: String,
+        /// What is allowed.
+        reason: String,
+    },
+    /// A parameter that does not exist.
+    #[error("unknown parameter `{name}`{}", hint(*nearest))]
+    Unknown {
+        /// What was written.
+        name: String,
+        /// What was probably meant.
+        nearest: Option<&'static str>,
+    },
+}
+
+fn hint(nearest: Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
+}
+
+impl OptionsError {
+    pub(crate) fn parameter(name: &str, value: &str, reason: impl Into<String>) -> Self {
+        Self::Parameter {
+            name: shown(name),
+            value: shown(value),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// At most 80 characters, with control characters escaped.
+pub(crate) fn shown(text: &str) -> String {
+    cut(text, 80)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .take(most)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// What an error of the client library says about the step that met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The server does not have the script: send it whole.
+    NoScript,
+    /// The connection is gone or no longer leads to a server that takes writes. The step did not
+    /// happen.
+    Elsewhere,
+    /// The connection broke or fell silent: the step may have happened.
+    Unknown,
+    /// The server refused the step, which therefore did not happen.
+    Refused(StoreErrorKind),
+}
+
+/// The kinds of trouble that the first word of a server's error tells.
+const WORDS: [(&str, Meaning); 19] = [
+    ("NOSCRIPT", Meaning::NoScript),
+    ("READONLY", Meaning::Elsewhere),
+    ("MASTERDOWN", Meaning::Elsewhere),
+    ("LOADING", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("BUSY", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("UNKILLABLE", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("CLUSTERDOWN", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("TRYAGAIN", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("MOVED", Meaning::Refused(StoreErrorKind::Misconfigured)),
+    ("ASK", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("OOM", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("MISCONF", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("NOREPLICAS", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("NOAUTH", Meaning::Refused(StoreErrorKind::Denied)),
+    ("WRONGPASS", Meaning::Refused(StoreErrorKind::Denied)),
+    ("NOPERM", Meaning::Refused(StoreErrorKind::Denied)),
+    ("WRONGTYPE", Meaning::Refused(StoreErrorKind::Corrupt)),
+    ("CORRUPT", Meaning::Refused(StoreErrorKind::Corrupt)),
+    ("CROSSSLOT", Meaning::Refused(StoreErrorKind::Unsupported)),
+];
+
+/// What `error` means for the step that met it.
+pub(crate) fn meaning(error: &RedisError) -> Meaning {
+    let word = first_word(error).unwrap_or_default();
+    if let Some((_, meaning)) = WORDS.iter().find(|(known, _)| *known == word) {
+        return *meaning;
+    }
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => Meaning::Refused(StoreErrorKind::Denied),
+        ErrorKind::InvalidClientConfig
+        | ErrorKind::MasterNameNotFoundBySentinel
+        | ErrorKind::EmptySentinelList => Meaning::Refused(StoreErrorKind::Misconfigured),
+        ErrorKind::ClusterConnectionNotFound | ErrorKind::NoValidReplicasFoundBySentinel => {
+            Meaning::Elsewhere
+        }
+        ErrorKind::RESP3NotSupported => Meaning::Refused(StoreErrorKind::Unsupported),
+        ErrorKind::Server(_) => server_meaning(error),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+            Meaning::Refused(StoreErrorKind::Protocol)
+        }
+        _ if error.is_connection_refusal() => Meaning::Elsewhere,
+        _ => Meaning::Unknown,
+    }
+}
+
+fn server_meaning(error: &RedisError) -> Meaning {
+    let text = error.detail().unwrap_or_default();
+    if text.contains("max number of clients") {
+        return Meaning::Refused(StoreErrorKind::Unavailable);
+    }
+    if text.contains("unknown command") || text.contains("Unknown Redis command") {
+        return Meaning::Refused(StoreErrorKind::Unsupported);
+    }
+    if text.contains("DB index") || text.contains("cluster support disabled") {
+        return Meaning::Refused(StoreErrorKind::Misconfigured);
+    }
+    Meaning::Refused(StoreErrorKind::Protocol)
+}
+
+/// The code of a server's error. Inside a script the code of the inner error comes first.
+fn first_word(error: &RedisError) -> Option<&str> {
+    if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+        return Some("NOSCRIPT");
+    }
+    error.code()
+}
+
+/// The error that a caller sees, for a step that was `doing` something.
+pub(crate) fn store_error(doing: &str, error: RedisError) -> StoreError {
+    let meaning = meaning(&error);
+    let kind = match meaning {
+        Meaning::Refused(kind) => kind,
+        Meaning::NoScript | Meaning::Elsewhere | Meaning::Unknown => StoreErrorKind::Unavailable,
+    };
+    let advice = match kind {
+        StoreErrorKind::Denied => "; grant the user the rights that stores/redis/README.md lists",
+        StoreErrorKind::Misconfigured if error.code() == Some("MOVED") => {
+            "; the server is part of a cluster: begin the URL with redis+cluster"
+        }
+        _ => "",
+    };
+    let message = format!("{doing}: {}{advice}", shown_error(&error));
+    let mut shown = StoreError::new(kind, message);
+    if meaning == Meaning::Unknown {
+        shown = shown.with_unknown_outcome();
+    }
+    shown.with_source(error)
+}
+
+/// The server's own words where there are some; they never hold what we sent as a password.
+fn shown_error(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => cut(&format!("{code} {detail}"), 300),
+        _ => cut(&error.to_string(), 300),
+    }
+}

@@ -1,0 +1,405 @@
+//! Leases on Redis: one script a step, and a push to the next in line.
+//!
+//! # Sources
+//! The single-server lock is that of the Redis documentation, "Distributed locks with Redis"; the
+//! queue and the hand-off inside the release are ours. C. Gray and D. Cheriton, "Leases" (1989).
+
+mod list;
+mod people;
+mod view;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::Value;
+use tenure_core::{
+    Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held, Key,
+    LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note, Occupant,
+    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError, Timestamp,
+    Token, Waiting, Wakes,
+};
+
+pub(crate) use self::people::People;
+use self::view::{RawOccupant, view_of};
+use crate::link::{Call, Script};
+use crate::reply::{Reply, text_of};
+use crate::slots::tag_of;
+use crate::store::RedisStore;
+
+const SHARED: &str = include_str!("../scripts/lease.lua");
+const MARK: &str = include_str!("../scripts/mark.lua");
+
+static ACQUIRE: Script = Script::new(
+    "acquire a lease",
+    &[
+        include_str!("../scripts/acquire_free.lua"),
+        SHARED,
+        include_str!("../scripts/acquire.lua"),
+    ],
+);
+static RELEASE: Script = Script::new(
+    "release a lease",
+    &[
+        include_str!("../scripts/release_alone.lua"),
+        SHARED,
+        include_str!("../scripts/release.lua"),
+    ],
+);
+static CANCEL: Script = Script::new(
+    "cancel an acquisition",
+    &[SHARED, include_str!("../scripts/cancel.lua")],
+);
+static KICK: Script = Script::new(
+    "hand on a lease",
+    &[SHARED, include_str!("../scripts/kick.lua")],
+);
+static FORCE: Script = Script::new(
+    "force a lease",
+    &[SHARED, MARK, include_str!("../scripts/force.lua")],
+);
+static INSPECT: Script = Script::new(
+    "inspect a lease",
+    &[SHARED, MARK, include_str!("../scripts/inspect.lua")],
+);
+static RENEW: Script = Script::new("renew leases", &[include_str!("../scripts/renew.lua")]);
+
+/// How many leases one request renews.
+const RENEWALS: usize = 256;
+/// How many steps are made in a row to get past dead waiters.
+const MOST_STEPS: usize = 1000;
+/// How many waiters are shown.
+const MOST_SHOWN: u32 = 1000;
+/// How often a waiter confirms its place, whatever happens.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How many of the first in line look for themselves when a lease should have ended, each a little
+/// after the one before, so that a dead one at the head holds nobody up.
+const LOOKERS: u32 = 8;
+const BETWEEN_LOOKERS: Duration = Duration::from_millis(20);
+/// How often a watched foreign lock is looked at in case the server did not tell.
+const WATCHED: Duration = Duration::from_secs(1);
+
+impl RedisStore {
+    /// A call of `script` on the four keys of a lock.
+    fn names(&self, key: &Key, script: &'static Script) -> Call {
+        let name = self.name_of(key);
+        let tag = tag_of(&name);
+        let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
+        let call = script.call(4).arg(&name);
+        call.arg(behind("q"))
+            .arg(behind("w"))
+            .arg(format!("tenure:{{{tag}}}:f"))
+    }
+
+    /// The lock's name in the server.
+    fn name_of(&self, key: &Key) -> Vec<u8> {
+        [self.shared.options.prefix.as_bytes(), key.as_bytes()].concat()
+    }
+
+    fn claim_window(&self) -> u64 {
+        u64::try_from(self.shared.options.claim_window.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Hands a free lock on when one step was not enough.
+    async fn kick(&self, key: &Key) -> Result<(), StoreError> {
+        for _ in 0..MOST_STEPS {
+            let call = self.names(key, &KICK).arg(self.claim_window());
+            let word = text_of(KICK.doing, self.shared.link.run(call).await?)?;
+            if word != "more" {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks once. Besides the answer: whether nobody can push to us, so that we must ask again.
+    async fn ask(&self, request: &LeaseRequest) -> Result<(Value, bool), StoreError> {
+        let shared = &*self.shared;
+        let (keep, channel) = match request.waiting {
+            Waiting::InLine { keep } => {
+                let name = self.name_of(&request.key);
+                (keep, shared.link.way_back(&name).await)
+            }
+            _ => (Duration::ZERO, String::new()),
+        };
+        let call = self
+            .names(&request.key, &ACQUIRE)
+            .arg(request.token.to_string())
+            .arg(request.holder.id.to_string())
+            .arg(request.ttl.as_millis())
+            .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
+            .arg(&channel)
+            .arg(self.claim_window());
+        let must_ask = !keep.is_zero() && channel.is_empty();
+        let Some(introduction) = shared.people.introduction(&request.holder) else {
+            return Ok((shared.link.run(call).await?, must_ask));
+        };
+        let (answer, introduced) =
+            tokio::join!(shared.link.run(call), shared.link.run(introduction));
+        if introduced.is_err() {
+            shared.people.not_introduced(request.holder.id);
+        }
+        Ok((answer?, must_ask))
+    }
+
+    async fn held(
+        &self,
+        request: &LeaseRequest,
+        reply: &mut Reply,
+        must_ask: bool,
+    ) -> Result<Held, StoreError> {
+        let now = reply.timestamp()?;
+        let pttl: i64 = reply.number()?;
+        let (position, length): (u32, u32) = (reply.number()?, reply.number()?);
+        let raw = RawOccupant::read(&mut reply.nested()?)?;
+        let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
+        let is_waiting = position > 0;
+        let ask_again = match &raw {
+            RawOccupant::Foreign(_) if is_waiting => {
+                let name = self.name_of(&request.key);
+                let is_watched = self.shared.link.watch(&name).await;
+                let look = if is_watched {
+                    WATCHED
+                } else {
+                    self.shared.options.poll
+                };
+                remaining.map_or(look, |left| left.min(look))
+            }
+            RawOccupant::Free => self.shared.options.poll,
+            _ if must_ask => self.shared.options.poll,
+            _ => {
+                let after_me = BETWEEN_LOOKERS.saturating_mul(position.saturating_sub(1));
+                let left = remaining.unwrap_or(REFRESH);
+                if position <= LOOKERS {
+                    left.saturating_add(after_me).min(REFRESH)
+                } else {
+                    REFRESH
+                }
+            }
+        };
+        // Servers count the end of a lease as still inside it.
+        let ask_again = ask_again.saturating_add(Duration::from_millis(1));
+        let mut held = Held::new(now, raw.named(self).await, remaining).ask_again_after(ask_again);
+        if is_waiting {
+            held = held.in_place(Place::new(position, length));
+        }
+        Ok(held)
+    }
+}
+
+#[async_trait]
+impl LeaseStore for RedisStore {
+    fn promises(&self) -> LeasePromises {
+        let mut promises = LeasePromises::new("redis", Scope::Cluster, Durability::Nothing);
+        promises.hand_off = if self.shared.link.pushes() {
+            HandOff::Pushed
+        } else {
+            HandOff::AskAgain(self.shared.options.poll)
+        };
+        promises.order = Order::Fifo;
+        promises.claim_window = self.shared.options.claim_window;
+        promises.wall_clock_steps_end_leases = true;
+        promises.forgets = "leases granted since the last write to disk or to a replica, when the \
+                            server restarts or fails over; fences still grow";
+        promises
+    }
+
+    fn listen(&self, key: &Key, token: Token) -> Wakes {
+        self.shared.ears.leases.listen(key, token)
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
+        for _ in 0..MOST_STEPS {
+            let (answer, must_ask) = self.ask(request).await?;
+            let mut reply = Reply::new(ACQUIRE.doing, answer)?;
+            let word = reply.text()?;
+            match word.as_str() {
+                "granted" => return granted(&mut reply).map(Acquisition::Granted),
+                "held" => {
+                    let held = self.held(request, &mut reply, must_ask).await?;
+                    return Ok(Acquisition::Held(held));
+                }
+                "again" => {}
+                other => return Err(reply.unknown(other)),
+            }
+        }
+        Err(StoreError::new(
+            tenure_core::StoreErrorKind::Unavailable,
+            "acquire a lease: very many dead waiters stand in the way; try again",
+        ))
+    }
+
+    async fn renew(
+        &self,
+        requests: &[RenewRequest],
+    ) -> Result<Vec<Result<Renewal, StoreError>>, StoreError> {
+        // In a cluster the keys of one request must share a slot.
+        let most = if self.shared.link.joins_slots() {
+            RENEWALS
+        } else {
+            1
+        };
+        let batches: Vec<&[RenewRequest]> = requests.chunks(most).collect();
+        let calls = batches.iter().map(|batch| self.renewal(batch)).collect();
+        let answers = self.shared.link.run_all(calls).await;
+        let mut results = Vec::with_capacity(requests.len());
+        for (batch, answer) in batches.into_iter().zip(answers) {
+            match answer {
+                Ok(value) => {
+                    let mut reply = Reply::new(RENEW.doing, value)?;
+                    let now = reply.timestamp()?;
+                    for _ in batch {
+                        let mut answer = reply.nested()?;
+                        results.push(self.renewed(now, &mut answer).await);
+                    }
+                }
+                // Nobody's renewal may be kept from its neighbours' answers.
+                Err(error) => results.extend(same_for_all(batch.len(), error)),
+            }
+        }
+        Ok(results)
+    }
+
+    async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
+        let call = self
+            .names(key, &RELEASE)
+            .arg(token.to_string())
+            .arg(self.claim_window());
+        let word = text_of(RELEASE.doing, self.shared.link.run(call).await?)?;
+        match word.as_str() {
+            "freed" => Ok(Release::Freed),
+            "handed" => Ok(Release::HandedOn),
+            "more" => self.kick(key).await.map(|()| Release::Freed),
+            _ => Ok(Release::NotHeld),
+        }
+    }
+
+    async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
+        let call = self
+            .names(key, &CANCEL)
+            .arg(token.to_string())
+            .arg(self.claim_window());
+        let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
+        match word.as_str() {
+            "left" => Ok(Cancellation::LeftQueue),
+            "released" => Ok(Cancellation::Released),
+            "more" => self.kick(key).await.map(|()| Cancellation::Released),
+            _ => Ok(Cancellation::Nothing),
+        }
+    }
+
+    async fn inspect(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {
+        match self.look(key, MOST_SHOWN).await? {
+            Some(raw) => Ok(Some(view_of(self, key.clone(), raw).await)),
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<LeasePage, StoreError> {
+        self.list_leases(query).await
+    }
+
+    async fn force(&self, request: &ForceRequest) -> Result<Forced, StoreError> {
+        let call = self
+            .names(&request.key, &FORCE)
+            .arg(request.expected.as_str())
+            .arg(self.claim_window());
+        let mut reply = Reply::new(FORCE.doing, self.shared.link.run(call).await?)?;
+        let word = reply.text()?;
+        match word.as_str() {
+            "none" => return Ok(Forced::NotHeld),
+            "changed" => {
+                let view = self.inspect(&request.key).await?;
+                return Ok(view.map_or(Forced::NotHeld, |current| Forced::Changed { current }));
+            }
+            "more" => self.kick(&request.key).await?,
+            _ => {}
+        }
+        let from = RawOccupant::read(&mut reply.nested()?)?.named(self).await;
+        self.record_force(request, &from).await;
+        Ok(Forced::Done { from })
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let doing = "read the clock";
+        let call = Call::command(doing, "TIME");
+        let mut reply = Reply::new(doing, self.shared.link.run(call).await?)?;
+        let (seconds, micros): (i64, i64) = (reply.number()?, reply.number()?);
+        Ok(Timestamp::from_millis(seconds * 1000 + micros / 1000))
+    }
+}
+
+impl RedisStore {
+    fn renewal(&self, batch: &[RenewRequest]) -> Call {
+        let mut call = RENEW.call(batch.len());
+        for request in batch {
+            call.push(self.name_of(&request.key));
+        }
+        for request in batch {
+            call.push(request.token.to_string());
+            call.push(request.ttl.as_millis());
+        }
+        call
+    }
+
+    async fn renewed(&self, now: Timestamp, answer: &mut Reply) -> Result<Renewal, StoreError> {
+        let word = answer.text()?;
+        let by = match word.as_str() {
+            "renewed" => {
+                let fence = Fence::new(answer.number()?);
+                let left = Duration::from_millis(answer.number()?);
+                return Ok(Renewal::Renewed(Grant::new(fence, now, now + left)));
+            }
+            "free" => None,
+            "foreign" => Some(RawOccupant::Foreign(answer.text()?)),
+            "lost" => Some(RawOccupant::Ours {
+                holder: answer.parse()?,
+                fence: Fence::new(answer.number()?),
+                since: answer.timestamp()?,
+            }),
+            other => return Err(answer.unknown(other)),
+        };
+        let by = match by {
+            Some(raw) => Some(raw.named(self).await),
+            None => None,
+        };
+        Ok(Renewal::Lost { now, by })
+    }
+
+    /// The audit record of a forced release. The lock is free by then, so a failure is only logged.
+    async fn record_force(&self, request: &ForceRequest, from: &Occupant) {
+        let key = &request.key;
+        let mut text = format!("{} took `{key}` from {from}", request.by);
+        if !request.why.is_empty() {
+            text.push_str(": ");
+            text.push_str(&request.why);
+        }
+        if let Err(error) = self.note(&Note::new("lease_forced", text)).await {
+            tracing::warn!(%key, %error, "a forced release was not recorded");
+        }
+    }
+}
+
+/// One failure of several requests: the first carries it whole.
+fn same_for_all<T>(count: usize, error: StoreError) -> impl Iterator<Item = Result<T, StoreError>> {
+    let (kind, text) = (error.kind(), error.to_string());
+    let is_unknown = error.outcome_is_unknown();
+    let again = move || {
+        let error = StoreError::new(kind, text.clone());
+        if is_unknown {
+            error.with_unknown_outcome()
+        } else {
+            error
+        }
+    };
+    std::iter::once(error)
+        .chain(std::iter::repeat_with(again))
+        .take(count)
+        .map(Err)
+}
+
+fn granted(reply: &mut Reply) -> Result<Grant, StoreError> {
+    let now = reply.timestamp()?;
+    let fence = Fence::new(reply.number()?);
+    let left = Duration::from_millis(reply.number()?);
+    Ok(Grant::new(fence, now, now + left))
+}

@@ -1,0 +1,17 @@
+//! The Redis and Valkey tenure store: leases handed on by push, runs claimed in batches.
+
+mod ears;
+mod error;
+mod interop;
+mod lease;
+mod link;
+mod options;
+mod reply;
+mod run;
+mod slots;
+mod store;
+mod url;
+
+pub use error::OptionsError;
+pub use options::RedisOptions;
+pub use store::RedisStore;

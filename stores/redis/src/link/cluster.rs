@@ -1,0 +1,193 @@
+//! The nodes of a cluster, each reached where its slots are.
+//!
+//! The driver follows slots and nodes wherever they go. What is ours is the way back: a message
+//! about a key travels on a sharded channel in the key's own slot, so that the script that
+//! publishes it learns whether anybody heard.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::aio::ConnectionLike as _;
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, TlsMode, Value};
+use secrecy::ExposeSecret as _;
+use tenure_core::{StoreError, StoreErrorKind};
+
+use super::dial::{certificates, settings, tcp};
+use super::{Hears, Node};
+use crate::error::{OptionsError, store_error};
+use crate::options::{Address, RedisOptions};
+
+/// How often the driver follows one request to another node.
+const MOST_REDIRECTS: u32 = 5;
+
+pub(super) struct Cluster {
+    connection: ClusterConnection,
+    /// The channels we are subscribed to, as far as we know.
+    channels: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Cluster {
+    pub(super) async fn connect(
+        options: &RedisOptions,
+        nodes: &[Address],
+        hears: Arc<dyn Hears>,
+    ) -> Result<Self, StoreError> {
+        let channels = Arc::<Mutex<HashSet<String>>>::default();
+        let client = client(options, nodes, hears, channels.clone())
+            .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
+        let connecting = client.get_async_connection();
+        let connection = tokio::time::timeout(options.connect_timeout, connecting)
+            .await
+            .map_err(|_| {
+                StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    "cannot connect: no node of the cluster answered within connect_timeout",
+                )
+            })?
+            .map_err(|error| store_error("cannot connect to the cluster", error))?;
+        Ok(Self {
+            connection,
+            channels,
+        })
+    }
+
+    pub(super) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
+        let mut connection = self.connection.clone();
+        connection.req_packed_command(cmd).await
+    }
+
+    pub(super) async fn send_to(
+        &self,
+        (host, port): (&str, u16),
+        cmd: &redis::Cmd,
+    ) -> Result<Value, RedisError> {
+        let at = SingleNodeRoutingInfo::ByAddress {
+            host: host.to_owned(),
+            port,
+        };
+        let mut connection = self.connection.clone();
+        connection
+            .route_command(cmd.clone(), RoutingInfo::SingleNode(at))
+            .await
+    }
+
+    /// Hears `channel`, unless it did already. False if the cluster does not let us.
+    pub(super) async fn subscribe(&self, channel: &str) -> bool {
+        if locked(&self.channels).contains(channel) {
+            return true;
+        }
+        let mut connection = self.connection.clone();
+        let is_heard = connection.ssubscribe(channel).await.is_ok();
+        if is_heard {
+            locked(&self.channels).insert(channel.to_owned());
+        }
+        is_heard
+    }
+
+    /// The nodes that have slots.
+    pub(super) async fn nodes(&self) -> Result<Vec<Node>, RedisError> {
+        let answer = self.send(redis::cmd("CLUSTER").arg("NODES")).await?;
+        let text: String = redis::from_redis_value(answer)?;
+        Ok(text.lines().filter_map(primary_of).collect())
+    }
+}
+
+/// The node of a line such as `ID 10.0.0.1:6379@16379,name master - 0 0 1 connected 0-5460`.
+fn primary_of(line: &str) -> Option<Node> {
+    let parts: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (address, flags) = (parts.get(1)?, parts.get(2)?);
+    let is_primary = flags.split(',').any(|flag| flag == "master");
+    let is_down = flags
+        .split(',')
+        .any(|flag| flag == "fail" || flag == "noaddr");
+    if !is_primary || is_down || parts.get(8).is_none() {
+        return None;
+    }
+    let address = address.split(['@', ',']).next()?;
+    let (host, port) = address.rsplit_once(':')?;
+    Some(Node::At(host.to_owned(), port.parse().ok()?))
+}
+
+fn client(
+    options: &RedisOptions,
+    nodes: &[Address],
+    hears: Arc<dyn Hears>,
+    channels: Arc<Mutex<HashSet<String>>>,
+) -> Result<ClusterClient, OptionsError> {
+    let hear = move |push: PushInfo| -> Result<(), ()> {
+        match push.kind {
+            // The driver subscribes again, but meanwhile messages may have been missed.
+            PushKind::Disconnection => hears.reconnected(),
+            PushKind::SUnsubscribe => {
+                // The slot went to another node, and the subscription did not.
+                if let Some(Value::BulkString(channel)) = push.data.first() {
+                    locked(&channels).remove(String::from_utf8_lossy(channel).as_ref());
+                }
+                hears.reconnected();
+            }
+            _ => super::deliver(&*hears, &push),
+        }
+        Ok(())
+    };
+    let addresses = nodes.iter().map(|at| tcp(at, options.tls.as_ref()));
+    let mut builder = ClusterClientBuilder::new(addresses)
+        .use_protocol(ProtocolVersion::RESP3)
+        .push_sender(hear)
+        .retries(MOST_REDIRECTS)
+        .connection_timeout(options.connect_timeout)
+        .response_timeout(options.timeout)
+        .tcp_settings(settings(options));
+    if let Some(username) = &options.username {
+        builder = builder.username(username);
+    }
+    if let Some(password) = &options.password {
+        builder = builder.password(password.expose_secret());
+    }
+    if let Some(tls) = &options.tls {
+        let mode = if tls.insecure {
+            TlsMode::Insecure
+        } else {
+            TlsMode::Secure
+        };
+        builder = builder.tls(mode).certs(certificates(tls)?);
+    }
+    builder.build().map_err(|error| OptionsError::Malformed {
+        reason: format!("cannot be used: {error}"),
+    })
+}
+
+/// A panic elsewhere leaves the set whole.
+fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    channels.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_live_primaries_with_slots_are_asked_for_everything() {
+        let at = |line: &str| primary_of(&format!("0123 {line}"));
+        let node = |port| Some(Node::At("10.0.0.1".to_owned(), port));
+        assert_eq!(
+            at("10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5460"),
+            node(7000)
+        );
+        assert_eq!(
+            at("10.0.0.1:7001@17001,host.example master - 0 0 1 connected 5461 7000-7001"),
+            node(7001)
+        );
+        for other in [
+            "10.0.0.1:7000@17000 slave 0123 0 0 1 connected",
+            "10.0.0.1:7000@17000 master - 0 0 1 connected",
+            "10.0.0.1:7000@17000 master,fail - 0 0 1 connected 0-5460",
+            ":0@0 master,noaddr - 0 0 1 connected 0-5460",
+            "",
+        ] {
+            assert_eq!(at(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! How a connection to one server is made: over TCP, TLS, a socket, or by asking sentinels.
+
+use std::path::Path;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
+    IntoConnectionInfo as _, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisResult,
+    TlsCertificates,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::error::OptionsError;
+use crate::options::{Address, RedisOptions, Servers, Tls};
+
+/// A peer that vanished without a word is noticed by the kernel after so long.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes connections to the one server that takes writes.
+#[derive(Clone)]
+pub(crate) enum Dial {
+    /// Always the same server.
+    Fixed(Box<Client>),
+    /// The one that the sentinels name now.
+    #[cfg(feature = "sentinel")]
+    Sentinel(std::sync::Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
+}
+
+impl Dial {
+    /// For `servers`, which are one server or sentinels.
+    pub(crate) fn new(
+        options: &RedisOptions,
+        protocol: ProtocolVersion,
+    ) -> Result<Self, OptionsError> {
+        match &options.servers {
+            Servers::One(address) => {
+                let addr = tcp(address, options.tls.as_ref());
+                fixed(options, addr, protocol)
+            }
+            Servers::Socket(path) => fixed(options, ConnectionAddr::Unix(path.clone()), protocol),
+            #[cfg(feature = "sentinel")]
+            Servers::Sentinel {
+                sentinels,
+                master,
+                username,
+                password,
+            } => sentinel(
+                options,
+                sentinels,
+                master,
+                username.as_deref(),
+                password.as_ref(),
+                protocol,
+            ),
+            _ => Err(OptionsError::Malformed {
+                reason: "names servers that this build cannot reach; see the crate's features"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// A new connection, whose pushes go to `hear`.
+    pub(crate) async fn connect<F>(
+        &self,
+        timeout: Duration,
+        hear: Option<F>,
+    ) -> RedisResult<MultiplexedConnection>
+    where
+        F: Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
+    {
+        // Requests have deadlines of their own, so the driver's is switched off.
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(None);
+        if let Some(hear) = hear {
+            config = config.set_push_sender(hear);
+        }
+        match self {
+            Self::Fixed(client) => {
+                client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await
+            }
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(client) => {
+                let mut client = client.lock().await;
+                client.get_async_connection_with_config(&config).await
+            }
+        }
+    }
+}
+
+/// How a server knows us.
+pub(crate) fn login(options: &RedisOptions, protocol: ProtocolVersion) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default()
+        .set_db(i64::from(options.db))
+        .set_protocol(protocol)
+        .set_lib_name("tenure", env!("CARGO_PKG_VERSION"));
+    if let Some(username) = &options.username {
+        login = login.set_username(username);
+    }
+    if let Some(password) = &options.password {
+        login = login.set_password(password.expose_secret());
+    }
+    login
+}
+
+pub(crate) fn settings(options: &RedisOptions) -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(options.nodelay);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(USER_TIMEOUT);
+    settings
+}
+
+pub(crate) fn tcp(address: &Address, tls: Option<&Tls>) -> ConnectionAddr {
+    let (host, port) = (address.host.clone(), address.port);
+    match tls {
+        None => ConnectionAddr::Tcp(host, port),
+        Some(tls) => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: tls.insecure,
+            tls_params: None,
+        },
+    }
+}
+
+fn fixed(
+    options: &RedisOptions,
+    addr: ConnectionAddr,
+    protocol: ProtocolVersion,
+) -> Result<Dial, OptionsError> {
+    let info: ConnectionInfo = addr
+        .into_connection_info()
+        .map_err(|error| refused(&error))?
+        .set_redis_settings(login(options, protocol))
+        .set_tcp_settings(settings(options));
+    let client = match &options.tls {
+        Some(tls) => Client::build_with_tls(info, certificates(tls)?),
+        None => Client::open(info),
+    };
+    client
+        .map(|client| Dial::Fixed(Box::new(client)))
+        .map_err(|error| refused(&error))
+}
+
+#[cfg(feature = "sentinel")]
+fn sentinel(
+    options: &RedisOptions,
+    sentinels: &[Address],
+    master: &str,
+    username: Option<&str>,
+    password: Option<&crate::options::Password>,
+    protocol: ProtocolVersion,
+) -> Result<Dial, OptionsError> {
+    use redis::TlsMode;
+    use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+
+    let addresses = sentinels.iter().map(|at| tcp(at, options.tls.as_ref()));
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
+        .map_err(|error| refused(&error))?
+        .set_client_to_redis_db(i64::from(options.db))
+        .set_client_to_redis_protocol(protocol)
+        .set_client_to_redis_tcp_settings(settings(options));
+    if let Some(username) = &options.username {
+        builder = builder.set_client_to_redis_username(username);
+    }
+    if let Some(password) = &options.password {
+        builder = builder.set_client_to_redis_password(password.expose_secret());
+    }
+    if let Some(username) = username {
+        builder = builder.set_client_to_sentinel_username(username);
+    }
+    if let Some(password) = password {
+        builder = builder.set_client_to_sentinel_password(password.0.expose_secret());
+    }
+    if let Some(tls) = &options.tls {
+        let mode = if tls.insecure {
+            TlsMode::Insecure
+        } else {
+            TlsMode::Secure
+        };
+        builder = builder
+            .set_client_to_redis_tls_mode(mode)
+            .set_client_to_redis_certificates(certificates(tls)?)
+            .set_client_to_sentinel_certificates(certificates(tls)?);
+    }
+    let client = builder.build().map_err(|error| refused(&error))?;
+    Ok(Dial::Sentinel(std::sync::Arc::new(
+        tokio::sync::Mutex::new(client),
+    )))
+}
+
+/// The certificates named by the options, read from their files.
+pub(crate) fn certificates(tls: &Tls) -> Result<TlsCertificates, OptionsError> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(OptionsError::Malformed {
+            reason: "asks for TLS, but the application has installed no crypto provider; call \
+                     rustls::crypto::ring::default_provider().install_default() at its start"
+                .to_owned(),
+        });
+    }
+    let client_tls = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => Some(ClientTlsConfig {
+            client_cert: pem("cert", cert)?,
+            client_key: pem("key", key)?,
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(OptionsError::parameter("key", "", "is missing beside cert"));
+        }
+        (None, Some(_)) => {
+            return Err(OptionsError::parameter("cert", "", "is missing beside key"));
+        }
+    };
+    let root_cert = tls.ca.as_deref().map(|ca| pem("ca", ca)).transpose()?;
+    Ok(TlsCertificates {
+        client_tls,
+        root_cert,
+    })
+}
+
+fn pem(name: &str, path: &Path) -> Result<Vec<u8>, OptionsError> {
+    std::fs::read(path).map_err(|error| {
+        OptionsError::parameter(
+            name,
+            &path.to_string_lossy(),
+            format!("cannot be read: {error}"),
+        )
+    })
+}
+
+fn refused(error: &redis::RedisError) -> OptionsError {
+    OptionsError::Malformed {
+        reason: format!("cannot be used: {error}"),
+    }
+}

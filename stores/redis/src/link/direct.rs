@@ -1,0 +1,329 @@
+//! One connection to one server, made anew whenever it breaks.
+//!
+//! Requests share the connection. When it breaks or falls silent it is retired at once, and a
+//! background task makes another; requests wait for it no longer than their own deadline. Nothing
+//! is queued past its use: a request whose deadline passes fails, and says whether it may have
+//! happened.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, ProtocolVersion, PushInfo, RedisError, Value};
+use tenure_core::{StoreError, StoreErrorKind};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::dial::Dial;
+use super::{Call, Hears, from_now};
+use crate::error::{Meaning, meaning, store_error};
+use crate::options::RedisOptions;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A live connection.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) connection: MultiplexedConnection,
+    number: u64,
+    /// Whether the server pushes to us.
+    pub(super) can_push: bool,
+    /// Whether the server tells us of changes to keys we asked it to watch.
+    pub(super) can_track: bool,
+}
+
+#[derive(Clone)]
+enum State {
+    Up(Wire),
+    /// Being made; the last failure, if there was one.
+    Down(Option<RedisError>),
+    /// Refused in a way that trying again at once would not change.
+    Refused {
+        error: RedisError,
+        at: Instant,
+    },
+}
+
+pub(super) struct Direct {
+    dial: Dial,
+    plain: Dial,
+    connect_timeout: Duration,
+    state: watch::Sender<State>,
+    is_dialling: AtomicBool,
+    dialled: AtomicU64,
+    channels: Mutex<Vec<String>>,
+    hears: Arc<dyn Hears>,
+}
+
+impl Direct {
+    /// Connects, or says why it cannot.
+    pub(super) async fn connect(
+        options: &RedisOptions,
+        hears: Arc<dyn Hears>,
+        channels: Vec<String>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let misconfigured = |error: crate::OptionsError| {
+            StoreError::new(StoreErrorKind::Misconfigured, error.to_string())
+        };
+        let direct = Arc::new(Self {
+            dial: Dial::new(options, ProtocolVersion::RESP3).map_err(misconfigured)?,
+            plain: Dial::new(options, ProtocolVersion::RESP2).map_err(misconfigured)?,
+            connect_timeout: options.connect_timeout,
+            state: watch::Sender::new(State::Down(None)),
+            is_dialling: AtomicBool::new(false),
+            dialled: AtomicU64::new(0),
+            channels: Mutex::new(channels),
+            hears,
+        });
+        let wire = tokio::time::timeout(options.connect_timeout, direct.dial_once())
+            .await
+            .map_err(|_| {
+                StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    "cannot connect: no answer within connect_timeout",
+                )
+            })?
+            .map_err(|error| store_error("cannot connect", error))?;
+        direct.state.send_replace(State::Up(wire));
+        Ok(direct)
+    }
+
+    /// The connection, as soon as there is one.
+    pub(super) async fn wire(
+        self: &Arc<Self>,
+        doing: &str,
+        deadline: Instant,
+    ) -> Result<Wire, StoreError> {
+        if let State::Up(wire) = &*self.state.borrow() {
+            return Ok(wire.clone());
+        }
+        self.dial_in_background();
+        let mut state = self.state.subscribe();
+        let found = tokio::time::timeout_at(
+            deadline,
+            state.wait_for(|state| !matches!(state, State::Down(_))),
+        )
+        .await;
+        if let Ok(Ok(state)) = &found {
+            match &**state {
+                State::Up(wire) => return Ok(wire.clone()),
+                State::Refused { error, .. } => return Err(store_error(doing, error.clone())),
+                State::Down(_) => {}
+            }
+        }
+        drop(found);
+        let state = self.state.borrow();
+        Err(match &*state {
+            State::Down(Some(error)) => {
+                let message = format!("{doing}: no connection: {error}");
+                StoreError::new(StoreErrorKind::Unavailable, message).with_source(error.clone())
+            }
+            _ => StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("{doing}: no connection within the request's time"),
+            ),
+        })
+    }
+
+    /// Sends requests in one go. There are as many answers as requests, or none if the connection
+    /// broke.
+    pub(super) async fn send_all(
+        self: &Arc<Self>,
+        calls: &[Call],
+        deadline: Instant,
+    ) -> Vec<Value> {
+        let Some(first) = calls.first() else {
+            return Vec::new();
+        };
+        let Ok(wire) = self.wire(first.doing, deadline).await else {
+            return Vec::new();
+        };
+        let mut pipeline = Pipeline::with_capacity(calls.len());
+        pipeline.ignore_errors();
+        for call in calls {
+            pipeline.add_command(call.cmd().clone());
+        }
+        let mut connection = wire.connection.clone();
+        let sent = connection.send_packed_commands(&pipeline, 0, calls.len());
+        if let Ok(Ok(answers)) = tokio::time::timeout_at(deadline, sent).await {
+            return answers;
+        }
+        self.retire(&wire);
+        Vec::new()
+    }
+
+    /// Asks the server to tell us when `key` changes. False if it cannot.
+    pub(super) async fn watch(self: &Arc<Self>, key: &[u8], deadline: Instant) -> bool {
+        let Ok(wire) = self.wire("watch a key", deadline).await else {
+            return false;
+        };
+        if !wire.can_track {
+            return false;
+        }
+        // The read that follows the permission is the one that is tracked; of a key of another
+        // type it fails, and is tracked all the same.
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.ignore_errors();
+        pipeline.cmd("CLIENT").arg("CACHING").arg("YES");
+        pipeline.cmd("EXISTS").arg(key);
+        let mut connection = wire.connection;
+        let sent = connection.send_packed_commands(&pipeline, 0, 2);
+        matches!(tokio::time::timeout_at(deadline, sent).await, Ok(Ok(_)))
+    }
+
+    /// Whether the server pushes to us.
+    pub(super) fn can_push(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Up(wire) if wire.can_push)
+    }
+
+    /// Takes `wire` out of use and begins to make another, unless that was done already.
+    pub(super) fn retire(self: &Arc<Self>, wire: &Wire) {
+        self.retire_number(wire.number);
+        self.dial_in_background();
+    }
+
+    fn retire_number(&self, number: u64) {
+        self.state.send_if_modified(|state| {
+            let is_it = matches!(state, State::Up(up) if up.number == number);
+            if is_it {
+                *state = State::Down(None);
+            }
+            is_it
+        });
+    }
+
+    /// Hears `channel` from now on, on this connection and on those to come.
+    pub(super) async fn subscribe(&self, channel: &str) -> bool {
+        {
+            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            if !channels.iter().any(|known| known == channel) {
+                channels.push(channel.to_owned());
+            }
+        }
+        let wire = match &*self.state.borrow() {
+            State::Up(wire) => wire.clone(),
+            _ => return false,
+        };
+        let mut connection = wire.connection;
+        connection.subscribe(channel).await.is_ok()
+    }
+
+    fn dial_in_background(self: &Arc<Self>) {
+        if let State::Refused { at, .. } = &*self.state.borrow()
+            && at.elapsed() < LONGEST_PAUSE
+        {
+            return;
+        }
+        if self.is_dialling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // The task keeps the link alive only while it dials.
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let Some(direct) = weak.upgrade() else { return };
+                match direct.dial_once().await {
+                    Ok(wire) => {
+                        direct.state.send_replace(State::Up(wire));
+                        direct.is_dialling.store(false, Ordering::Release);
+                        direct.hears.reconnected();
+                        return;
+                    }
+                    Err(error) if is_final(&error) => {
+                        let at = from_now(Duration::ZERO);
+                        direct.state.send_replace(State::Refused { error, at });
+                        direct.is_dialling.store(false, Ordering::Release);
+                        return;
+                    }
+                    Err(error) => direct.state.send_replace(State::Down(Some(error))),
+                };
+                drop(direct);
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+
+    async fn dial_once(self: &Arc<Self>) -> Result<Wire, RedisError> {
+        let number = self.dialled.fetch_add(1, Ordering::Relaxed);
+        let weak = Arc::downgrade(self);
+        let hears = self.hears.clone();
+        let hear = move |push: PushInfo| {
+            match push.kind {
+                redis::PushKind::Disconnection => {
+                    if let Some(direct) = weak.upgrade() {
+                        direct.retire_number(number);
+                        if !direct.hears.is_idle() {
+                            direct.dial_in_background();
+                        }
+                    }
+                }
+                _ => super::deliver(&*hears, &push),
+            }
+            Ok(())
+        };
+        match self.dial.connect(self.connect_timeout, Some(hear)).await {
+            Ok(connection) => Ok(self.set_up(connection, number).await),
+            Err(error) if lacks_resp3(&error) => {
+                let none = None::<fn(PushInfo) -> Result<(), ()>>;
+                let mut connection = self.plain.connect(self.connect_timeout, none).await?;
+                redis::cmd("PING")
+                    .query_async::<()>(&mut connection)
+                    .await?;
+                Ok(Wire {
+                    connection,
+                    number,
+                    can_push: false,
+                    can_track: false,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Subscribes and asks for tracking; a server that refuses either is used without it.
+    async fn set_up(&self, mut connection: MultiplexedConnection, number: u64) -> Wire {
+        let channels = {
+            let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            channels.clone()
+        };
+        if channels.is_empty() {
+            return Wire {
+                connection,
+                number,
+                can_push: false,
+                can_track: false,
+            };
+        }
+        let can_push = connection.subscribe(channels).await.is_ok();
+        let can_track = redis::cmd("CLIENT")
+            .arg("TRACKING")
+            .arg("ON")
+            .arg("OPTIN")
+            .query_async::<()>(&mut connection)
+            .await
+            .is_ok();
+        Wire {
+            connection,
+            number,
+            can_push,
+            can_track,
+        }
+    }
+}
+
+/// Whether dialling again would only be refused again.
+fn is_final(error: &RedisError) -> bool {
+    matches!(meaning(error), Meaning::Refused(kind) if kind != StoreErrorKind::Unavailable)
+}
+
+/// Servers before Redis 6 have no RESP3.
+fn lacks_resp3(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::RESP3NotSupported
+        || error
+            .detail()
+            .is_some_and(|text| text.contains("unknown command"))
+}

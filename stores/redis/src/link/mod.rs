@@ -1,0 +1,374 @@
+//! The way to the servers: requests out, pushes in.
+//!
+//! A [`Link`] sends scripts and commands with one deadline each, follows the servers wherever they
+//! move, and says of every failure whether the step may have happened. What the scripts mean it
+//! does not know.
+
+#[cfg(feature = "cluster")]
+mod cluster;
+mod dial;
+mod direct;
+mod pool;
+mod script;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{PushInfo, PushKind, RedisError, Value};
+use tenure_core::{StoreError, StoreErrorKind, Token};
+use tokio::time::Instant;
+
+use self::direct::Direct;
+use self::pool::Pool;
+pub(crate) use self::script::{Call, Script};
+use crate::error::{Meaning, meaning, store_error};
+use crate::options::{RedisOptions, Servers};
+use crate::slots::tag_of;
+
+/// How often one request follows a server that has moved.
+const MOST_MOVES: u32 = 5;
+/// How long a request waits before it asks a cluster again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Who is told what the servers push.
+pub(crate) trait Hears: Send + Sync + 'static {
+    /// A message on a channel.
+    fn message(&self, channel: &[u8], payload: &[u8]);
+    /// A watched key changed; `None` if any may have.
+    fn invalidated(&self, key: Option<&[u8]>);
+    /// Messages may have been lost.
+    fn reconnected(&self);
+    /// Whether nobody waits for anything, so that a broken connection can wait for the next
+    /// request.
+    fn is_idle(&self) -> bool;
+}
+
+/// One of the servers that hold keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// There is only one.
+    Only,
+    /// The node of a cluster at this host and port.
+    At(String, u16),
+}
+
+/// The way to the servers.
+pub(crate) struct Link {
+    way: Way,
+    timeout: Duration,
+    /// Our own name among those who wait.
+    name: String,
+}
+
+enum Way {
+    Direct {
+        /// What is pushed comes here; requests go here too if there is no pool.
+        main: Arc<Direct>,
+        pool: Option<Box<Pool>>,
+    },
+    #[cfg(feature = "cluster")]
+    Cluster(cluster::Cluster),
+}
+
+/// How a request was answered by the way it went.
+enum Sent {
+    Answer(Result<Value, RedisError>),
+    /// It did not leave.
+    Nowhere(StoreError),
+    /// It left, and nothing came back in time.
+    TooLate,
+}
+
+impl Link {
+    /// Connects.
+    pub(crate) async fn connect(
+        options: &RedisOptions,
+        hears: Arc<dyn Hears>,
+    ) -> Result<Self, StoreError> {
+        let name = Token::random().to_string();
+        let way = match &options.servers {
+            #[cfg(feature = "cluster")]
+            Servers::Cluster(nodes) => {
+                Way::Cluster(cluster::Cluster::connect(options, nodes, hears).await?)
+            }
+            Servers::Quorum(_) => {
+                return Err(StoreError::new(
+                    StoreErrorKind::Misconfigured,
+                    "redis+quorum:// is not in this version",
+                ));
+            }
+            _ => Way::Direct {
+                main: Direct::connect(options, hears, vec![channel(&name)]).await?,
+                pool: Pool::open(options).await?,
+            },
+        };
+        Ok(Self {
+            way,
+            timeout: options.timeout,
+            name,
+        })
+    }
+
+    /// How a script reaches us about `key`: `p` or `s` for the kind of publication, and the
+    /// channel. Empty if the servers cannot push to us now, and we must ask.
+    pub(crate) async fn way_back(&self, key: &[u8]) -> String {
+        match &self.way {
+            Way::Direct { main, .. } => {
+                let deadline = from_now(self.timeout);
+                match main.wire("listen", deadline).await {
+                    Ok(wire) if wire.can_push => format!("p{}", channel(&self.name)),
+                    _ => String::new(),
+                }
+            }
+            #[cfg(feature = "cluster")]
+            Way::Cluster(cluster) => {
+                let channel = format!("tenure:{{{}}}:c:{}", tag_of(key), self.name);
+                let heard = tokio::time::timeout(self.timeout, cluster.subscribe(&channel)).await;
+                match heard {
+                    Ok(true) => format!("s{channel}"),
+                    _ => String::new(),
+                }
+            }
+        }
+    }
+
+    /// Whether the servers push to us, as far as we know.
+    pub(crate) fn pushes(&self) -> bool {
+        match &self.way {
+            Way::Direct { main, .. } => main.can_push(),
+            #[cfg(feature = "cluster")]
+            Way::Cluster(_) => true,
+        }
+    }
+
+    /// Hears another channel as well. False if the server does not let us.
+    pub(crate) async fn subscribe(&self, channel: &str) -> bool {
+        match &self.way {
+            Way::Direct { main, .. } => main.subscribe(channel).await,
+            #[cfg(feature = "cluster")]
+            Way::Cluster(cluster) => cluster.subscribe(channel).await,
+        }
+    }
+
+    /// Whether keys of several slots may stand in one request.
+    pub(crate) fn joins_slots(&self) -> bool {
+        matches!(self.way, Way::Direct { .. })
+    }
+
+    /// Every server that holds keys.
+    pub(crate) async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        match &self.way {
+            Way::Direct { .. } => Ok(vec![Node::Only]),
+            #[cfg(feature = "cluster")]
+            Way::Cluster(cluster) => {
+                let doing = "list the nodes";
+                match tokio::time::timeout(self.timeout, cluster.nodes()).await {
+                    Ok(nodes) => nodes.map_err(|error| store_error(doing, error)),
+                    Err(_) => Err(too_late(doing)),
+                }
+            }
+        }
+    }
+
+    /// Runs one request on one of the servers.
+    pub(crate) async fn run_at(&self, node: &Node, call: Call) -> Result<Value, StoreError> {
+        match (&self.way, node) {
+            #[cfg(feature = "cluster")]
+            (Way::Cluster(cluster), Node::At(host, port)) => {
+                let sent = cluster.send_to((host, *port), call.cmd());
+                match tokio::time::timeout(self.timeout, sent).await {
+                    Ok(answer) => answer
+                        .and_then(Value::extract_error)
+                        .map_err(|error| store_error(call.doing, error)),
+                    Err(_) => Err(too_late(call.doing)),
+                }
+            }
+            _ => self.run(call).await,
+        }
+    }
+
+    /// Runs one request.
+    ///
+    /// # Errors
+    /// The request is sent again, at most once, if the connection broke under it: every script
+    /// gives the same answer to the same request. An error tells whether it may have happened.
+    pub(crate) async fn run(&self, call: Call) -> Result<Value, StoreError> {
+        let deadline = from_now(self.timeout);
+        let doing = call.doing;
+        let mut call = call;
+        let mut may_have_happened = false;
+        let known = |error: StoreError, may_have_happened: bool| {
+            if may_have_happened {
+                error.with_unknown_outcome()
+            } else {
+                error
+            }
+        };
+        for _ in 0..MOST_MOVES {
+            let error = match self.send(&call, deadline).await {
+                Sent::Answer(Ok(value)) => return Ok(value),
+                Sent::Answer(Err(error)) => error,
+                Sent::Nowhere(error) => return Err(known(error, may_have_happened)),
+                Sent::TooLate => return Err(too_late(doing)),
+            };
+            match meaning(&error) {
+                Meaning::NoScript => match call.whole() {
+                    Some(whole) => call = whole,
+                    None => return Err(store_error(doing, error)),
+                },
+                Meaning::Elsewhere => self.look_elsewhere().await,
+                Meaning::Unknown if !may_have_happened && call.may_repeat() => {
+                    may_have_happened = true;
+                    self.look_elsewhere().await;
+                }
+                Meaning::Unknown | Meaning::Refused(_) => {
+                    return Err(known(store_error(doing, error), may_have_happened));
+                }
+            }
+        }
+        let error = StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("{doing}: the servers kept sending us elsewhere"),
+        );
+        Err(known(error, may_have_happened))
+    }
+
+    async fn send(&self, call: &Call, deadline: Instant) -> Sent {
+        match &self.way {
+            Way::Direct { main, pool } => {
+                let lent = match pool {
+                    Some(pool) => match pool.lend(call.doing, deadline).await {
+                        Ok(lent) => Some(lent),
+                        Err(error) => return Sent::Nowhere(error),
+                    },
+                    None => None,
+                };
+                let direct = lent.as_deref().unwrap_or(main);
+                let wire = match direct.wire(call.doing, deadline).await {
+                    Ok(wire) => wire,
+                    Err(error) => return Sent::Nowhere(error),
+                };
+                let mut connection = wire.connection.clone();
+                let sent = connection.send_packed_command(call.cmd());
+                let Ok(answer) = tokio::time::timeout_at(deadline, sent).await else {
+                    // A late reply belongs to nobody; the connection may be half open.
+                    direct.retire(&wire);
+                    return Sent::TooLate;
+                };
+                let answer = answer.and_then(Value::extract_error);
+                let leads_nowhere = answer.as_ref().is_err_and(|error| {
+                    matches!(meaning(error), Meaning::Elsewhere | Meaning::Unknown)
+                });
+                if leads_nowhere {
+                    direct.retire(&wire);
+                }
+                Sent::Answer(answer)
+            }
+            #[cfg(feature = "cluster")]
+            Way::Cluster(cluster) => {
+                match tokio::time::timeout_at(deadline, cluster.send(call.cmd())).await {
+                    Ok(answer) => Sent::Answer(answer.and_then(Value::extract_error)),
+                    Err(_) => Sent::TooLate,
+                }
+            }
+        }
+    }
+
+    /// Gives a cluster a moment to settle. A single connection has been retired by then, and the
+    /// next request waits for another by itself.
+    async fn look_elsewhere(&self) {
+        if !matches!(self.way, Way::Direct { .. }) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Runs requests in one go. They do not depend on each other, and each has its own answer.
+    pub(crate) async fn run_all(&self, calls: Vec<Call>) -> Vec<Result<Value, StoreError>> {
+        let Way::Direct { main, pool } = &self.way else {
+            return join_all(calls.into_iter().map(|call| self.run(call))).await;
+        };
+        let deadline = from_now(self.timeout);
+        let lent = match (pool, calls.first()) {
+            (Some(pool), Some(first)) => pool.lend(first.doing, deadline).await.ok(),
+            _ => None,
+        };
+        let answers = if pool.is_some() && lent.is_none() {
+            // Each request then fails for itself, with the pool's reason.
+            Vec::new()
+        } else {
+            let direct = lent.as_deref().unwrap_or(main);
+            direct.send_all(&calls, deadline).await
+        };
+        drop(lent);
+        let mut answers = answers.into_iter();
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            let doing = call.doing;
+            results.push(match answers.next().map(Value::extract_error) {
+                Some(Ok(value)) => Ok(value),
+                Some(Err(error)) => match meaning(&error) {
+                    // Alone, a request follows the server and brings its script along.
+                    Meaning::NoScript | Meaning::Elsewhere => self.run(call).await,
+                    _ => Err(store_error(doing, error)),
+                },
+                None => self.run(call).await,
+            });
+        }
+        results
+    }
+
+    /// Asks the server to tell us when `key` changes. False if it cannot.
+    pub(crate) async fn watch(&self, key: &[u8]) -> bool {
+        match &self.way {
+            Way::Direct { main, .. } => main.watch(key, from_now(self.timeout)).await,
+            #[cfg(feature = "cluster")]
+            Way::Cluster(_) => false,
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The instant `after` from now, as the runtime's timers count it.
+fn from_now(after: Duration) -> Instant {
+    Instant::now() + after // tidy: allow(clock) a deadline for timers of the same clock
+}
+
+fn channel(name: &str) -> String {
+    format!("tenure:c:{name}")
+}
+
+fn too_late(doing: &str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!("{doing}: no answer within the request's time"),
+    )
+    .with_unknown_outcome()
+}
+
+/// Passes on what a server pushed.
+fn deliver(hears: &dyn Hears, push: &PushInfo) {
+    match (&push.kind, push.data.as_slice()) {
+        (
+            PushKind::Message | PushKind::SMessage,
+            [Value::BulkString(channel), Value::BulkString(payload), ..],
+        ) => hears.message(channel, payload),
+        (PushKind::Invalidate, [Value::Array(keys), ..]) => {
+            for key in keys {
+                if let Value::BulkString(key) = key {
+                    hears.invalidated(Some(key));
+                }
+            }
+        }
+        (PushKind::Invalidate, _) => hears.invalidated(None),
+        _ => {}
+    }
+}

@@ -1,0 +1,112 @@
+//! Scripts and the requests that run them.
+
+use std::sync::OnceLock;
+
+use redis::{Arg, Cmd, ToRedisArgs};
+
+/// A Lua script: its parts are put together and hashed at the first use.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// What it does, in an infinitive, for errors.
+    pub(crate) doing: &'static str,
+    parts: &'static [&'static str],
+    ready: OnceLock<(String, String)>,
+}
+
+impl Script {
+    pub(crate) const fn new(doing: &'static str, parts: &'static [&'static str]) -> Self {
+        Self {
+            doing,
+            parts,
+            ready: OnceLock::new(),
+        }
+    }
+
+    fn ready(&self) -> &(String, String) {
+        self.ready.get_or_init(|| {
+            let text = self.parts.concat();
+            let digest = redis::Script::new(&text).get_hash().to_owned();
+            (text, digest)
+        })
+    }
+
+    /// The script as the server reads it.
+    pub(crate) fn text(&self) -> &str {
+        &self.ready().0
+    }
+
+    /// A request to run it on so many keys, which the caller adds first.
+    pub(crate) fn call(&'static self, keys: usize) -> Call {
+        let mut cmd = Cmd::with_capacity(16 + keys, 512);
+        cmd.arg("EVALSHA").arg(self.ready().1.as_str()).arg(keys);
+        Call {
+            cmd,
+            script: Some(self),
+            doing: self.doing,
+            is_once: false,
+        }
+    }
+}
+
+/// One request.
+#[derive(Clone)]
+pub(crate) struct Call {
+    cmd: Cmd,
+    script: Option<&'static Script>,
+    pub(crate) doing: &'static str,
+    is_once: bool,
+}
+
+impl Call {
+    /// A plain command.
+    pub(crate) fn command(doing: &'static str, name: &str) -> Self {
+        Self {
+            cmd: redis::cmd(name),
+            script: None,
+            doing,
+            is_once: false,
+        }
+    }
+
+    /// Adds a key of the script, or an argument behind the keys.
+    pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+        self.cmd.arg(arg);
+        self
+    }
+
+    pub(crate) fn push(&mut self, arg: impl ToRedisArgs) {
+        self.cmd.arg(arg);
+    }
+
+    /// Never sent again by itself: a second time it would have another answer.
+    pub(crate) fn once(mut self) -> Self {
+        self.is_once = true;
+        self
+    }
+
+    pub(super) fn may_repeat(&self) -> bool {
+        !self.is_once
+    }
+
+    pub(crate) fn cmd(&self) -> &Cmd {
+        &self.cmd
+    }
+
+    /// The same request with the script's text in place of its digest.
+    pub(crate) fn whole(&self) -> Option<Self> {
+        let script = self.script?;
+        let mut cmd = Cmd::with_capacity(16, script.text().len() + 512);
+        cmd.arg("EVAL").arg(script.text());
+        for arg in self.cmd.args_iter().skip(2) {
+            if let Arg::Simple(arg) = arg {
+                cmd.arg(arg);
+            }
+        }
+        Some(Self {
+            cmd,
+            script: None,
+            doing: self.doing,
+            is_once: self.is_once,
+        })
+    }
+}

@@ -1,0 +1,330 @@
+//! What a user can set, and which settings can work.
+//!
+//! The URL that says the same is read in [`crate::url`].
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tenure_core::format_duration;
+
+use crate::error::OptionsError;
+
+/// How to reach Redis or Valkey, and how to use it.
+///
+/// The same names serve the URL: see [`RedisOptions::from_url`].
+#[derive(Clone)]
+pub struct RedisOptions {
+    pub(crate) servers: Servers,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) db: u16,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) prefix: String,
+    pub(crate) namespace: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) claim_window: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) nodelay: bool,
+    pub(crate) pool: Option<PoolSize>,
+}
+
+/// How many connections a pool has, and how long a request waits for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolSize {
+    pub(crate) initial: usize,
+    pub(crate) max: usize,
+    pub(crate) patience: Duration,
+}
+
+/// Where the servers are, and how they belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Servers {
+    /// One server over TCP.
+    One(Address),
+    /// One server through a socket file.
+    Socket(PathBuf),
+    /// Whatever server the sentinels name as the primary of `master`.
+    Sentinel {
+        sentinels: Vec<Address>,
+        master: String,
+        username: Option<String>,
+        password: Option<Password>,
+    },
+    /// A cluster, known by some of its nodes.
+    Cluster(Vec<Address>),
+    /// Independent servers that decide by majority.
+    Quorum(Vec<Address>),
+}
+
+/// A password that compares, for tests of what a URL says, and never shows.
+#[derive(Clone)]
+pub(crate) struct Password(pub(crate) SecretString);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Password {}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Files that a TLS connection needs beside what the system trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) insecure: bool,
+}
+
+const CONNECT_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+const CLAIM_WINDOW: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+const POLL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(5));
+
+impl RedisOptions {
+    pub(crate) fn of(servers: Servers) -> Self {
+        Self {
+            servers,
+            username: None,
+            password: None,
+            db: 0,
+            tls: None,
+            prefix: String::new(),
+            namespace: "default".to_owned(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            claim_window: Duration::from_secs(2),
+            poll: Duration::from_millis(50),
+            nodelay: false,
+            pool: None,
+        }
+    }
+
+    /// Who logs in. Without a name the server's default user does.
+    #[must_use]
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The password of the user. It is kept in memory that is wiped, and never shown.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(SecretString::from(password.into()));
+        self
+    }
+
+    /// The database number. Default: 0. A cluster has only that one.
+    #[must_use]
+    pub fn database(mut self, db: u16) -> Self {
+        self.db = db;
+        self
+    }
+
+    /// What stands before every lock's name in the server. Default: nothing, so that a lock's key
+    /// is exactly its name and other programs' locks of that name exclude ours.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Which tasks and runs to see. Default: `default`. 1 to 100 characters, none of them `{`, `}`
+    /// or a control character. Namespaces see nothing of each other's runs; locks are kept apart by
+    /// the prefix.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How long making a connection may take. Default: 5 s; 10 ms to 60 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one request may take, a reconnection included, before its outcome counts as
+    /// unknown. Default: 1 s; 10 ms to 60 s.
+    ///
+    /// Shorter tells of a stuck server sooner; longer rides out longer stalls.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a lease that was handed to a waiter stays its own until the waiter confirms.
+    /// Default: 2 s; 50 ms to 60 s. It must be longer than the slowest push and one round trip.
+    ///
+    /// Shorter wastes less when a machine vanishes as its turn comes; longer suits slow links.
+    #[must_use]
+    pub fn claim_window(mut self, window: Duration) -> Self {
+        self.claim_window = window;
+        self
+    }
+
+    /// How often a waiter asks where the server cannot push to it. Default: 50 ms; 1 ms to 5 s.
+    #[must_use]
+    pub fn poll_every(mut self, poll: Duration) -> Self {
+        self.poll = poll;
+        self
+    }
+
+    /// Sends each request at once instead of letting the kernel gather small ones. Default: off,
+    /// because gathering nearly doubles the throughput of many tasks on one connection.
+    #[must_use]
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
+    }
+
+    /// Lends each request a connection of its own, from a pool that begins with `initial` and grows
+    /// to `max`, 1 to 1000; a request that waits for one longer than `patience` fails as
+    /// unavailable. Default: no pool, because all requests share one connection, which is faster.
+    /// Not for a cluster, whose driver has a connection to each node.
+    #[must_use]
+    pub fn pool(mut self, initial: usize, max: usize, patience: Duration) -> Self {
+        self.pool = Some(PoolSize {
+            initial,
+            max,
+            patience,
+        });
+        self
+    }
+
+    /// The pool's size, which begins as that of the origin's default.
+    pub(crate) fn set_pool(&mut self) -> &mut PoolSize {
+        self.pool.get_or_insert(PoolSize {
+            initial: 1,
+            max: 10,
+            patience: Duration::from_millis(100),
+        })
+    }
+
+    /// The same options, if they can work.
+    pub(crate) fn checked(self) -> Result<Self, OptionsError> {
+        let name = self.namespace.as_str();
+        let is_bad = |c: char| c.is_control() || c == '{' || c == '}';
+        if !(1..=100).contains(&name.chars().count()) || name.chars().any(is_bad) {
+            return Err(OptionsError::parameter(
+                "namespace",
+                name,
+                "must have 1 to 100 characters, no braces and no control characters",
+            ));
+        }
+        if self.prefix.len() > 200 || self.prefix.starts_with("tenure:") {
+            return Err(OptionsError::parameter(
+                "prefix",
+                &self.prefix,
+                "may have 200 bytes and must not begin with `tenure:`",
+            ));
+        }
+        for (what, value, (least, most)) in [
+            ("connect_timeout", self.connect_timeout, CONNECT_TIMEOUT),
+            ("timeout", self.timeout, TIMEOUT),
+            ("claim_window", self.claim_window, CLAIM_WINDOW),
+            ("poll", self.poll, POLL),
+        ] {
+            if value < least || value > most {
+                let (least, most) = (format_duration(least), format_duration(most));
+                return Err(OptionsError::parameter(
+                    what,
+                    &format_duration(value),
+                    format!("must be {least} to {most}"),
+                ));
+            }
+        }
+        if self.db != 0 && matches!(self.servers, Servers::Cluster(_)) {
+            return Err(OptionsError::parameter(
+                "database",
+                &self.db.to_string(),
+                "a cluster has only database 0",
+            ));
+        }
+        if let Some(pool) = self.pool {
+            if !(1..=1000).contains(&pool.max) || pool.initial > pool.max {
+                return Err(OptionsError::parameter(
+                    "pool",
+                    &format!("{} to {}", pool.initial, pool.max),
+                    "may have 1 to 1000 connections, of which no more may be opened at once",
+                ));
+            }
+            if matches!(self.servers, Servers::Cluster(_)) {
+                return Err(OptionsError::parameter("pool", "", "is not for a cluster"));
+            }
+        }
+        if let Servers::Quorum(nodes) = &self.servers {
+            check_quorum(nodes)?;
+        }
+        Ok(self)
+    }
+}
+
+fn check_quorum(nodes: &[Address]) -> Result<(), OptionsError> {
+    if nodes.len() < 3 {
+        return Err(OptionsError::Quorum {
+            reason: format!(
+                "has {} servers, and a majority that survives a failure needs at least 3",
+                nodes.len()
+            ),
+        });
+    }
+    if nodes.len() > 15 {
+        return Err(OptionsError::Quorum {
+            reason: format!("has {} servers, of 15 at most", nodes.len()),
+        });
+    }
+    for (at, node) in nodes.iter().enumerate() {
+        if nodes.iter().take(at).any(|other| other == node) {
+            return Err(OptionsError::Quorum {
+                reason: format!("names {node} twice, which would count its vote twice"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Shows where the servers are, and nothing secret.
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("servers", &self.servers)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("db", &self.db)
+            .field("tls", &self.tls)
+            .field("prefix", &self.prefix)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,358 @@
+//! Claims: who runs a scheduled tick. Every item of a batch is decided in one script.
+//!
+//! The batch is sent sorted by tick, so that of two runs that must not overlap the earlier one
+//! wins, and in groups of one tick, index and window, which the script decides with one read and
+//! one write of the tick's bucket. This is the store's busiest path, on both sides.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use redis::Value;
+use tenure_core::{
+    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
+    RunRef, RunState, StoreError, Timestamp, Token,
+};
+
+use super::control::read_pause;
+use super::name::{read_mark, score};
+use super::row::{NodeNumber, Row, crash_of, not_ours, unreadable};
+use super::state::state_of;
+use super::{BASE, RECORD, TASK, first_state, millis};
+use crate::link::{Call, Script};
+use crate::reply::{Reply, bytes_of};
+use crate::store::RedisStore;
+
+static CLAIM: Script = Script::new(
+    "claim runs",
+    &[BASE, RECORD, TASK, include_str!("../scripts/run_claim.lua")],
+);
+
+/// Items of one tick, one index and one window, no task twice.
+struct Group<'b> {
+    tick: Timestamp,
+    index: u32,
+    window: Duration,
+    /// Each with its place in the batch.
+    items: Vec<(usize, &'b ClaimItem)>,
+}
+
+/// A batch as it is sent.
+struct Plan<'b> {
+    groups: Vec<Group<'b>>,
+}
+
+impl<'b> Plan<'b> {
+    fn new(items: &'b [ClaimItem]) -> Self {
+        let mut order: Vec<(usize, &ClaimItem)> = items.iter().enumerate().collect();
+        order.sort_by_key(|(_, item)| (item.tick, item.index, item.window));
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut seen = HashSet::with_capacity(items.len());
+        for (at, item) in order {
+            let fits = groups.last().is_some_and(|group| {
+                (group.tick, group.index, group.window) == (item.tick, item.index, item.window)
+            });
+            if !fits || seen.contains(&item.task) {
+                seen.clear();
+                groups.push(Group {
+                    tick: item.tick,
+                    index: item.index,
+                    window: item.window,
+                    items: Vec::new(),
+                });
+            }
+            seen.insert(&item.task);
+            if let Some(group) = groups.last_mut() {
+                group.items.push((at, item));
+            }
+        }
+        Self { groups }
+    }
+
+    /// The items in the order in which they are sent and answered.
+    fn items(&self) -> impl Iterator<Item = (usize, &'b ClaimItem)> {
+        self.groups.iter().flat_map(|group| &group.items).copied()
+    }
+}
+
+/// An answer, but for the name of who was first.
+enum Answer {
+    Final(ClaimAnswer),
+    Taken {
+        by: Option<NodeNumber>,
+        state: RunState,
+        since: Timestamp,
+    },
+}
+
+impl Answer {
+    fn refused(refusal: Refusal) -> Self {
+        Self::Final(ClaimAnswer::Refused(refusal))
+    }
+}
+
+impl RedisStore {
+    pub(super) async fn claim_batch(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
+        let plan = Plan::new(&batch.items);
+        let call = self.claim_call(batch, &plan)?;
+        let mut reply = Reply::new(CLAIM.doing, self.send(call).await?)?;
+        let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
+        let fence = reply.text()?;
+        if fence == "lapsed" {
+            let lapsed = |_: &ClaimItem| ClaimAnswer::Refused(Refusal::NodeLapsed);
+            let answers = batch.items.iter().map(lapsed).collect();
+            return Ok(ClaimReply::new(now, sequence, epoch, answers));
+        }
+        let base: u64 = fence.parse().map_err(|_| reply.unknown(&fence))?;
+        let codes = reply.text()?;
+        let mut details = reply.nested()?.rest();
+        let mut answers = Vec::with_capacity(batch.items.len());
+        for (offset, (code, (at, item))) in codes.chars().zip(plan.items()).enumerate() {
+            let answer = match code {
+                'w' => {
+                    let run = RunRef::new(item.key(), 1, item.token);
+                    let fence = Fence::new(base.saturating_add(offset as u64));
+                    let claim = Claim::new(run, fence, now, item.on_crash);
+                    Answer::Final(ClaimAnswer::Won(claim))
+                }
+                'e' | 'l' => {
+                    let by = Duration::ZERO;
+                    let refusal = batch.window_is_open(item, now).err();
+                    Answer::refused(refusal.unwrap_or(match code {
+                        'e' => Refusal::TooEarly { by },
+                        _ => Refusal::TooLate { by },
+                    }))
+                }
+                _ => {
+                    let detail = details.next().unwrap_or(Value::Nil);
+                    let detail = bytes_of(CLAIM.doing, detail)?;
+                    self.claim_answer(&reply, code, item, &detail)?
+                }
+            };
+            answers.push((at, answer));
+        }
+        if answers.len() != batch.items.len() {
+            return Err(reply.unknown(&codes));
+        }
+        answers.sort_unstable_by_key(|(at, _)| *at);
+        let answers = answers.into_iter().map(|(_, answer)| answer).collect();
+        let answers = self.named(answers).await?;
+        Ok(ClaimReply::new(now, sequence, epoch, answers))
+    }
+
+    fn claim_call(&self, batch: &ClaimBatch, plan: &Plan<'_>) -> Result<Call, StoreError> {
+        let names = self.run_names();
+        let mut call = self.run_call(&CLAIM, 1 + plan.groups.len() + batch.items.len());
+        call.push(names.of("generations"));
+        for group in &plan.groups {
+            call.push(names.bucket(group.tick));
+        }
+        for (_, item) in plan.items() {
+            call.push(names.history(&item.task));
+        }
+        call.push(batch.node.to_string());
+        call.push(first_state(batch.start));
+        call.push(millis(batch.early.min(ClaimBatch::MAX_EARLY)));
+        call.push(Token::random().to_string());
+        call.push(plan.groups.len());
+        let mut offset = 0;
+        for group in &plan.groups {
+            push_group(&mut call, group, offset)?;
+            offset += group.items.len();
+        }
+        Ok(call)
+    }
+
+    /// Reads an answer that says more than its letter.
+    fn claim_answer(
+        &self,
+        reply: &Reply,
+        code: char,
+        item: &ClaimItem,
+        detail: &[u8],
+    ) -> Result<Answer, StoreError> {
+        let names = self.run_names();
+        let bucket = || names.bucket(item.tick);
+        let text = String::from_utf8_lossy(detail);
+        match code {
+            't' => read_taken(&text).ok_or_else(|| unreadable("the record", &bucket(), item.key())),
+            'm' => Row::read(&item.key(), &bucket(), detail).map(|row| of_existing(item, row)),
+            'o' => {
+                let blocker = read_mark(&item.task, item.index, &text)
+                    .ok_or_else(|| not_ours("the run", &names.of("slots"), detail))?;
+                Ok(Answer::refused(Refusal::Overlap { blocker }))
+            }
+            'p' => {
+                let by = read_pause(detail, &names.of("pauses"))?.by;
+                Ok(Answer::refused(Refusal::Paused { by }))
+            }
+            'g' => {
+                let current = Generation::new(&*text)
+                    .map_err(|_| not_ours("the generation", &names.of("lists"), detail))?;
+                Ok(Answer::refused(Refusal::StaleGeneration { current }))
+            }
+            other => Err(reply.unknown(&other.to_string())),
+        }
+    }
+
+    /// Puts in the names of those who were first.
+    async fn named(&self, answers: Vec<Answer>) -> Result<Vec<ClaimAnswer>, StoreError> {
+        let first = answers.iter().filter_map(|answer| match answer {
+            Answer::Taken { by, .. } => *by,
+            Answer::Final(_) => None,
+        });
+        let who = self.holders(first).await?;
+        let named = answers.into_iter().map(|answer| match answer {
+            Answer::Final(answer) => answer,
+            Answer::Taken { by, state, since } => ClaimAnswer::Taken {
+                by: by.and_then(|by| who.get(&by).cloned()),
+                state,
+                since,
+            },
+        });
+        Ok(named.collect())
+    }
+}
+
+fn push_group(call: &mut Call, group: &Group<'_>, offset: usize) -> Result<(), StoreError> {
+    let items = || group.items.iter().map(|(_, item)| *item);
+    let place = format!("s{}", group.index);
+    call.push(group.tick.as_millis());
+    call.push(score(group.tick));
+    call.push(&place);
+    call.push(millis(group.window));
+    // The same for all of a group, since it follows from the window.
+    call.push(items().next().map_or(0, |item| millis(item.keep_for())));
+    call.push(group.items.len());
+    for item in items() {
+        call.push(item.task.as_str());
+    }
+    for item in items() {
+        call.push(item.generation.as_str());
+    }
+    let mut text = String::with_capacity(128);
+    for item in items() {
+        text.clear();
+        text.push_str(&place);
+        text.push(':');
+        text.push_str(item.task.as_str());
+        call.push(&text);
+    }
+    for (offset, item) in (offset..).zip(items()) {
+        text.clear();
+        write_tail(&mut text, item, offset)?;
+        call.push(&text);
+    }
+    Ok(())
+}
+
+/// The end of the record that the item makes if it is won: what the script need not know.
+fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), StoreError> {
+    text.push_str(&offset.to_string());
+    text.push(' ');
+    push_hex(text, item.token.as_bytes());
+    text.push(' ');
+    text.push_str(item.generation.as_str());
+    text.push(' ');
+    text.push_str(&crash_of(item.on_crash)?);
+    text.push(' ');
+    text.push_str(flag_of(item.overlap));
+    text.push_str(" *");
+    Ok(())
+}
+
+/// As a token shows itself, and many times as fast.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+        }
+    }
+}
+
+/// Whether a run runs beside its like, as records say it.
+pub(super) fn flag_of(overlap: Overlap) -> &'static str {
+    match overlap {
+        Overlap::Allow => "a",
+        _ => "s",
+    }
+}
+
+/// Reads `STATE NODE SINCE`.
+fn read_taken(text: &str) -> Option<Answer> {
+    let mut parts = text.split(' ');
+    let state = state_of(parts.next()?)?;
+    let by = match parts.next()? {
+        "*" => None,
+        number => Some(number.parse().ok()?),
+    };
+    let since = Timestamp::from_millis(parts.next()?.parse().ok()?);
+    Some(Answer::Taken { by, state, since })
+}
+
+/// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
+fn of_existing(item: &ClaimItem, row: Row) -> Answer {
+    if row.token == Some(item.token) {
+        if let Some(blocker) = row.blocker {
+            return Answer::refused(Refusal::Overlap { blocker });
+        }
+        // One that is over, or waits again, was ended by this very node, which so knows it had it.
+        if let Some(claim) = row.claim(&item.key()) {
+            return Answer::Final(ClaimAnswer::Won(claim));
+        }
+    }
+    Answer::Taken {
+        by: row.node,
+        state: row.state,
+        since: row.since,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::TaskName;
+
+    use super::*;
+
+    fn item(task: &str, ms: i64, index: u32) -> ClaimItem {
+        let (task, generation) = (TaskName::new(task).unwrap(), Generation::new("g").unwrap());
+        ClaimItem::new(task, Timestamp::from_millis(ms), index, generation)
+    }
+
+    #[test]
+    fn s33_items_are_sent_by_tick_in_groups_without_repeats() {
+        let mut wide = item("a", 1, 2);
+        wide.window *= 2;
+        let items = [
+            item("b", 2, 1),
+            item("a", 1, 1),
+            item("a", 2, 1),
+            item("a", 1, 1),
+            wide,
+            item("a", 1, 2),
+            item("b", 1, 2),
+        ];
+        let plan = Plan::new(&items);
+        let places = |group: &Group<'_>| {
+            let places = group.items.iter().map(|(at, _)| *at);
+            (group.tick.as_millis(), group.index, places.collect())
+        };
+        let groups: Vec<(i64, u32, Vec<usize>)> = plan.groups.iter().map(places).collect();
+        let expected = [
+            (1, 1, vec![1]),
+            (1, 1, vec![3]),
+            (1, 2, vec![5, 6]),
+            (1, 2, vec![4]),
+            (2, 1, vec![0, 2]),
+        ];
+        assert_eq!(groups, expected);
+        assert_eq!(plan.items().count(), items.len());
+    }
+
+    #[test]
+    fn tokens_are_sent_as_they_show_themselves() {
+        let item = item("t", 1, 1);
+        let mut text = String::new();
+        write_tail(&mut text, &item, 7).unwrap();
+        assert_eq!(text, format!("7 {} g l s *", item.token));
+    }
+}

@@ -1,0 +1,85 @@
+-- Grants the lock if it is free and it is this token's turn, else takes or keeps a place in the queue.
+-- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, claim_window_ms
+-- Reply: {'granted', now_ms, fence, ttl_ms}, or
+--        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
+--        {'again', now_ms} if more dead waiters stand in the way than one step removes.
+-- One step, because the test and the place in the queue must not be apart: no wake-up is lost between them.
+local token, holder, ttl, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function granted()
+  local fence = next_fence()
+  if not fence then
+    return broken_fence()
+  end
+  -- Not protected: a server that takes no writes says so itself.
+  redis.call('SET', F, fence)
+  redis.call('SET', L, 'tn1:' .. token .. ':' .. fence .. ':' .. text(now) .. ':' .. holder, 'PX', ttl)
+  return { 'granted', now, fence, ttl }
+end
+
+local lock = read_lock()
+if lock and lock.token == token then
+  local left = redis.call('PTTL', L)
+  if left < ttl then
+    redis.call('PEXPIRE', L, ttl)
+    left = ttl
+  end
+  return { 'granted', now, lock.fence, left }
+end
+if not lock then
+  if redis.call('EXISTS', Q) == 0 then
+    return granted()
+  end
+  local outcome = hand_on(tonumber(ARGV[6]), token)
+  if outcome == 'own' then
+    return granted()
+  elseif outcome == 'broken' then
+    return broken_fence()
+  elseif outcome ~= 'handed' then
+    -- What was written for a waiter that turned out to be gone is nobody's.
+    redis.call('DEL', L)
+    if outcome == 'more' then
+      return { 'again', now }
+    end
+    if redis.call('EXISTS', Q) == 0 then
+      return granted()
+    end
+  end
+  lock = read_lock()
+end
+
+local position = 0
+if keep > 0 then
+  skip_lapsed()
+  local since = text(now)
+  local known = waiter_of(token)
+  if known and known.deadline >= now then
+    since = known.since
+  elseif known then
+    -- A place that has ended is begun again at the end of the queue.
+    forget(token)
+  end
+  local rank = redis.call('ZRANK', Q, token)
+  if not rank then
+    local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
+    local arrival = now_us
+    if last[2] and tonumber(last[2]) >= arrival then
+      arrival = tonumber(last[2]) + 1
+    end
+    redis.call('ZADD', Q, text(arrival), token)
+    rank = redis.call('ZCARD', Q) - 1
+  end
+  redis.call('HSET', W, token, holder .. ' ' .. ARGV[3] .. ' ' .. text(now + keep) .. ' ' .. since .. ' ' .. ARGV[5])
+  -- Both vanish when the last place has lapsed.
+  if redis.call('PTTL', Q) < keep + 1000 then
+    redis.call('PEXPIRE', Q, keep + 1000)
+    redis.call('PEXPIRE', W, keep + 1000)
+  end
+  position = rank + 1
+end
+local length = redis.call('ZCARD', Q)
+if not lock then
+  -- Free, but the first in line can only be told by asking: this request's sender may not speak.
+  return { 'held', now, 0, position, length, { 'free' } }
+end
+return { 'held', now, redis.call('PTTL', L), position, length, occupant(lock) }

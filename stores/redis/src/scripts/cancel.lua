@@ -1,0 +1,15 @@
+-- Ends whatever a token has: its place in the queue, and the lock if it was granted.
+-- ARGV: token, claim_window_ms
+-- Reply: 'nothing', 'left' (it had a place), 'released' (it had the lock), or 'more' (released, with waiters left to be
+-- looked at).
+-- One step, so that a grant cannot slip in between leaving the queue and looking at the lock.
+local waited = forget(ARGV[1])
+local lock = read_lock()
+if not lock or lock.token ~= ARGV[1] then
+  return waited and 'left' or 'nothing'
+end
+local outcome = hand_on(tonumber(ARGV[2]))
+if outcome ~= 'handed' then
+  redis.call('DEL', L)
+end
+return outcome == 'more' and 'more' or 'released'

@@ -1,0 +1,160 @@
+-- What the lease scripts share; stands before each of those that name four keys.
+--
+-- KEYS[1] L  the lock: tn1:TOKEN:FENCE:SINCE_MS:HOLDER, with an expiry, written under the user's own name
+-- KEYS[2] Q  the queue: a sorted set of waiting tokens, scored by their arrival
+-- KEYS[3] W  the waiters: a hash from token to "HOLDER TTL_MS DEADLINE_MS SINCE_MS CHANNEL"
+-- KEYS[4] F  the fence counter of the hash slot
+--
+-- A step is atomic because it is one script. All time is the server's.
+local L, Q, W, F = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+
+-- Numbers up to 2^53 without an exponent.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- The lock as it is written: nil if it is free; a table with `token` if it is one of ours.
+local function read_lock()
+  local value = redis.pcall('GET', L)
+  if value == false then
+    return nil
+  end
+  if type(value) == 'table' then
+    return { what = redis.call('TYPE', L)['ok'] }
+  end
+  local token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
+  if not token then
+    return { what = 'string', value = value }
+  end
+  return { token = token, fence = fence, since = since, holder = holder, value = value }
+end
+
+-- Who has the lock, for a reply.
+local function occupant(lock)
+  if lock.token then
+    return { 'ours', lock.holder, lock.fence, lock.since }
+  end
+  return { 'foreign', lock.what }
+end
+
+-- A number greater than every fence before it: the counter while it lives, the clock if it was lost.
+local function next_fence()
+  local last = redis.pcall('GET', F)
+  local fence = now_us
+  if last then
+    local number = type(last) == 'string' and tonumber(last)
+    if not number or number >= 9007199254740991 or number < 0 or number ~= math.floor(number) then
+      return nil
+    end
+    if number >= fence then
+      fence = number + 1
+    end
+  end
+  return text(fence)
+end
+
+local function broken_fence()
+  return redis.error_reply('CORRUPT the fence counter `' .. F .. '` holds no usable number; with no lock held, delete it')
+end
+
+local function forget(token)
+  redis.call('HDEL', W, token)
+  return redis.call('ZREM', Q, token) == 1
+end
+
+local function waiter_of(token)
+  local details = redis.call('HGET', W, token)
+  if not details then
+    return nil
+  end
+  local holder, ttl, deadline, since, channel = string.match(details, '^(%x+) (%d+) (%d+) (%d+) (.*)$')
+  if not holder then
+    return nil
+  end
+  return {
+    details = details, holder = holder, ttl = tonumber(ttl), deadline = tonumber(deadline),
+    since = since, channel = channel,
+  }
+end
+
+-- Removes waiters from the head whose places have ended.
+local function skip_lapsed()
+  for _ = 1, 64 do
+    local token = redis.call('ZRANGE', Q, 0, 0)[1]
+    local waiter = token and waiter_of(token)
+    if not token or (waiter and waiter.deadline >= now) then
+      return
+    end
+    forget(token)
+  end
+end
+
+-- Writes the lock for a token. False if the server takes no more writes.
+local function write_lock(token, holder, ttl, fence)
+  local counted = redis.pcall('SET', F, fence)
+  if type(counted) == 'table' and counted['err'] then
+    return false
+  end
+  local value = 'tn1:' .. token .. ':' .. fence .. ':' .. text(now) .. ':' .. holder
+  local written = redis.pcall('SET', L, value, 'PX', ttl)
+  return not (type(written) == 'table' and written['err'])
+end
+
+-- Tells a waiter that the lock is its own; how many heard it, or nil if we may not speak.
+local function tell(waiter, token, fence, expires)
+  local message = 'g ' .. token .. ' ' .. fence .. ' ' .. text(now) .. ' ' .. text(expires) .. ' ' .. L
+  local command = string.sub(waiter.channel, 1, 1) == 's' and 'SPUBLISH' or 'PUBLISH'
+  local heard = redis.pcall(command, string.sub(waiter.channel, 2), message)
+  if type(heard) == 'number' then
+    return heard
+  end
+  return nil
+end
+
+-- Gives the lock to the first live waiter. Nobody was next: 'nobody'. The fence counter is broken: 'broken'.
+-- It is `own`'s turn, who asks at this moment: 'own'. Handed on: 'handed'. Too many dead: 'more'.
+-- The lock of a holder that gives it up is still there; whoever calls this deletes it unless it was handed on.
+local function hand_on(claim_window, own)
+  for _ = 1, 64 do
+    local head = redis.call('ZRANGE', Q, 0, 0, 'WITHSCORES')
+    local token, score = head[1], head[2]
+    if not token then
+      return 'nobody'
+    end
+    local waiter = waiter_of(token)
+    -- The removal comes first: after a write that does not grow, a full server lets the others pass.
+    forget(token)
+    if token == own then
+      return 'own'
+    end
+    if waiter and waiter.deadline >= now then
+      local fence = next_fence()
+      if not fence then
+        return 'broken'
+      end
+      local ttl = math.min(waiter.ttl, claim_window)
+      if not write_lock(token, waiter.holder, ttl, fence) then
+        return 'nobody'
+      end
+      if waiter.channel == '' then
+        return 'handed'
+      end
+      local heard = tell(waiter, token, fence, now + ttl)
+      if heard == nil then
+        -- We have no right to speak. The waiter keeps its place and finds the lock free when it asks.
+        redis.call('ZADD', Q, score, token)
+        redis.call('HSET', W, token, waiter.details)
+        redis.call('PEXPIRE', Q, waiter.deadline - now + 1000)
+        redis.call('PEXPIRE', W, waiter.deadline - now + 1000)
+        return 'nobody'
+      end
+      if heard > 0 then
+        return 'handed'
+      end
+    end
+  end
+  return 'more'
+end

@@ -1,0 +1,13 @@
+-- Gives the lock to the first live waiter; stands behind release_alone.lua, which knows that it is held and waited for.
+-- ARGV: token, claim_window_ms
+-- Reply: 'freed', 'handed', 'not_held', or 'more' (freed, with waiters left to be looked at).
+-- One step, so that nobody can slip in between the holder and the next.
+local outcome = hand_on(tonumber(ARGV[2]))
+if outcome == 'handed' then
+  return 'handed'
+end
+redis.call('DEL', L)
+if outcome == 'more' then
+  return 'more'
+end
+return 'freed'

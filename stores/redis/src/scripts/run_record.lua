@@ -1,0 +1,145 @@
+-- Records, and the buckets and slots they are in; stands behind run_base.lua.
+--
+-- A record is one line, then the reason as a JSON string, then a line for each earlier attempt, oldest first:
+--   STATE ENDED DUE EXIT OUT NODE SINCE ATTEMPT CLAIMED STARTED FENCE+OFFSET TOKEN GENERATION CRASH OVERLAP BLOCKER
+--   ATTEMPT STATE NODE STARTED ENDED TOKEN REASON
+-- What is not there is `*`; CLAIMED and ENDED `=` are SINCE, STARTED `=` is CLAIMED. STATE is one letter: w waiting,
+-- c claimed, r running, s succeeded, f failed, t timed out, x cancelled, i interrupted, l lost, k skipped, m missed.
+-- OUT is o if output is kept. CRASH is l (lose) or the most attempts, OVERLAP s (skip) or a (allow), BLOCKER the mark
+-- of the run that a skipped one would have overlapped with.
+--
+-- A bucket is a hash of the records of one tick, and besides `n`, how many are not final, and `k`, until when it is
+-- needed to refuse claims. While `n` is not 0 it does not expire.
+local RECORD = '^(%a) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)(.*)$'
+local HOUR = 3600000
+-- How long the records of a tick stay after the last of its runs ended, and how many there are at most, roughly:
+-- where very many are made, they stay shorter.
+local HISTORY, MOST_RECORDS = 30 * 24 * HOUR, 300000
+-- How much is kept of earlier attempts.
+local ATTEMPTS_BYTES = 16384
+
+local function read_record(value)
+  local r = {}
+  r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt, r.claimed, r.started, r.fence, r.token,
+    r.generation, r.crash, r.overlap, r.blocker, r.rest = string.match(value, RECORD)
+  if not r.state then
+    return nil
+  end
+  if r.claimed == '=' then r.claimed = r.since end
+  if r.started == '=' then r.started = r.claimed end
+  if r.ended == '=' then r.ended = r.since end
+  -- The reason and the earlier attempts; each begins with a line break.
+  r.reason, r.earlier = string.match(r.rest, '^\n([^\n]*)(.*)$')
+  r.reason, r.earlier = r.reason or '', r.earlier or ''
+  return r
+end
+
+local function write_record(r)
+  local head = table.concat({ r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt,
+    r.claimed == r.since and '=' or r.claimed, r.started == r.claimed and r.started ~= '*' and '=' or r.started,
+    r.fence, r.token, r.generation, r.crash, r.overlap, r.blocker }, ' ')
+  if r.reason == '' and r.earlier == '' then
+    return head
+  end
+  return head .. '\n' .. r.reason .. r.earlier
+end
+
+-- Files the attempt that is over and lets the run wait for another.
+local function wait_again(r, over, token, reason, due, member)
+  local line = table.concat({ r.attempt, over, r.node, r.started, text(now), token, reason }, ' ')
+  r.earlier = r.earlier .. '\n' .. line
+  while #r.earlier > ATTEMPTS_BYTES and string.find(r.earlier, '\n', 2, true) do
+    r.earlier = string.match(r.earlier, '^\n[^\n]*(.*)$')
+  end
+  r.state, r.due, r.started, r.ended = 'w', text(due), '*', '*'
+  call('ZADD', DUE, r.due, r.overlap .. member)
+end
+
+-- Of the runs in a slot: the mark of a scheduled one, or of any.
+local function scheduled_in(runs)
+  return string.match(' ' .. runs, ' (%-?%d+s)@')
+end
+
+local function any_in(runs)
+  return string.match(runs, '^([^@]*)@')
+end
+
+-- A slot without one of its runs; nil if none is left.
+local function without(runs, entry)
+  local left = {}
+  for run in string.gmatch(runs, '%S+') do
+    if run ~= entry then
+      left[#left + 1] = run
+    end
+  end
+  if #left == 0 then
+    return nil
+  end
+  return table.concat(left, ' ')
+end
+
+local function vacate(slot, entry)
+  local runs = call('HGET', SLOTS, slot)
+  local left = runs and without(runs, entry)
+  if left then
+    call('HSET', SLOTS, slot, left)
+  elseif runs then
+    call('HDEL', SLOTS, slot)
+  end
+end
+
+-- Notes that records were made, so that their number can be bounded.
+local function count_made(more)
+  local hour = math.floor(now / HOUR)
+  local kept = call('HMGET', META, 'hour', 'made', 'before')
+  local was, made, before = tonumber(kept[1] or '') or 0, tonumber(kept[2] or '') or 0, tonumber(kept[3] or '') or 0
+  if was == hour then
+    made = made + more
+  else
+    made, before = more, was == hour - 1 and made or 0
+  end
+  call('HSET', META, 'hour', text(hour), 'made', text(made), 'before', text(before))
+end
+
+-- How long records stay after their tick's last run ended.
+local life_ms
+local function life()
+  if not life_ms then
+    local kept = call('HMGET', META, 'made', 'before')
+    local an_hour = math.max(tonumber(kept[1] or '') or 0, tonumber(kept[2] or '') or 0, 1)
+    life_ms = math.min(HISTORY, math.floor(MOST_RECORDS / an_hour * HOUR))
+  end
+  return life_ms
+end
+
+-- Writes records into a bucket. `n` and `k` are what it held, `more` how many more are not final now, `keep` until when
+-- it must stay.
+local function save(bucket, outputs, tick, n, k, more, keep, sets)
+  local left = math.max((tonumber(n or '') or 0) + more, 0)
+  keep = math.max(tonumber(k or '') or 0, keep)
+  local last = #sets
+  sets[last + 1], sets[last + 2], sets[last + 3], sets[last + 4] = 'n', text(left), 'k', text(keep)
+  call('HSET', bucket, unpack(sets))
+  if not n then
+    call('ZADD', TICKS, tick, tick)
+  end
+  if left == 0 then
+    local ends = text(math.max(keep, now + life()))
+    call('PEXPIREAT', bucket, ends)
+    call('PEXPIREAT', outputs, ends)
+    call('ZADD', ENDS, ends, tick)
+  elseif not n or n == '0' then
+    call('PERSIST', bucket)
+    call('PERSIST', outputs)
+    call('ZREM', ENDS, tick)
+  end
+end
+
+-- Forgets ticks whose records are gone.
+local function sweep()
+  local gone = call('ZRANGEBYSCORE', ENDS, '-inf', '(' .. text(now), 'LIMIT', '0', '32')
+  if #gone > 0 then
+    call('ZREM', TICKS, unpack(gone))
+    call('ZREM', ENDS, unpack(gone))
+  end
+end

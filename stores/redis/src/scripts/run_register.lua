@@ -1,0 +1,80 @@
+-- Lists tasks for a node, each in one definition.
+-- KEYS[12]: a hash from a task to when it was first registered; KEYS[13]: a hash from "GENERATION TASK" to the
+--   definition; KEYS[14]: a hash from a task to its generation if it has only one, else to its list; KEYS[15..]: the
+--   history of each task.
+-- ARGV: holder; for each definition: task, generation, definition (JSON)
+-- Reply: {'unknown'} if the node never beat, else {now_ms, first_ms, generation in force, pause or nothing, latest scheduled
+--   run in the history or nothing, …}
+-- One step, because which generation is the newest must be decided in one order for all.
+local FIRST, DEFINITIONS, GENERATIONS = KEYS[12], KEYS[13], KEYS[14]
+local tag = call('HGET', IDS, ARGV[1])
+if not tag then
+  return { 'unknown' }
+end
+local own, is_listed = string.match(tag, '^%d+') or '', is_alive(tag)
+local MOST_GENERATIONS = 16
+
+-- The list with the node under `generation` and nowhere else, without those that are dead; and generations that it forgot.
+local function listed(list, generation)
+  local names, parts, known = {}, {}, false
+  for name, tags in string.gmatch(list or '', '([^ ;]+)([^;]*)') do
+    local kept = {}
+    for other in string.gmatch(tags, '%S+') do
+      if string.match(other, '^%d+') ~= own and is_alive(other) then
+        kept[#kept + 1] = other
+      end
+    end
+    if name == generation then
+      known = true
+      if is_listed then
+        kept[#kept + 1] = tag
+      end
+    end
+    names[#names + 1], parts[#parts + 1] = name, name .. ' ' .. table.concat(kept, ' ')
+  end
+  if not known then
+    table.insert(names, 1, generation)
+    table.insert(parts, 1, generation .. ' ' .. (is_listed and tag or ''))
+  end
+  local forgotten = {}
+  while #parts > MOST_GENERATIONS do
+    forgotten[#forgotten + 1] = table.remove(names)
+    table.remove(parts)
+  end
+  return table.concat(parts, ';'), not known, forgotten
+end
+
+-- The latest scheduled run among the newest of a history.
+local function latest(history)
+  for _, place in ipairs(call('ZRANGE', history, '0', '15')) do
+    if string.find(place, '/s', 1, true) then
+      return place
+    end
+  end
+  return ''
+end
+
+local answer = { now }
+for item = 1, #KEYS - 14 do
+  local a = 3 * item - 1
+  local task, generation = ARGV[a], ARGV[a + 1]
+  local before = call('HGET', LISTS, task)
+  local list, is_new, forgotten = listed(before, generation)
+  if list ~= before then
+    call('HSET', LISTS, task, list)
+    call('HSET', GENERATIONS, task, string.find(list, ';', 1, true) and list or generation)
+  end
+  if is_new then
+    call('HSET', DEFINITIONS, generation .. ' ' .. task, ARGV[a + 2])
+    call('HSETNX', FIRST, task, text(now))
+    for _, name in ipairs(forgotten) do
+      call('HDEL', DEFINITIONS, name .. ' ' .. task)
+    end
+  end
+  local pause = call('HGET', PAUSES, task)
+  answer[#answer + 1] = call('HGET', FIRST, task) or text(now)
+  answer[#answer + 1] = (current(list))
+  answer[#answer + 1] = pause and holds(pause) and pause or ''
+  answer[#answer + 1] = latest(KEYS[14 + item])
+end
+return answer

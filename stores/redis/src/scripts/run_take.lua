@@ -1,0 +1,55 @@
+-- Takes waiting runs: the second half of a take.
+-- KEYS[12]: what this request took already; KEYS[13..]: the bucket of each run.
+-- ARGV: holder, token, state of what is taken (r, c); for each run: member of DUE, tick, field, kind, slot, task, mark
+-- Reply: {'again', members} if the request was answered before, else {'took', number, record, number, record, …}; broken
+--   records are left alone.
+-- One step, because a run must go to one node only and must not begin beside its like.
+local before = call('LRANGE', KEYS[12], '0', '-1')
+if #before > 0 then
+  return { 'again', before }
+end
+local fence = counter(call('HGET', META, 'fence'))
+if not fence or now_us >= LARGEST - 100000 then
+  return broken_counters()
+end
+fence = math.max(fence + 1, now_us)
+local tag = living_tag(ARGV[1])
+if not tag then
+  return { 'took' }
+end
+local node = string.match(tag, '^%d+')
+local taker = take_as(ARGV[1])
+local answer, events, members = { 'took' }, {}, {}
+for item = 1, #KEYS - 12 do
+  local a = 7 * item - 3
+  local member, tick, field, kind, slot, task = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+  local bucket, entry = KEYS[12 + item], ARGV[a + 6] .. '@' .. node
+  local due = call('ZSCORE', DUE, member)
+  local value = due and tonumber(due) <= now and call('HGET', bucket, field)
+  local r = value and read_record(value)
+  if due and tonumber(due) <= now and (not value or (r and r.state ~= 'w')) then
+    -- Nothing waits under this name.
+    call('ZREM', DUE, member)
+  elseif r then
+    local generation, runs = taker(string.sub(member, 1, 1), kind, slot, task, entry)
+    if generation then
+      r.state, r.node, r.attempt, r.token, r.generation = ARGV[3], node, text(r.attempt + 1), ARGV[2], generation
+      r.claimed, r.started = text(now), ARGV[3] == 'r' and text(now) or '*'
+      r.ended, r.due, r.fence = '*', '*', text(fence) .. '+' .. text(item)
+      local written = write_record(r)
+      call('HSET', bucket, field, written)
+      call('HSET', SLOTS, slot, runs and runs .. ' ' .. entry or entry)
+      call('ZREM', DUE, member)
+      events[#events + 1], events[#events + 2] = tick, field
+      members[#members + 1] = member
+      answer[#answer + 1], answer[#answer + 2] = item, written
+    end
+  end
+end
+if #members > 0 then
+  call('HSET', META, 'fence', text(fence + #KEYS))
+  call('RPUSH', KEYS[12], unpack(members))
+  call('PEXPIRE', KEYS[12], '3600000')
+  tell(events)
+end
+return answer

@@ -1,0 +1,63 @@
+//! The store itself: one way to the servers, and who is to be told of what they push.
+
+use std::sync::Arc;
+
+use tenure_core::{StoreError, StoreErrorKind};
+
+use crate::ears::Ears;
+use crate::lease::People;
+use crate::link::Link;
+use crate::options::RedisOptions;
+use crate::run::Runs;
+
+/// A store of leases and runs on Redis or Valkey.
+///
+/// Cheap to clone; clones share the connection. It lives in the runtime in which it was connected.
+#[derive(Debug, Clone)]
+pub struct RedisStore {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) link: Link,
+    pub(crate) options: RedisOptions,
+    pub(crate) ears: Arc<Ears>,
+    pub(crate) people: People,
+    pub(crate) runs: Runs,
+}
+
+impl RedisStore {
+    /// Connects to the servers that `url` names: see [`RedisOptions::from_url`].
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Misconfigured`] if the URL cannot work, otherwise what the servers said.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = RedisOptions::from_url(url)
+            .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
+        Self::with(options).await
+    }
+
+    /// Connects as `options` say.
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`].
+    pub async fn with(options: RedisOptions) -> Result<Self, StoreError> {
+        let options = options
+            .checked()
+            .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
+        let runs_channel = format!("tenure:{{{}}}:runs", options.namespace);
+        let ears = Arc::new(Ears::new(&options.prefix, runs_channel));
+        let link = Link::connect(&options, ears.clone()).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                link,
+                runs: Runs::new(&options.namespace),
+                options,
+                ears,
+                people: People::default(),
+            }),
+        })
+    }
+}

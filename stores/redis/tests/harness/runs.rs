@@ -1,0 +1,154 @@
+//! Real servers for each case of the run suite, and what it does to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenure_bed::{Flavour, Redis, RedisBuilder, Reply};
+use tenure_conformance::RunHarness;
+use tenure_core::{HolderId, RunKey, RunKind, RunState, RunStore};
+use tenure_redis::RedisStore;
+
+/// A server of a case's own.
+pub(crate) struct Server {
+    redis: Redis,
+    /// Who logs in, as it stands in a URL.
+    login: &'static str,
+    has_own_wall: bool,
+}
+
+impl Server {
+    /// Redis with a wall clock that can be stepped.
+    pub(crate) async fn redis() -> Self {
+        let builder = Redis::builder(Flavour::Redis).unix_only();
+        let mut server = Self::start(builder.own_wall(), "").await;
+        server.has_own_wall = true;
+        server
+    }
+
+    pub(crate) async fn valkey() -> Self {
+        Self::start(Redis::builder(Flavour::Valkey).unix_only(), "").await
+    }
+
+    /// Redis for a user who may neither publish nor subscribe.
+    pub(crate) async fn without_channels() -> Self {
+        let builder = Redis::builder(Flavour::Redis)
+            .unix_only()
+            .acl_user("app on >pw ~* resetchannels +@all");
+        Self::start(builder, "app:pw@").await
+    }
+
+    async fn start(builder: RedisBuilder, login: &'static str) -> Self {
+        let redis = builder.start().await;
+        let server = Self {
+            redis,
+            login,
+            has_own_wall: false,
+        };
+        // A neighbour, so that a step that forgets the namespace is found out.
+        drop(server.open("neighbour").await);
+        server
+    }
+
+    async fn open(&self, namespace: &str) -> RedisStore {
+        let (login, socket) = (self.login, self.redis.socket().display());
+        let url = format!("redis+unix:{login}{socket}?namespace={namespace}");
+        RedisStore::connect(&url).await.unwrap()
+    }
+
+    async fn ask(&self, command: &[&str]) -> Reply {
+        self.redis.call(command).await
+    }
+
+    async fn now_ms(&self) -> i64 {
+        let reply = self.ask(&["TIME"]).await;
+        let part = |at: usize| -> i64 {
+            let text = std::str::from_utf8(reply.list()[at].bytes()).unwrap();
+            text.parse().unwrap()
+        };
+        part(0) * 1000 + part(1) / 1000
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("tenure:{{suite}}:r:{name}")
+}
+
+fn bucket(run: &RunKey) -> String {
+    key(&format!("t:{}", run.tick.as_millis()))
+}
+
+fn field(run: &RunKey) -> String {
+    let (index, task) = (run.index, run.task.as_str());
+    match &run.kind {
+        RunKind::Scheduled => format!("s{index}:{task}"),
+        RunKind::Manual(id) => format!("m{index}:{id}:{task}"),
+        RunKind::Backfill(id) => format!("b{index}:{id}:{task}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+const STATES: [(&str, RunState); 11] = [
+    ("w", RunState::Waiting),
+    ("c", RunState::Claimed),
+    ("r", RunState::Running),
+    ("s", RunState::Succeeded),
+    ("f", RunState::Failed),
+    ("t", RunState::TimedOut),
+    ("x", RunState::Cancelled),
+    ("i", RunState::Interrupted),
+    ("l", RunState::Lost),
+    ("k", RunState::Skipped),
+    ("m", RunState::Missed),
+];
+
+#[async_trait]
+impl RunHarness for Server {
+    async fn store(&self) -> Arc<dyn RunStore> {
+        Arc::new(self.open("suite").await)
+    }
+
+    async fn lapse_node(&self, node: HolderId) {
+        let tag = self.ask(&["HGET", &key("ids"), &node.to_string()]).await;
+        let tag = std::str::from_utf8(tag.bytes()).unwrap();
+        let now = self.now_ms().await.to_string();
+        self.ask(&["ZADD", &key("alive"), "XX", &now, tag]).await;
+    }
+
+    async fn pass_time(&self, by: Duration) {
+        tokio::time::sleep(by).await; // tidy: allow(sleep) the server has no other clock
+    }
+
+    async fn sever(&self) {
+        for kind in ["normal", "pubsub"] {
+            self.ask(&["CLIENT", "KILL", "TYPE", kind]).await;
+        }
+    }
+
+    async fn raw_run(&self, run: &RunKey) -> Option<(RunState, u32)> {
+        let record = self.ask(&["HGET", &bucket(run), &field(run)]).await;
+        let record = std::str::from_utf8(record.bytes()).unwrap();
+        let mut parts = record.split(' ');
+        let letter = parts.next().filter(|letter| !letter.is_empty())?;
+        let state = STATES.iter().find(|(known, _)| *known == letter);
+        Some((state.unwrap().1, parts.nth(6).unwrap().parse().unwrap()))
+    }
+
+    async fn raw_keeps_for(&self, run: &RunKey) -> Option<Duration> {
+        match self.ask(&["PTTL", &bucket(run)]).await.int().unwrap() {
+            -2 => None,
+            // It stays until its runs have ended.
+            -1 => Some(Duration::MAX / 2),
+            ms => Some(Duration::from_millis(ms.unsigned_abs())),
+        }
+    }
+
+    async fn step_wall(&self, by_ms: i64) -> bool {
+        if self.has_own_wall {
+            // Its future cannot be shown to be `Send`, which this method's must be.
+            let step = self.redis.step_wall(by_ms);
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
+        }
+        self.has_own_wall
+    }
+}
