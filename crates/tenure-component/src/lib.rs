@@ -67,6 +67,8 @@
 //! they find a [`Discovery`] and a [`CredentialStore`], [`Factory`] what makes them.
 //!
 //! # Features
+//! - `redis` (default): [`RedisLock`] can connect. For TLS the program installs a crypto provider
+//!   of `rustls`.
 //! - `dns`: `DnsDiscovery`, which finds servers by their service records.
 
 mod config;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+#[cfg(feature = "redis")]
+use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use tenure_core::{LeaseStore, StoreError};
 use tracing::Instrument as _;
@@ -295,16 +297,23 @@ impl fmt::Debug for RedisLock {
     }
 }
 
-/// Opens the Redis store of tenure.
+/// Opens the Redis store of tenure, where this build has it.
 #[derive(Debug)]
 struct TenureRedis;
 
 #[async_trait]
 impl Connect for TenureRedis {
+    #[cfg(feature = "redis")]
+    async fn connect(&self, url: &SecretString) -> Result<Arc<dyn LeaseStore>, StoreError> {
+        let store = tenure_redis::RedisStore::connect(url.expose_secret()).await?;
+        Ok(Arc::new(store))
+    }
+
+    #[cfg(not(feature = "redis"))]
     async fn connect(&self, _url: &SecretString) -> Result<Arc<dyn LeaseStore>, StoreError> {
         Err(StoreError::new(
             tenure_core::StoreErrorKind::Unsupported,
-            "this build has no Redis store; give the lock a connector",
+            "this build has no Redis store; turn on the feature `redis` of tenure-component",
         ))
     }
 }

@@ -16,5 +16,7 @@ mod dns;
 mod life_cycle;
 mod locking;
 mod logging;
+#[cfg(feature = "redis")]
+mod real_redis;
 mod releases;
 mod support;
