@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn b_lock_one_that_was_passed_over_and_ran_out_has_had_its_release() {
+    async fn b_lock_a_forgotten_release_costs_one_ttl_and_not_one_for_ever() {
         let mut bench = Bench::new();
         let first = bench.take("k", None).await;
         bench.lapse();

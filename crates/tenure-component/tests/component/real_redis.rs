@@ -185,7 +185,7 @@ async fn b_wire_redis_a_foreign_release_that_races_with_ours_deletes_nothing() {
     let server = server().await;
     let lock = opened(&config_of(&server)).await;
     let mut foreign = Foreign::connect(&server);
-    assert!(foreign.acquire("k", "client-7", 50));
+    assert!(foreign.acquire("k", "client-7", 400));
     assert_eq!(foreign.watch("k"), "client-7");
     // Its ttl ends between the two halves of its release, and ours has the lock.
     lock.acquire_lock(None, "k", LONG, 10 * SECOND)

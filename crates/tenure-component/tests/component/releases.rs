@@ -89,25 +89,6 @@ async fn b_lock_a_release_in_another_context_still_gives_back_what_the_component
 }
 
 #[tokio::test]
-async fn b_lock_a_forgotten_release_costs_one_ttl_and_not_one_for_ever() {
-    let store = CountingStore::default();
-    let lock = store.lock();
-    lock.acquire_lock(None, "k", SHORT, SECOND).await.unwrap();
-    // Forgotten. The next one's release is counted for it, as it could be late …
-    lock.acquire_lock(None, "k", SHORT, 10 * SECOND)
-        .await
-        .unwrap();
-    lock.release_lock(None, "k").await.unwrap();
-    assert!(store.is_held("k").await);
-    // … and as the next one has run out too, it is clear that it was not.
-    lock.acquire_lock(None, "k", LONG, 10 * SECOND)
-        .await
-        .unwrap();
-    lock.release_lock(None, "k").await.unwrap();
-    assert!(!store.is_held("k").await);
-}
-
-#[tokio::test]
 async fn b_weakness_a_release_is_a_single_request_also_when_many_run_at_once() {
     let store = CountingStore::default();
     let lock = Arc::new(store.lock());
