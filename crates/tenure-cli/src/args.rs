@@ -50,8 +50,8 @@ pub(crate) enum Command {
 /// Which store to use.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
-    /// Store to use: sqlite:PATH, redis://HOST[:PORT][/DB] (rediss:// over TLS, redis+sentinel://,
-    /// redis+cluster://, redis+unix:) or memory:
+    /// Store to use: `sqlite:PATH`, `redis://HOST[:PORT][/DB]` (`rediss://` over TLS,
+    /// `redis+sentinel://`, `redis+cluster://`, `redis+unix:`) or `memory:`
     ///
     /// Without it: `TENURE_STORE`, then the task file's own `store`, then
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.

@@ -330,6 +330,45 @@ fn s40_a_run_whose_process_is_killed_is_reported_as_lost() {
 }
 
 #[test]
+fn s28_s43_a_stopped_node_has_no_commands_left_when_another_takes_its_runs_for_lost() {
+    let place = Place::new();
+    let text = |name: &str, rest: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nschedule = \"* * * * * *\"\n{rest}\
+             shell = \"echo $$ > {name}.part; mv {name}.part {name}.pid; sleep 60\"\n"
+        )
+    };
+    let bound = text("bound", "");
+    let free = text("free", "on_lease_loss = \"continue\"\n");
+    place.write("tasks.toml", bound + &free);
+    let mut sleeper = runner(&place, "tasks.toml", "a");
+    let pid = |name: &str| -> u32 {
+        until("the command", || {
+            place.read(&format!("{name}.pid")).trim().parse().ok()
+        })
+    };
+    let (bound, free) = (pid("bound"), pid("free"));
+    signal(sleeper.id(), Signal::SIGSTOP);
+    place.write("none.toml", "");
+    let other = runner(&place, "none.toml", "b");
+    until("the loss", || {
+        history(&place, &["bound", "--state", "lost"])
+            .into_iter()
+            .next()
+    });
+    assert!(
+        !is_alive(bound),
+        "a command ran on when its run was declared lost"
+    );
+    // This one's task said that it may.
+    assert!(is_alive(free));
+    signal(sleeper.id(), Signal::SIGKILL);
+    sleeper.wait().unwrap();
+    until_true("the other command's end", || !is_alive(free));
+    end(other);
+}
+
+#[test]
 fn e108_nobody_reading_the_output_does_not_stop_the_tasks() {
     let place = Place::new();
     place.write(

@@ -73,6 +73,9 @@ pub struct ManagerHealth {
     pub is_running: bool,
     /// Whether it may start runs: its store heard of this node lately.
     pub is_trusted: bool,
+    /// Until when it may act on what its store last said, by the steady clock. `None` if it has no
+    /// lease, or lost it.
+    pub trusted_until: Option<Moment>,
     /// What the store answered in place of an answer, if it is in trouble.
     pub trouble: Option<String>,
     /// How many tasks it has.
@@ -151,6 +154,7 @@ impl Part {
             node: beat.node,
             is_running: is_alive && beat.is_live,
             is_trusted: beat.trusted_until.is_none_or(|until| now < until),
+            trusted_until: beat.trusted_until,
             trouble: beat.trouble,
             tasks: beat.tasks,
             running: self.pulse.running.load(Ordering::Relaxed),

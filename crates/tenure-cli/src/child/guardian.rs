@@ -6,7 +6,7 @@
 //! the pipe closes before they were taken off its list.
 //!
 //! ```text
-//!   program ──"add 4711", "until 98765", "remove 4711"──→ guardian
+//!   program ──"bind 4711", "until 98765", "remove 4711"──→ guardian
 //! ```
 //!
 //! Knows nothing of locks. Processes that left their groups are not found: they are nobody's
@@ -94,7 +94,12 @@ impl Guardian {
         self.process
     }
 
-    /// Watches a group from now on.
+    /// Watches a group from now on, which may run until the moment told last.
+    pub(crate) fn bind(&self, group: Group) {
+        self.tell(&format!("bind {}\n", group.id()));
+    }
+
+    /// Watches a group from now on, which may run as long as this program lives.
     pub(crate) fn add(&self, group: Group) {
         self.tell(&format!("add {}\n", group.id()));
     }
@@ -104,7 +109,7 @@ impl Guardian {
         self.tell(&format!("remove {}\n", group.id()));
     }
 
-    /// Until when all groups may run, by the steady clock, unless a later moment is told.
+    /// Until when the groups that are bound to it may run, by the steady clock, unless a later moment is told.
     pub(crate) fn until(&self, moment: Moment) {
         self.tell(&format!("until {}\n", moment.since_origin().as_millis()));
     }
@@ -149,11 +154,11 @@ pub(crate) fn serve() -> Outcome {
             Ok(line) => watched.obey(&line),
             // Only when nothing more is said: a later end may be on its way.
             Err(RecvTimeoutError::Timeout) if watched.left().is_zero() => {
-                watched.kill("tenure was stopped past the end of its lock");
+                watched.kill_bound();
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                watched.kill("tenure was killed");
+                watched.kill_all();
                 return Ok(Code::OK);
             }
         }
@@ -163,9 +168,17 @@ pub(crate) fn serve() -> Outcome {
 /// What a guardian watches.
 #[derive(Debug, Default)]
 struct Watched {
-    /// Each group, and when its leader began, by which it is known from a later one of its number.
-    groups: HashMap<i32, Option<u64>>,
+    groups: HashMap<i32, Watch>,
     until: Option<Moment>,
+}
+
+/// What is known of a group.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    /// When its leader began, by which it is known from a later one of its number.
+    began: Option<u64>,
+    /// Whether it must end when the moment told last has come.
+    is_bound: bool,
 }
 
 impl Watched {
@@ -177,43 +190,58 @@ impl Watched {
             let ms = number.parse().ok().map(Duration::from_millis);
             self.until = ms.map(Moment::from_origin);
         } else if let Ok(group) = number.parse() {
-            match order {
-                "add" => self.groups.insert(group, began(group)),
-                _ => self.groups.remove(&group),
-            };
+            let is_bound = order == "bind";
+            if is_bound || order == "add" {
+                let began = began(group);
+                self.groups.insert(group, Watch { began, is_bound });
+            } else {
+                self.groups.remove(&group);
+            }
         }
     }
 
     /// How long what is watched may still run.
     fn left(&self) -> Duration {
         match self.until {
-            Some(until) if !self.groups.is_empty() => until.since(SystemClock.now()),
+            Some(until) if self.groups.values().any(|watch| watch.is_bound) => {
+                until.since(SystemClock.now())
+            }
             _ => Duration::MAX,
         }
     }
 
-    fn kill(&mut self, why: &str) {
-        let groups: Vec<Group> = self
-            .groups
-            .drain()
-            .filter(|(leader, start)| {
-                let now = began(*leader);
-                now.is_none() || now == *start
-            })
-            .filter_map(|(leader, _)| Group::led_by(u32::try_from(leader).ok()?))
-            .filter(|group| !group.is_empty())
-            .collect();
-        if groups.is_empty() {
-            return;
+    /// Kills what had to be over by now. What is bound later waits for another end to be told.
+    fn kill_bound(&mut self) {
+        self.until = None;
+        let bound = self.groups.extract_if(|_, watch| watch.is_bound).collect();
+        put_an_end_to("tenure was stopped past the end of its lease", bound);
+    }
+
+    fn kill_all(&mut self) {
+        put_an_end_to("tenure was killed", self.groups.drain().collect());
+    }
+}
+
+fn put_an_end_to(why: &str, watched: Vec<(i32, Watch)>) {
+    let groups: Vec<Group> = watched
+        .into_iter()
+        .filter(|(leader, watch)| {
+            let now = began(*leader);
+            now.is_none() || now == watch.began
+        })
+        .filter_map(|(leader, _)| Group::led_by(u32::try_from(leader).ok()?))
+        .filter(|group| !group.is_empty())
+        .collect();
+    if groups.is_empty() {
+        return;
+    }
+    notice(format_args!("{why}, so its command is killed"));
+    let until = SystemClock.now() + DEATH;
+    while SystemClock.now() < until && !groups.iter().all(|group| group.is_empty()) {
+        for group in &groups {
+            group.signal(Signal::SIGKILL);
         }
-        notice(format_args!("{why}, so its command is killed"));
-        let until = SystemClock.now() + DEATH;
-        while SystemClock.now() < until && !groups.iter().all(|group| group.is_empty()) {
-            for group in &groups {
-                group.signal(Signal::SIGKILL);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -95,7 +95,7 @@ impl Supervised {
     pub(crate) fn new(child: Child) -> Option<Self> {
         let group = Group::led_by(child.id()?)?;
         let guardian = Guardian::start();
-        guardian.add(group);
+        guardian.bind(group);
         let terminal = Foreground::lend_to(group);
         if terminal.is_lent() {
             // It may have been stopped for reading before the terminal was its own.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tenure::core::Timestamp;
-use tenure::tasks::StopReason;
+use tenure::tasks::{OnLeaseLoss, StopReason};
 use tenure::{TaskContext, TaskFailure, TaskReport};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -32,6 +32,9 @@ use crate::store::VARIABLE;
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// The same when the node's lease is lost and every moment counts.
 const HURRIED_GRACE: Duration = Duration::from_millis(800);
+/// How long after the end of trust no command may be left: past the hurried grace, and before the
+/// lease itself can end, which outlasts trust by a tenth of the node's ttl.
+pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(1100);
 /// How long what a command left behind may take to end.
 const SWEEP_GRACE: Duration = Duration::from_secs(1);
 /// How long to read on after the command is gone: a process that left its group may keep the pipe
@@ -92,7 +95,7 @@ pub(crate) async fn execute(
         TaskFailure::new(failure.to_string().replace("\n  help: ", "; "))
             .exit_code(i32::from(failure.code.0))
     })?;
-    let (status, stopped) = watch(child, &shared.guardian, context, &mut output).await?;
+    let (status, stopped) = watch(child, task, &shared.guardian, context, &mut output).await?;
     verdict(task, status, stopped, output.capture.into_text())
 }
 
@@ -184,6 +187,7 @@ impl Drop for Leash<'_> {
 
 async fn watch(
     mut child: tokio::process::Child,
+    task: &TaskEntry,
     guardian: &Guardian,
     context: &TaskContext<()>,
     output: &mut Output,
@@ -192,7 +196,10 @@ async fn watch(
     let group = child.id().and_then(Group::led_by);
     let mut leash = Leash { group, guardian };
     if let Some(group) = group {
-        guardian.add(group);
+        match task.on_lease_loss {
+            OnLeaseLoss::Continue => guardian.add(group),
+            _ => guardian.bind(group),
+        }
     }
     let mut stopped = None;
     let mut patience: Option<Pin<Box<Sleep>>> = None;

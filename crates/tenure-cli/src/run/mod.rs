@@ -87,7 +87,10 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         }
         reporter
     });
-    let (drained, by) = until_asked(&tasks, &args, &mut signals).await;
+    let (drained, by) = tokio::select! {
+        ended = until_asked(&tasks, &args, &mut signals) => ended,
+        never = keep_told(&tasks, &shared.guardian) => match never {},
+    };
     drop(tasks);
     // All events are told before the summary.
     let finished = tokio::time::timeout(Duration::from_secs(5), reporting).await;
@@ -206,8 +209,31 @@ fn details(entry: &TaskEntry) -> String {
     format!("{shown}… ({sum:016x})")
 }
 
+/// How often the guardian is told how long the node's lease lasts.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 /// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
 const DETAILS: usize = 8 * 1024;
+
+/// Tells the guardian until when the node's lease lasts, so that commands end with it although this
+/// process is stopped. By itself the runner stops them earlier, when it may no longer trust it.
+async fn keep_told(tasks: &RunningTasks, guardian: &Guardian) -> std::convert::Infallible {
+    let mut told = None;
+    loop {
+        let health = tasks.health();
+        let trusted_until = health
+            .managers
+            .iter()
+            .filter_map(|manager| manager.trusted_until);
+        let trusted_until = trusted_until.min();
+        if trusted_until != told {
+            told = trusted_until;
+            if let Some(until) = trusted_until {
+                guardian.until(until + command::LAST_MOMENT);
+            }
+        }
+        tokio::time::sleep(TELL_EVERY).await;
+    }
+}
 
 enum Ended {
     Drained,
