@@ -112,6 +112,23 @@ async fn r82_a_command_is_gone_before_its_lease_can_end_when_the_server_falls_si
 }
 
 #[tokio::test]
+async fn e75_a_wait_without_an_end_says_that_the_store_fails_and_goes_on() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    server.call(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let mut command = on(&place, &url, &["lock", "k", "--", "true"]);
+    let log = std::fs::File::create(place.path("log")).unwrap();
+    let mut waiter = command.stderr(log).spawn().unwrap();
+    until_true("a word about the store", || {
+        place.read("log").contains("still trying")
+    });
+    assert!(place.read("log").contains("OOM"), "{}", place.read("log"));
+    server.call(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let status = until("the command", || waiter.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
 async fn e25_e67_e78_f7_what_goes_wrong_has_its_status_and_shows_no_password() {
     let server = Redis::builder(Flavour::Redis)
         .tcp()

@@ -1,10 +1,10 @@
 //! The front of the crate: a store, a holder and defaults, from which locks are made.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tenure_core::{
     Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeaseStore, LeaseView, ListQuery,
-    SystemClock,
+    StoreError, SystemClock,
 };
 
 use crate::cleanup::Cleanups;
@@ -35,9 +35,17 @@ pub(crate) struct Inner {
     pub(crate) renewals: Renewals,
     pub(crate) cleanups: Cleanups,
     pub(crate) home: Home,
+    /// What the store answered in place of an answer when a waiter last asked.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Inner {
+    /// Keeps what a waiter met, or that it met nothing, for [`Locks::trouble`].
+    pub(crate) fn met(&self, error: Option<&StoreError>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = error.map(ToString::to_string);
+    }
+
     fn new(
         store: Arc<dyn LeaseStore>,
         holder: Holder,
@@ -51,6 +59,7 @@ impl Inner {
             holder,
             clock,
             home,
+            trouble: Mutex::default(),
         })
     }
 }
@@ -214,6 +223,14 @@ impl Locks {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LeaseStore> {
         &self.inner.store
+    }
+
+    /// What the store answered in place of an answer when a waiter last asked; `None` if it
+    /// answered. A wait without a limit goes on meanwhile, so this is what to show its user.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.inner.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// In whose name locks are held.

@@ -120,9 +120,13 @@ impl Turn<'_> {
         self.asked_at = self.inner.clock.now();
         let limit = self.patience.left(self.asked_at).min(CALL_LIMIT);
         match attempt.ask(waiting, limit).await {
-            Ok(Answer::Granted(granted)) => self.accept(attempt, granted, GrantSource::Reply).await,
+            Ok(Answer::Granted(granted)) => {
+                self.inner.met(None);
+                self.accept(attempt, granted, GrantSource::Reply).await
+            }
             Ok(Answer::Held(held)) => {
                 self.trouble = Backoff::for_store();
+                self.inner.met(None);
                 Ok(Step::Pause(Paused {
                     attempt,
                     until: self.inner.clock.now() + until_next_ask(&held),
@@ -131,6 +135,7 @@ impl Turn<'_> {
             }
             Err(error) if error.is_retryable() => {
                 let pause = self.trouble.pause();
+                self.inner.met(Some(&error));
                 tracing::debug!(key = %self.plan.key, %error, ?pause, "asking again");
                 Ok(Step::Pause(Paused {
                     attempt,

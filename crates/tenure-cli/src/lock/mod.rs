@@ -163,7 +163,10 @@ async fn granted(
         if std::io::stderr().is_terminal() {
             tell_who_holds(keys, locks).await;
         }
-        asking.await
+        tokio::select! {
+            got = asking => got,
+            never = tell_trouble(locks) => match never {},
+        }
     };
     got.map_err(|error| bug(&error))?
         .map_err(|error| refusal(args, &error))
@@ -177,6 +180,22 @@ async fn tell_who_holds(keys: &[Key], locks: &Locks) {
         {
             notice(format_args!("waiting for lock `{key}`, held by {occupant}"));
         }
+    }
+}
+
+/// Says once, each time it begins, that a wait goes on although the store does not answer.
+async fn tell_trouble(locks: &Locks) -> std::convert::Infallible {
+    let mut told = false;
+    loop {
+        match locks.trouble() {
+            Some(trouble) if !told => {
+                told = true;
+                notice(format_args!("{trouble}; still trying"));
+            }
+            None => told = false,
+            Some(_) => {}
+        }
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 
