@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Lists runs, the newest tick first: what ran where, how late, how it ended
     History(HistoryArgs),
+    /// Says what a store promises as it is set up now, and what endangers it
+    Doctor(DoctorArgs),
     /// Prints the next ticks of a schedule
     Next(NextArgs),
     /// Says in words what a schedule means
@@ -57,6 +59,15 @@ pub(crate) struct StoreArgs {
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

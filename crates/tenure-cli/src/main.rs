@@ -6,6 +6,7 @@
 
 mod args;
 mod child;
+mod doctor;
 mod exit;
 mod file;
 mod lock;
@@ -73,6 +74,7 @@ fn dispatch() -> Outcome {
         Command::Run(args) => run::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),

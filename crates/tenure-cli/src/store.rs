@@ -101,6 +101,11 @@ impl Chosen {
         crate::text::visible(&shown)
     }
 
+    /// The URL, if it is one of Redis or Valkey.
+    pub(crate) fn redis_url(&self) -> Option<&str> {
+        self.url.starts_with("redis").then_some(&self.url)
+    }
+
     fn path(&self) -> Option<PathBuf> {
         let rest = self.url.strip_prefix("sqlite:")?;
         Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))

@@ -62,6 +62,12 @@ async fn every_command_works_on_redis() {
     assert!(ended.stdout.contains("t#2"), "{}", ended.stdout);
     let tasks = run(&place, &url, &["tasks"]);
     assert!(tasks.stdout.contains("nobody runs it"), "{}", tasks.stdout);
+    let doctor = run(&place, &url, &["doctor"]);
+    assert!(
+        doctor.stdout.contains("a restart forgets them"),
+        "{}",
+        doctor.stdout
+    );
     let history = run(&place, &url, &["history", "t", "--output"]);
     assert!(history.stdout.contains("out"), "{}", history.stdout);
 }

@@ -1,5 +1,6 @@
 //! The Redis and Valkey tenure store: leases handed on by push, runs claimed in batches.
 
+mod doctor;
 mod ears;
 mod error;
 mod interop;
@@ -12,6 +13,7 @@ mod slots;
 mod store;
 mod url;
 
+pub use doctor::{Diagnosis, Finding, Severity};
 pub use error::OptionsError;
 pub use options::RedisOptions;
 pub use store::RedisStore;

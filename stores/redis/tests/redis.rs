@@ -13,7 +13,7 @@ use tenure_core::{
     Acquisition, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Occupant, Release,
     RenewRequest, Renewal, StoreError, StoreErrorKind, Ttl, Wake,
 };
-use tenure_redis::RedisStore;
+use tenure_redis::{RedisStore, Severity};
 
 const TTL: Duration = Duration::from_secs(30);
 
@@ -411,4 +411,67 @@ async fn r49_a_lease_and_its_queue_survive_that_their_slot_moves() {
         }
     });
     assert!(grant.await.unwrap().fence > before.fence);
+}
+
+#[tokio::test]
+async fn e79_r56_r57_the_doctor_says_what_a_server_keeps_and_what_endangers_locks() {
+    let redis = || Redis::builder(Flavour::Redis).unix_only();
+    let user = "app on >pw ~* resetchannels +@all";
+    let narrow = "app on >pw ~mine:* &* +@all";
+    for (builder, login, verdict, topic, severity) in [
+        (
+            redis(),
+            "",
+            "a restart forgets them",
+            "persistence",
+            Severity::Warning,
+        ),
+        (
+            redis().append_only().config("appendfsync", "always"),
+            "",
+            "also through a power cut",
+            "persistence",
+            Severity::Good,
+        ),
+        (
+            redis().append_only().config("appendfsync", "everysec"),
+            "",
+            "last second or so",
+            "persistence",
+            Severity::Note,
+        ),
+        (
+            redis()
+                .config("maxmemory", "100mb")
+                .config("maxmemory-policy", "allkeys-lru"),
+            "",
+            "A lock can vanish",
+            "eviction",
+            Severity::Danger,
+        ),
+        (
+            redis().acl_user(user),
+            "app:pw@",
+            "a restart",
+            "hand-off",
+            Severity::Warning,
+        ),
+        (
+            redis().acl_user(narrow),
+            "app:pw@",
+            "A lock can vanish",
+            "a lock",
+            Severity::Danger,
+        ),
+    ] {
+        let server = builder.start().await;
+        let url = format!("redis+unix:{login}{}", server.socket().display());
+        let store = RedisStore::connect(&url).await.unwrap();
+        let diagnosis = store.diagnose().await.unwrap();
+        assert!(diagnosis.verdict.contains(verdict), "{diagnosis:?}");
+        let found = diagnosis.findings.iter().find(|found| found.topic == topic);
+        assert_eq!(found.unwrap().severity, severity, "{diagnosis:?}");
+        let left = server.call(&["KEYS", "doctor:*"]).await;
+        assert_eq!(left.list(), []);
+    }
 }

@@ -1,0 +1,89 @@
+//! `tenure doctor`: what a store really promises as it is set up now, and what endangers it.
+
+use serde_json::json;
+use tenure::core::{Durability, LeasePromises, RunPromises, Scope};
+use tenure::{Diagnosis, RedisStore, Severity};
+use tokio::runtime::Builder;
+
+use crate::args::DoctorArgs;
+use crate::exit::{Code, Outcome};
+use crate::lock::runtime;
+use crate::output::{print, print_json, print_table};
+use crate::store::{Chosen, failure};
+use crate::text::visible;
+
+pub(crate) fn run(args: DoctorArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(examine(args))
+}
+
+async fn examine(args: DoctorArgs) -> Outcome {
+    let chosen = Chosen::new(&args.store, None)?;
+    let tenure = chosen.open().await?;
+    let (verdict, findings) = if let Some(url) = chosen.redis_url() {
+        let trouble = |error| failure("cannot examine the store", &error);
+        let store = RedisStore::connect(url).await.map_err(trouble)?;
+        spread(store.diagnose().await.map_err(trouble)?)
+    } else {
+        of_promises(&tenure.leases().promises(), &tenure.runs().promises())
+    };
+    if args.json {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|(mark, topic, text)| json!({"severity": mark, "topic": topic, "text": text}))
+            .collect();
+        print_json(&[json!({
+            "store": chosen.shown(),
+            "verdict": verdict,
+            "findings": findings,
+        })])?;
+        return Ok(Code::OK);
+    }
+    print(&format!("{}: {verdict}\n", chosen.shown()))?;
+    let rows = findings
+        .into_iter()
+        .map(|(mark, topic, text)| vec![mark.to_owned(), topic, visible(&text)])
+        .collect();
+    print_table(&["", "looked at", "found"], rows)?;
+    Ok(Code::OK)
+}
+
+type Found = (&'static str, String, String);
+
+fn spread(diagnosis: Diagnosis) -> (String, Vec<Found>) {
+    let findings = diagnosis.findings.into_iter().map(|finding| {
+        let mark = match finding.severity {
+            Severity::Good => "good",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            _ => "danger",
+        };
+        (mark, finding.topic.to_owned(), finding.text)
+    });
+    (diagnosis.verdict, findings.collect())
+}
+
+/// What a store without a server says of itself.
+fn of_promises(leases: &LeasePromises, runs: &RunPromises) -> (String, Vec<Found>) {
+    let verdict = match leases.durability {
+        Durability::PowerCut => "Locks and claims that were acknowledged survive a power cut.",
+        Durability::ProcessCrash => {
+            "Locks and claims survive the death of any process; a power cut may lose the last ones."
+        }
+        _ => "Locks and claims end with this process.",
+    };
+    let reach = match leases.scope {
+        Scope::Process => "tasks of one process",
+        Scope::Machine => "processes of one machine",
+        _ => "every process that reaches the store",
+    };
+    let findings = [
+        ("note", "reach", reach),
+        ("note", "locks forget", leases.forgets),
+        ("note", "tasks forget", runs.forgets),
+    ];
+    let findings = findings
+        .into_iter()
+        .filter(|(_, _, text)| !text.is_empty())
+        .map(|(mark, topic, text)| (mark, topic.to_owned(), text.to_owned()));
+    (verdict.to_owned(), findings.collect())
+}

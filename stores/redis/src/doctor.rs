@@ -1,0 +1,346 @@
+//! What this deployment promises as it is set up now, and what endangers it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::Value;
+use tenure_core::{
+    Acquisition, Clock as _, Holder, Key, LeaseRequest, LeaseStore as _, StoreError,
+    StoreErrorKind, SystemClock, Timestamp, Token, Ttl, format_duration,
+};
+
+use crate::link::{Call, Node};
+use crate::reply::{Reply, text_of};
+use crate::store::RedisStore;
+
+/// How often the round trip is measured.
+const ROUNDS: usize = 20;
+/// From how far apart the clocks are worth a warning.
+const SKEW: Duration = Duration::from_millis(250);
+/// How long the server's clock is watched for its rate.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// Worth knowing.
+    Note,
+    /// Weakens what locks and claims promise.
+    Warning,
+    /// Breaks it.
+    Danger,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was looked at, in a word or two.
+    pub topic: &'static str,
+    /// What was found, and what to do about it if that is anything.
+    pub text: String,
+}
+
+/// What a doctor says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// What this deployment really gives, in one sentence.
+    pub verdict: String,
+    /// What was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// What `INFO` says of a server.
+type Info = HashMap<String, String>;
+
+#[derive(Default)]
+struct Notes(Vec<Finding>);
+
+impl Notes {
+    fn add(&mut self, severity: Severity, topic: &'static str, text: impl Into<String>) {
+        self.0.push(Finding {
+            severity,
+            topic,
+            text: text.into(),
+        });
+    }
+}
+
+impl RedisStore {
+    /// Looks at the servers: persistence, eviction, replicas, rights, pushes, version, clocks, and
+    /// one lock taken and given back. It takes a second or two and leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the servers do not answer. What they refuse to tell is a finding.
+    pub async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        let mut seen = Notes::default();
+        let nodes = self.shared.link.nodes().await?;
+        let mut keeps = Keeps::Everything;
+        for node in &nodes {
+            let info = self.info(node).await?;
+            look_at_version(&info, node, &mut seen);
+            keeps = keeps.max(self.look_at_disk(&info, node, &mut seen).await);
+            keeps = keeps.max(look_at_replicas(&info, node, &mut seen));
+            look_at_memory(&info, node, &mut seen);
+        }
+        self.look_at_pushes(&mut seen);
+        self.look_at_a_lock(&mut seen).await;
+        self.look_at_clock(&mut seen).await?;
+        let evicts = seen
+            .0
+            .iter()
+            .any(|finding| finding.severity == Severity::Danger);
+        let verdict = if evicts {
+            "A lock can vanish while it is held: mend what is marked as a danger first.".to_owned()
+        } else {
+            keeps.verdict().to_owned()
+        };
+        Ok(Diagnosis {
+            verdict,
+            findings: seen.0,
+        })
+    }
+
+    async fn info(&self, node: &Node) -> Result<Info, StoreError> {
+        let doing = "ask a server how it is";
+        let answer = self.shared.link.run_at(node, Call::command(doing, "INFO"));
+        let text = match answer.await {
+            Ok(answer) => text_of(doing, answer)?,
+            Err(error) if error.kind() == StoreErrorKind::Denied => String::new(),
+            Err(error) => return Err(error),
+        };
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(lines
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect())
+    }
+
+    /// A setting, where the server tells it.
+    async fn setting(&self, node: &Node, name: &str) -> Option<String> {
+        let doing = "ask a server for a setting";
+        let call = Call::command(doing, "CONFIG").arg("GET").arg(name);
+        match self.shared.link.run_at(node, call).await.ok()? {
+            Value::Map(pairs) => pairs
+                .into_iter()
+                .find_map(|(_, value)| text_of(doing, value).ok()),
+            Value::Array(parts) => text_of(doing, parts.into_iter().nth(1)?).ok(),
+            _ => None,
+        }
+    }
+
+    async fn look_at_disk(&self, info: &Info, node: &Node, notes: &mut Notes) -> Keeps {
+        let Some(log) = info.get("aof_enabled") else {
+            return Keeps::Unknown;
+        };
+        if log == "1" {
+            let sync = self.setting(node, "appendfsync").await;
+            let (severity, keeps) = match sync.as_deref() {
+                Some("always") => (Severity::Good, Keeps::Everything),
+                Some("no") => (Severity::Warning, Keeps::ButSeconds),
+                _ => (Severity::Note, Keeps::ButSeconds),
+            };
+            let sync = sync.unwrap_or_else(|| "unknown; grant +config|get".to_owned());
+            let text = format!("append-only file, appendfsync {sync}");
+            notes.add(severity, "persistence", at(node, &text));
+            return keeps;
+        }
+        let text = "no append-only file: a restart forgets every lock and every claim since the \
+                    last snapshot; set appendonly yes";
+        notes.add(Severity::Warning, "persistence", at(node, text));
+        Keeps::WhileItRuns
+    }
+
+    fn look_at_pushes(&self, notes: &mut Notes) {
+        if self.shared.link.pushes() {
+            notes.add(Severity::Good, "hand-off", "pushed to waiters");
+        } else {
+            let poll = format_duration(self.shared.options.poll);
+            let text = format!(
+                "waiters ask every {poll}: the server has no RESP3, or the user no right to the \
+                 channels tenure:*"
+            );
+            notes.add(Severity::Warning, "hand-off", text);
+        }
+    }
+
+    /// Takes a lock of its own and gives it back, and measures how long that takes.
+    async fn look_at_a_lock(&self, notes: &mut Notes) {
+        let holder = Holder::new("tenure doctor");
+        let mut times = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let began = SystemClock.now();
+            if let Err(error) = self.take_and_release(&holder).await {
+                let severity = match error.kind() {
+                    StoreErrorKind::Denied => Severity::Danger,
+                    _ => Severity::Warning,
+                };
+                notes.add(severity, "a lock", error.to_string());
+                return;
+            }
+            times.push(SystemClock.now().since(began));
+        }
+        times.sort_unstable();
+        let middle = times.get(ROUNDS / 2).copied().unwrap_or_default();
+        let worst = times.last().copied().unwrap_or_default();
+        let text = format!("taken and given back in {middle:.1?}, {worst:.1?} at worst");
+        notes.add(Severity::Good, "a lock", text);
+    }
+
+    async fn take_and_release(&self, holder: &Holder) -> Result<(), StoreError> {
+        let name = format!("doctor:{}", Token::random());
+        let invalid = |error: String| StoreError::new(StoreErrorKind::InvalidRequest, error);
+        let key = Key::new(name).map_err(|error| invalid(error.to_string()))?;
+        let ttl = Ttl::new(Duration::from_secs(5)).map_err(|error| invalid(error.to_string()))?;
+        let request = LeaseRequest::new(key, holder.clone(), ttl);
+        if let Acquisition::Granted(_) = self.acquire(&request).await? {
+            self.release(&request.key, request.token).await?;
+        }
+        Ok(())
+    }
+
+    /// How far the server's clock is from ours, and whether it runs as fast.
+    async fn look_at_clock(&self, notes: &mut Notes) -> Result<(), StoreError> {
+        let (first_at, first, bound) = self.clock_sample().await?;
+        tokio::time::sleep(WATCH).await;
+        let (second_at, second, _) = self.clock_sample().await?;
+        let wall = SystemClock.wall();
+        let now = second + SystemClock.now().since(second_at);
+        let ahead = now.since(wall).max(wall.since(now));
+        let text = format!("{ahead:.0?} from this machine's, known to {bound:.1?}");
+        let severity = if ahead > SKEW + bound {
+            Severity::Warning
+        } else {
+            Severity::Good
+        };
+        notes.add(severity, "clock", text);
+        let (theirs, ours) = (second.since(first), second_at.since(first_at));
+        let off = theirs
+            .abs_diff(ours)
+            .saturating_sub(bound.saturating_mul(2));
+        if off > ours / 100 {
+            let text =
+                format!("moved {theirs:.0?} in {ours:.0?}: it steps, or runs at another rate");
+            notes.add(Severity::Danger, "clock rate", text);
+        }
+        Ok(())
+    }
+
+    /// The server's clock at a moment of ours, and by how much that may be wrong.
+    async fn clock_sample(&self) -> Result<(tenure_core::Moment, Timestamp, Duration), StoreError> {
+        let asked = SystemClock.now();
+        let doing = "read the clock";
+        let call = Call::command(doing, "TIME");
+        let mut reply = Reply::new(doing, self.shared.link.run(call).await?)?;
+        let (seconds, micros): (i64, i64) = (reply.number()?, reply.number()?);
+        let half = SystemClock.now().since(asked) / 2;
+        let time = Timestamp::from_millis(seconds * 1000 + micros / 1000);
+        Ok((asked + half, time, half + Duration::from_millis(1)))
+    }
+}
+
+fn look_at_version(info: &Info, node: &Node, notes: &mut Notes) {
+    let version = info
+        .get("valkey_version")
+        .map(|version| format!("Valkey {version}"))
+        .or_else(|| {
+            info.get("redis_version")
+                .map(|version| format!("Redis {version}"))
+        });
+    match version {
+        Some(version) => notes.add(Severity::Good, "server", at(node, &version)),
+        None => notes.add(
+            Severity::Note,
+            "server",
+            at(
+                node,
+                "does not tell us about itself; grant +info to be told more",
+            ),
+        ),
+    }
+}
+
+fn look_at_replicas(info: &Info, node: &Node, notes: &mut Notes) -> Keeps {
+    match info.get("role").map(String::as_str) {
+        Some("slave") => {
+            let text = "is a replica and takes no writes; name the primary, or the sentinels";
+            notes.add(Severity::Danger, "role", at(node, text));
+            Keeps::Unknown
+        }
+        Some(_) => {
+            let replicas = info.get("connected_slaves").map_or("0", String::as_str);
+            if replicas == "0" {
+                notes.add(Severity::Note, "replicas", at(node, "none: no fail-over"));
+                return Keeps::Everything;
+            }
+            let text = format!(
+                "{replicas}, asynchronous: a fail-over forgets what had not reached them; the \
+                 fence protects the data"
+            );
+            notes.add(Severity::Note, "replicas", at(node, &text));
+            Keeps::ButFailOver
+        }
+        None => Keeps::Unknown,
+    }
+}
+
+fn look_at_memory(info: &Info, node: &Node, notes: &mut Notes) {
+    let limit = info.get("maxmemory").map_or("0", String::as_str);
+    match info.get("maxmemory_policy").map(String::as_str) {
+        Some("noeviction") => notes.add(Severity::Good, "eviction", at(node, "noeviction")),
+        Some(policy) if limit == "0" => {
+            let text = format!("{policy}, without effect while maxmemory is 0; set noeviction");
+            notes.add(Severity::Warning, "eviction", at(node, &text));
+        }
+        Some(policy) => {
+            let text = format!("{policy}: a full server throws locks away; set noeviction");
+            notes.add(Severity::Danger, "eviction", at(node, &text));
+        }
+        None => {}
+    }
+}
+
+fn at(node: &Node, text: &str) -> String {
+    match node {
+        Node::Only => text.to_owned(),
+        Node::At(host, port) => format!("{host}:{port}: {text}"),
+    }
+}
+
+/// What the weakest of the servers keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Keeps {
+    Everything,
+    ButSeconds,
+    ButFailOver,
+    WhileItRuns,
+    Unknown,
+}
+
+impl Keeps {
+    fn verdict(self) -> &'static str {
+        match self {
+            Self::Everything => {
+                "Locks and claims that were acknowledged are kept, also through a power cut."
+            }
+            Self::ButSeconds => {
+                "A power cut may lose the last second or so of locks and claims; fences still grow."
+            }
+            Self::ButFailOver => {
+                "A fail-over may lose the last moments of locks and claims; fences still grow."
+            }
+            Self::WhileItRuns => {
+                "Locks and claims hold while the server runs: a restart forgets them; fences still \
+                 grow."
+            }
+            Self::Unknown => {
+                "What the servers keep is not known, since they do not tell: grant +info."
+            }
+        }
+    }
+}
