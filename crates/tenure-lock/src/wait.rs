@@ -23,6 +23,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// The most that is added to a store's advice on when to ask again.
 const MOST_JITTER: Duration = Duration::from_millis(15);
+/// The same for the first in line, whom nobody stands beside.
+const FIRST_JITTER: Duration = Duration::from_millis(2);
 /// The most of a wait that is kept for giving up the place.
 const MOST_GRACE: Duration = Duration::from_millis(50);
 
@@ -258,7 +260,11 @@ fn too_late(plan: &Plan, validity: Duration) -> AcquireError {
 /// to keep the place.
 fn until_next_ask(held: &Held) -> Duration {
     let advised = held.ask_again_after.max(LEAST_PAUSE);
-    let jitter = up_to((advised / 10).min(MOST_JITTER));
+    let most = match held.place {
+        Some(place) if place.position == 1 => FIRST_JITTER,
+        _ => MOST_JITTER,
+    };
+    let jitter = up_to((advised / 10).min(most));
     advised.saturating_add(jitter).min(shortened(REFRESH))
 }
 

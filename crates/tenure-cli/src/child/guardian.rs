@@ -109,7 +109,8 @@ impl Guardian {
         self.tell(&format!("remove {}\n", group.id()));
     }
 
-    /// Until when the groups that are bound to it may run, by the steady clock, unless a later moment is told.
+    /// Until when the groups that are bound to it may run, by the steady clock, unless a later
+    /// moment is told.
     pub(crate) fn until(&self, moment: Moment) {
         self.tell(&format!("until {}\n", moment.since_origin().as_millis()));
     }
