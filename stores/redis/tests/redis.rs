@@ -208,7 +208,7 @@ async fn e70_e71_a_server_that_takes_no_writes_is_unavailable_and_nothing_was_do
     let port = primary.port().to_string();
     replica.call(&["REPLICAOF", "127.0.0.1", &port]).await;
     let store = RedisStore::connect(&replica.url()).await.unwrap();
-    let error = refused(&store, StoreErrorKind::Unavailable, "").await;
+    let error = refused(&store, StoreErrorKind::Unavailable, "READONLY").await;
     assert!(!error.outcome_is_unknown(), "{error}");
     primary.kill();
     replica

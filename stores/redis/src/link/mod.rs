@@ -199,6 +199,7 @@ impl Link {
         let doing = call.doing;
         let mut call = call;
         let mut may_have_happened = false;
+        let mut last = None;
         let known = |error: StoreError, may_have_happened: bool| {
             if may_have_happened {
                 error.with_unknown_outcome()
@@ -227,11 +228,12 @@ impl Link {
                     return Err(known(store_error(doing, error), may_have_happened));
                 }
             }
+            last = Some(error);
         }
-        let error = StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("{doing}: the servers kept sending us elsewhere"),
-        );
+        let error = match last {
+            Some(error) => store_error(doing, error),
+            None => too_late(doing),
+        };
         Err(known(error, may_have_happened))
     }
 
