@@ -6,7 +6,7 @@ use tenure_core::{
     Finish, Finished, RunKey, RunKind, RunState, Start, Started, StoreError, Timestamp, Token,
 };
 
-use super::name::RunName;
+use super::name::{RunName, hex};
 use super::row::{unreadable, write_reason};
 use super::state::{letter_of, state_of};
 use super::{BASE, RECORD, millis};
@@ -133,27 +133,31 @@ impl RedisStore {
 
 fn push_finish(call: &mut Call, finish: &Finish) -> Result<(), StoreError> {
     let key = &finish.run.key;
+    let is_scheduled = key.kind == RunKind::Scheduled;
     let name = RunName::new(key)?;
     call.push(name.field);
-    call.push(name.slot);
-    call.push(name.mark);
+    if is_scheduled {
+        call.push("");
+    } else {
+        // No name holds a NUL.
+        call.push(format!("{}\0{}", name.slot, name.mark));
+    }
     call.push(finish.run.attempt);
-    call.push(finish.run.token.to_string());
-    call.push(letter_of(finish.outcome.state())?.to_string());
+    call.push(hex(finish.run.token));
+    let state = letter_of(finish.outcome.state())?;
+    let exit = finish
+        .exit_code
+        .map_or_else(|| "*".to_owned(), |code| code.to_string());
+    // A requested run keeps who asked for it, unless there is something worse to tell.
+    call.push(format!("{state} {exit} {}", u8::from(!is_scheduled)));
+    call.push(write_reason(finish.reason.as_deref()));
     match finish.again_after {
         Some(after) => call.push(millis(after)),
-        None => call.push("*"),
+        None => call.push(""),
     }
-    match finish.exit_code {
-        Some(code) => call.push(code),
-        None => call.push("*"),
-    }
-    call.push(write_reason(finish.reason.as_deref()));
-    // A requested run keeps who asked for it, unless there is something worse to tell.
-    call.push(u8::from(key.kind != RunKind::Scheduled));
     match kept(finish) {
         Some(output) => call.push(format!("+{output}")),
-        None => call.push("*"),
+        None => call.push(""),
     }
     Ok(())
 }

@@ -7,19 +7,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use redis::Value;
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
     RunRef, RunState, StoreError, Timestamp, Token,
 };
 
 use super::control::read_pause;
-use super::name::{read_mark, score};
+use super::name::{push_hex, read_mark, score};
 use super::row::{NodeNumber, Row, crash_of, not_ours, unreadable};
 use super::state::state_of;
 use super::{BASE, RECORD, TASK, first_state, millis};
 use crate::link::{Call, Script};
-use crate::reply::{Reply, bytes_of};
+use crate::reply::Reply;
 use crate::store::RedisStore;
 
 static CLAIM: Script = Script::new(
@@ -93,22 +92,48 @@ impl Answer {
 impl RedisStore {
     pub(super) async fn claim_batch(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
         let plan = Plan::new(&batch.items);
-        let call = self.claim_call(batch, &plan)?;
-        let mut reply = Reply::new(CLAIM.doing, self.send(call).await?)?;
-        let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
-        let fence = reply.text()?;
-        if fence == "lapsed" {
-            let lapsed = |_: &ClaimItem| ClaimAnswer::Refused(Refusal::NodeLapsed);
-            let answers = batch.items.iter().map(lapsed).collect();
+        let checked = &self.shared.runs.checked;
+        let mut word = checked.word_for(batch.node, &batch.items);
+        loop {
+            let call = self.claim_call(batch, &plan, &word)?;
+            let mut reply = Reply::new(CLAIM.doing, self.send(call).await?)?;
+            let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
+            let fence = reply.text()?;
+            let answers = match fence.as_str() {
+                // Generations changed. Without a word, this is not answered.
+                "again" if !word.is_empty() => {
+                    word.clear();
+                    continue;
+                }
+                "lapsed" => {
+                    let lapsed = |_: &ClaimItem| ClaimAnswer::Refused(Refusal::NodeLapsed);
+                    batch.items.iter().map(lapsed).collect()
+                }
+                _ => {
+                    let base = fence.parse().map_err(|_| reply.unknown(&fence))?;
+                    self.decided(batch, &plan, now, base, reply).await?
+                }
+            };
             return Ok(ClaimReply::new(now, sequence, epoch, answers));
         }
-        let base: u64 = fence.parse().map_err(|_| reply.unknown(&fence))?;
+    }
+
+    /// Reads what was decided of each item.
+    async fn decided(
+        &self,
+        batch: &ClaimBatch,
+        plan: &Plan<'_>,
+        now: Timestamp,
+        base: u64,
+        mut reply: Reply,
+    ) -> Result<Vec<ClaimAnswer>, StoreError> {
         let codes = reply.text()?;
-        let mut details = reply.nested()?.rest();
+        let mut details = reply.nested()?;
+        let seen = reply.text()?;
         let mut answers = Vec::with_capacity(batch.items.len());
-        for (offset, (code, (at, item))) in codes.chars().zip(plan.items()).enumerate() {
+        for ((offset, code), (at, item)) in codes.char_indices().zip(plan.items()) {
             let answer = match code {
-                'w' => {
+                'w' | 'W' => {
                     let run = RunRef::new(item.key(), 1, item.token);
                     let fence = Fence::new(base.saturating_add(offset as u64));
                     let claim = Claim::new(run, fence, now, item.on_crash);
@@ -123,8 +148,7 @@ impl RedisStore {
                     }))
                 }
                 _ => {
-                    let detail = details.next().unwrap_or(Value::Nil);
-                    let detail = bytes_of(CLAIM.doing, detail)?;
+                    let detail = details.bytes()?;
                     self.claim_answer(&reply, code, item, &detail)?
                 }
             };
@@ -133,13 +157,20 @@ impl RedisStore {
         if answers.len() != batch.items.len() {
             return Err(reply.unknown(&codes));
         }
+        let checked = codes.chars().zip(plan.items());
+        let checked = checked.filter_map(|(code, (_, item))| (code == 'W').then_some(item));
+        self.shared.runs.checked.found(batch.node, &seen, checked);
         answers.sort_unstable_by_key(|(at, _)| *at);
         let answers = answers.into_iter().map(|(_, answer)| answer).collect();
-        let answers = self.named(answers).await?;
-        Ok(ClaimReply::new(now, sequence, epoch, answers))
+        self.named(answers).await
     }
 
-    fn claim_call(&self, batch: &ClaimBatch, plan: &Plan<'_>) -> Result<Call, StoreError> {
+    fn claim_call(
+        &self,
+        batch: &ClaimBatch,
+        plan: &Plan<'_>,
+        word: &str,
+    ) -> Result<Call, StoreError> {
         let names = self.run_names();
         let mut call = self.run_call(&CLAIM, 1 + plan.groups.len() + batch.items.len());
         call.push(names.of("generations"));
@@ -153,10 +184,11 @@ impl RedisStore {
         call.push(first_state(batch.start));
         call.push(millis(batch.early.min(ClaimBatch::MAX_EARLY)));
         call.push(Token::random().to_string());
+        call.push(word);
         call.push(plan.groups.len());
         let mut offset = 0;
         for group in &plan.groups {
-            push_group(&mut call, group, offset)?;
+            push_group(&mut call, group, offset, word.is_empty())?;
             offset += group.items.len();
         }
         Ok(call)
@@ -213,7 +245,13 @@ impl RedisStore {
     }
 }
 
-fn push_group(call: &mut Call, group: &Group<'_>, offset: usize) -> Result<(), StoreError> {
+/// Adds a group, with the generations if the script must look at them.
+fn push_group(
+    call: &mut Call,
+    group: &Group<'_>,
+    offset: usize,
+    needs_a_look: bool,
+) -> Result<(), StoreError> {
     let items = || group.items.iter().map(|(_, item)| *item);
     let place = format!("s{}", group.index);
     call.push(group.tick.as_millis());
@@ -226,7 +264,7 @@ fn push_group(call: &mut Call, group: &Group<'_>, offset: usize) -> Result<(), S
     for item in items() {
         call.push(item.task.as_str());
     }
-    for item in items() {
+    for item in items().filter(|_| needs_a_look) {
         call.push(item.generation.as_str());
     }
     let mut text = String::with_capacity(128);
@@ -249,7 +287,7 @@ fn push_group(call: &mut Call, group: &Group<'_>, offset: usize) -> Result<(), S
 fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), StoreError> {
     text.push_str(&offset.to_string());
     text.push(' ');
-    push_hex(text, item.token.as_bytes());
+    push_hex(text, item.token);
     text.push(' ');
     text.push_str(item.generation.as_str());
     text.push(' ');
@@ -258,15 +296,6 @@ fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), 
     text.push_str(flag_of(item.overlap));
     text.push_str(" *");
     Ok(())
-}
-
-/// As a token shows itself, and many times as fast.
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-        }
-    }
 }
 
 /// Whether a run runs beside its like, as records say it.

@@ -11,6 +11,7 @@
 //! contract tells them in `tenure_core::RunStore`.
 
 mod attempt;
+mod checked;
 mod claim;
 mod control;
 mod feed;
@@ -40,6 +41,7 @@ use tenure_core::{
     Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
 };
 
+use self::checked::Checked;
 use self::holder::Holders;
 use self::name::{Names, SHARED_KEYS};
 use crate::link::{Call, Script};
@@ -62,6 +64,7 @@ const LONGEST_MS: u64 = 1 << 48;
 pub(crate) struct Runs {
     names: Names,
     holders: Holders,
+    checked: Checked,
     /// Whether the channel of hints was asked for.
     listens: AtomicBool,
     /// Where the last call that deleted old records stopped.
@@ -73,6 +76,7 @@ impl Runs {
         Self {
             names: Names::new(namespace),
             holders: Holders::default(),
+            checked: Checked::default(),
             listens: AtomicBool::new(false),
             pruned_to: Mutex::default(),
         }

@@ -5,7 +5,9 @@
 //! that hold no colon, so that no two runs share a name, whatever the task is called. What is read
 //! back is checked: the server's content is not to be trusted.
 
-use tenure_core::{RequestId, RunKey, RunKind, StoreError, StoreErrorKind, TaskName, Timestamp};
+use tenure_core::{
+    RequestId, RunKey, RunKind, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
+};
 
 /// How many keys stand before those of a script's own, in every run script.
 pub(super) const SHARED_KEYS: usize = 11;
@@ -114,6 +116,21 @@ impl RunName {
 
 pub(super) fn slot(task: &TaskName, index: u32) -> String {
     format!("s{index}:{}", task.as_str())
+}
+
+/// A token as it shows itself, and many times as fast.
+pub(super) fn push_hex(text: &mut String, token: Token) {
+    for byte in token.as_bytes() {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+    }
+}
+
+pub(super) fn hex(token: Token) -> String {
+    let mut text = String::with_capacity(32);
+    push_hex(&mut text, token);
+    text
 }
 
 /// What orders the newest tick first.

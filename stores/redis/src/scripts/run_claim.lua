@@ -1,17 +1,20 @@
 -- Decides a batch of claims.
 -- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]: a bucket for each
 --   group, then a history for each item.
--- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, groups; for each group, earliest ticks first:
---   tick, -tick, place sINDEX, window_ms, keep_ms, items, then of all its items the tasks, the generations, the fields, and
---   the ends of their records from the offset of the fence on. No run is twice in one group.
--- Reply: {now_ms, sequence, epoch, 'lapsed'}, or {now_ms, sequence, epoch, fence, codes, details}: a letter an item,
---   and for each letter but w, e and l a detail. w won, its fence is the reply's and its own offset; t taken: "STATE NODE
---   SINCE"; m perhaps taken by an earlier sending of this claim: its record; o overlap: the blocker's mark; p paused: the
---   pause; g another generation: the current; e too early; l too late. -tick is a history's score, so that it begins with
---   the newest.
+-- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups; for each group, earliest
+--   ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of all its items the tasks, the generations
+--   (unless checked), the fields, and the ends of their records from the offset of the fence on. No run is twice in one group.
+-- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this very node, when the
+--   registry and the node's tag were these. While they are, that stays true, and the generations need no look.
+-- Reply: {now_ms, sequence, epoch, 'lapsed'}; {now_ms, sequence, epoch, 'again'} if the generations do need a look; or
+--   {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter an item, and for each letter but w, W, e and
+--   l a detail. w won, its fence is the reply's and its own offset, and W if its generation was found as above; t taken:
+--   "STATE NODE SINCE"; m perhaps taken by an earlier sending of this claim: its record; o overlap: the blocker's mark; p
+--   paused: the pause; g another generation: the current; e too early; l too late. -tick is a history's score, so that it
+--   begins with the newest.
 -- One step, because the window, what exists, what is in hand and what is won must not be apart: that is what makes a
 -- second claim of one tick impossible.
-local meta = call('HMGET', META, 'epoch', 'sequence', 'fence')
+local meta = call('HMGET', META, 'epoch', 'sequence', 'fence', 'registry')
 local sequence, fence = counter(meta[2]), counter(meta[3])
 if not sequence or not fence or now_us >= LARGEST - 100000 then
   return broken_counters()
@@ -25,32 +28,62 @@ if not tag then
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence))
   return { now, text(sequence), epoch, 'lapsed' }
 end
+local seen = (meta[4] or '0') .. ' ' .. tag
+local is_checked = ARGV[5] == seen
+if ARGV[5] ~= '' and not is_checked then
+  return { now, text(sequence - 1), epoch, 'again' }
+end
 local node = string.match(tag, '^%d+')
 local latest = now + tonumber(ARGV[3])
 -- Locals are found faster than globals, and the loop below is the store's busiest.
 local ARGV, KEYS, call, unpack = ARGV, KEYS, call, unpack
 local find, match, sub, concat = string.find, string.match, string.sub, table.concat
-local groups, GENERATIONS = tonumber(ARGV[5]), KEYS[12]
+local groups, GENERATIONS = tonumber(ARGV[6]), KEYS[12]
 local some_paused = call('EXISTS', PAUSES) == 1
-
--- What refuses a task whose only generation is not the claim's: the generation in force, if that is another.
-local function other_in_force(list, wanted)
-  if not find(list, ';', 1, true) then
-    return list
-  end
-  local in_force = current(list)
-  return in_force ~= wanted and in_force
-end
 
 local won_head = concat({ ARGV[2], '* * * *', node, text(now), '1 =', ARGV[2] == 'r' and '=' or '*', text(fence) .. '+' }, ' ')
 local skipped_head = 'k = * * * * ' .. text(now) .. ' 0 * * *+'
-local codes, details, events, coded, made = {}, {}, {}, 0, 0
-local at, history, oldest = 6, 12 + groups, nil
+local codes, details, events, made = {}, {}, {}, 0
+
+-- Decides an item that is not simply free: its code, a detail, and a record if it makes one.
+local function decide(value, closed, pause, in_force, wanted, runs, tail)
+  if value then
+    if find(value, match(tail, '^%d+ (%x+)'), 1, true) then
+      return 'm', value
+    end
+    local state, who = match(value, '^(%a) %S+ %S+ %S+ %S+ (%S+ %S+)')
+    return 't', state and state .. ' ' .. who or value
+  elseif closed then
+    return closed
+  elseif pause and holds(pause) then
+    return 'p', pause
+  end
+  local own = 'W'
+  if in_force and find(in_force, ';', 1, true) then
+    local newest, tags = match(in_force, '^(%S+)([^;]*)')
+    if newest ~= wanted or not find(tags .. ' ', ' ' .. tag .. ' ', 1, true) then
+      in_force, own = current(in_force), 'w'
+    else
+      in_force = newest
+    end
+  end
+  if in_force and in_force ~= wanted then
+    return 'g', in_force
+  end
+  local blocker = runs and match(tail, '^%S+ %S+ %S+ %S+ s') and scheduled_in(runs)
+  if blocker then
+    return 'o', blocker, skipped_head .. sub(tail, 1, -2) .. blocker
+  end
+  return own, nil, won_head .. tail
+end
+
+local at, history, coded, oldest = 7, 12 + groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local bucket, task = KEYS[12 + group], at + 5
-  local generation, field, tail = task + count, task + 2 * count, task + 3 * count
+  local generation = is_checked and task or task + count
+  local field, tail = generation + count, generation + 2 * count
   at = tail + count + 1
   local closed
   if tonumber(tick) > latest then
@@ -58,54 +91,47 @@ for group = 1, groups do
   elseif tonumber(tick) < now - window - 2000 then
     closed = 'l'
   end
-  local generations = call('HMGET', GENERATIONS, unpack(ARGV, task + 1, task + count))
-  local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count))
+  local generations = not is_checked and call('HMGET', GENERATIONS, unpack(ARGV, task + 1, task + count))
+  local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count)) or {}
   local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
+  local is_open = not closed and not some_paused
   local entry, member = tick .. 's@' .. node, tick .. '/' .. place
   local sets, in_hand, s, h = {}, {}, 0, 0
   for item = 1, count do
-    local value, in_force, wanted = had[item + 2], generations[item], ARGV[generation + item]
-    local code, detail = 'w', nil
-    if value then
-      if find(value, match(ARGV[tail + item], '^%d+ (%x+)'), 1, true) then
-        code, detail = 'm', value
-      else
-        local state, who = match(value, '^(%a) %S+ %S+ %S+ %S+ (%S+ %S+)')
-        code, detail = 't', state and state .. ' ' .. who or value
-      end
-    elseif closed then
-      code = closed
-    elseif pauses and pauses[item] and holds(pauses[item]) then
-      code, detail = 'p', pauses[item]
-    elseif in_force and in_force ~= wanted and other_in_force(in_force, wanted) then
-      code, detail = 'g', other_in_force(in_force, wanted)
+    local runs, rest = busy[item], ARGV[tail + item]
+    local code, detail, value = 'W', nil, nil
+    if is_checked and is_open and not runs and not had[item + 2] then
+      value = won_head .. rest
     else
-      local runs, rest, name = busy[item], ARGV[tail + item], ARGV[field + item]
-      local blocker = runs and match(rest, '^%S+ %S+ %S+ %S+ s') and scheduled_in(runs)
-      if blocker then
-        code, detail = 'o', blocker
-        value = skipped_head .. sub(rest, 1, -2) .. blocker
-      else
-        value = won_head .. rest
+      local in_force = generations and generations[item]
+      code, detail, value = decide(had[item + 2], closed, pauses[item], in_force, ARGV[generation + item], runs, rest)
+      details[#details + 1] = detail
+    end
+    codes[coded + item] = code
+    if value then
+      local name = ARGV[field + item]
+      sets[s + 1], sets[s + 2] = name, value
+      s = s + 2
+      if code ~= 'o' then
         in_hand[h + 1], in_hand[h + 2] = name, runs and runs .. ' ' .. entry or entry
         h = h + 2
       end
-      sets[s + 1], sets[s + 2] = name, value
-      s = s + 2
       call('ZADD', KEYS[history + item], score, member)
-    end
-    codes[coded + item] = code
-    if detail then
-      details[#details + 1] = detail
     end
   end
   if s > 0 then
-    local names = {}
-    for name = 1, s, 2 do
-      names[(name + 1) / 2] = sets[name]
+    local names
+    if s == 2 * count then
+      names = concat(ARGV, '\0', field + 1, field + count)
+    else
+      names = {}
+      for name = 1, s, 2 do
+        names[#names + 1] = sets[name]
+      end
+      names = concat(names, '\0')
     end
-    events[#events + 1], events[#events + 2] = tick, concat(names, '\0')
+    events[#events + 1], events[#events + 2] = tick, names
     made = made + s / 2
     save(bucket, bucket, tick, had[1], had[2], h / 2, now + keep, sets)
   end
@@ -128,4 +154,4 @@ if made > 0 then
 else
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence))
 end
-return { now, text(sequence), epoch, text(fence), concat(codes), details }
+return { now, text(sequence), epoch, text(fence), concat(codes), details, seen }

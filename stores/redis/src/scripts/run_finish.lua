@@ -1,92 +1,120 @@
 -- Ends attempts.
 -- KEYS[12]: what of this request was told already; KEYS[13..]: for each group: bucket, outputs.
--- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items: field, slot, mark,
---   attempt, token, state (a letter), again_ms (*: no other attempt), exit, reason (a JSON string, or nothing), keeps (1: a
---   reason that is already there stays if there is none now), output (+TEXT, or *). No run is twice in one group.
+-- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items: field, slot and mark with
+--   a NUL between (nothing for a scheduled run: the slot is called as the field, the mark is TICKs), attempt, token, how
+--   ("STATE EXIT KEEPS": its letter, and 1 if a reason that is already there stays if there is none now), reason (a JSON
+--   string, or nothing), again_ms (nothing: no other attempt), output (+TEXT, or nothing). No run is twice in one group.
 -- Reply: {codes, details}: a letter a run, and for each l a detail. d the outcome stands; l too late: "STATE ATTEMPT"; u
 --   there is no such run; b its record is broken.
 -- One step a run, because an attempt that is no longer the one in hand must change nothing.
+local ARGV, call = ARGV, call
+local match, find, sub, concat = string.match, string.find, string.sub, table.concat
 local codes, details, events, late = {}, {}, {}, {}
-local ended = 0
+local ended, coded = 0, 0
 
 -- Whether an earlier attempt was ended by this very report.
 local function was_ended(r, attempt, token)
-  return string.find(r.earlier, '\n' .. attempt .. ' %a %S+ %S+ %S+ ' .. token .. ' ') ~= nil
+  return find(r.earlier, '\n' .. attempt .. ' %a %S+ %S+ %S+ ' .. token .. ' ') ~= nil
 end
 
--- Writes down how an attempt ended. True if its run is over.
-local function finish(r, a, tick, outputs)
-  local field, again, reason = ARGV[a], ARGV[a + 6], ARGV[a + 8]
-  r.exit = ARGV[a + 7]
-  local output = ARGV[a + 10]
-  if output ~= '*' then
-    call('HSET', outputs, field, string.sub(output, 2))
+-- Writes down how an attempt ended: its record, whether the run is over, and its node.
+local function finish(r, tick, outputs, field, how, reason, again, output)
+  local state, exit, keeps = match(how, '^(%a) (%S+) (%d)$')
+  r.exit = exit
+  if output ~= '' then
+    call('HSET', outputs, field, sub(output, 2))
     r.out = 'o'
   elseif r.out == 'o' then
     call('HDEL', outputs, field)
     r.out = '*'
   end
-  if again == '*' then
-    r.state, r.ended = ARGV[a + 5], text(now)
+  if again == '' then
+    r.state, r.ended = state, text(now)
   else
-    wait_again(r, ARGV[a + 5], r.token, reason, now + tonumber(again), tick .. '/' .. field)
+    wait_again(r, state, r.token, reason, now + tonumber(again), tick .. '/' .. field)
   end
-  if reason ~= '' or ARGV[a + 9] ~= '1' then
+  if reason ~= '' or keeps ~= '1' then
     r.reason = reason
   end
-  return again == '*'
+  return write_record(r), again == '', r.node
+end
+
+-- Of most runs: a first attempt, with no reason so far and no output.
+local PLAIN = '^[cr] %S+ %S+ %S+ %* (%S+) (%S+ (%d+) %S+ %S+ %S+ (%S+) [^\n]*)$'
+local heads = setmetatable({}, { __index = function(heads, how)
+  local state, exit = match(how, '^(%a) (%S+)')
+  heads[how] = concat({ state, text(now), '*', exit, '* ' }, ' ')
+  return heads[how]
+end })
+
+-- Ends one attempt: its code, its record if that changed, whether the run is over, its node.
+local function decide(value, a, tick, outputs)
+  local attempt, token, how, reason = ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+  if ARGV[a + 6] == '' and ARGV[a + 7] == '' then
+    local node, rest, own_attempt, own_token = match(value, PLAIN)
+    if own_token == token and own_attempt == attempt then
+      local record = heads[how] .. node .. ' ' .. rest
+      return 'd', reason == '' and record or record .. '\n' .. reason, true, node
+    end
+  end
+  local r = read_record(value)
+  if not r then
+    return 'b'
+  elseif r.attempt == attempt and r.token == token then
+    if r.state == 'c' or r.state == 'r' then
+      return 'd', finish(r, tick, outputs, ARGV[a], how, reason, ARGV[a + 6], ARGV[a + 7])
+    end
+    return 'd'
+  elseif was_ended(r, attempt, token) then
+    return 'd'
+  end
+  details[#details + 1] = r.state .. ' ' .. r.attempt
+  local node = r.attempt == attempt and r.node or '*'
+  late[#late + 1], late[#late + 2] = 'late', concat({ attempt, r.state, r.attempt, node, tick .. '/' .. ARGV[a] }, ' ')
+  return 'l'
 end
 
 local at = 4
 for group = 1, tonumber(ARGV[3]) do
   local bucket, outputs = KEYS[11 + 2 * group], KEYS[12 + 2 * group]
   local tick, count = ARGV[at], tonumber(ARGV[at + 1])
-  local first = at + 2
-  at = first + 11 * count
-  local fields, slots = {}, {}
+  local first, scheduled = at + 2, ARGV[at] .. 's@'
+  at = first + 8 * count
+  local fields, slots, marks = {}, {}, {}
   for item = 1, count do
-    local a = first + 11 * (item - 1)
-    fields[item], slots[item] = ARGV[a], ARGV[a + 1]
+    local a = first + 8 * item - 8
+    fields[item], slots[item] = ARGV[a], ARGV[a]
+    if ARGV[a + 1] ~= '' then
+      slots[item], marks[item] = match(ARGV[a + 1], '^(%Z*)%z(.*)$')
+    end
   end
   local runs = call('HMGET', SLOTS, unpack(slots))
-  fields[count + 1], fields[count + 2] = 'n', 'k'
-  local had = call('HMGET', bucket, unpack(fields))
-  local sets, names, free, over = {}, {}, {}, 0
+  local had = call('HMGET', bucket, 'n', 'k', unpack(fields))
+  local sets, names, free, s, over = {}, {}, {}, 0, 0
   for item = 1, count do
-    local a = first + 11 * (item - 1)
-    local value, code = had[item], nil
-    local r = value and read_record(value)
-    if not r then
-      code = value and 'b' or 'u'
-    elseif r.attempt == ARGV[a + 3] and r.token == ARGV[a + 4] then
-      code = 'd'
-      if r.state == 'c' or r.state == 'r' then
-        local entry = ARGV[a + 2] .. '@' .. r.node
-        if runs[item] == entry then
-          free[#free + 1] = slots[item]
-        else
-          vacate(slots[item], entry)
-        end
-        if finish(r, a, tick, outputs) then
-          over = over + 1
-        end
-        ended = ended + 1
-        sets[#sets + 1], sets[#sets + 2] = ARGV[a], write_record(r)
-        names[#names + 1] = ARGV[a]
-      end
-    elseif was_ended(r, ARGV[a + 3], ARGV[a + 4]) then
-      code = 'd'
-    else
-      code, details[#details + 1] = 'l', r.state .. ' ' .. r.attempt
-      local node = r.attempt == ARGV[a + 3] and r.node or '*'
-      late[#late + 1] = 'late'
-      late[#late + 1] = table.concat({ ARGV[a + 3], r.state, r.attempt, node, tick .. '/' .. ARGV[a] }, ' ')
+    local value, code, record, is_over, node = had[item + 2], 'u', nil, nil, nil
+    if value then
+      code, record, is_over, node = decide(value, first + 8 * item - 8, tick, outputs)
     end
-    codes[#codes + 1] = code
+    coded = coded + 1
+    codes[coded] = code
+    if record then
+      local entry = (marks[item] and marks[item] .. '@' or scheduled) .. node
+      if runs[item] == entry then
+        free[#free + 1] = slots[item]
+      else
+        vacate(slots[item], entry)
+      end
+      over = is_over and over + 1 or over
+      sets[s + 1], sets[s + 2] = fields[item], record
+      s = s + 2
+      names[s / 2] = fields[item]
+    end
   end
-  if #names > 0 then
-    events[#events + 1], events[#events + 2] = tick, table.concat(names, '\0')
-    save(bucket, outputs, tick, had[count + 1], had[count + 2], -over, 0, sets)
+  if s > 0 then
+    ended = ended + s / 2
+    events[#events + 1], events[#events + 2] = tick, concat(names, '\0')
+    save(bucket, outputs, tick, had[1], had[2], -over, 0, sets)
   end
   if #free > 0 then
     call('HDEL', SLOTS, unpack(free))
@@ -103,4 +131,4 @@ if ended > 0 then
     hint(ARGV[1], ARGV[2])
   end
 end
-return { table.concat(codes), details }
+return { concat(codes), details }

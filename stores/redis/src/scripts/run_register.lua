@@ -14,13 +14,16 @@ end
 local own, is_listed = string.match(tag, '^%d+') or '', is_alive(tag)
 local MOST_GENERATIONS = 16
 
--- The list with the node under `generation` and nowhere else, without those that are dead; and generations that it forgot.
+-- The list with the node under `generation` and nowhere else, without those that are dead; whether the generation is
+-- new; generations that it forgot; and whether the node left the newest.
 local function listed(list, generation)
-  local names, parts, known = {}, {}, false
+  local names, parts, known, has_left = {}, {}, false, false
   for name, tags in string.gmatch(list or '', '([^ ;]+)([^;]*)') do
     local kept = {}
     for other in string.gmatch(tags, '%S+') do
-      if string.match(other, '^%d+') ~= own and is_alive(other) then
+      if string.match(other, '^%d+') == own then
+        has_left = has_left or (#names == 0 and name ~= generation)
+      elseif is_alive(other) then
         kept[#kept + 1] = other
       end
     end
@@ -41,7 +44,7 @@ local function listed(list, generation)
     forgotten[#forgotten + 1] = table.remove(names)
     table.remove(parts)
   end
-  return table.concat(parts, ';'), not known, forgotten
+  return table.concat(parts, ';'), not known, forgotten, has_left
 end
 
 -- The latest scheduled run among the newest of a history.
@@ -54,12 +57,13 @@ local function latest(history)
   return ''
 end
 
-local answer = { now }
+local answer, is_changed = { now }, false
 for item = 1, #KEYS - 14 do
   local a = 3 * item - 1
   local task, generation = ARGV[a], ARGV[a + 1]
   local before = call('HGET', LISTS, task)
-  local list, is_new, forgotten = listed(before, generation)
+  local list, is_new, forgotten, has_left = listed(before, generation)
+  is_changed = is_changed or is_new or has_left
   if list ~= before then
     call('HSET', LISTS, task, list)
     call('HSET', GENERATIONS, task, string.find(list, ';', 1, true) and list or generation)
@@ -76,5 +80,10 @@ for item = 1, #KEYS - 14 do
   answer[#answer + 1] = (current(list))
   answer[#answer + 1] = pause and holds(pause) and pause or ''
   answer[#answer + 1] = latest(KEYS[14 + item])
+end
+if is_changed then
+  -- What claims relied on may have changed. By the clock, so that no value comes back after a loss.
+  local registry = counter(call('HGET', META, 'registry')) or 0
+  call('HSET', META, 'registry', text(math.max(registry + 1, now_us)))
 end
 return answer
