@@ -369,6 +369,72 @@ fn s28_s43_a_stopped_node_has_no_commands_left_when_another_takes_its_runs_for_l
 }
 
 #[test]
+fn quiet_leaves_bad_news_only_in_words_and_in_json() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"good\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n\
+         [[task]]\nname = \"bad\"\nschedule = \"* * * * * *\"\nshell = \"exit 3\"\n",
+    );
+    for json in [true, false] {
+        let out = std::fs::File::create(place.path("out")).unwrap();
+        let mut command = place.tenure(["run", "--quiet", "tasks.toml"]);
+        if json {
+            command.arg("--json");
+        }
+        let child = command.stdout(out).spawn().unwrap();
+        until_true("two bad runs", || place.read("out").lines().count() >= 2);
+        assert_eq!(end(child).code, Some(0));
+        for line in place.read("out").lines() {
+            if json {
+                let event: Value = serde_json::from_str(line).unwrap();
+                let told = (&event["event"], &event["task"], &event["outcome"]);
+                assert_eq!(
+                    told,
+                    (&"finished".into(), &"bad".into(), &"failed".into()),
+                    "{line}"
+                );
+            } else {
+                assert!(line.contains("failed") && line.contains("bad#1"), "{line}");
+            }
+        }
+    }
+    assert!(
+        history(&place, &["good"])
+            .iter()
+            .any(|run| run["state"] == "succeeded")
+    );
+}
+
+#[test]
+fn s41_while_draining_no_next_tick_is_told() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"often\"\nschedule = \"* * * * * *\"\noverlap = \"allow\"\n\
+         shell = \"touch began; until [ -e go ]; do sleep 0.05; done\"\n",
+    );
+    let out = std::fs::File::create(place.path("out")).unwrap();
+    let mut command = place.tenure(["run", "tasks.toml"]);
+    let log = std::fs::File::create(place.path("log")).unwrap();
+    let child = command.stdout(out).stderr(log).spawn().unwrap();
+    until_true("a run", || place.path("began").exists());
+    signal(child.id(), Signal::SIGTERM);
+    until_true("the drain", || place.read("log").contains("ending;"));
+    place.write("go", "");
+    assert_eq!(finish(child).code, Some(0));
+    let out = place.read("out");
+    let ended: Vec<&str> = (out.lines())
+        .filter(|line| line.contains("ok ") && line.contains("often#1"))
+        .collect();
+    assert!(!ended.is_empty(), "{out}");
+    assert!(
+        ended.iter().all(|line| !line.contains("; next")),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn e108_nobody_reading_the_output_does_not_stop_the_tasks() {
     let place = Place::new();
     place.write(

@@ -21,8 +21,9 @@ pub(crate) struct Reporter {
     is_quiet: bool,
     is_gone: bool,
     node: Holder,
-    /// When each task is due next, as the runner last said.
-    next: Next,
+    /// When each task is due next, as the runner last said. `None` once it stops claiming: then no
+    /// tick is next.
+    next: Option<Next>,
 }
 
 /// How many tasks are listed at the start.
@@ -35,12 +36,15 @@ impl Reporter {
             is_quiet,
             is_gone: false,
             node,
-            next: Next::default(),
+            next: Some(Next::default()),
         }
     }
 
     /// Where, who, and when each task is due next.
     pub(crate) fn begin(&mut self, store: &Chosen, next: &[(TaskName, Option<Timestamp>)]) {
+        if self.is_quiet {
+            return;
+        }
         if self.is_json {
             let due: Vec<Value> = next
                 .iter()
@@ -59,9 +63,6 @@ impl Reporter {
                 })
                 .to_string(),
             );
-            return;
-        }
-        if self.is_quiet {
             return;
         }
         let noun = if next.len() == 1 { "task" } else { "tasks" };
@@ -85,17 +86,25 @@ impl Reporter {
     }
 
     pub(crate) fn tell(&mut self, event: &RunnerEvent) {
-        if let RunnerEvent::Next { task, tick } = event {
-            self.next.insert(task.clone(), *tick);
-        }
-        if self.is_json {
-            if let Some(line) = json::of_event(event) {
-                self.line(&line.to_string());
+        match event {
+            RunnerEvent::Next { task, tick } => {
+                if let Some(next) = &mut self.next {
+                    next.insert(task.clone(), *tick);
+                }
             }
-        } else if let Some((text, is_bad)) = words::of_event(event, &self.next)
-            && (is_bad || !self.is_quiet)
-        {
-            self.line(&text);
+            RunnerEvent::Draining { .. } => self.next = None,
+            _ => {}
+        }
+        if self.is_quiet && !words::is_bad(event) {
+            return;
+        }
+        let line = if self.is_json {
+            json::of_event(event).map(|value| value.to_string())
+        } else {
+            words::of_event(event, self.next.as_ref(), SystemClock.wall()).map(|(text, _)| text)
+        };
+        if let Some(line) = line {
+            self.line(&line);
         }
     }
 
@@ -105,7 +114,8 @@ impl Reporter {
             .iter()
             .map(ToString::to_string)
             .collect();
-        if self.is_json {
+        let is_bad = !stopped.is_empty() || drained.unreported > 0;
+        if self.is_json && (is_bad || !self.is_quiet) {
             self.line(
                 &object!({
                     "event": "ended",
@@ -116,7 +126,7 @@ impl Reporter {
                 })
                 .to_string(),
             );
-        } else if !stopped.is_empty() || drained.unreported > 0 {
+        } else if is_bad {
             self.line(&format!(
                 "stopped before their end: {}; not reported to the store: {}",
                 visible(&stopped.join(", ")),

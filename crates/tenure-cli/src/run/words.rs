@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
-use tenure::core::{Clock as _, Outcome, RunKey, SystemClock, TaskName, Timestamp};
+use tenure::core::{Outcome, RunKey, TaskName, Timestamp};
 use tenure::tasks::RunnerEvent;
 
 use crate::output::about;
@@ -16,9 +16,17 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 const DIM: Style = Style::new().dimmed();
 
+/// Whether an event is bad news: all that is told to those who want quiet.
+pub(super) fn is_bad(event: &RunnerEvent) -> bool {
+    of_event(event, None, Timestamp::EPOCH).is_some_and(|(_, is_bad)| is_bad)
+}
+
 /// The event in words, and whether it is bad news. `None` if it is no news.
-pub(super) fn of_event(event: &RunnerEvent, next: &Next) -> Option<(String, bool)> {
-    let now = clock_time(SystemClock.wall());
+pub(super) fn of_event(
+    event: &RunnerEvent,
+    next: Option<&Next>,
+    now: Timestamp,
+) -> Option<(String, bool)> {
     let (text, is_bad) = match event {
         RunnerEvent::Finished {
             key,
@@ -46,18 +54,16 @@ pub(super) fn of_event(event: &RunnerEvent, next: &Next) -> Option<(String, bool
             if let Some(after) = again_after {
                 parts.push(format!("; again in {}", about(*after)));
             }
-            if let Some(Some(next)) = next.get(&key.task) {
+            if let Some(Some(next)) = next.and_then(|next| next.get(&key.task))
+                && *next > now
+            {
                 parts.push(format!("{DIM}; next {}{DIM:#}", clock_time(*next)));
             }
             (parts.concat(), *outcome != Outcome::Succeeded)
         }
         RunnerEvent::Skipped { key, reason } => {
-            let tick = clock_time(key.tick);
-            let reason = visible(reason);
-            (
-                format!("skipped   {} tick {tick}: {reason}", run_of(key)),
-                true,
-            )
+            let (run, tick, reason) = (run_of(key), clock_time(key.tick), visible(reason));
+            (format!("skipped   {run} tick {tick}: {reason}"), true)
         }
         RunnerEvent::Lost {
             key,
@@ -83,7 +89,8 @@ pub(super) fn of_event(event: &RunnerEvent, next: &Next) -> Option<(String, bool
         }
         other => task_or_node(other)?,
     };
-    Some((format!("{DIM}{now}{DIM:#} {text}"), is_bad))
+    let at = clock_time(now);
+    Some((format!("{DIM}{at}{DIM:#} {text}"), is_bad))
 }
 
 /// Events that are not about one run, in words.
@@ -159,4 +166,35 @@ fn clock_time(at: Timestamp) -> String {
     at.to_string()
         .split_once('T')
         .map_or_else(String::new, |(_, time)| time.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_line_names_the_next_tick_only_if_it_is_still_to_come() {
+        let key = RunKey::scheduled(TaskName::new("t").unwrap(), Timestamp::EPOCH, 1);
+        let event = RunnerEvent::Finished {
+            key: key.clone(),
+            attempt: 1,
+            outcome: Outcome::Succeeded,
+            lateness: Duration::ZERO,
+            duration: Duration::ZERO,
+            reason: None,
+            exit_code: None,
+            again_after: None,
+        };
+        let at = Timestamp::from_millis;
+        let told = |next: Option<Timestamp>| {
+            let next = Next::from([(key.task.clone(), next)]);
+            of_event(&event, Some(&next), at(60_000)).unwrap().0
+        };
+        assert!(told(Some(at(61_000))).contains("; next 00:01:01.000Z"));
+        for past in [Some(at(60_000)), Some(at(1_000)), None] {
+            assert!(!told(past).contains("next"), "{past:?}");
+        }
+    }
 }
