@@ -86,7 +86,7 @@ pub(crate) struct RunArgs {
     /// Ends after this time, draining: for trials and demonstrations
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) run_for: Option<Duration>,
-    /// Prints only runs that did not end well
+    /// Prints only runs that did not end well and troubles of the store, in JSON too
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
@@ -109,14 +109,18 @@ pub(crate) struct LockArgs {
     /// Tries once
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Takes several locks, all or none
+    /// Takes several locks, all or none; in place of KEY, with commas and without blanks
     #[arg(long, value_name = "KEY1,KEY2", value_delimiter = ',')]
     pub(crate) all: Vec<OsString>,
     /// Status to end with if the lock is not had
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) conflict_exit_code: u8,
     /// What to lock: 1 to 512 bytes
-    #[arg(value_name = "KEY", required_unless_present = "all")]
+    #[arg(
+        value_name = "KEY",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     pub(crate) key: Option<OsString>,
     /// The command, run directly and not by a shell
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -214,7 +218,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub(crate) to: Option<Timestamp>,
     /// How many runs, at most
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = run_count)]
     pub(crate) limit: usize,
     /// Also prints what each run printed
     #[arg(long)]
@@ -322,9 +326,23 @@ fn tick_count(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected a number from 1 to 10000".to_owned())
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
+fn run_count(text: &str) -> Result<usize, String> {
     text.parse()
-        .map_err(|_| "expected an instant with an offset, such as 2026-11-21T03:00:00Z".to_owned())
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "expected a number of runs, at least 1".to_owned())
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let read: Result<Timestamp, _> = text.parse();
+    read.map_err(|error| {
+        if error.is_range() {
+            "out of range: there is no such day or time, or it is after 9999-12-30T22:00:00Z"
+        } else {
+            "expected an instant with an offset, such as 2026-11-21T03:00:00Z"
+        }
+        .to_owned()
+    })
 }
 
 fn state(text: &str) -> Result<tenure::core::RunState, String> {
@@ -358,7 +376,7 @@ mod tests {
             ("-5s", Err("negative")),
             ("5", Err("unit is missing")),
             ("1.5", Err("unit is missing")),
-            ("5 m", Err("unit is missing")),
+            ("5 m", Err("a blank")),
             ("5M", Err("unit is unknown")),
             ("５s", Err("number is missing")),
             ("1m1h", Err("larger units come first")),
@@ -372,6 +390,22 @@ mod tests {
                 (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
                 other => panic!("{text}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_instant_that_cannot_be_is_told_from_a_text_that_is_none() {
+        assert!(instant("2026-11-21T03:00:00+01:00").is_ok());
+        for (text, part) in [
+            ("9999-12-31T23:59:00Z", "out of range"),
+            ("2026-02-29T00:00:00Z", "out of range"),
+            ("2026-11-21T25:00:00Z", "out of range"),
+            ("2026-11-21T03:00:00", "with an offset"),
+            ("yesterday", "with an offset"),
+            ("", "with an offset"),
+        ] {
+            let error = instant(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

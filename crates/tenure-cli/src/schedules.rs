@@ -54,10 +54,15 @@ pub(crate) fn next(args: &NextArgs) -> Outcome {
 
 /// The tick on the clocks of the schedule's zone.
 fn local(tick: Timestamp, schedule: &Schedule) -> String {
+    let format = if tick.as_millis() % 1000 == 0 {
+        "%a %Y-%m-%d %H:%M:%S %:z"
+    } else {
+        "%a %Y-%m-%d %H:%M:%S%.3f %:z"
+    };
     // A zone that was found once is found again.
     tick.to_jiff().in_tz(schedule.zone().name()).map_or_else(
         |_| tick.to_string(),
-        |local| local.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string(),
+        |local| local.strftime(format).to_string(),
     )
 }
 

@@ -126,6 +126,12 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
             .map_err(|error| Failure::new(Code::USAGE, format!("TASK: {error}")))?;
         query.task = Some(name);
     }
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        let message = format!("--from {from} is later than --to {to}: no tick is between them");
+        return Err(Failure::new(Code::USAGE, message).help("exchange the two"));
+    }
     query.states = args.state.clone();
     query.from = args.from;
     query.to = args.to;

@@ -120,6 +120,21 @@ fn bad_arguments_are_status_64_and_say_what_is_allowed() {
             ],
             vec!["cannot be used with"],
         ),
+        (
+            "usage",
+            vec!["lock", "--all", "a,b", "k", "--", "touch", "ran"],
+            vec!["--all", "cannot be used with '[KEY]'", "--all KEY1,KEY2"],
+        ),
+        (
+            "usage",
+            vec!["lock", "--all", "a", "b", "--", "touch", "ran"],
+            vec!["--all", "cannot be used with '[KEY]'", "--all KEY1,KEY2"],
+        ),
+        (
+            "E6",
+            vec!["lock", "--ttl=5 m", "k", "--", "touch", "ran"],
+            vec!["`5 m` is not a duration", "it holds a blank"],
+        ),
         ("usage", vec!["lok", "k"], vec!["lok", "lock"]),
         ("usage", vec![], vec!["Usage: tenure"]),
         ("usage", vec!["unlock", "k"], vec!["--fence"]),
@@ -132,6 +147,30 @@ fn bad_arguments_are_status_64_and_say_what_is_allowed() {
             "usage",
             vec!["next", "@daily", "--from", "yesterday"],
             vec!["such as 2026-11-21T03:00:00Z"],
+        ),
+        (
+            "usage",
+            vec!["next", "@daily", "--from", "9999-12-31T23:59:00Z"],
+            vec!["out of range", "9999-12-30T22:00:00Z"],
+        ),
+        (
+            "usage",
+            vec!["history", "-n", "0"],
+            vec!["--limit", "at least 1"],
+        ),
+        (
+            "usage",
+            vec![
+                "history",
+                "--from",
+                "2026-11-22T00:00:00Z",
+                "--to",
+                "2026-11-21T00:00:00Z",
+            ],
+            vec![
+                "--from 2026-11-22T00:00:00.000Z is later than --to",
+                "help:",
+            ],
         ),
     ] {
         let ended = place.run(&arguments);
@@ -226,9 +265,9 @@ fn e25_e26_e27_e37_e40_stores_that_cannot_be_used_are_named_without_their_secret
         ),
         (
             "E26",
-            "redis://:s3cret@host",
+            "redis://:s3cret@host:0",
             64,
-            vec!["this build has no `redis:` store"],
+            vec!["`host:0` has a port that is not 1 to 65535"],
         ),
         ("E26", "tasks.db", 64, vec!["write sqlite: before its path"]),
         ("E25", "sqlite:", 64, vec!["path", "missing"]),
@@ -466,13 +505,91 @@ fn e57_e59_secrets_of_a_task_file_are_warned_of_and_not_repeated() {
         ended.stderr
     );
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
-    place.write("tasks.toml", "store = \"redis://u:${PASSWORD}@host\"\n");
+    place.write("tasks.toml", "store = \"etcd://u:${PASSWORD}@host\"\n");
     let mut run = place.tenure(["run", "tasks.toml"]);
     run.env("PASSWORD", "s3cret").env_remove("TENURE_STORE");
     let ended = crate::program::finish(run.spawn().unwrap());
     assert_eq!(ended.code, Some(78), "{}", ended.stderr);
-    assert!(ended.stderr.contains("no `redis:` store") && ended.stderr.contains("the task file"));
+    assert!(ended.stderr.contains("no `etcd:` store") && ended.stderr.contains("tasks.toml:1:9"));
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+}
+
+#[test]
+fn e25_e26_e40_e55_a_store_that_run_would_refuse_is_refused_by_check_at_its_place() {
+    let place = Place::new();
+    let task = "[[task]]\nname = \"t\"\nschedule = \"@daily\"\nshell = \"touch ran\"\n";
+    for (url, part) in [
+        ("nonsense", "begins with its kind"),
+        ("http://h", "unknown kind of store `http`"),
+        ("redi://h", "did you mean `redis:`?"),
+        ("redis://h:99999", "`h:99999` has a port"),
+        ("redis://u:s3cret", "stand before an `@`"),
+        ("redis://u:s3cret@h:0", "`h:0` has a port"),
+        ("redis://u:s3cret?x@h", "written %3F"),
+        ("redis+unix:u:s3cret@run/s", "absolute path of a socket"),
+        ("sqlite:x.db?foo=1", "unknown parameter `foo`"),
+        ("sqlite:", "is missing"),
+        ("memory:x", "takes neither a path"),
+        ("sqlite:${NAME}?foo=1", "unknown parameter `foo`"),
+        ("${URL}", "`h:0` has a port"),
+    ] {
+        for (text, at) in [
+            (format!("store = \"{url}\"\n{task}"), "tasks.toml:1:9"),
+            (
+                format!("{task}[store]\nurl = \"{url}\"\n"),
+                "tasks.toml:6:7",
+            ),
+        ] {
+            place.write("tasks.toml", text);
+            for command in ["check", "run"] {
+                let mut command = place.tenure([command, "tasks.toml"]);
+                command
+                    .env("NAME", "x.db")
+                    .env("URL", "redis://u:s3cret@h:0")
+                    .env_remove("TENURE_STORE");
+                let ended = crate::program::finish(command.spawn().unwrap());
+                assert_eq!(ended.code, Some(78), "{url}: {}", ended.stderr);
+                for part in [part, at, "^"] {
+                    assert!(ended.stderr.contains(part), "`{part}`: {}", ended.stderr);
+                }
+                assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+            }
+        }
+        assert!(!place.path("ran").exists() && !place.path("x.db").exists());
+    }
+    let json = place.run(["check", "--json", "tasks.toml"]);
+    assert_eq!(json.code, Some(78));
+    for url in [
+        "sqlite:a.db?synchronous=full",
+        "redis://u:p@h:1/2",
+        "memory:",
+    ] {
+        place.write("tasks.toml", format!("store = \"{url}\"\n{task}"));
+        let ended = place.run(["check", "tasks.toml"]);
+        assert_eq!(ended.code, Some(0), "{url}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_task_file_without_an_enabled_task_is_warned_of() {
+    let place = Place::new();
+    let off = "[[task]]\nname = \"t\"\nschedule = \"@daily\"\nshell = \"x\"\nenabled = false\n";
+    for text in ["", off] {
+        place.write("idle.toml", text);
+        let check = place.run(["check", "idle.toml"]);
+        let run = place.run(["run", "--for", "1ms", "idle.toml"]);
+        for ended in [check, run] {
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            let told = "warning: no task in `idle.toml` is enabled";
+            assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        }
+        let json = place.run(["check", "--json", "idle.toml"]);
+        assert!(json.stdout.contains("no task in `idle.toml` is enabled"));
+    }
+    place.write("tasks.toml", off.replace("false", "true"));
+    place.write("idle.toml", "");
+    let both = place.run(["check", "idle.toml", "tasks.toml"]);
+    assert_eq!((both.code, both.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -540,6 +657,23 @@ fn e41_to_e51_next_and_explain_point_at_what_is_wrong() {
         "{}",
         zone.stderr
     );
+}
+
+#[test]
+fn next_tells_the_fraction_of_a_second_on_both_clocks() {
+    let place = Place::new();
+    let from = ["--from", "2026-11-21T00:00:00Z", "--zone", "Asia/Tokyo"];
+    let next = |every: &str| {
+        let ended = place.run(["next", every, "-n", "2"].into_iter().chain(from));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let text = next("@every 1500ms");
+    assert!(
+        text.contains("Sat 2026-11-21 09:00:01.500 +09:00"),
+        "{text}"
+    );
+    assert!(text.contains("Sat 2026-11-21 09:00:03 +09:00"), "{text}");
 }
 
 #[test]

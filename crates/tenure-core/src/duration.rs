@@ -63,6 +63,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         let (number, tail) = rest.split_at(digits);
         let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, tail) = tail.split_at(letters);
+        if rest.starts_with(char::is_whitespace) || tail.starts_with(char::is_whitespace) {
+            return Err(fail("it holds a blank"));
+        }
         if number.is_empty() {
             return Err(fail(if rest.starts_with('-') {
                 "it is negative"
@@ -163,7 +166,11 @@ mod tests {
             ("-5s", "it is negative"),
             ("5", "the unit is missing"),
             ("1.5", "the unit is missing"),
-            ("5 m", "the unit is missing"),
+            ("5 m", "it holds a blank"),
+            (" 5m", "it holds a blank"),
+            ("5m ", "it holds a blank"),
+            ("2h 30m", "it holds a blank"),
+            ("5\u{a0}m", "it holds a blank"),
             ("5M", "the unit is unknown"),
             ("５s", "a number is missing"),
             ("1m1h", "larger units come first, each once"),

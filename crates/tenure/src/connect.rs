@@ -41,6 +41,46 @@ pub struct Tenure {
 /// # }
 /// ```
 pub async fn connect(url: &str) -> Result<Tenure, ConnectError> {
+    match read(url)? {
+        #[cfg(feature = "memory")]
+        Named::Memory => Ok(Tenure::over(Arc::new(tenure_memory::MemoryStore::new()))),
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(options) => Ok(Tenure::over(Arc::new(open_sqlite(*options).await?))),
+        #[cfg(feature = "redis")]
+        Named::Redis(options) => {
+            let store = tenure_redis::RedisStore::with(*options).await;
+            Ok(Tenure::over(Arc::new(store.map_err(redis_error)?)))
+        }
+    }
+}
+
+/// Says whether a URL can be one of a store in this build. Opens nothing and asks no server; a
+/// password file that the URL names is read.
+///
+/// # Errors
+/// Whatever [`connect`] would refuse before it opens the store.
+///
+/// # Examples
+/// ```
+/// assert!(tenure::check_url("sqlite:locks.db").is_ok());
+/// let error = tenure::check_url("sqllite:locks.db").unwrap_err().to_string();
+/// assert!(error.contains("did you mean `sqlite:`?"));
+/// ```
+pub fn check_url(url: &str) -> Result<(), ConnectError> {
+    read(url).map(drop)
+}
+
+/// The store that a URL names, before it is opened.
+enum Named {
+    #[cfg(feature = "memory")]
+    Memory,
+    #[cfg(feature = "sqlite")]
+    Sqlite(Box<tenure_sqlite::SqliteOptions>),
+    #[cfg(feature = "redis")]
+    Redis(Box<tenure_redis::RedisOptions>),
+}
+
+fn read(url: &str) -> Result<Named, ConnectError> {
     if url.len() > MAX_URL || url.chars().any(char::is_control) {
         return Err(ConnectError::Malformed);
     }
@@ -59,20 +99,19 @@ pub async fn connect(url: &str) -> Result<Tenure, ConnectError> {
                     reason,
                 });
             }
-            Ok(Tenure::over(Arc::new(tenure_memory::MemoryStore::new())))
+            Ok(Named::Memory)
         }
         #[cfg(feature = "sqlite")]
-        "sqlite" => {
-            let invalid = |error: tenure_sqlite::OptionsError| ConnectError::Invalid {
+        "sqlite" => match tenure_sqlite::SqliteOptions::from_url(url) {
+            Ok(options) => Ok(Named::Sqlite(Box::new(options))),
+            Err(error) => Err(ConnectError::Invalid {
                 store: "sqlite",
                 reason: error.to_string(),
-            };
-            let options = tenure_sqlite::SqliteOptions::from_url(url).map_err(invalid)?;
-            Ok(Tenure::over(Arc::new(open_sqlite(options).await?)))
-        }
+            }),
+        },
         #[cfg(feature = "redis")]
         "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
-        | "redis+cluster" | "rediss+cluster" => Ok(Tenure::over(Arc::new(open_redis(url).await?))),
+        | "redis+cluster" | "rediss+cluster" => Ok(Named::Redis(Box::new(redis_options(url)?))),
         known if SCHEMES.contains(&known) => Err(ConnectError::NotInThisBuild {
             scheme: known.to_owned(),
         }),
@@ -97,14 +136,46 @@ pub(crate) async fn open_sqlite(
 
 #[cfg(feature = "redis")]
 pub(crate) async fn open_redis(url: &str) -> Result<tenure_redis::RedisStore, ConnectError> {
-    let options =
-        tenure_redis::RedisOptions::from_url(url).map_err(|error| ConnectError::Invalid {
-            store: "redis",
-            reason: error.to_string(),
-        })?;
-    tenure_redis::RedisStore::with(options)
+    tenure_redis::RedisStore::with(redis_options(url)?)
         .await
         .map_err(redis_error)
+}
+
+#[cfg(feature = "redis")]
+fn redis_options(url: &str) -> Result<tenure_redis::RedisOptions, ConnectError> {
+    use tenure_redis::OptionsError;
+    tenure_redis::RedisOptions::from_url(url).map_err(|error| {
+        let reason = match &error {
+            // The `?` may have cut a password in two, whose parts look like a host and a parameter.
+            _ if url
+                .split_once('?')
+                .is_some_and(|(_, query)| query.contains('@')) =>
+            {
+                "it cannot be read; a `?` or `@` in a password is written %3F or %40".to_owned()
+            }
+            // Without an `@` behind it, a password stands where the port should.
+            OptionsError::Host { host, .. } if !is_plain_host(host) => {
+                "it has a host without a port from 1 to 65535; \
+                 a user and a password stand before an `@`"
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        };
+        ConnectError::Invalid {
+            store: "redis",
+            reason,
+        }
+    })
+}
+
+/// Whether there is nothing in a host that could be a password.
+#[cfg(feature = "redis")]
+fn is_plain_host(host: &str) -> bool {
+    if host.starts_with('[') {
+        return (host.chars()).all(|c| c.is_ascii_hexdigit() || "[]:.".contains(c));
+    }
+    host.split_once(':')
+        .is_none_or(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
 }
 
 #[cfg(feature = "redis")]
@@ -332,6 +403,37 @@ mod tests {
             let error = connect(url).await.unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
             assert!(!error.contains("s3cret"), "{error}");
+            assert_eq!(check_url(url).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn e27_no_way_to_mistake_a_password_for_something_else_repeats_it() {
+        for (url, part) in [
+            ("redis://h:99999", "`h:99999` has a port"),
+            ("redis://[::1", "`[::1` has no closing"),
+            ("redis://u:s3cret", "stand before an `@`"),
+            ("redis://:s3cret", "stand before an `@`"),
+            ("redis://u:s3cret?x@h", "written %3F"),
+            ("redis://u:p?s3cret@h", "written %3F"),
+            ("redis://u:99?s3cret@h", "written %3F"),
+            ("redis://u:s3cret@@h", "write them as %40"),
+            ("redis://u:s3cret/@h", "write them as %40"),
+            ("redis://u:s3cret#@h", "write %23"),
+            ("redis://u:s3cret@h:0", "`h:0` has a port"),
+            ("redis://u:s3cret@h?tmeout=1s", "did you mean `timeout`?"),
+        ] {
+            let error = check_url(url).unwrap_err().to_string();
+            assert!(error.contains(part), "{url}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        for url in [
+            "redis://u:p@h:1/0",
+            "redis+unix:/run/redis.sock",
+            "redis+sentinel://h/m",
+        ] {
+            check_url(url).unwrap();
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) use self::task::{Action, TaskEntry};
 use tenure::core::TaskName;
 
 use crate::exit::Failure;
+use crate::text::shown_os;
 
 /// Several task files, read as one.
 #[derive(Debug)]
@@ -106,7 +107,22 @@ impl TaskFiles {
             }
         }
         self.find_repeated(&names);
+        self.find_idle();
         self.problems.sort();
+    }
+
+    /// Warns if there is nothing to run, which would otherwise look like waiting for the next tick.
+    fn find_idle(&mut self) {
+        if self.problems.any_error() || self.tasks.iter().any(|task| task.enabled) {
+            return;
+        }
+        let name = |source: &Source| shown_os(source.path().as_os_str());
+        let files: Vec<String> = self.sources.iter().map(name).collect();
+        let all = files.join("`, `");
+        self.problems.add(
+            Problem::warning(format!("no task in `{all}` is enabled: nothing will run"))
+                .help("add a [[task]], or remove enabled = false"),
+        );
     }
 
     fn find_repeated(&mut self, names: &[(TaskName, Place)]) {

@@ -168,6 +168,12 @@ impl Settings {
 
 fn success_codes(section: &mut Section<'_, '_, '_>) -> Option<Vec<i32>> {
     let codes = section.numbers("success_codes", 0..=255)?;
+    if codes.is_empty() {
+        let place = section.key_place("success_codes")?;
+        let help = "write success_codes = [0], or leave it out".to_owned();
+        section.refuse("success_codes", place, "no run could succeed", Some(help));
+        return None;
+    }
     Some(
         codes
             .into_iter()

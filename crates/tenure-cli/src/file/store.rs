@@ -68,19 +68,50 @@ impl StoreEntry {
         if names_secret && section.reading.source.is_open_to_readers() {
             warn_of_secret(section.problems, place.clone());
         }
-        let Expanded { text, variables } = section.expand("store", text)?;
-        if text.trim().is_empty() {
+        hide_login(section, text);
+        let Expanded {
+            text: url,
+            variables,
+        } = section.expand("store", text)?;
+        if url.trim().is_empty() {
             let help = "write store = \"sqlite:tasks.db\", or leave it out".to_owned();
             section.refuse("store", place, "the URL is empty", Some(help));
             return None;
         }
+        if let Err(error) = tenure::check_url(&url) {
+            section.refuse("store", place, &error.to_string(), None);
+            return None;
+        }
         Some(Self {
-            url: text,
+            url,
             variables,
             place,
             folder: super::folder_of(section.reading.source.path()),
         })
     }
+}
+
+/// Keeps passwords out of the lines that are shown: what stands before the `@`, and without one
+/// what stands where a port should and is none.
+fn hide_login(section: &mut Section<'_, '_, '_>, text: &Text<'_>) {
+    let url = text.text;
+    let login = match (url.find(':'), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => scheme + 1..at,
+        _ => {
+            let Some((before, place)) = url.split_once("//") else {
+                return;
+            };
+            let Some((host, port)) = place.split_once(':') else {
+                return;
+            };
+            let port = port.split(['/', ',', '?']).next().unwrap_or_default();
+            if host.starts_with('[') || port.bytes().all(|b| b.is_ascii_digit()) {
+                return;
+            }
+            before.len() + "//".len() + host.len() + 1..url.len()
+        }
+    };
+    section.problems.hide(text.inside(section.reading, login));
 }
 
 fn warn_of_secret(problems: &mut Problems, place: Place) {

@@ -372,6 +372,17 @@ fn e13_e16_e60_e62_names_commands_and_folders_are_checked() {
 }
 
 #[test]
+fn no_exit_status_at_all_cannot_be_success() {
+    let parts = ["`success_codes` of task `t`", "no run could succeed"];
+    refused(&format!("{TASK}success_codes = []\n"), "5:1", &parts);
+    refused(
+        &format!("[defaults]\nsuccess_codes = []\n{TASK}"),
+        "2:1",
+        &["no run could succeed"],
+    );
+}
+
+#[test]
 fn e61_words_that_only_a_shell_would_read_are_pointed_out() {
     let text = "[[task]]\nname = \"t\"\nschedule = \"-\"\ncommand = [\"ls\", \"|\", \"wc\"]\n";
     let (files, shown) = told(text);
