@@ -53,8 +53,36 @@ mod topologies {
 
     use tenure_bed::{Cluster, Flavour, Sentinel};
     use tenure_conformance::lease::{NAMES, check};
+    use tenure_conformance::run;
 
-    use super::Harness;
+    use super::{Harness, Server};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s50_every_run_case_passes_on_sentinels_before_and_after_a_fail_over() {
+        let sentinel = Arc::new(Sentinel::start(Flavour::Redis, 2).await);
+        for (number, case) in run::NAMES.iter().enumerate() {
+            if number == run::NAMES.len() / 2 {
+                let old = sentinel.kill_primary().await;
+                sentinel.failed_over(old).await;
+            }
+            eprintln!("{case}");
+            let harness = Server::part_of_sentinel(&sentinel, number);
+            run::check(case, Arc::new(harness)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s37_every_run_case_passes_on_a_cluster_whose_slots_move() {
+        let cluster = Arc::new(Cluster::start(Flavour::Redis).await);
+        for (number, case) in run::NAMES.iter().enumerate() {
+            let slot = cluster.slot_of_key(&format!("case{number}")).await;
+            let here = cluster.node_of_slot(slot).await;
+            eprintln!("{case}");
+            let harness = Server::part_of_cluster(&cluster, number);
+            cluster.migrate_slot(slot, (here + 1) % 3).await;
+            run::check(case, Arc::new(harness)).await;
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r58_every_lease_case_passes_on_sentinels_before_and_after_a_fail_over() {

@@ -142,9 +142,10 @@ macro_rules! __run_cases {
 
 macro_rules! dispatch {
     ([] $($group:ident { $($case:ident)* })*) => {
-        /// The names of all cases.
-        #[cfg(test)]
-        pub(super) const NAMES: &[&str] = &[$($(stringify!($case),)*)*];
+        /// The names of all cases, for servers that take so long to start that the cases run one
+        /// after another on them: each goes to [`check`]. Elsewhere use
+        /// [`run_suite!`](crate::run_suite).
+        pub const NAMES: &[&str] = &[$($(stringify!($case),)*)*];
 
         fn find<'h>(name: &str, harness: &'h Shared) -> BoxFuture<'h, ()> {
             match name {

@@ -19,7 +19,7 @@ mod reading;
 mod recovery;
 mod window;
 
-pub use self::cases::check;
+pub use self::cases::{NAMES, check};
 pub use self::elsewhere::SHOWN_ELSEWHERE;
 
 /// Makes a test of each case of the run suite.

@@ -7,7 +7,7 @@ use tenure_core::{
 };
 
 use super::name::{RunName, hex};
-use super::row::{unreadable, write_reason};
+use super::row::{report, unreadable, write_reason};
 use super::state::{letter_of, state_of};
 use super::{BASE, RECORD, millis};
 use crate::link::{Call, Script};
@@ -53,11 +53,15 @@ impl RedisStore {
             .iter()
             .zip(codes.chars())
             .map(|(start, code)| match code {
-                'r' => Ok(Started::Running { now }),
-                'n' => Ok(Started::Refused),
-                _ => Err(self.broken(&start.run.key)),
+                'r' => Started::Running { now },
+                'n' => Started::Refused,
+                _ => {
+                    // An error would keep the others' answers back.
+                    report(&self.broken(&start.run.key));
+                    Started::Refused
+                }
             });
-        answers.collect()
+        Ok(answers.collect())
     }
 
     /// The error for a record that a script could not read.
@@ -87,7 +91,6 @@ impl RedisStore {
         let codes = reply.text()?;
         let mut details = reply.nested()?;
         let mut codes_left = codes.chars();
-        let mut broken = None;
         for (at, finish) in groups.iter().flat_map(|group| &group.items) {
             let answer = match codes_left.next() {
                 Some('d') => Finished::Recorded,
@@ -96,9 +99,9 @@ impl RedisStore {
                     let text = details.text()?;
                     read_late(&text).ok_or_else(|| details.unknown(&text))?
                 }
-                // The others are done by now; they are answered as done when they are sent again.
                 Some('b') => {
-                    broken = Some(self.broken(&finish.run.key));
+                    // The others are done by now, and an error would keep their answers back.
+                    report(&self.broken(&finish.run.key));
                     Finished::Unknown
                 }
                 _ => return Err(reply.unknown(&codes)),
@@ -107,7 +110,7 @@ impl RedisStore {
                 *place = answer;
             }
         }
-        broken.map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn finish_call(&self, groups: &[Group<'_>]) -> Result<Call, StoreError> {

@@ -4,7 +4,7 @@
 //! wins, and in groups of one tick, index and window, which the script decides with one read and
 //! one write of the tick's bucket. This is the store's busiest path, on both sides.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tenure_core::{
@@ -14,7 +14,7 @@ use tenure_core::{
 
 use super::control::read_pause;
 use super::name::{push_hex, read_mark, score};
-use super::row::{NodeNumber, Row, crash_of, not_ours, unreadable};
+use super::row::{NodeNumber, Row, crash_of, not_ours, report, unreadable};
 use super::state::state_of;
 use super::{BASE, RECORD, TASK, first_state, millis};
 use crate::link::{Call, Script};
@@ -162,7 +162,7 @@ impl RedisStore {
         self.shared.runs.checked.found(batch.node, &seen, checked);
         answers.sort_unstable_by_key(|(at, _)| *at);
         let answers = answers.into_iter().map(|(_, answer)| answer).collect();
-        self.named(answers).await
+        Ok(self.named(answers).await)
     }
 
     fn claim_call(
@@ -172,10 +172,11 @@ impl RedisStore {
         word: &str,
     ) -> Result<Call, StoreError> {
         let names = self.run_names();
-        let mut call = self.run_call(&CLAIM, 1 + plan.groups.len() + batch.items.len());
+        let mut call = self.run_call(&CLAIM, 1 + 2 * plan.groups.len() + batch.items.len());
         call.push(names.of("generations"));
         for group in &plan.groups {
             call.push(names.bucket(group.tick));
+            call.push(names.outputs(group.tick));
         }
         for (_, item) in plan.items() {
             call.push(names.history(&item.task));
@@ -194,7 +195,8 @@ impl RedisStore {
         Ok(call)
     }
 
-    /// Reads an answer that says more than its letter.
+    /// Reads an answer that says more than its letter. What cannot be read is told in the log, and
+    /// must not keep the node from the other answers: it would not know what it won.
     fn claim_answer(
         &self,
         reply: &Reply,
@@ -203,36 +205,66 @@ impl RedisStore {
         detail: &[u8],
     ) -> Result<Answer, StoreError> {
         let names = self.run_names();
-        let bucket = || names.bucket(item.tick);
         let text = String::from_utf8_lossy(detail);
         match code {
-            't' => read_taken(&text).ok_or_else(|| unreadable("the record", &bucket(), item.key())),
-            'm' => Row::read(&item.key(), &bucket(), detail).map(|row| of_existing(item, row)),
+            't' => Ok(read_taken(&text).unwrap_or_else(|| {
+                report(&unreadable(
+                    "the record",
+                    &names.bucket(item.tick),
+                    item.key(),
+                ));
+                unreadable_taken()
+            })),
+            'm' => {
+                let row = Row::read(&item.key(), &names.bucket(item.tick), detail);
+                Ok(row.map_or_else(
+                    |error| {
+                        report(&error);
+                        unreadable_taken()
+                    },
+                    |row| of_existing(item, row),
+                ))
+            }
             'o' => {
-                let blocker = read_mark(&item.task, item.index, &text)
-                    .ok_or_else(|| not_ours("the run", &names.of("slots"), detail))?;
+                let blocker = read_mark(&item.task, item.index, &text).unwrap_or_else(|| {
+                    report(&not_ours("the run", &names.of("slots"), detail));
+                    item.key()
+                });
                 Ok(Answer::refused(Refusal::Overlap { blocker }))
             }
             'p' => {
-                let by = read_pause(detail, &names.of("pauses"))?.by;
+                let pause = read_pause(detail, &names.of("pauses"));
+                let by = pause.map_or_else(
+                    |error| {
+                        report(&error);
+                        "somebody who cannot be read".to_owned()
+                    },
+                    |pause| pause.by,
+                );
                 Ok(Answer::refused(Refusal::Paused { by }))
             }
             'g' => {
-                let current = Generation::new(&*text)
-                    .map_err(|_| not_ours("the generation", &names.of("lists"), detail))?;
+                let current = Generation::new(&*text).or_else(|_| {
+                    report(&not_ours("the generation", &names.of("lists"), detail));
+                    Generation::new("unreadable")
+                });
+                let current = current.map_err(|_| reply.unknown(&text))?;
                 Ok(Answer::refused(Refusal::StaleGeneration { current }))
             }
             other => Err(reply.unknown(&other.to_string())),
         }
     }
 
-    /// Puts in the names of those who were first.
-    async fn named(&self, answers: Vec<Answer>) -> Result<Vec<ClaimAnswer>, StoreError> {
+    /// Puts in the names of those who were first, if they can be read.
+    async fn named(&self, answers: Vec<Answer>) -> Vec<ClaimAnswer> {
         let first = answers.iter().filter_map(|answer| match answer {
             Answer::Taken { by, .. } => *by,
             Answer::Final(_) => None,
         });
-        let who = self.holders(first).await?;
+        let who = self.holders(first).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "those who were first are not named");
+            HashMap::new()
+        });
         let named = answers.into_iter().map(|answer| match answer {
             Answer::Final(answer) => answer,
             Answer::Taken { by, state, since } => ClaimAnswer::Taken {
@@ -241,7 +273,16 @@ impl RedisStore {
                 since,
             },
         });
-        Ok(named.collect())
+        named.collect()
+    }
+}
+
+/// A record exists; more is not known.
+fn unreadable_taken() -> Answer {
+    Answer::Taken {
+        by: None,
+        state: RunState::Lost,
+        since: Timestamp::EPOCH,
     }
 }
 

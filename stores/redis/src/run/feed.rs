@@ -13,7 +13,7 @@ use tenure_core::{
 
 use super::BASE;
 use super::name::{read_field, read_reference, read_tick};
-use super::row::NodeNumber;
+use super::row::{NodeNumber, report};
 use super::state::state_of;
 use crate::error::shown;
 use crate::link::{Call, Script};
@@ -233,8 +233,14 @@ impl RedisStore {
         let mut keys: Vec<RunKey> = last.keys().map(|key| (*key).clone()).collect();
         keys.sort_by_key(|key| key.tick);
         let rows = self.rows(&keys).await?;
-        let found = keys.into_iter().zip(rows);
-        let found = found.filter_map(|(key, row)| Some((key, row?))).collect();
+        let mut found = Vec::with_capacity(keys.len());
+        for (key, row) in keys.into_iter().zip(rows) {
+            match row {
+                Ok(row) => found.extend(row.map(|row| (key, row))),
+                // An error would end the feed here for good.
+                Err(error) => report(&error),
+            }
+        }
         let records = self.records(found).await?;
         let mut records: HashMap<RunKey, RunRecord> = records
             .into_iter()

@@ -111,7 +111,7 @@ impl RedisStore {
                 for (key, row) in some.iter().zip(rows) {
                     let is_wanted =
                         |row: &Row| query.states.is_empty() || query.states.contains(&row.state);
-                    found.extend(row.filter(is_wanted).map(|row| (key.clone(), row)));
+                    found.extend(row?.filter(is_wanted).map(|row| (key.clone(), row)));
                 }
                 looked_at += some.len();
                 if found.len() > limit {

@@ -137,7 +137,7 @@ impl RedisStore {
             let rows = self.rows(some).await?;
             let mut old = Vec::new();
             for (key, row) in some.iter().zip(rows) {
-                if let Some(row) = row
+                if let Ok(Some(row)) = row
                     && may_go(&row, sweep.prune)
                     && !self.is_among_newest(sweep, key).await?
                 {

@@ -17,15 +17,18 @@ const OUTPUTS: usize = 32;
 
 impl RedisStore {
     pub(super) async fn one_run(&self, key: &RunKey) -> Result<Option<RunRecord>, StoreError> {
-        let row = self.rows(std::slice::from_ref(key)).await?.pop().flatten();
-        let Some(row) = row else {
+        let row = self.rows(std::slice::from_ref(key)).await?.pop();
+        let Some(row) = row.transpose()?.flatten() else {
             return Ok(None);
         };
         Ok(self.records(vec![(key.clone(), row)]).await?.pop())
     }
 
-    /// The records of these runs, as far as there are any.
-    pub(super) async fn rows(&self, keys: &[RunKey]) -> Result<Vec<Option<Row>>, StoreError> {
+    /// The records of these runs, as far as there are any and each can be read.
+    pub(super) async fn rows(
+        &self,
+        keys: &[RunKey],
+    ) -> Result<Vec<Result<Option<Row>, StoreError>>, StoreError> {
         let doing = "read runs";
         let names = self.run_names();
         let bucket = |key: &RunKey| names.bucket(key.tick);
@@ -34,7 +37,7 @@ impl RedisStore {
             Value::BulkString(value) => Row::read(key, &bucket(key), &value).map(Some),
             _ => Ok(None),
         });
-        rows.collect()
+        Ok(rows.collect())
     }
 
     /// What the store knows of runs whose records were read.

@@ -13,7 +13,7 @@ use tenure_core::{
 use super::control::fields_of;
 use super::holder::read_node;
 use super::name::{RunName, read_mark, read_slot};
-use super::row::{Row, not_ours, write_reason};
+use super::row::{Row, not_ours, report, write_reason};
 use super::{BASE, MAX_BATCH, RECORD, millis};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of};
@@ -87,7 +87,7 @@ impl RedisStore {
                 .ok_or_else(|| parts.unknown("a run that was not asked for"))?
                 .key;
             if state == "b" {
-                tracing::error!("{}", self.broken(key));
+                report(&self.broken(key));
                 continue;
             }
             let record = bytes_of(RECOVER.doing, parts.next()?)?;
@@ -95,7 +95,13 @@ impl RedisStore {
             moved.push((key.clone(), row));
             details.push((attempt, state == "r"));
         }
-        let records = self.records(moved).await?;
+        // Nobody else will report these runs, so they are told with less if more cannot be read.
+        let records = self.records(moved.clone()).await.unwrap_or_else(|error| {
+            report(&error);
+            let bare = moved.into_iter();
+            bare.map(|(key, row)| row.into_record(key, None, |_| None))
+                .collect()
+        });
         let runs = records.into_iter().zip(details);
         let runs = runs.map(|(record, (attempt, had_started))| {
             RecoveredRun::new(record, attempt, had_started)

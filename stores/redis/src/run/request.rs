@@ -7,7 +7,7 @@ use tenure_core::{
 
 use super::claim::flag_of;
 use super::name::{RunName, score};
-use super::row::{crash_of, write_reason};
+use super::row::{crash_of, report, write_reason};
 use super::state::{letter_of, state_of};
 use super::{BASE, RECORD, millis};
 use crate::link::{Call, Script};
@@ -110,7 +110,11 @@ impl RedisStore {
                 ("w", _) => Enqueued::Waiting,
                 ("x", Some(state)) => Enqueued::Exists { state },
                 ("n", Some(state)) => Enqueued::NotMissing { state },
-                ("x" | "n", None) => return Err(self.broken(&order.key)),
+                ("x" | "n", None) => {
+                    report(&self.broken(&order.key));
+                    let state = RunState::Lost;
+                    Enqueued::Exists { state }
+                }
                 _ => return Err(reply.unknown(&answer)),
             });
         }

@@ -287,6 +287,11 @@ pub(super) fn unreadable(what: &str, bucket: &str, run: impl Display) -> StoreEr
     StoreError::new(StoreErrorKind::Corrupt, message)
 }
 
+/// Tells of something that cannot be read where an error would keep good answers back.
+pub(super) fn report(error: &StoreError) {
+    tracing::error!("{error}");
+}
+
 /// The error for a text under `place` that is not as this store writes it.
 pub(super) fn not_ours(what: &str, place: &str, text: &[u8]) -> StoreError {
     let text = shown(&String::from_utf8_lossy(text));

@@ -4,13 +4,13 @@
 //! what may be taken, mostly nothing, and another takes it, if it is still there.
 
 use redis::Value;
-use tenure_core::{Claim, RunKey, StoreError, StoreErrorKind, Take};
+use tenure_core::{Claim, RunKey, StoreError, Take};
 
 use super::name::{RunName, read_reference};
-use super::row::{Row, not_ours};
+use super::row::{Row, not_ours, report};
 use super::{BASE, MAX_BATCH, RECORD, TAKER, TASK, first_state};
 use crate::link::Script;
-use crate::reply::{Reply, bytes_of, text_of};
+use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::store::RedisStore;
 
 static DUE: Script = Script::new(
@@ -39,12 +39,22 @@ const PAGE: usize = 256;
 /// How many steps one request makes: what waits behind very much that nobody may take waits longer.
 const MOST_STEPS: usize = 64;
 
+/// How often others may take all that was found.
+const MOST_RACES: u32 = 8;
+
 /// What the first step found.
 enum Found {
     /// The request took these before.
-    Again(Vec<String>),
-    Due(Vec<String>, bool),
+    Again(Vec<Waiting>),
+    /// These may be taken, and whether there are more to look at.
+    Due(Vec<Waiting>, bool),
     Lapsed,
+}
+
+/// A run that waits: how it is called among those that do, and which it is.
+struct Waiting {
+    member: String,
+    key: RunKey,
 }
 
 impl RedisStore {
@@ -53,13 +63,14 @@ impl RedisStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let mut offset = 0;
+        let (mut offset, mut races) = (0, 0);
         for _ in 0..MOST_STEPS {
             match self.find_due(take, limit, offset).await? {
-                Found::Again(members) => return self.taken_before(take, members).await,
-                Found::Due(members, _) if !members.is_empty() => {
-                    let claims = self.take_found(take, members).await?;
-                    if !claims.is_empty() {
+                Found::Again(waiting) => return self.taken_before(take, waiting).await,
+                Found::Due(waiting, _) if !waiting.is_empty() => {
+                    let claims = self.take_found(take, waiting).await?;
+                    races += 1;
+                    if !claims.is_empty() || races == MOST_RACES {
                         return Ok(claims);
                     }
                     // Others took them all; there may be more.
@@ -89,59 +100,73 @@ impl RedisStore {
         let word = reply.text()?;
         match word.as_str() {
             "lapsed" => Ok(Found::Lapsed),
-            "again" => Ok(Found::Again(members_of(&mut reply)?)),
+            "again" => Ok(Found::Again(self.waiting(&mut reply)?)),
             "due" => {
-                let members = members_of(&mut reply)?;
+                let waiting = self.waiting(&mut reply)?;
                 let more: u8 = reply.number()?;
-                Ok(Found::Due(members, more == 1))
+                Ok(Found::Due(waiting, more == 1))
             }
             other => Err(reply.unknown(other)),
         }
     }
 
+    /// The runs that an answer names. What names none is left where it is.
+    fn waiting(&self, reply: &mut Reply) -> Result<Vec<Waiting>, StoreError> {
+        let mut waiting = Vec::new();
+        for member in reply.nested()?.rest() {
+            let member = text_of(DUE.doing, member)?;
+            match member.get(1..).and_then(read_reference) {
+                Some(key) => waiting.push(Waiting { member, key }),
+                None => report(&not_ours(
+                    "the waiting run",
+                    &self.run_names().of("due"),
+                    member.as_bytes(),
+                )),
+            }
+        }
+        Ok(waiting)
+    }
+
     async fn take_found(
         &self,
         take: &Take,
-        members: Vec<String>,
+        waiting: Vec<Waiting>,
     ) -> Result<Vec<Claim>, StoreError> {
         let names = self.run_names();
-        let keys = self.keys_of(&members)?;
         let mut call = self
-            .run_call(&TAKE, 1 + members.len())
+            .run_call(&TAKE, 1 + waiting.len())
             .arg(names.request(take.token));
-        for key in &keys {
-            call.push(names.bucket(key.tick));
+        for run in &waiting {
+            call.push(names.bucket(run.key.tick));
         }
         call.push(take.node.to_string());
         call.push(take.token.to_string());
         call.push(first_state(take.start));
-        for (member, key) in members.iter().zip(&keys) {
-            let name = RunName::new(key)?;
-            call.push(member);
+        for run in &waiting {
+            let name = RunName::new(&run.key)?;
+            call.push(&run.member);
             call.push(name.tick);
             call.push(name.field);
             call.push(name.kind.to_string());
             call.push(name.slot);
-            call.push(key.task.as_str());
+            call.push(run.key.task.as_str());
             call.push(name.mark);
         }
         let mut reply = Reply::new(TAKE.doing, self.send(call).await?)?;
         if reply.text()? == "again" {
-            let members = members_of(&mut reply)?;
-            return self.taken_before(take, members).await;
+            let waiting = self.waiting(&mut reply)?;
+            return self.taken_before(take, waiting).await;
         }
         let mut claims = Vec::new();
         let mut rest = reply.rest();
         while let (Some(number), Some(record)) = (rest.next(), rest.next()) {
-            let key = match number {
+            let number = match number {
                 Value::Int(number) => usize::try_from(number).ok(),
                 _ => None,
             };
-            let key = key.and_then(|number| keys.get(number.checked_sub(1)?));
-            let key = key.ok_or_else(|| {
-                let message = format!("{}: the server answered for an unasked run", TAKE.doing);
-                StoreError::new(StoreErrorKind::Protocol, message)
-            })?;
+            let run = number.and_then(|number| waiting.get(number.checked_sub(1)?));
+            let run = run.ok_or_else(|| unexpected(TAKE.doing, "for a run nobody asked about"))?;
+            let key = &run.key;
             let record = bytes_of(TAKE.doing, record)?;
             claims.extend(Row::read(key, &names.bucket(key.tick), &record)?.claim(key));
         }
@@ -152,32 +177,19 @@ impl RedisStore {
     async fn taken_before(
         &self,
         take: &Take,
-        members: Vec<String>,
+        waiting: Vec<Waiting>,
     ) -> Result<Vec<Claim>, StoreError> {
-        let keys = self.keys_of(&members)?;
-        let rows = self.rows(&keys).await?;
-        let found = keys.iter().zip(rows);
-        let own = found
-            .filter_map(|(key, row)| row.filter(|row| row.token == Some(take.token))?.claim(key));
-        Ok(own.collect())
+        let keys: Vec<RunKey> = waiting.into_iter().map(|run| run.key).collect();
+        let mut claims = Vec::new();
+        for (key, row) in keys.iter().zip(self.rows(&keys).await?) {
+            match row {
+                Ok(row) => {
+                    let own = row.filter(|row| row.token == Some(take.token));
+                    claims.extend(own.and_then(|row| row.claim(key)));
+                }
+                Err(error) => report(&error),
+            }
+        }
+        Ok(claims)
     }
-
-    fn keys_of(&self, members: &[String]) -> Result<Vec<RunKey>, StoreError> {
-        let read = |member: &String| {
-            let reference = member.get(1..).and_then(read_reference);
-            reference.ok_or_else(|| {
-                not_ours(
-                    "the waiting run",
-                    &self.run_names().of("due"),
-                    member.as_bytes(),
-                )
-            })
-        };
-        members.iter().map(read).collect()
-    }
-}
-
-fn members_of(reply: &mut Reply) -> Result<Vec<String>, StoreError> {
-    let members = reply.nested()?.rest();
-    members.map(|member| text_of(DUE.doing, member)).collect()
 }

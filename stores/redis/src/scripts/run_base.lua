@@ -2,7 +2,8 @@
 --
 -- Every key of a namespace carries the tag {NAMESPACE}, so that all share one slot. The first eleven are
 -- the same in every run script:
--- KEYS[1]  META    a hash of counters: epoch, sequence, fence, node, order, registry; made in this hour, made before in the last
+-- KEYS[1]  META    a hash of counters: epoch, sequence, fence, node, order, registry; and how many records were
+--                  made: hour (which), made (in it), before (in the one before), today, yesterday
 -- KEYS[2]  IDS     a hash from a holder to its tag NUMBER.LAPSES; the number is the node's for good
 -- KEYS[3]  ALIVE   a sorted set of tags, scored by the end of the node's lease; out of it once its runs are recovered
 -- KEYS[4]  NODES   a hash from a node's number to "STATUS JOINED SEEN EXPIRES NONCE HAD_LAPSED JSON"; a alive, l left, x lost

@@ -1,6 +1,6 @@
 -- Decides a batch of claims.
--- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]: a bucket for each
---   group, then a history for each item.
+-- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]: for each group its
+--   bucket and outputs, then for each item the history of its task.
 -- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups; for each group, earliest
 --   ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of all its items the tasks, the generations
 --   (unless checked), the fields, and the ends of their records from the offset of the fence on. No run is twice in one group.
@@ -77,11 +77,11 @@ local function decide(value, closed, pause, in_force, wanted, runs, tail)
   return own, nil, won_head .. tail
 end
 
-local at, history, coded, oldest = 7, 12 + groups, 0, nil
+local at, history, coded, oldest = 7, 12 + 2 * groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local bucket, task = KEYS[12 + group], at + 5
+  local bucket, outputs, task = KEYS[11 + 2 * group], KEYS[12 + 2 * group], at + 5
   local generation = is_checked and task or task + count
   local field, tail = generation + count, generation + 2 * count
   at = tail + count + 1
@@ -133,7 +133,7 @@ for group = 1, groups do
     end
     events[#events + 1], events[#events + 2] = tick, names
     made = made + s / 2
-    save(bucket, bucket, tick, had[1], had[2], h / 2, now + keep, sets)
+    save(bucket, outputs, tick, had[1], had[2], h / 2, now + keep, sets)
   end
   if h > 0 then
     call('HSET', SLOTS, unpack(in_hand))

@@ -88,26 +88,42 @@ local function vacate(slot, entry)
   end
 end
 
--- Notes that records were made, so that their number can be bounded.
-local function count_made(more)
-  local hour = math.floor(now / HOUR)
-  local kept = call('HMGET', META, 'hour', 'made', 'before')
-  local was, made, before = tonumber(kept[1] or '') or 0, tonumber(kept[2] or '') or 0, tonumber(kept[3] or '') or 0
-  if was == hour then
-    made = made + more
-  else
-    made, before = more, was == hour - 1 and made or 0
+-- How many records were made: today, yesterday, in this hour and in the one before.
+local function made_lately()
+  local kept = call('HMGET', META, 'hour', 'made', 'before', 'today', 'yesterday')
+  for at = 1, 5 do
+    kept[at] = tonumber(kept[at] or '') or 0
   end
-  call('HSET', META, 'hour', text(hour), 'made', text(made), 'before', text(before))
+  local was, made, before, today, yesterday = unpack(kept)
+  local hour = math.floor(now / HOUR)
+  if was ~= hour then
+    made, before = 0, was == hour - 1 and made or 0
+  end
+  local days = math.floor(hour / 24) - math.floor(was / 24)
+  if days ~= 0 then
+    today, yesterday = 0, days == 1 and today or 0
+  end
+  return today, yesterday, made, before, hour
 end
 
--- How long records stay after their tick's last run ended.
+-- Notes that records were made, so that their number can be bounded.
+local function count_made(more)
+  local today, yesterday, made, before, hour = made_lately()
+  call('HSET', META, 'hour', text(hour), 'made', text(made + more), 'before', text(before),
+    'today', text(today + more), 'yesterday', text(yesterday))
+end
+
+-- How long records stay after their tick's last run ended: as long as about so many of them fit.
 local life_ms
 local function life()
   if not life_ms then
-    local kept = call('HMGET', META, 'made', 'before')
-    local an_hour = math.max(tonumber(kept[1] or '') or 0, tonumber(kept[2] or '') or 0, 1)
-    life_ms = math.min(HISTORY, math.floor(MOST_RECORDS / an_hour * HOUR))
+    local today, yesterday, made, before = made_lately()
+    local a_day = math.max(today, yesterday, 1)
+    if today > 2 * yesterday then
+      -- Nothing is known of such a day, so the hour is taken for the measure.
+      a_day = math.max(a_day, 24 * math.max(made, before))
+    end
+    life_ms = math.min(HISTORY, math.floor(MOST_RECORDS / a_day * 24 * HOUR))
   end
   return life_ms
 end

@@ -13,10 +13,21 @@ if not tag then
 end
 local own, is_listed = string.match(tag, '^%d+') or '', is_alive(tag)
 local MOST_GENERATIONS = 16
+-- A list that is longer holds nodes that are gone.
+local LONG = 100 + 20 * call('ZCARD', ALIVE)
 
 -- The list with the node under `generation` and nowhere else, without those that are dead; whether the generation is
 -- new; generations that it forgot; and whether the node left the newest.
 local function listed(list, generation)
+  -- Most tasks have one generation, which one more node lists, or the same again.
+  if list and is_listed and #list < LONG and not string.find(list, ';', 1, true)
+    and string.sub(list, 1, #generation + 1) == generation .. ' ' then
+    if string.find(list .. ' ', ' ' .. tag .. ' ', 1, true) then
+      return list, false, {}, false
+    elseif not string.find(list, ' ' .. own .. '.', 1, true) then
+      return list .. ' ' .. tag, false, {}, false
+    end
+  end
   local names, parts, known, has_left = {}, {}, false, false
   for name, tags in string.gmatch(list or '', '([^ ;]+)([^;]*)') do
     local kept = {}

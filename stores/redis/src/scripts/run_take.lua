@@ -1,8 +1,8 @@
 -- Takes waiting runs: the second half of a take.
 -- KEYS[12]: what this request took already; KEYS[13..]: the bucket of each run.
 -- ARGV: holder, token, state of what is taken (r, c); for each run: member of DUE, tick, field, kind, slot, task, mark
--- Reply: {'again', members} if the request was answered before, else {'took', number, record, number, record, …}; broken
---   records are left alone.
+-- Reply: {'again', members} if the request was answered before, else {'took', number, record, number, record, …}. A broken
+--   record is left as it is, and looked at again in a minute.
 -- One step, because a run must go to one node only and must not begin beside its like.
 local before = call('LRANGE', KEYS[12], '0', '-1')
 if #before > 0 then
@@ -30,6 +30,8 @@ for item = 1, #KEYS - 12 do
   if due and tonumber(due) <= now and (not value or (r and r.state ~= 'w')) then
     -- Nothing waits under this name.
     call('ZREM', DUE, member)
+  elseif value and not r then
+    call('ZADD', DUE, text(now + 60000), member)
   elseif r then
     local generation, runs = taker(string.sub(member, 1, 1), kind, slot, task, entry)
     if generation then

@@ -4,17 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_bed::{Flavour, Redis, RedisBuilder, Reply};
+use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder, Reply, Sentinel};
 use tenure_conformance::RunHarness;
 use tenure_core::{HolderId, RunKey, RunKind, RunState, RunStore};
 use tenure_redis::RedisStore;
 
-/// A server of a case's own.
+/// The servers of a case: one of its own, or a namespace on some that cases use in turn.
 pub(crate) struct Server {
-    redis: Redis,
-    /// Who logs in, as it stands in a URL.
-    login: &'static str,
+    servers: Servers,
+    /// Without the namespace.
+    url: String,
+    namespace: String,
     has_own_wall: bool,
+}
+
+enum Servers {
+    One(Box<Redis>),
+    Sentinel(Arc<Sentinel>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Server {
@@ -30,19 +37,19 @@ impl Server {
         Self::start(Redis::builder(Flavour::Valkey).unix_only(), "").await
     }
 
-    /// Redis for a user who may neither publish nor subscribe.
+    /// Redis for a user with no more rights than runs need, who may not publish or subscribe.
     pub(crate) async fn without_channels() -> Self {
-        let builder = Redis::builder(Flavour::Redis)
-            .unix_only()
-            .acl_user("app on >pw ~* resetchannels +@all");
+        let builder = Redis::builder(Flavour::Redis).unix_only().acl_user(USER);
         Self::start(builder, "app:pw@").await
     }
 
-    async fn start(builder: RedisBuilder, login: &'static str) -> Self {
+    async fn start(builder: RedisBuilder, login: &str) -> Self {
         let redis = builder.start().await;
+        let url = format!("redis+unix:{login}{}", redis.socket().display());
         let server = Self {
-            redis,
-            login,
+            servers: Servers::One(Box::new(redis)),
+            url,
+            namespace: "suite".to_owned(),
             has_own_wall: false,
         };
         // A neighbour, so that a step that forgets the namespace is found out.
@@ -50,14 +57,64 @@ impl Server {
         server
     }
 
+    /// A namespace on what sentinels watch over, for the case with this number.
+    pub(crate) fn part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
+        Self::part(Servers::Sentinel(sentinel.clone()), sentinel.url(), case)
+    }
+
+    /// A namespace on a cluster, for the case with this number.
+    pub(crate) fn part_of_cluster(cluster: &Arc<Cluster>, case: usize) -> Self {
+        Self::part(Servers::Cluster(cluster.clone()), cluster.url(), case)
+    }
+
+    fn part(servers: Servers, url: String, case: usize) -> Self {
+        Self {
+            servers,
+            url,
+            namespace: format!("case{case}"),
+            has_own_wall: false,
+        }
+    }
+
     async fn open(&self, namespace: &str) -> RedisStore {
-        let (login, socket) = (self.login, self.redis.socket().display());
-        let url = format!("redis+unix:{login}{socket}?namespace={namespace}");
+        let url = format!("{}?namespace={namespace}", self.url);
         RedisStore::connect(&url).await.unwrap()
     }
 
+    /// The servers that take writes.
+    async fn primaries(&self) -> Vec<&Redis> {
+        let nodes = match &self.servers {
+            Servers::One(server) => return vec![server],
+            Servers::Sentinel(sentinel) => sentinel.nodes(),
+            Servers::Cluster(cluster) => cluster.nodes(),
+        };
+        let mut primaries = Vec::new();
+        for node in nodes.iter().filter(|node| node.is_running()) {
+            if node.info("role").await.as_deref() == Some("master") {
+                primaries.push(node);
+            }
+        }
+        primaries
+    }
+
+    /// A command on the server that has the key; in a cluster the others refuse.
     async fn ask(&self, command: &[&str]) -> Reply {
-        self.redis.call(command).await
+        let mut refusal = Reply::Nil;
+        for node in self.primaries().await {
+            match node.call(command).await {
+                Reply::Error(error) => refusal = Reply::Error(error),
+                reply => return reply,
+            }
+        }
+        panic!("{command:?}: {refusal}");
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("tenure:{{{}}}:r:{name}", self.namespace)
+    }
+
+    fn bucket(&self, run: &RunKey) -> String {
+        self.key(&format!("t:{}", run.tick.as_millis()))
     }
 
     async fn now_ms(&self) -> i64 {
@@ -70,13 +127,12 @@ impl Server {
     }
 }
 
-fn key(name: &str) -> String {
-    format!("tenure:{{suite}}:r:{name}")
-}
-
-fn bucket(run: &RunKey) -> String {
-    key(&format!("t:{}", run.tick.as_millis()))
-}
+/// What the README says that a user of runs needs, without the channel of hints.
+const USER: &str = "app on >pw ~tenure:* resetchannels -@all +hello +auth +select \
+    +client|tracking +eval +evalsha +time +exists +get +set +del +persist +pexpire \
+    +pexpireat +hget +hset +hsetnx +hdel +hmget +hgetall +hscan +hkeys +hvals +hlen +zadd +zrem \
+    +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +xadd +xrange +xtrim \
+    +rpush +lrange +publish +subscribe";
 
 fn field(run: &RunKey) -> String {
     let (index, task) = (run.index, run.task.as_str());
@@ -105,14 +161,17 @@ const STATES: [(&str, RunState); 11] = [
 #[async_trait]
 impl RunHarness for Server {
     async fn store(&self) -> Arc<dyn RunStore> {
-        Arc::new(self.open("suite").await)
+        Arc::new(self.open(&self.namespace).await)
     }
 
     async fn lapse_node(&self, node: HolderId) {
-        let tag = self.ask(&["HGET", &key("ids"), &node.to_string()]).await;
+        let tag = self
+            .ask(&["HGET", &self.key("ids"), &node.to_string()])
+            .await;
         let tag = std::str::from_utf8(tag.bytes()).unwrap();
         let now = self.now_ms().await.to_string();
-        self.ask(&["ZADD", &key("alive"), "XX", &now, tag]).await;
+        self.ask(&["ZADD", &self.key("alive"), "XX", &now, tag])
+            .await;
     }
 
     async fn pass_time(&self, by: Duration) {
@@ -120,13 +179,15 @@ impl RunHarness for Server {
     }
 
     async fn sever(&self) {
-        for kind in ["normal", "pubsub"] {
-            self.ask(&["CLIENT", "KILL", "TYPE", kind]).await;
+        for node in self.primaries().await {
+            for kind in ["normal", "pubsub"] {
+                node.call(&["CLIENT", "KILL", "TYPE", kind]).await;
+            }
         }
     }
 
     async fn raw_run(&self, run: &RunKey) -> Option<(RunState, u32)> {
-        let record = self.ask(&["HGET", &bucket(run), &field(run)]).await;
+        let record = self.ask(&["HGET", &self.bucket(run), &field(run)]).await;
         let record = std::str::from_utf8(record.bytes()).unwrap();
         let mut parts = record.split(' ');
         let letter = parts.next().filter(|letter| !letter.is_empty())?;
@@ -135,7 +196,7 @@ impl RunHarness for Server {
     }
 
     async fn raw_keeps_for(&self, run: &RunKey) -> Option<Duration> {
-        match self.ask(&["PTTL", &bucket(run)]).await.int().unwrap() {
+        match self.ask(&["PTTL", &self.bucket(run)]).await.int().unwrap() {
             -2 => None,
             // It stays until its runs have ended.
             -1 => Some(Duration::MAX / 2),
@@ -144,9 +205,9 @@ impl RunHarness for Server {
     }
 
     async fn step_wall(&self, by_ms: i64) -> bool {
-        if self.has_own_wall {
+        if let (Servers::One(redis), true) = (&self.servers, self.has_own_wall) {
             // Its future cannot be shown to be `Send`, which this method's must be.
-            let step = self.redis.step_wall(by_ms);
+            let step = redis.step_wall(by_ms);
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
         }
         self.has_own_wall
