@@ -76,6 +76,8 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         .filter(|task| task.enabled)
         .collect();
     let next = next_of(&entries);
+    // Until more is known: no lease that begins from here on ends earlier.
+    shared.guardian.until(SystemClock.now() + FIRST_END);
     let tasks = start(&tenure, entries, &shared).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
@@ -209,6 +211,8 @@ fn details(entry: &TaskEntry) -> String {
     format!("{shown}… ({sum:016x})")
 }
 
+/// What is left of a node's first lease, of fifteen seconds, when its commands must be gone.
+const FIRST_END: Duration = Duration::from_secs(14);
 /// How often the guardian is told how long the node's lease lasts.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
