@@ -152,13 +152,8 @@ impl RedisStore {
             call.push(run.key.task.as_str());
             call.push(name.mark);
         }
-        let mut reply = Reply::new(TAKE.doing, self.send(call).await?)?;
-        if reply.text()? == "again" {
-            let waiting = self.waiting(&mut reply)?;
-            return self.taken_before(take, waiting).await;
-        }
         let mut claims = Vec::new();
-        let mut rest = reply.rest();
+        let mut rest = Reply::new(TAKE.doing, self.send(call).await?)?.rest();
         while let (Some(number), Some(record)) = (rest.next(), rest.next()) {
             let number = match number {
                 Value::Int(number) => usize::try_from(number).ok(),

@@ -1,13 +1,14 @@
 -- Makes a backfill, or moves one on.
 -- KEYS[12]: a hash from a backfill's id to "ORDER CURSOR STATE TOKEN JSON".
--- ARGV: id, expected cursor (nothing: make it), cursor, state, token of this request, the rest (JSON), command and channel
---   for hints
+-- ARGV: id, expected cursor (nothing: make it), cursor, state, token of this request, the rest
+--   (JSON), command and channel for hints
 -- Reply: 1 if it was done, also by an earlier sending of this request, else 0
 -- One step, because the cursor moves only from where it is expected to be.
 local kept = call('HGET', KEYS[12], ARGV[1])
 local order, cursor, token, rest = string.match(kept or '', '^(%d+) (%S+) %S+ (%S+) (.*)$')
 if kept and not order then
-  return redis.error_reply('CORRUPT the backfill `' .. ARGV[1] .. '` in `' .. KEYS[12] .. '` cannot be read; delete it with HDEL')
+  return redis.error_reply('CORRUPT the backfill `' .. ARGV[1] .. '` in `' .. KEYS[12]
+    .. '` cannot be read; delete it with HDEL')
 end
 if kept and token == ARGV[5] then
   return 1

@@ -1,26 +1,34 @@
 -- What all run scripts share; stands first in each of them.
 --
--- Every key of a namespace carries the tag {NAMESPACE}, so that all share one slot. The first eleven are
--- the same in every run script:
--- KEYS[1]  META    a hash of counters: epoch, sequence, fence, node, order, registry; and how many records were
---                  made: hour (which), made (in it), before (in the one before), today, yesterday
+-- Every key of a namespace carries the tag {NAMESPACE}, so that all share one slot. The first
+-- eleven are the same in every run script:
+-- KEYS[1]  META    a hash of counters: epoch, sequence, fence, node, order, registry; and how many
+--                  records were made: hour (which), made (in it), before (in the last), today,
+--                  yesterday
 -- KEYS[2]  IDS     a hash from a holder to its tag NUMBER.LAPSES; the number is the node's for good
--- KEYS[3]  ALIVE   a sorted set of tags, scored by the end of the node's lease; out of it once its runs are recovered
--- KEYS[4]  NODES   a hash from a node's number to "STATUS JOINED SEEN EXPIRES NONCE HAD_LAPSED JSON"; a alive, l left, x lost
--- KEYS[5]  LISTS   a hash from a task to its generations, newest first, each with who lists it: "GEN TAG TAG;GEN TAG"
+-- KEYS[3]  ALIVE   a sorted set of tags, scored by the end of the node's lease; a tag leaves it
+--                  once the node's runs are recovered
+-- KEYS[4]  NODES   a hash from a node's number to "STATUS JOINED SEEN EXPIRES NONCE HAD_LAPSED
+--                  JSON"; STATUS is a alive, l left, x lost
+-- KEYS[5]  LISTS   a hash from a task to its generations, newest first, each with who lists it:
+--                  "GENERATION TAG TAG;GENERATION TAG"
 -- KEYS[6]  PAUSES  a hash from a task to "UNTIL_MS|* JSON"
--- KEYS[7]  SLOTS   a hash from sINDEX:TASK to the runs of that task and index in hand: "MARK@NODE MARK@NODE"
--- KEYS[8]  DUE     a sorted set of "s|aTICK/FIELD" (a: runs beside its like), scored by when the run is due
--- KEYS[9]  EVENTS  a stream; the pairs of an entry are a tick and the FIELDs of its runs that changed, with a NUL between
---                  them, or a word and its details
+-- KEYS[7]  SLOTS   a hash from sINDEX:TASK to the runs of that task and index in hand:
+--                  "MARK@NODE MARK@NODE"
+-- KEYS[8]  DUE     a sorted set of "s|aTICK/FIELD" (a: runs beside its like), scored by when the
+--                  run is due
+-- KEYS[9]  EVENTS  a stream; the pairs of an entry are a tick and the FIELDs of its runs that
+--                  changed, with a NUL between them, or a word and its details
 -- KEYS[10] TICKS   a sorted set of the ticks that have records
 -- KEYS[11] ENDS    a sorted set of the ticks whose records are all final, scored by when they go
 --
--- A run is named by its FIELD in the bucket of its tick: sINDEX:TASK, mINDEX:ID:TASK or bINDEX:ID:TASK. Its
--- MARK is TICKs, TICKmID or TICKbID. No id, number or generation holds a space, `:`, `;`, `/` or `@`.
+-- A run is named by its FIELD in the bucket of its tick: sINDEX:TASK, mINDEX:ID:TASK or
+-- bINDEX:ID:TASK. Its MARK is TICKs, TICKmID or TICKbID. No id, number or generation holds a space,
+-- `:`, `;`, `/` or `@`.
 --
--- A step is atomic because it is one script. All time is the server's. Everything is read and checked before
--- the first write, and the first write is one that a full server refuses, so that a step happens whole or not at all.
+-- A step is atomic because it is one script. All time is the server's. Everything is read and
+-- checked before the first write, and the first write is one that a full server refuses, so that a
+-- step happens whole or not at all.
 local META, IDS, ALIVE, NODES, LISTS, PAUSES, SLOTS, DUE, EVENTS, TICKS, ENDS = unpack(KEYS, 1, 11)
 local call = redis.call
 local clock = call('TIME')
@@ -46,17 +54,20 @@ local function counter(value)
 end
 
 local function broken_counters()
-  return redis.error_reply('CORRUPT the counters `' .. META .. '` hold no usable numbers; with no node running, delete the key')
+  return redis.error_reply('CORRUPT the counters `' .. META
+    .. '` hold no usable numbers; with no node running, delete the key')
 end
 
--- Adds an entry to the feed; `many` if it holds many changes. The feed only tells, so it never undoes a step.
+-- Adds an entry to the feed; `many` if it holds many changes. The feed only tells, so it never
+-- undoes a step.
 local function tell(pairs, many)
   if #pairs > 0 then
     redis.pcall('XADD', EVENTS, 'MAXLEN', '~', many and '2000' or '10000', '*', unpack(pairs))
   end
 end
 
--- Says that there is something to look at. A user without rights to the channel misses nothing but speed.
+-- Says that there is something to look at. A user without rights to the channel misses nothing but
+-- speed.
 local function hint(command, channel)
   redis.pcall(command, channel, '')
 end

@@ -1,6 +1,7 @@
 -- Says that a node is alive, and who else is.
 -- ARGV: holder, ttl_ms, details (JSON), nonce of this request, epoch if there is none
--- Reply: {now_ms, sequence, epoch, had_lapsed (1, 0), number, details, number, details, …} in the order of joining
+-- Reply: {now_ms, sequence, epoch, had_lapsed (1, 0), number, details, number, details, …} in the
+--   order of joining
 -- One step, because whether the lease had ended must be judged as it is made anew.
 local holder, nonce = ARGV[1], ARGV[4]
 local meta = call('HMGET', META, 'epoch', 'sequence', 'node')
@@ -12,10 +13,12 @@ local epoch = meta[1] or ARGV[5]
 local tag = call('HGET', IDS, holder)
 local number, lapses = string.match(tag or '', '^(%d+)%.(%d+)$')
 local kept = number and call('HGET', NODES, number)
-local status, joined, before, had_lapsed = string.match(kept or '', '^(%a) (%-?%d+) %S+ %S+ (%S+) (%d) ')
+local status, joined, before, had_lapsed =
+  string.match(kept or '', '^(%a) (%-?%d+) %S+ %S+ (%S+) (%d) ')
 if not status then
   -- By the clock, so that a store that forgot its nodes gives no number twice.
-  number, lapses, joined, had_lapsed = text(math.max(last + 1, math.floor(now / 1000))), '0', text(now), '0'
+  number = text(math.max(last + 1, math.floor(now / 1000)))
+  lapses, joined, had_lapsed = '0', text(now), '0'
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), 'node', number)
   tell({ 'joined', number })
 else
@@ -33,21 +36,23 @@ else
 end
 tag = number .. '.' .. lapses
 local expires = text(now + tonumber(ARGV[2]))
-call('HSET', NODES, number, table.concat({ 'a', joined, text(now), expires, nonce, had_lapsed, ARGV[3] }, ' '))
+local details = table.concat({ 'a', joined, text(now), expires, nonce, had_lapsed, ARGV[3] }, ' ')
+call('HSET', NODES, number, details)
 call('HSET', IDS, holder, tag)
 call('ZADD', ALIVE, expires, tag)
 if not meta[1] then
   call('HSET', META, 'epoch', epoch)
 end
 local answer, numbers = { now, text(sequence), epoch, tonumber(had_lapsed) }, {}
-for _, other in ipairs(call('ZRANGEBYSCORE', ALIVE, '(' .. text(now), '+inf', 'LIMIT', '0', '4000')) do
+local alive = call('ZRANGEBYSCORE', ALIVE, '(' .. text(now), '+inf', 'LIMIT', '0', '4000')
+for _, other in ipairs(alive) do
   numbers[#numbers + 1] = tonumber(string.match(other, '^%d+'))
 end
 table.sort(numbers)
 for at, other in ipairs(numbers) do
   numbers[at] = text(other)
 end
-for at, details in ipairs(#numbers > 0 and call('HMGET', NODES, unpack(numbers)) or {}) do
-  answer[#answer + 1], answer[#answer + 2] = numbers[at], details or ''
+for at, other in ipairs(#numbers > 0 and call('HMGET', NODES, unpack(numbers)) or {}) do
+  answer[#answer + 1], answer[#answer + 2] = numbers[at], other or ''
 end
 return answer

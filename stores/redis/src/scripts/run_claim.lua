@@ -1,19 +1,22 @@
 -- Decides a batch of claims.
--- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]: for each group its
---   bucket and outputs, then for each item the history of its task.
--- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups; for each group, earliest
---   ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of all its items the tasks, the generations
---   (unless checked), the fields, and the ends of their records from the offset of the fence on. No run is twice in one group.
--- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this very node, when the
---   registry and the node's tag were these. While they are, that stays true, and the generations need no look.
--- Reply: {now_ms, sequence, epoch, 'lapsed'}; {now_ms, sequence, epoch, 'again'} if the generations do need a look; or
---   {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter an item, and for each letter but w, W, e and
---   l a detail. w won, its fence is the reply's and its own offset, and W if its generation was found as above; t taken:
---   "STATE NODE SINCE"; m perhaps taken by an earlier sending of this claim: its record; o overlap: the blocker's mark; p
---   paused: the pause; g another generation: the current; e too early; l too late. -tick is a history's score, so that it
---   begins with the newest.
--- One step, because the window, what exists, what is in hand and what is won must not be apart: that is what makes a
--- second claim of one tick impossible.
+-- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]:
+--   for each group its bucket and outputs, then for each item the history of its task.
+-- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups; for
+--   each group, earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
+--   all its items the tasks, the generations (unless checked), the fields, and the ends of their
+--   records from the offset of the fence on. No run is twice in one group.
+-- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this
+--   very node, when the registry and the node's tag were these. While they are, that stays true,
+--   and the generations need no look.
+-- Reply: {now_ms, sequence, epoch, 'lapsed'}; {now_ms, sequence, epoch, 'again'} if the generations
+--   do need a look; or {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter
+--   an item, and for each letter but w, W, e and l a detail. w won, its fence is the reply's and
+--   its own offset, and W if its generation was found as above; t taken: "STATE NODE SINCE"; m
+--   perhaps taken by an earlier sending of this claim: its record; o overlap: the blocker's mark; p
+--   paused: the pause; g another generation: the current; e too early; l too late. -tick is a
+--   history's score, so that it begins with the newest.
+-- One step, because the window, what exists, what is in hand and what is won must not be apart:
+-- that is what makes a second claim of one tick impossible.
 local meta = call('HMGET', META, 'epoch', 'sequence', 'fence', 'registry')
 local sequence, fence = counter(meta[2]), counter(meta[3])
 if not sequence or not fence or now_us >= LARGEST - 100000 then
@@ -41,7 +44,9 @@ local find, match, sub, concat = string.find, string.match, string.sub, table.co
 local groups, GENERATIONS = tonumber(ARGV[6]), KEYS[12]
 local some_paused = call('EXISTS', PAUSES) == 1
 
-local won_head = concat({ ARGV[2], '* * * *', node, text(now), '1 =', ARGV[2] == 'r' and '=' or '*', text(fence) .. '+' }, ' ')
+local begins = ARGV[2] == 'r' and '=' or '*'
+local won_head =
+  concat({ ARGV[2], '* * * *', node, text(now), '1 =', begins, text(fence) .. '+' }, ' ')
 local skipped_head = 'k = * * * * ' .. text(now) .. ' 0 * * *+'
 local codes, details, events, made = {}, {}, {}, 0
 
@@ -91,7 +96,8 @@ for group = 1, groups do
   elseif tonumber(tick) < now - window - 2000 then
     closed = 'l'
   end
-  local generations = not is_checked and call('HMGET', GENERATIONS, unpack(ARGV, task + 1, task + count))
+  local generations = not is_checked
+    and call('HMGET', GENERATIONS, unpack(ARGV, task + 1, task + count)) or {}
   local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count)) or {}
   local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
@@ -104,8 +110,9 @@ for group = 1, groups do
     if is_checked and is_open and not runs and not had[item + 2] then
       value = won_head .. rest
     else
-      local in_force = generations and generations[item]
-      code, detail, value = decide(had[item + 2], closed, pauses[item], in_force, ARGV[generation + item], runs, rest)
+      local wanted = ARGV[generation + item]
+      code, detail, value =
+        decide(had[item + 2], closed, pauses[item], generations[item], wanted, runs, rest)
       details[#details + 1] = detail
     end
     codes[coded + item] = code

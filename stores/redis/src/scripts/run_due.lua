@@ -1,8 +1,8 @@
 -- Finds runs that a node may take now: the first half of a take.
 -- KEYS[12]: what this request took already.
 -- ARGV: holder, limit, offset, how many to look at
--- Reply: {'lapsed'}; {'again', members} if the request was answered before; or {'due', members, more}: members of DUE, the
---   longest due first, and 1 if there are more to look at.
+-- Reply: {'lapsed'}; {'again', members} if the request was answered before; or {'due', members,
+--   more}: members of DUE, the longest due first, and 1 if there are more to look at.
 -- Reads only; the second half looks again at each of them.
 if not living_tag(ARGV[1]) then
   return { 'lapsed' }

@@ -1,8 +1,10 @@
 -- Puts runs into the store, to be taken when they are due.
 -- KEYS[12..]: for each run: bucket, outputs, history of its task.
--- ARGV: command and channel for hints; for each run: tick, -tick, field, place (the field without its task), field of the
---   scheduled run if only a missing tick is wanted (else nothing), due_in_ms, token, crash, overlap (s, a), reason (a JSON string)
--- Reply: a letter or two a run: w it waits; xS it was there, in state S; nS the tick was not missing, its run being in state S.
+-- ARGV: command and channel for hints; for each run: tick, -tick, field, place (the field without
+--   its task), field of the scheduled run if only a missing tick is wanted (else nothing),
+--   due_in_ms, token, crash, overlap (s, a), reason (a JSON string)
+-- Reply: a letter or two a run: w it waits; xS it was there, in state S; nS the tick was not
+--   missing, its run being in state S.
 -- One step a run, because a run must be put in once, and only if its tick is missing.
 local answer, events, made = {}, {}, 0
 for item = 1, (#KEYS - 11) / 3 do
@@ -23,9 +25,10 @@ for item = 1, (#KEYS - 11) / 3 do
     answer[item] = 'n' .. state
   else
     local r = {
-      state = 'w', node = '*', since = text(now), attempt = '0', claimed = '*', started = '*', ended = '*',
-      due = text(now + tonumber(ARGV[a + 5])), fence = '*', token = token, generation = '*', crash = ARGV[a + 7],
-      overlap = ARGV[a + 8], out = '*', exit = '*', blocker = '*', reason = ARGV[a + 9], earlier = '',
+      state = 'w', ended = '*', due = text(now + tonumber(ARGV[a + 5])), exit = '*', out = '*',
+      node = '*', since = text(now), attempt = '0', claimed = '*', started = '*', fence = '*',
+      token = token, generation = '*', crash = ARGV[a + 7], overlap = ARGV[a + 8], blocker = '*',
+      reason = ARGV[a + 9], earlier = '',
     }
     save(bucket, KEYS[k + 1], tick, had[2], had[3], 1, now, { field, write_record(r) })
     call('ZADD', DUE, r.due, r.overlap .. tick .. '/' .. field)

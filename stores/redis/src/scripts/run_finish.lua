@@ -1,11 +1,12 @@
 -- Ends attempts.
 -- KEYS[12]: what of this request was told already; KEYS[13..]: for each group: bucket, outputs.
--- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items: field, slot and mark with
---   a NUL between (nothing for a scheduled run: the slot is called as the field, the mark is TICKs), attempt, token, how
---   ("STATE EXIT KEEPS": its letter, and 1 if a reason that is already there stays if there is none now), reason (a JSON
---   string, or nothing), again_ms (nothing: no other attempt), output (+TEXT, or nothing). No run is twice in one group.
--- Reply: {codes, details}: a letter a run, and for each l a detail. d the outcome stands; l too late: "STATE ATTEMPT"; u
---   there is no such run; b its record is broken.
+-- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items:
+--   field, slot and mark with a NUL between (nothing for a scheduled run: the slot is called as the
+--   field, the mark is TICKs), attempt, token, how ("STATE EXIT KEEPS": its letter, and 1 if a
+--   reason that is already there stays if there is none now), reason (a JSON string, or nothing),
+--   again_ms (nothing: no other attempt), output (+TEXT, or nothing). No run is twice in one group.
+-- Reply: {codes, details}: a letter a run, and for each l a detail. d the outcome stands; l too
+--   late: "STATE ATTEMPT"; u there is no such run; b its record is broken.
 -- One step a run, because an attempt that is no longer the one in hand must change nothing.
 local ARGV, call = ARGV, call
 local match, find, sub, concat = string.match, string.find, string.sub, table.concat
@@ -70,7 +71,8 @@ local function decide(value, a, tick, outputs)
   end
   details[#details + 1] = r.state .. ' ' .. r.attempt
   local node = r.attempt == attempt and r.node or '*'
-  late[#late + 1], late[#late + 2] = 'late', concat({ attempt, r.state, r.attempt, node, tick .. '/' .. ARGV[a] }, ' ')
+  local run = tick .. '/' .. ARGV[a]
+  late[#late + 1], late[#late + 2] = 'late', concat({ attempt, r.state, r.attempt, node, run }, ' ')
   return 'l'
 end
 

@@ -1,5 +1,6 @@
 -- Forgets nodes that were not heard of for long.
--- ARGV: forget holders not seen since this, forget nodes not seen since this; for each node: number, holder
+-- ARGV: forget holders not seen since this, forget nodes not seen since this; for each node:
+--   number, holder
 -- Reply: how many nodes were forgotten
 -- One step, because a node that beats in the meantime must stay.
 local forgotten = 0

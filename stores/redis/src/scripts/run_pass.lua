@@ -1,7 +1,7 @@
 -- Records ticks that nobody will run.
 -- KEYS[12..]: for each run: bucket, outputs, history of its task.
--- ARGV: for each run: tick, -tick, field, place (the field without its task), state (a letter), keep_ms, token, reason
---   (a JSON string)
+-- ARGV: for each run: tick, -tick, field, place (the field without its task), state (a letter),
+--   keep_ms, token, reason (a JSON string)
 -- Reply: for each run 1 if this request made the record, else 0.
 -- One step a run, because a tick that is claimed at this moment must not be passed over.
 local answer, events, made = {}, {}, 0
@@ -14,11 +14,13 @@ for item = 1, (#KEYS - 11) / 3 do
     answer[item] = r and r.token == token and 1 or 0
   else
     local r = {
-      state = ARGV[a + 4], node = '*', since = text(now), attempt = '0', claimed = '*', started = '*', ended = '=',
-      due = '*', fence = '*', token = token, generation = '*', crash = 'l', overlap = 's', out = '*', exit = '*', blocker = '*',
-      reason = ARGV[a + 7], earlier = '',
+      state = ARGV[a + 4], ended = '=', due = '*', exit = '*', out = '*', node = '*',
+      since = text(now), attempt = '0', claimed = '*', started = '*', fence = '*', token = token,
+      generation = '*', crash = 'l', overlap = 's', blocker = '*', reason = ARGV[a + 7],
+      earlier = '',
     }
-    save(bucket, KEYS[k + 1], tick, had[2], had[3], 0, now + tonumber(ARGV[a + 5]), { field, write_record(r) })
+    local keep = now + tonumber(ARGV[a + 5])
+    save(bucket, KEYS[k + 1], tick, had[2], had[3], 0, keep, { field, write_record(r) })
     call('ZADD', KEYS[k + 2], ARGV[a + 1], tick .. '/' .. ARGV[a + 3])
     events[#events + 1], events[#events + 2] = tick, field
     made = made + 1

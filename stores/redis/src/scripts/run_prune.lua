@@ -2,7 +2,8 @@
 -- KEYS[12]: bucket, KEYS[13]: outputs, KEYS[14..]: the history of each record's task.
 -- ARGV: tick; for each record: field, place (the field without its task)
 -- Reply: how many were deleted
--- One step, because whether the records still refuse claims must be judged as they go. A final record never changes.
+-- One step, because whether the records still refuse claims must be judged as they go. A final
+-- record never changes.
 local bucket, outputs, gone = KEYS[12], KEYS[13], 0
 local kept = call('HGET', bucket, 'k')
 if tonumber(kept or '') and tonumber(kept) <= now then

@@ -1,27 +1,32 @@
 -- Records, and the buckets and slots they are in; stands behind run_base.lua.
 --
--- A record is one line, then the reason as a JSON string, then a line for each earlier attempt, oldest first:
---   STATE ENDED DUE EXIT OUT NODE SINCE ATTEMPT CLAIMED STARTED FENCE+OFFSET TOKEN GENERATION CRASH OVERLAP BLOCKER
+-- A record is one line, then the reason as a JSON string, then a line for each earlier attempt,
+-- oldest first:
+--   STATE ENDED DUE EXIT OUT NODE SINCE ATTEMPT CLAIMED STARTED FENCE+OFFSET TOKEN GENERATION
+--     CRASH OVERLAP BLOCKER
 --   ATTEMPT STATE NODE STARTED ENDED TOKEN REASON
--- What is not there is `*`; CLAIMED and ENDED `=` are SINCE, STARTED `=` is CLAIMED. STATE is one letter: w waiting,
--- c claimed, r running, s succeeded, f failed, t timed out, x cancelled, i interrupted, l lost, k skipped, m missed.
--- OUT is o if output is kept. CRASH is l (lose) or the most attempts, OVERLAP s (skip) or a (allow), BLOCKER the mark
--- of the run that a skipped one would have overlapped with.
+-- What is not there is `*`; CLAIMED and ENDED `=` are SINCE, STARTED `=` is CLAIMED. STATE is one
+-- letter: w waiting, c claimed, r running, s succeeded, f failed, t timed out, x cancelled, i
+-- interrupted, l lost, k skipped, m missed. OUT is o if output is kept. CRASH is l (lose) or the
+-- most attempts, OVERLAP s (skip) or a (allow), BLOCKER the mark of the run that a skipped one
+-- would have overlapped with.
 --
--- A bucket is a hash of the records of one tick, and besides `n`, how many are not final, and `k`, until when it is
--- needed to refuse claims. While `n` is not 0 it does not expire.
-local RECORD = '^(%a) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)(.*)$'
+-- A bucket is a hash of the records of one tick, and besides `n`, how many are not final, and `k`,
+-- until when it is needed to refuse claims. While `n` is not 0 it does not expire.
+local RECORD = '^(%a) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%d+) '
+  .. '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)(.*)$'
 local HOUR = 3600000
--- How long the records of a tick stay after the last of its runs ended, and how many there are at most, roughly:
--- where very many are made, they stay shorter.
+-- How long the records of a tick stay after the last of its runs ended, and how many there are at
+-- most, roughly: where very many are made, they stay shorter.
 local HISTORY, MOST_RECORDS = 30 * 24 * HOUR, 300000
 -- How much is kept of earlier attempts.
 local ATTEMPTS_BYTES = 16384
 
 local function read_record(value)
   local r = {}
-  r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt, r.claimed, r.started, r.fence, r.token,
-    r.generation, r.crash, r.overlap, r.blocker, r.rest = string.match(value, RECORD)
+  r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt, r.claimed, r.started,
+    r.fence, r.token, r.generation, r.crash, r.overlap, r.blocker, r.rest =
+    string.match(value, RECORD)
   if not r.state then
     return nil
   end
@@ -35,9 +40,10 @@ local function read_record(value)
 end
 
 local function write_record(r)
+  local claimed = r.claimed == r.since and '=' or r.claimed
+  local started = r.started == r.claimed and r.started ~= '*' and '=' or r.started
   local head = table.concat({ r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt,
-    r.claimed == r.since and '=' or r.claimed, r.started == r.claimed and r.started ~= '*' and '=' or r.started,
-    r.fence, r.token, r.generation, r.crash, r.overlap, r.blocker }, ' ')
+    claimed, started, r.fence, r.token, r.generation, r.crash, r.overlap, r.blocker }, ' ')
   if r.reason == '' and r.earlier == '' then
     return head
   end
@@ -128,8 +134,8 @@ local function life()
   return life_ms
 end
 
--- Writes records into a bucket. `n` and `k` are what it held, `more` how many more are not final now, `keep` until when
--- it must stay.
+-- Writes records into a bucket. `n` and `k` are what it held, `more` how many more are not final
+-- now, `keep` until when it must stay.
 local function save(bucket, outputs, tick, n, k, more, keep, sets)
   local left = math.max((tonumber(n or '') or 0) + more, 0)
   keep = math.max(tonumber(k or '') or 0, keep)

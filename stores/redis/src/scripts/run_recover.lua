@@ -1,16 +1,19 @@
 -- Takes runs from nodes that are gone: the last part of a recovery.
 -- KEYS[12]: what this request answered already; KEYS[13..]: for each run: bucket, outputs.
--- ARGV: command and channel for hints, grace_ms, nodes; for each node: tag, whether its runs named here are all it has
---   (1, 0); for each run: number of its node, tick, field, slot, mark, reason (a JSON string)
--- Reply: {now_ms, n, tags of n nodes whose end was not seen before, then number of the run, its lost attempt, the state
---   that was in, its record, …}. A broken record is left where it is, and answered with attempt 0 and state b.
--- One step, because a node that comes back in the meantime must keep its runs, and each lost run must be reported once.
+-- ARGV: command and channel for hints, grace_ms, nodes; for each node: tag, whether its runs named
+--   here are all it has (1, 0); for each run: number of its node, tick, field, slot, mark, reason
+--   (a JSON string)
+-- Reply: {now_ms, n, tags of n nodes whose end was not seen before, then number of the run, its
+--   lost attempt, the state that was in, its record, …}. A broken record is left where it is, and
+--   answered with attempt 0 and state b.
+-- One step, because a node that comes back in the meantime must keep its runs, and each lost run
+-- must be reported once.
 local before = call('LRANGE', KEYS[12], '0', '-1')
 if #before > 0 then
   return before
 end
 local answer, events, rows = { text(now), '0' }, {}, {}
-local count, sets = tonumber(ARGV[4]), {}
+local count = tonumber(ARGV[4])
 local gone, numbers = {}, {}
 for node = 1, count do
   local tag = ARGV[3 + 2 * node]
@@ -25,7 +28,13 @@ for node = 1, count do
   end
 end
 answer[2] = text(#answer - 2)
-local due = false
+
+local function tell_run(item, attempt, state, record)
+  for _, part in ipairs({ text(item), attempt, state, record }) do
+    rows[#rows + 1] = part
+  end
+end
+
 local at = 5 + 2 * count
 for item = 1, (#KEYS - 12) / 2 do
   local a = at + 6 * (item - 1)
@@ -35,7 +44,7 @@ for item = 1, (#KEYS - 12) / 2 do
   local r = had[1] and read_record(had[1])
   if had[1] and not r then
     gone[node] = false
-    rows[#rows + 1], rows[#rows + 2], rows[#rows + 3], rows[#rows + 4] = text(item), '0', 'b', ''
+    tell_run(item, '0', 'b', '')
   elseif gone[node] then
     vacate(ARGV[a + 3], ARGV[a + 4] .. '@' .. numbers[node])
   end
@@ -46,7 +55,6 @@ for item = 1, (#KEYS - 12) / 2 do
     if may_retry or state == 'c' then
       -- What was claimed and did not begin provably never ran.
       wait_again(r, 'l', '*', ARGV[a + 5], now, tick .. '/' .. field)
-      due = true
     else
       r.state, r.ended, r.reason, over = 'l', text(now), ARGV[a + 5], 1
     end
@@ -55,7 +63,7 @@ for item = 1, (#KEYS - 12) / 2 do
     local written = write_record(r)
     save(bucket, outputs, tick, had[2], had[3], -over, 0, { field, written })
     events[#events + 1], events[#events + 2] = tick, field
-    rows[#rows + 1], rows[#rows + 2], rows[#rows + 3], rows[#rows + 4] = text(item), attempt, state, written
+    tell_run(item, attempt, state, written)
   end
 end
 for node = 1, count do

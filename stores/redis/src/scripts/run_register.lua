@@ -1,10 +1,10 @@
 -- Lists tasks for a node, each in one definition.
--- KEYS[12]: a hash from a task to when it was first registered; KEYS[13]: a hash from "GENERATION TASK" to the
---   definition; KEYS[14]: a hash from a task to its generation if it has only one, else to its list; KEYS[15..]: the
---   history of each task.
+-- KEYS[12]: a hash from a task to when it was first registered; KEYS[13]: a hash from "GENERATION
+--   TASK" to the definition; KEYS[14]: a hash from a task to its generation if it has only one,
+--   else to its list; KEYS[15..]: the history of each task.
 -- ARGV: holder; for each definition: task, generation, definition (JSON)
--- Reply: {'unknown'} if the node never beat, else {now_ms, first_ms, generation in force, pause or nothing, latest scheduled
---   run in the history or nothing, …}
+-- Reply: {'unknown'} if the node never beat, else {now_ms, first_ms, generation in force, pause or
+--   nothing, latest scheduled run in the history or nothing, …}
 -- One step, because which generation is the newest must be decided in one order for all.
 local FIRST, DEFINITIONS, GENERATIONS = KEYS[12], KEYS[13], KEYS[14]
 local tag = call('HGET', IDS, ARGV[1])
@@ -16,8 +16,8 @@ local MOST_GENERATIONS = 16
 -- A list that is longer holds nodes that are gone.
 local LONG = 100 + 20 * call('ZCARD', ALIVE)
 
--- The list with the node under `generation` and nowhere else, without those that are dead; whether the generation is
--- new; generations that it forgot; and whether the node left the newest.
+-- The list with the node under `generation` and nowhere else, without those that are dead; whether
+-- the generation is new; generations that it forgot; and whether the node left the newest.
 local function listed(list, generation)
   -- Most tasks have one generation, which one more node lists, or the same again.
   if list and is_listed and #list < LONG and not string.find(list, ';', 1, true)

@@ -1,7 +1,8 @@
 -- Says that claimed runs begin.
 -- KEYS[12..]: the bucket of each run.
 -- ARGV: for each run: tick, field, attempt, token
--- Reply: {now_ms, codes}: a letter a run: r it runs, n not this attempt's any more, b its record is broken.
+-- Reply: {now_ms, codes}: a letter a run: r it runs, n not this attempt's any more, b its record is
+--   broken.
 -- One step a run, because the attempt must still be the one in hand when it begins.
 local codes, events = {}, {}
 for item = 1, #KEYS - 11 do

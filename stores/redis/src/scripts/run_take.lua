@@ -1,13 +1,11 @@
 -- Takes waiting runs: the second half of a take.
 -- KEYS[12]: what this request took already; KEYS[13..]: the bucket of each run.
--- ARGV: holder, token, state of what is taken (r, c); for each run: member of DUE, tick, field, kind, slot, task, mark
--- Reply: {'again', members} if the request was answered before, else {'took', number, record, number, record, …}. A broken
---   record is left as it is, and looked at again in a minute.
+-- ARGV: holder, token, state of what is taken (r, c); for each run: member of DUE, tick, field,
+--   kind, slot, task, mark
+-- Reply: {number, record, number, record, …}. A broken record is left as it is, and looked at again
+--   in a minute. If this script took them at an earlier sending of the request, there are none, and
+--   the first half names them.
 -- One step, because a run must go to one node only and must not begin beside its like.
-local before = call('LRANGE', KEYS[12], '0', '-1')
-if #before > 0 then
-  return { 'again', before }
-end
 local fence = counter(call('HGET', META, 'fence'))
 if not fence or now_us >= LARGEST - 100000 then
   return broken_counters()
@@ -15,14 +13,14 @@ end
 fence = math.max(fence + 1, now_us)
 local tag = living_tag(ARGV[1])
 if not tag then
-  return { 'took' }
+  return {}
 end
 local node = string.match(tag, '^%d+')
 local taker = take_as(ARGV[1])
-local answer, events, members = { 'took' }, {}, {}
+local answer, events, members = {}, {}, {}
 for item = 1, #KEYS - 12 do
   local a = 7 * item - 3
-  local member, tick, field, kind, slot, task = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+  local member, tick, field, kind, slot, task = unpack(ARGV, a, a + 5)
   local bucket, entry = KEYS[12 + item], ARGV[a + 6] .. '@' .. node
   local due = call('ZSCORE', DUE, member)
   local value = due and tonumber(due) <= now and call('HGET', bucket, field)
@@ -35,7 +33,8 @@ for item = 1, #KEYS - 12 do
   elseif r then
     local generation, runs = taker(string.sub(member, 1, 1), kind, slot, task, entry)
     if generation then
-      r.state, r.node, r.attempt, r.token, r.generation = ARGV[3], node, text(r.attempt + 1), ARGV[2], generation
+      r.state, r.node, r.attempt, r.token = ARGV[3], node, text(r.attempt + 1), ARGV[2]
+      r.generation = generation
       r.claimed, r.started = text(now), ARGV[3] == 'r' and text(now) or '*'
       r.ended, r.due, r.fence = '*', '*', text(fence) .. '+' .. text(item)
       local written = write_record(r)

@@ -1,9 +1,10 @@
 -- Which waiting runs a node may take; stands behind run_record.lua and run_task.lua.
 
--- Tells of runs, one after the other, whether the node may take them: its tag lists the generation in force, the task is
--- not paused, and nothing stands in the way. A scheduled run minds scheduled ones only, so that a requested run never
--- costs a tick; a requested run minds any. A run that may be taken stands in the way of those asked about later.
--- What is answered for a run: its task's generation in force, and the runs of its slot before it.
+-- Tells of runs, one after the other, whether the node may take them: its tag lists the generation
+-- in force, the task is not paused, and nothing stands in the way. A scheduled run minds scheduled
+-- ones only, so that a requested run never costs a tick; a requested run minds any. A run that may
+-- be taken stands in the way of those asked about later. What is answered for a run: its task's
+-- generation in force, and the runs of its slot before it.
 local function take_as(holder)
   local own = ' ' .. call('HGET', IDS, holder) .. ' '
   local able, slots = {}, {}

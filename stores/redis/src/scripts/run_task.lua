@@ -1,4 +1,5 @@
--- Which nodes live, which definition of a task is in force, and whether it is paused; stands behind run_base.lua.
+-- Which nodes live, which definition of a task is in force, and whether it is paused; stands behind
+-- run_base.lua.
 local living = {}
 local function is_alive(tag)
   local known = living[tag]
