@@ -54,7 +54,8 @@ impl SqliteOptions {
         }
     }
 
-    /// Reads `sqlite:PATH` or `sqlite://PATH`, with parameters after a `?`.
+    /// Reads `sqlite:PATH` or `sqlite://PATH`, with parameters after a `?`. As in any URL,
+    /// `SQLITE:` is the same.
     ///
     /// `%` and two hexadecimal digits stand for a byte, so `%3F` is a question mark in a path.
     ///
@@ -62,8 +63,9 @@ impl SqliteOptions {
     /// [`OptionsError`] with the parameter at fault, what is allowed and, for an unknown one, the
     /// nearest known.
     pub fn from_url(url: &str) -> Result<Self, OptionsError> {
-        let Some(rest) = url.strip_prefix("sqlite:") else {
-            return Err(OptionsError::Scheme { url: shown(url) });
+        let rest = match url.split_once(':') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sqlite") => rest,
+            _ => return Err(OptionsError::Scheme { url: shown(url) }),
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         if rest.contains('#') {

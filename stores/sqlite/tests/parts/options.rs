@@ -12,6 +12,8 @@ fn urls_name_the_file_byte_for_byte() {
         ("sqlite:///var/lib/t.db", "/var/lib/t.db"),
         ("sqlite:a%20b%3Fc.db?namespace=x", "a b?c.db"),
         ("sqlite:t.db?", "t.db"),
+        ("SQLITE:up.db", "up.db"),
+        ("SqLite:///var/T.db", "/var/T.db"),
         (
             "sqlite:t.db?synchronous=full&namespace=n&patience=2s&poll=10ms",
             "t.db",
@@ -27,6 +29,7 @@ fn e25_e26_e40_urls_that_say_nothing_clear_are_refused_with_the_parameter_and_a_
     let long = format!("sqlite:t.db?{}=1", "x".repeat(1_000_000));
     for (url, message) in [
         ("redis://host", "write sqlite:PATH"),
+        ("sqlite", "write sqlite:PATH"),
         ("sqlite:", "the path of the SQLite file is missing"),
         ("sqlite::memory:", "write `memory:`"),
         ("sqlite:t.db#x", "write %23"),
