@@ -64,7 +64,17 @@ impl From<OptionsError> for StoreError {
 
 /// A client error met while doing a step on the file at `path`. The step did not happen.
 pub(crate) fn of_step(path: &Path, error: rusqlite::Error) -> StoreError {
+    let error = without_statement(error);
     let (kind, what) = match &error {
+        rusqlite::Error::SqliteFailure(failure, Some(text))
+            if failure.code == ErrorCode::Unknown && is_of_schema(text) =>
+        {
+            (
+                StoreErrorKind::Corrupt,
+                "is damaged, its tables are not as tenure made them; stop every process that uses \
+                 it, then restore a backup or move it away",
+            )
+        }
         rusqlite::Error::SqliteFailure(failure, _) => of_code(failure.code),
         // A column of another type, a null where there must be none: the record is not ours.
         rusqlite::Error::FromSqlConversionFailure(..)
@@ -77,6 +87,28 @@ pub(crate) fn of_step(path: &Path, error: rusqlite::Error) -> StoreError {
         _ => (StoreErrorKind::Protocol, "gave an answer that is not one"),
     };
     StoreError::new(kind, format!("`{}` {what}", path.display())).with_source(error)
+}
+
+/// The same error without the text of our own statement, which tells a user nothing.
+fn without_statement(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            rusqlite::Error::SqliteFailure(error, Some(msg))
+        }
+        other => other,
+    }
+}
+
+/// Whether SQLite misses a part of tenure's schema, for which it has no code of its own.
+fn is_of_schema(text: &str) -> bool {
+    [
+        "no such table",
+        "no such column",
+        "has no column named",
+        "does not match any PRIMARY KEY or UNIQUE",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
 }
 
 fn of_code(code: ErrorCode) -> (StoreErrorKind, &'static str) {

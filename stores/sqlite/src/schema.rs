@@ -186,6 +186,16 @@ fn check_identity(path: &Path, file: &Connection) -> Result<bool, Trouble> {
             let error = StoreError::new(StoreErrorKind::Unsupported, message);
             return Err(Trouble::Refused(error));
         }
+        // The two numbers are written in one step, so nobody but a stranger makes this pair.
+        if version < 1 {
+            let message = format!(
+                "`{}` is damaged: schema version {version}; stop every process that uses it, then \
+                 restore a backup or move it away",
+                path.display()
+            );
+            let error = StoreError::new(StoreErrorKind::Corrupt, message);
+            return Err(Trouble::Refused(error));
+        }
         return Ok(false);
     }
     let tables: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

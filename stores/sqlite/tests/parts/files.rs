@@ -1,8 +1,9 @@
 //! Files that are not what they should be.
 
+use std::error::Error;
 use std::path::PathBuf;
 
-use tenure_core::StoreErrorKind::{self, Denied, Misconfigured, Unsupported};
+use tenure_core::StoreErrorKind::{self, Corrupt, Denied, Misconfigured, Unsupported};
 use tenure_core::{Acquisition, LeaseStore};
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
@@ -115,5 +116,50 @@ async fn namespaces_of_one_file_see_nothing_of_each_other() {
         let store = SqliteStore::open(options.clone().namespace(namespace)).unwrap();
         let answer = store.acquire(&request(&key("k"))).await.unwrap();
         assert!(matches!(answer, Acquisition::Granted(_)), "{namespace}");
+    }
+}
+
+#[tokio::test]
+async fn e64_a_damaged_schema_is_called_damage_with_a_next_step_and_no_statement() {
+    let folder = tempfile::tempdir().unwrap();
+    for (damage, says) in [
+        ("PRAGMA user_version = -1", "schema version -1"),
+        ("PRAGMA user_version = 0", "schema version 0"),
+        ("DROP TABLE namespace", "no such table: namespace"),
+        ("DROP TABLE boot", "no such table: boot"),
+        ("DROP TABLE lease", "no such table: lease"),
+        (
+            "ALTER TABLE lease RENAME COLUMN token TO tkn",
+            "no such column",
+        ),
+        (
+            "ALTER TABLE namespace RENAME COLUMN epoch TO e",
+            "no column named epoch",
+        ),
+    ] {
+        // A name for each, since the threads of the one before may still be at its file.
+        let path = folder.path().join(says).with_extension("db");
+        drop(open(&path));
+        raw(&path)
+            .execute_batch(&format!("PRAGMA foreign_keys = OFF; {damage}"))
+            .unwrap();
+        let error = match SqliteStore::open(SqliteOptions::new(&path)) {
+            Ok(store) => store.acquire(&request(&key("k"))).await.unwrap_err(),
+            Err(error) => error,
+        };
+        let mut text = error.to_string();
+        assert!(text.contains("is damaged"), "{damage}: {text}");
+        assert!(
+            text.contains("restore a backup or move it away"),
+            "{damage}: {text}"
+        );
+        assert_eq!(error.kind(), Corrupt, "{damage}: {text}");
+        if let Some(source) = error.source() {
+            text.push_str(&source.to_string());
+        }
+        assert!(text.contains(says), "{damage}: {text}");
+        for word in ["SELECT", "INSERT", "UPDATE", "CREATE"] {
+            assert!(!text.contains(word), "{damage}: {text}");
+        }
     }
 }
