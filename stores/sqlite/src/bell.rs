@@ -6,10 +6,11 @@
 //! at all, costs time only: the watcher looks every few milliseconds anyway.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::gate::file_beside;
+use tenure_core::StoreError;
+
+use crate::beside;
 
 /// The file that is written to.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(crate) struct Bell {
 
 impl Bell {
     /// Opens the bell of `database`, making it if it is missing.
-    pub(crate) fn open(database: &Path) -> io::Result<Self> {
-        let (file, path) = file_beside(database, "-bell")?;
+    pub(crate) fn open(database: &Path) -> Result<Self, StoreError> {
+        let (file, path) = beside::open(database, "-bell")?;
         Ok(Self { file, path })
     }
 

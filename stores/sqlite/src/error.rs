@@ -101,14 +101,9 @@ fn without_statement(error: rusqlite::Error) -> rusqlite::Error {
 
 /// Whether SQLite misses a part of tenure's schema, for which it has no code of its own.
 fn is_of_schema(text: &str) -> bool {
-    [
-        "no such table",
-        "no such column",
-        "has no column named",
-        "does not match any PRIMARY KEY or UNIQUE",
-    ]
-    .iter()
-    .any(|part| text.contains(part))
+    ["no such table", "no such column", "has no column named"]
+        .iter()
+        .any(|part| text.contains(part))
 }
 
 fn of_code(code: ErrorCode) -> (StoreErrorKind, &'static str) {

@@ -5,12 +5,13 @@
 //! file tells a process that has just had its turn whether somebody waits, so that it steps back.
 //! Nothing depends on these locks but fairness: SQLite's own lock keeps the file whole.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::time::Duration;
 
-use tenure_core::{Clock, Moment, SystemClock};
+use tenure_core::{Clock, Moment, StoreError, SystemClock};
+
+use crate::beside;
 
 /// How long a process may take turn after turn while others wait. Longer wastes less on changing
 /// over; shorter makes the others wait less.
@@ -46,10 +47,10 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Opens the two lock files beside `database`, making them if they are missing.
-    pub(crate) fn open(database: &Path) -> io::Result<Self> {
+    pub(crate) fn open(database: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            turn: file_beside(database, "-turn")?.0,
-            crowd: file_beside(database, "-crowd")?.0,
+            turn: beside::open(database, "-turn")?.0,
+            crowd: beside::open(database, "-crowd")?.0,
             has_turn: false,
             in_crowd: false,
             slice_began: None,
@@ -142,21 +143,4 @@ pub(crate) fn pause_before_try(tries: u32) -> Duration {
         _ => 4_000,
     };
     Duration::from_micros(fastrand::u64(micros / 2..=micros))
-}
-
-/// A small file beside the database, for those who may use the database, and its path.
-pub(crate) fn file_beside(database: &Path, suffix: &str) -> io::Result<(File, PathBuf)> {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    let path = PathBuf::from(name);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-        let mode = std::fs::metadata(database)?.permissions().mode();
-        options.mode(mode & 0o666);
-    }
-    let file = options.open(&path)?;
-    Ok((file, path))
 }

@@ -16,6 +16,7 @@
 //! this crate's README and, as data, in its promises.
 
 mod bell;
+mod beside;
 mod clock;
 mod column;
 mod error;

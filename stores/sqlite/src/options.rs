@@ -30,6 +30,7 @@ pub struct SqliteOptions {
     pub(crate) namespace: String,
     pub(crate) patience: Duration,
     pub(crate) poll: Duration,
+    pub(crate) existing_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether `clock` was given by the caller, and so has nothing to do with this boot.
     pub(crate) injected: bool,
@@ -49,6 +50,7 @@ impl SqliteOptions {
             namespace: "default".to_owned(),
             patience: Duration::from_secs(5),
             poll: Duration::from_millis(5),
+            existing_only: false,
             clock: Arc::new(SystemClock),
             injected: false,
         }
@@ -140,6 +142,16 @@ impl SqliteOptions {
     #[must_use]
     pub fn poll_every(mut self, poll: Duration) -> Self {
         self.poll = poll;
+        self
+    }
+
+    /// Whether to open only a store that is there, and to refuse where one would have to be made.
+    /// Default: `false`, which makes the store.
+    ///
+    /// For programs that only look: a mistyped path is then an error and not a new, empty store.
+    #[must_use]
+    pub fn existing_only(mut self, existing_only: bool) -> Self {
+        self.existing_only = existing_only;
         self
     }
 

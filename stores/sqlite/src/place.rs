@@ -1,4 +1,4 @@
-//! Where the file may live: on a local disk, in a folder that exists.
+//! Where the file may live: on a local disk, in a folder that exists, for a user who may write it.
 //!
 //! SQLite's write-ahead log needs memory that all processes share, and locks that work. Network
 //! file systems give neither, so they are refused with their name.
@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tenure_core::{StoreError, StoreErrorKind};
 
+use crate::options::SqliteOptions;
+
 /// A file as the system numbers it, to notice when another one takes its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -17,8 +19,10 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
-/// Checks the place, makes an empty file there if there is none, and answers the full path.
-pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
+/// Checks the place, makes an empty file there if there is none and there may be a new one, and
+/// answers the full path.
+pub(crate) fn prepare(options: &SqliteOptions) -> Result<PathBuf, StoreError> {
+    let path = options.path();
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -27,11 +31,14 @@ pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
         return Err(refused(path, "is a folder; name a file in it"));
     };
     let folder = fs::canonicalize(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if options.existing_only => {
+            no_store(path, "does not exist")
+        }
         io::ErrorKind::NotFound => no_folder(path),
         _ => of_io(path, &error),
     })?;
     let full = folder.join(name);
-    find_or_make(path, &full)?;
+    find_or_make(options, &full)?;
     if has_other_names(&full) {
         let reason = "has several names (hard links), and SQLite keeps a log beside each; keep one";
         return Err(refused(path, reason));
@@ -45,7 +52,65 @@ pub(crate) fn prepare(path: &Path) -> Result<PathBuf, StoreError> {
         );
         return Err(refused(path, &reason));
     }
+    // SQLite would open it to read, and leave a log of this user's in the way of those who may
+    // write.
+    access(&full).map_err(|error| match (error.kind(), fs::metadata(&full)) {
+        (io::ErrorKind::PermissionDenied, Ok(found)) => {
+            let owner = owner(&found);
+            let reason = format!(
+                "may not be read and written by this user{owner}; grant read and write access to it"
+            );
+            StoreError::new(StoreErrorKind::Denied, about(path, &reason))
+        }
+        _ => of_io(path, &error),
+    })?;
     Ok(full)
+}
+
+/// Whether this process may read and write the file, or make files in the folder. Opens nothing:
+/// closing a descriptor would drop SQLite's locks.
+pub(crate) fn access(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        use rustix::io::Errno;
+        let wanted = if path.is_dir() {
+            Access::WRITE_OK | Access::EXEC_OK
+        } else {
+            Access::READ_OK | Access::WRITE_OK
+        };
+        match accessat(CWD, path, wanted, AtFlags::EACCESS) {
+            // A system too old to be asked; SQLite is asked next.
+            Ok(()) | Err(Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(unix))]
+    fs::metadata(path).map(drop)
+}
+
+/// Whose file it is, for a message to somebody who may not use it.
+pub(crate) fn owner(found: &fs::Metadata) -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (user, mode) = (found.uid(), found.mode() & 0o777);
+        format!(" (it belongs to user {user} and has mode {mode:03o})")
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = found;
+        String::new()
+    }
+}
+
+/// There is nothing to open, and nothing may be made.
+pub(crate) fn no_store(path: &Path, what: &str) -> StoreError {
+    let reason = format!(
+        "{what}; check the path: a store is made when a program first takes a lock or runs a task \
+         there"
+    );
+    refused(path, &reason)
 }
 
 #[cfg(unix)]
@@ -77,10 +142,11 @@ pub(crate) fn identity(path: &Path) -> Option<Identity> {
     }
 }
 
-fn find_or_make(path: &Path, full: &Path) -> Result<(), StoreError> {
+fn find_or_make(options: &SqliteOptions, full: &Path) -> Result<(), StoreError> {
     // Closing any descriptor of a file drops the locks that SQLite holds on it in this process, so
     // no other store may find the file before the one that makes it has closed it.
     static MAKING: Mutex<()> = Mutex::new(());
+    let path = options.path();
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match fs::metadata(full) {
         Ok(metadata) if metadata.is_dir() => Err(refused(path, "is a folder; name a file in it")),
@@ -89,7 +155,20 @@ fn find_or_make(path: &Path, full: &Path) -> Result<(), StoreError> {
             "is neither a file nor free to become one; choose another path",
         )),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, full),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(full) {
+            Ok(target) => {
+                let reason = format!(
+                    "is a link that points nowhere (to `{}`); mend or remove the link",
+                    target.display()
+                );
+                Err(refused(path, &reason))
+            }
+            Err(_) if options.existing_only => Err(no_store(path, "does not exist")),
+            Err(_) => make(path, full),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory && options.existing_only => {
+            Err(no_store(path, "does not exist"))
+        }
         Err(error) => Err(of_io(path, &error)),
     }
 }
@@ -139,12 +218,15 @@ pub(crate) fn of_io(path: &Path, error: &io::Error) -> StoreError {
             format!("cannot be opened: {error}"),
         ),
     };
-    StoreError::new(kind, format!("`{}` {reason}", path.display()))
+    StoreError::new(kind, about(path, &reason))
 }
 
 fn refused(path: &Path, reason: &str) -> StoreError {
-    let message = format!("`{}` {reason}", path.display());
-    StoreError::new(StoreErrorKind::Misconfigured, message)
+    StoreError::new(StoreErrorKind::Misconfigured, about(path, reason))
+}
+
+fn about(path: &Path, reason: &str) -> String {
+    format!("`{}` {reason}", path.display())
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! Opens the file: recognises it, brings it up to date, and enters this boot and namespace.
 //!
+//! Nothing is written, and nothing is put beside the file, before it is known to be tenure's or
+//! free to become so.
 //! Any number of processes may do this at once: everything that changes the file happens in one
 //! immediate transaction, and whoever comes second finds it done.
 
@@ -11,11 +13,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, Token};
 
+use crate::bell::Bell;
+use crate::beside;
 use crate::clock;
 use crate::error::of_step;
 use crate::gate::{Gate, TRIES_IN_TURN, Turn, pause_before_try};
 use crate::migrations::{STEPS, VERSION};
 use crate::options::{SqliteOptions, Synchronous};
+use crate::place;
 
 /// "tenr" in the file's header says whose file it is.
 const APPLICATION: i64 = 0x7465_6e72;
@@ -39,27 +44,50 @@ pub(crate) struct Found {
     pub(crate) offset_ms: Option<i64>,
 }
 
+/// A file that is ready, and what is beside it.
+pub(crate) struct Opened {
+    /// The connection that writes.
+    pub(crate) file: Connection,
+    pub(crate) found: Found,
+    pub(crate) gate: Gate,
+    pub(crate) bell: Bell,
+}
+
 /// Opens the file for writing, and makes it ready.
-pub(crate) fn open(
-    path: &Path,
-    options: &SqliteOptions,
-    gate: &mut Gate,
-) -> Result<(Connection, Found), StoreError> {
+pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, StoreError> {
     let deadline = SystemClock.now() + options.patience;
+    let again = |tries| wait(path, deadline, options.patience, tries);
+    let mut file = insist(again, |_| recognise(path, options))?;
+    let mut gate = Gate::open(path)?;
+    let bell = Bell::open(path)?;
+    let found = insist(again, |tries| {
+        // Converting a new file needs it alone as well, so all of it waits.
+        if gate.try_enter() != Turn::Taken && tries < TRIES_IN_TURN {
+            return Err(Obstacle::Busy);
+        }
+        let found = make_ready(path, &mut file, options);
+        gate.leave();
+        found
+    })?;
+    Ok(Opened {
+        file,
+        found,
+        gate,
+        bell,
+    })
+}
+
+/// Tries until nobody is in the way, or `again` refuses to wait any longer.
+fn insist<T>(
+    again: impl Fn(u32) -> Result<(), StoreError>,
+    mut attempt: impl FnMut(u32) -> Result<T, Obstacle>,
+) -> Result<T, StoreError> {
     let mut tries = 0;
     loop {
-        // Recognising and converting a new file needs it alone as well, so all of it waits.
-        let ready = if gate.try_enter() == Turn::Taken || tries >= TRIES_IN_TURN {
-            let ready = open_once(path, options);
-            gate.leave();
-            ready
-        } else {
-            Err(Obstacle::Busy)
-        };
-        match ready {
-            Ok(ready) => return Ok(ready),
+        match attempt(tries) {
+            Ok(done) => return Ok(done),
             Err(Obstacle::Refused(error)) => return Err(error),
-            Err(Obstacle::Busy) => wait(path, deadline, options.patience, tries)?,
+            Err(Obstacle::Busy) => again(tries)?,
         }
         tries += 1;
     }
@@ -88,19 +116,47 @@ enum Obstacle {
     Refused(StoreError),
 }
 
-fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Found), Obstacle> {
-    let obstacle = |error: rusqlite::Error| {
-        if is_busy(&error) {
-            Obstacle::Busy
-        } else {
-            Obstacle::Refused(of_step(path, error))
-        }
+fn obstacle(path: &Path, error: rusqlite::Error) -> Obstacle {
+    if is_busy(&error) {
+        return Obstacle::Busy;
+    }
+    let is_access = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+    );
+    let named = if is_access {
+        beside::refused_to_sqlite(path)
+    } else {
+        None
     };
-    let mut file = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(obstacle)?;
-    check_identity(path, &file).map_err(|trouble| match trouble {
-        Trouble::Sql(error) => obstacle(error),
-        Trouble::Refused(error) => Obstacle::Refused(error),
-    })?;
+    Obstacle::Refused(match named {
+        Some(named) => named.with_source(error),
+        None => of_step(path, error),
+    })
+}
+
+/// Connects to the file if it is tenure's, or free to become so and there may be a new one.
+fn recognise(path: &Path, options: &SqliteOptions) -> Result<Connection, Obstacle> {
+    let obstacle = |error| obstacle(path, error);
+    let mut file = connect(path).map_err(obstacle)?;
+    // One snapshot for all that is read: another process may be making the file ours meanwhile, and
+    // its tables without its mark would be a stranger's.
+    let look = file.transaction().map_err(obstacle)?;
+    let is_new = check_identity(path, &look).map_err(|trouble| trouble.into_obstacle(path))?;
+    look.finish().map_err(obstacle)?;
+    if is_new && options.existing_only {
+        let error = place::no_store(&options.path, "is empty and holds no store");
+        return Err(Obstacle::Refused(error));
+    }
+    Ok(file)
+}
+
+fn make_ready(
+    path: &Path,
+    file: &mut Connection,
+    options: &SqliteOptions,
+) -> Result<Found, Obstacle> {
+    let obstacle = |error| obstacle(path, error);
     let mode: String = file
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(obstacle)?;
@@ -123,23 +179,26 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Found)
         .map_err(obstacle)?;
     file.pragma_update(None, "journal_size_limit", LOG_BYTES)
         .map_err(obstacle)?;
-    let found = enter(path, &mut file, options).map_err(|trouble| match trouble {
-        Trouble::Sql(error) => obstacle(error),
-        Trouble::Refused(error) => Obstacle::Refused(error),
-    })?;
-    Ok((file, found))
+    enter(path, file, options).map_err(|trouble| trouble.into_obstacle(path))
 }
 
 /// A connection that only reads, for listings and for looking out.
 pub(crate) fn open_to_read(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
-    let file = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let file = connect(path)?;
     file.busy_timeout(patience)?;
     file.pragma_update(None, "query_only", true)?;
     Ok(file)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let file = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags)?;
+    // Where it may not write SQLite opens the file to read, and the first statement would put a log
+    // of this user's beside it.
+    if file.is_readonly("main")? {
+        let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(failure, None));
+    }
     // The threads wait in loops of their own, which keep their deadlines.
     file.busy_timeout(Duration::ZERO)?;
     // The file may come from anywhere: nothing in its schema may do more than keep data.
@@ -166,13 +225,22 @@ enum Trouble {
     Refused(StoreError),
 }
 
+impl Trouble {
+    fn into_obstacle(self, path: &Path) -> Obstacle {
+        match self {
+            Self::Sql(error) => obstacle(path, error),
+            Self::Refused(error) => Obstacle::Refused(error),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-/// Reads the header; true if the file is empty and free to become ours.
+/// Reads the header, inside a transaction; true if the file is empty and free to become ours.
 fn check_identity(path: &Path, file: &Connection) -> Result<bool, Trouble> {
     let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let version: i64 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;

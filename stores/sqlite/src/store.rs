@@ -12,13 +12,11 @@ use tenure_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::bell::Bell;
 use crate::clock::StoreTime;
-use crate::gate::Gate;
 use crate::options::{SqliteOptions, Synchronous};
 use crate::place;
 use crate::queue::{Queue, Unwanted};
-use crate::schema;
+use crate::schema::{self, Opened};
 use crate::step::{Fault, Step};
 use crate::watch::{Watch, Watcher};
 use crate::worker::{Common, Reader, Writer};
@@ -49,7 +47,8 @@ const NOTICE_MARGIN: Duration = Duration::from_millis(20);
 const WITH_BELL: u32 = 5;
 
 impl SqliteStore {
-    /// Opens the file, making or upgrading it if need be.
+    /// Opens the file, making or upgrading it if need be;
+    /// [`SqliteOptions::existing_only`] makes none.
     ///
     /// Blocks the calling thread while it does so, at most for the options' patience; inside an
     /// asynchronous runtime use [`SqliteStore::connect`].
@@ -190,10 +189,13 @@ where
 }
 
 fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> {
-    let path = place::prepare(&options.path)?;
-    let mut gate = Gate::open(&path).map_err(|error| place::of_io(&options.path, &error))?;
-    let bell = Bell::open(&path).map_err(|error| place::of_io(&options.path, &error))?;
-    let (file, found) = schema::open(&path, options, &mut gate)?;
+    let path = place::prepare(options)?;
+    let Opened {
+        file,
+        found,
+        gate,
+        bell,
+    } = schema::open(&path, options)?;
     let ear = bell.ear();
     let poll = options.poll * if ear.is_some() { WITH_BELL } else { 1 };
     let common = Common {

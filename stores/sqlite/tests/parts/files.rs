@@ -1,7 +1,7 @@
 //! Files that are not what they should be.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tenure_core::StoreErrorKind::{self, Corrupt, Denied, Misconfigured, Unsupported};
 use tenure_core::{Acquisition, LeaseStore};
@@ -117,6 +117,106 @@ async fn namespaces_of_one_file_see_nothing_of_each_other() {
         let answer = store.acquire(&request(&key("k"))).await.unwrap();
         assert!(matches!(answer, Acquisition::Granted(_)), "{namespace}");
     }
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn e37_nothing_is_left_beside_a_file_that_is_not_tenures() {
+    let folder = tempfile::tempdir().unwrap();
+    for (content, reason) in [
+        ("text", "is not a SQLite database"),
+        ("CREATE TABLE t (x)", "of another program"),
+        (
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (x)",
+            "of another program",
+        ),
+        ("PRAGMA user_version = 3", "of another program"),
+        ("PRAGMA application_id = 7", "of another program"),
+    ] {
+        let path = folder.path().join("theirs.db");
+        if content == "text" {
+            std::fs::write(&path, "certainly not a database ".repeat(100)).unwrap();
+        } else {
+            raw(&path).execute_batch(content).unwrap();
+        }
+        let before = std::fs::read(&path).unwrap();
+        let error = SqliteStore::open(SqliteOptions::new(&path)).unwrap_err();
+        assert_eq!(error.kind(), Misconfigured, "{content}: {error}");
+        assert!(error.to_string().contains(reason), "{content}: {error}");
+        assert_eq!(names(folder.path()), ["theirs.db"], "{content}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{content}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn e37_who_wants_only_what_exists_gets_an_error_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    drop(open(&file("store.db")));
+    std::fs::write(file("empty.db"), b"").unwrap();
+    for (name, reason) in [
+        ("typo.db", "does not exist; check the path"),
+        ("none/x.db", "does not exist; check the path"),
+        ("store.db/x.db", "does not exist; check the path"),
+        ("empty.db", "is empty and holds no store; check the path"),
+    ] {
+        let options = SqliteOptions::new(file(name)).existing_only(true);
+        let error = SqliteStore::open(options).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), Misconfigured, "{text}");
+        assert!(text.contains(reason) && text.contains(name), "{text}");
+        assert!(text.contains("a store is made when"), "{text}");
+        // The store's log may go at any moment, with its last thread.
+        let mut others = names(folder.path());
+        others.retain(|name| !name.starts_with("store.db"));
+        assert_eq!(others, ["empty.db"], "{name}");
+    }
+    let options = SqliteOptions::new(file("store.db")).existing_only(true);
+    drop(SqliteStore::open(options).unwrap());
+    drop(SqliteStore::open(SqliteOptions::new(file("typo.db")).existing_only(false)).unwrap());
+}
+
+#[test]
+fn e37_a_link_that_points_nowhere_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.db");
+    let target = folder.path().join("gone/t.db");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for existing_only in [false, true] {
+        let options = SqliteOptions::new(&link).existing_only(existing_only);
+        let error = SqliteStore::open(options).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), Misconfigured, "{text}");
+        assert!(text.contains("is a link that points nowhere"), "{text}");
+        assert!(text.contains(&*target.to_string_lossy()), "{text}");
+        assert_eq!(names(folder.path()), ["link.db"]);
+    }
+}
+
+#[test]
+fn e37_a_small_file_that_is_a_link_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let precious = folder.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, folder.path().join("t.db-bell")).unwrap();
+    let error = SqliteStore::open(SqliteOptions::new(&path)).unwrap_err();
+    assert_eq!(error.kind(), Misconfigured, "{error}");
+    assert!(
+        error.to_string().contains("t.db-bell` is a link"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod locked;
 mod options;
 mod processes;
 mod records;
+mod users;
 
 use std::path::Path;
 use std::time::Duration;
