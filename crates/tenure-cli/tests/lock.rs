@@ -232,7 +232,9 @@ fn r34_a_holder_that_sleeps_past_its_ttl_is_stopped_at_once_when_it_wakes() {
     assert!(next.stdout.trim().parse::<u64>().unwrap() > fence);
     assert!(is_alive(pid), "it sleeps");
     let woken = Instant::now();
-    for stopped in all {
+    // From the command upwards: each is still stopped when its turn comes. The other way round the
+    // program, once awake, may have ended the command before it is woken.
+    for stopped in all.into_iter().rev() {
         signal(stopped, Signal::SIGCONT);
     }
     until_true("the command's end", || !is_alive(pid));

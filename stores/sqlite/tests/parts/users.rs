@@ -61,7 +61,10 @@ impl Place {
             // The build may lie where only root may look.
             fs::set_permissions(copy.path(), Permissions::from_mode(0o755)).unwrap();
             let readable = copy.path().join("program");
-            fs::copy(&program, &readable).unwrap();
+            // By another process: had this one the copy open for writing, a child that another test
+            // starts in that moment would have it open as well, and nobody could run it.
+            let copied = Command::new("cp").args([&program, &readable]).status();
+            assert!(copied.unwrap().success());
             program = readable;
         }
         let mut command = Command::new(program);
