@@ -39,7 +39,7 @@ Exit status:
   1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed
   64   wrong usage              71   the system refuses (processes, files)
   65   bad data, a schedule     73   output cannot be written
-  66   no such input file       75   a command was stopped before its end, because its lock could no
+  66   no such file or store    75   a command was stopped before its end, because its lock could no
   69   the store failed              longer be trusted, or (`run`) because tenure had to end
   70   a bug in tenure          77   not permitted          78   bad task file or settings
   126, 127  the command is not executable, not found

@@ -28,12 +28,12 @@ pub(crate) fn unlock(args: UnlockArgs) -> Outcome {
 
 /// Opens a store that a command only looks at or administers.
 pub(crate) async fn open(args: &StoreArgs) -> Result<Tenure, Failure> {
-    Chosen::new(args, None)?.open().await
+    Chosen::new(args, None)?.open_existing().await
 }
 
 async fn list(args: LocksListArgs) -> Outcome {
     let store = Chosen::new(&args.store, None)?;
-    let locks = store.open().await?.locks();
+    let locks = store.open_existing().await?.locks();
     let prefix = args.prefix.as_deref().unwrap_or_default();
     let page = locks
         .list(prefix.as_bytes())

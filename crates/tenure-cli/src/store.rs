@@ -70,25 +70,37 @@ impl Chosen {
         Self { url, origin }
     }
 
-    /// Opens it.
+    /// Opens it, and makes it if it is a file that is not there.
     pub(crate) async fn open(&self) -> Result<Tenure, Failure> {
         if self.origin == Origin::Default
             && let Some(folder) = self.path().as_deref().and_then(Path::parent)
         {
             make_private_folder(folder)?;
         }
-        tenure::connect(&self.url).await.map_err(|error| {
-            let origin = self.origin.as_str();
-            if let ConnectError::Store { source, .. } = &error {
-                let message = format!("{} (store named by {origin})", chain(&error));
-                return Failure::new(code_of_store(source), message);
+        (tenure::connect(&self.url).await).map_err(|error| self.failure(&error))
+    }
+
+    /// Opens it if it is there, for a command that only looks or administers.
+    pub(crate) async fn open_existing(&self) -> Result<Tenure, Failure> {
+        (tenure::connect_existing(&self.url).await).map_err(|error| self.failure(&error))
+    }
+
+    fn failure(&self, error: &ConnectError) -> Failure {
+        let origin = self.origin.as_str();
+        let (code, message) = match error {
+            ConnectError::Missing { .. } => {
+                let message = format!("there is no store at {}", self.shown());
+                return Failure::new(
+                    Code::NO_INPUT,
+                    format!("{message} (store named by {origin})"),
+                )
+                .help("check the path; `tenure run` or `tenure lock` makes a store");
             }
-            let code = match self.origin {
-                Origin::Flag => Code::USAGE,
-                _ => Code::CONFIG,
-            };
-            Failure::new(code, format!("{error} (store named by {origin})"))
-        })
+            ConnectError::Store { source, .. } => (code_of_store(source), chain(error)),
+            _ if self.origin == Origin::Flag => (Code::USAGE, error.to_string()),
+            _ => (Code::CONFIG, error.to_string()),
+        };
+        Failure::new(code, format!("{message} (store named by {origin})"))
     }
 
     /// The store for people: its kind and path, never a password.

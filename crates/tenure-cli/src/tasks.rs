@@ -23,7 +23,7 @@ pub(crate) fn history(args: HistoryArgs) -> Outcome {
 
 async fn list(args: TasksArgs) -> Outcome {
     let store = Chosen::new(&args.store, None)?;
-    let runs = store.open().await?.runs();
+    let runs = store.open_existing().await?.runs();
     let trouble = |error| failure("cannot list tasks", &error);
     let now = runs.now().await.map_err(trouble)?.now;
     let tasks = runs.tasks().await.map_err(trouble)?;
@@ -136,7 +136,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.from = args.from;
     query.to = args.to;
     let store = Chosen::new(&args.store, None)?;
-    let runs = store.open().await?.runs();
+    let runs = store.open_existing().await?.runs();
     let records = read(&*runs, query, args.limit).await?;
     if args.json {
         let lines: Vec<Value> = records

@@ -373,6 +373,61 @@ fn e111_without_a_home_the_default_store_is_explained_and_with_one_it_is_made() 
 }
 
 #[test]
+fn e37_commands_that_only_look_do_not_make_a_store() {
+    let place = Place::new();
+    let looking = [
+        &["locks"][..],
+        &["locks", "show", "k"],
+        &["unlock", "k", "--fence", "1"],
+        &["tasks"],
+        &["history"],
+    ];
+    let elsewhere = format!("sqlite:{}", place.path("no/such/x.db").display());
+    for arguments in looking {
+        for (store, named) in [
+            (
+                Some(place.store()),
+                "store.db (store named by TENURE_STORE)",
+            ),
+            (
+                Some(elsewhere.clone()),
+                "no/such/x.db (store named by TENURE_STORE)",
+            ),
+            (
+                None,
+                ".local/state/tenure/tenure.db (store named by the default)",
+            ),
+        ] {
+            let mut command = place.tenure(arguments);
+            command.env_remove("TENURE_STORE");
+            if let Some(store) = store {
+                command.env("TENURE_STORE", store);
+            }
+            let ended = crate::program::finish(command.spawn().unwrap());
+            assert_eq!(ended.code, Some(66), "{arguments:?}: {}", ended.stderr);
+            for part in ["there is no store at sqlite:", named, "`tenure lock` makes"] {
+                assert!(ended.stderr.contains(part), "`{part}`: {}", ended.stderr);
+            }
+            assert_eq!(ended.stdout, "");
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(place.folder()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(place.run(["lock", "k", "--", "true"]).code, Some(0));
+    for arguments in [&looking[..2], &looking[3..]].concat() {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+    }
+    // What is there and is no store is not called missing.
+    place.write(
+        "text.db",
+        "this is no database, whatever it is called, and long enough to be sure",
+    );
+    let ended = place.run(["locks", "--store", "sqlite:text.db"]);
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+}
+
+#[test]
 fn e111_odd_surroundings_do_not_matter() {
     let place = Place::new();
     let limited = std::process::Command::new("sh")

@@ -30,10 +30,14 @@ fn events(place: &Place, name: &str) -> Vec<Value> {
         .collect()
 }
 
+/// What `tenure history` lists; nothing while nobody has made the store.
 fn history(place: &Place, arguments: &[&str]) -> Vec<Value> {
     let mut all = vec!["history", "--json", "-n", "10000", "--output"];
     all.extend(arguments);
     let ended = place.run(all);
+    if ended.code == Some(66) {
+        return Vec::new();
+    }
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     ended
         .stdout
@@ -460,6 +464,8 @@ fn tasks_and_history_tell_people_what_is_known() {
         "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nzone = \"Europe/Berlin\"\n\
          shell = \"true\"\n",
     );
+    // A lock makes the store, which does not know a task yet.
+    assert_eq!(place.run(["lock", "k", "--", "true"]).code, Some(0));
     assert!(place.run(["tasks"]).stdout.contains(" knows no tasks"));
     assert!(
         place

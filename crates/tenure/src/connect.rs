@@ -41,7 +41,50 @@ pub struct Tenure {
 /// # }
 /// ```
 pub async fn connect(url: &str) -> Result<Tenure, ConnectError> {
+    open(read(url)?).await
+}
+
+/// Opens the store that a URL names if there is one, for those who only look: it never makes a
+/// file, so that a mistyped path is told and not turned into an empty store.
+///
+/// `memory:` is new and empty here too. A server is always there, or cannot be reached.
+///
+/// # Errors
+/// [`ConnectError::Missing`] if there is no such file; otherwise as [`connect`].
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let error = tenure::connect_existing("sqlite:no-such-file.db").await.unwrap_err();
+/// assert!(matches!(error, tenure::ConnectError::Missing { .. }));
+/// # }
+/// ```
+pub async fn connect_existing(url: &str) -> Result<Tenure, ConnectError> {
     match read(url)? {
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(options) => {
+            let store = open_sqlite(options.existing_only(true)).await;
+            let store = store.map_err(|error| match &error {
+                ConnectError::Store { source, .. } if is_missing(source) => {
+                    ConnectError::Missing { store: "sqlite" }
+                }
+                _ => error,
+            })?;
+            Ok(Tenure::over(Arc::new(store)))
+        }
+        other => open(other).await,
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn is_missing(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(<dyn std::error::Error>::is::<tenure_sqlite::NoStore>)
+}
+
+async fn open(named: Named) -> Result<Tenure, ConnectError> {
+    match named {
         #[cfg(feature = "memory")]
         Named::Memory => Ok(Tenure::over(Arc::new(tenure_memory::MemoryStore::new()))),
         #[cfg(feature = "sqlite")]
@@ -281,6 +324,12 @@ pub enum ConnectError {
         store: &'static str,
         /// What is wrong, and what is allowed.
         reason: String,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no {store} store at this place")]
+    Missing {
+        /// Which store.
+        store: &'static str,
     },
     /// The store could not be opened.
     #[error("cannot open the {store} store")]

@@ -61,7 +61,7 @@ mod connect;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "redis"))]
 mod managers;
 
-pub use connect::{ConnectError, Tenure, check_url, connect};
+pub use connect::{ConnectError, Tenure, check_url, connect, connect_existing};
 #[cfg(feature = "memory")]
 pub use managers::MemoryLockManager;
 #[cfg(feature = "sqlite")]

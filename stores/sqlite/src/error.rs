@@ -195,3 +195,9 @@ mod tests {
         }
     }
 }
+
+/// The source of the error for a path without a store, where none was to be made
+/// ([`SqliteOptions::existing_only`](crate::SqliteOptions::existing_only)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no store was to be made")]
+pub struct NoStore;

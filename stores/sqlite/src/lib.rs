@@ -35,6 +35,6 @@ mod store;
 mod watch;
 mod worker;
 
-pub use error::OptionsError;
+pub use error::{NoStore, OptionsError};
 pub use options::{SqliteOptions, Synchronous};
 pub use store::SqliteStore;

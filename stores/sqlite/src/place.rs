@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tenure_core::{StoreError, StoreErrorKind};
 
+use crate::error::NoStore;
 use crate::options::SqliteOptions;
 
 /// A file as the system numbers it, to notice when another one takes its path.
@@ -110,7 +111,7 @@ pub(crate) fn no_store(path: &Path, what: &str) -> StoreError {
         "{what}; check the path: a store is made when a program first takes a lock or runs a task \
          there"
     );
-    refused(path, &reason)
+    refused(path, &reason).with_source(NoStore)
 }
 
 #[cfg(unix)]
