@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use tenure::core::{StoreError, StoreErrorKind};
-use tenure::{ConnectError, Tenure};
+use tenure::{ConnectError, RedisLockManager, Tenure};
 
 use crate::args::StoreArgs;
 use crate::exit::{Code, Failure, chain};
-use crate::file::StoreEntry;
+use crate::file::{Interop, StoreEntry, is_redis};
 
 /// The variable that names the store.
 pub(crate) const VARIABLE: &str = "TENURE_STORE";
@@ -115,7 +115,23 @@ impl Chosen {
 
     /// The URL, if it is one of Redis or Valkey.
     pub(crate) fn redis_url(&self) -> Option<&str> {
-        self.url.starts_with("redis").then_some(&self.url)
+        is_redis(&self.url).then_some(&self.url)
+    }
+
+    /// The manager that shares ticks with the origin's instances.
+    pub(crate) async fn interop(&self, interop: &Interop) -> Result<RedisLockManager, Failure> {
+        let Some(url) = self.redis_url() else {
+            let message = format!(
+                "interop needs a Redis or Valkey server, and {} names {}",
+                self.origin.as_str(),
+                self.shown()
+            );
+            return Err(Failure::new(Code::CONFIG, message)
+                .help("name such a server, or remove `interop` from the task file"));
+        };
+        let manager = RedisLockManager::connect(url).await;
+        let manager = manager.map_err(|error| self.failure(&error))?;
+        Ok(manager.interop(interop.expiration))
     }
 
     fn path(&self) -> Option<PathBuf> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
+use tenure::core::{Clock as _, SystemClock, Timestamp};
 use tenure_bed::{Flavour, Redis};
 
 use crate::program::{Place, finish, until, until_true};
@@ -184,4 +185,71 @@ async fn e25_e67_e78_f7_what_goes_wrong_has_its_status_and_shows_no_password() {
     let ended = run(&place, &url, &["lock", "k", "--", "env"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!ended.stdout.contains("s3cret"), "{}", ended.stdout);
+}
+
+/// An instance of the origin, as far as Redis sees it: claims each of the seconds in which it lives
+/// as soon as it comes, and answers what it got.
+async fn origin(server: &Redis, task: &str, seconds: i64) -> Vec<String> {
+    let mut taken = Vec::new();
+    let first = SystemClock.wall().as_millis() / 1000 + 1;
+    for second in first..first + seconds {
+        let tick = Timestamp::from_millis(second * 1000);
+        let wait = tick.since(SystemClock.wall());
+        tokio::time::sleep(wait).await;
+        let key = format!("{task}-***-1-***-{tick}");
+        let time = tick.to_string();
+        let claim = ["SET", &key, &time, "NX", "PX", "60000"];
+        if server.call(&claim).await.to_string() == "OK" {
+            taken.push(time);
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn part_a_interop_shares_ticks_with_the_origin_from_a_task_file() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let place = Place::new();
+    let url = server.url();
+    place.write(
+        "tasks.toml",
+        format!(
+            "[store]\nurl = \"{url}\"\ninterop = \"ktor\"\nlock_expiration_ms = 60000\n\n\
+             [[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\n\
+             shell = 'echo \"$TENURE_TICK\" >> ran'\n"
+        ),
+    );
+    let arguments = ["run", "--for", "8s", "tasks.toml"];
+    let mut ours = place.tenure(arguments);
+    ours.env_remove("TENURE_STORE");
+    let ours = ours.spawn().unwrap();
+    let theirs = origin(&server, "t", 5).await;
+    let ended = tokio::task::spawn_blocking(move || finish(ours))
+        .await
+        .unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ran = place.read("ran");
+    let mut all: Vec<&str> = ran
+        .lines()
+        .chain(theirs.iter().map(String::as_str))
+        .collect();
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(
+        count,
+        all.len(),
+        "a tick ran twice: ours {ran:?}, theirs {theirs:?}"
+    );
+    assert!(!ran.is_empty(), "ours ran what was left: {}", ended.stdout);
+    assert!(count >= 7, "{all:?}");
+    // Byte for byte, and it stays: each of ours is a key in the origin's format.
+    for tick in ran.lines() {
+        let key = format!("t-***-1-***-{tick}");
+        assert_eq!(server.call(&["GET", &key]).await.to_string(), tick);
+    }
+    // Another store than Redis cannot do it, whoever names it.
+    let ended = place.run(["run", "--store", "memory:", "--for", "1s", "tasks.toml"]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("interop needs"), "{}", ended.stderr);
 }

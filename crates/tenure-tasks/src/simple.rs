@@ -260,6 +260,13 @@ impl SimpleRunner {
                     call: "attempt_execute",
                     error,
                 });
+                // Another process may have run it; this one was neither allowed nor refused.
+                self.events.tell(|| RunnerEvent::Missed {
+                    task: key.task,
+                    tick: key.tick,
+                    count: 1,
+                    reason: "its manager failed; this process did not run it".to_owned(),
+                });
                 return;
             }
             Executed::Ended(ending) => ending,

@@ -315,3 +315,36 @@ async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
     });
     assert!(!denied.await.unwrap());
 }
+
+#[tokio::test]
+async fn part_a_interop_asks_again_within_the_window_when_the_pool_runs_out() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let config = RedisLockConfig {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        connection_pool_initial_size: 1,
+        connection_acquisition_timeout_ms: 50,
+        ..RedisLockConfig::default()
+    };
+    let manager = RedisLockManager::configured(None, Arc::new(()), &config)
+        .await
+        .unwrap();
+    let manager = Arc::new(manager.interop(ms(60_000)));
+    let task = Arc::new(spec("rates"));
+    let tick = SystemClock.wall();
+    let take = |index| {
+        let (manager, task) = (manager.clone(), task.clone());
+        tokio::spawn(async move { manager.acquire_lock_key(&task, tick, index).await })
+    };
+    server.pause();
+    let mut asked = [take(1), take(2)];
+    // Both stay: one waits for its answer, the other, refused by the pool, asks again.
+    for asked in &mut asked {
+        assert!(timeout(ms(150), asked).await.is_err());
+    }
+    server.resume();
+    for asked in asked {
+        let lock = asked.await.unwrap().unwrap();
+        assert!(lock.is_some());
+    }
+}

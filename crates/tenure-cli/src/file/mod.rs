@@ -24,8 +24,9 @@ use self::problem::{Place, Problem, Problems};
 pub(crate) use self::render::{json, render};
 pub(crate) use self::settings::{Crash, OutputMode};
 use self::source::Source;
-pub(crate) use self::store::StoreEntry;
+pub(crate) use self::store::{Interop, StoreEntry, is_redis};
 pub(crate) use self::task::{Action, TaskEntry};
+use tenure::CatchUp;
 use tenure::core::TaskName;
 
 use crate::exit::Failure;
@@ -94,9 +95,9 @@ impl TaskFiles {
             self.tasks.extend(content.tasks);
             names.extend(content.names);
             match (&self.store, content.store) {
-                (Some(first), Some(second)) if first.url != second.url => {
+                (Some(first), Some(second)) if !first.is(&second) => {
                     self.problems.add(
-                        Problem::error("the files name different stores")
+                        Problem::error("the files name different stores, or use one differently")
                             .at(second.place, "another store")
                             .and(first.place.clone(), "first named here")
                             .help("give the store once, or with --store"),
@@ -107,6 +108,7 @@ impl TaskFiles {
             }
         }
         self.find_repeated(&names);
+        self.find_beyond_interop();
         self.find_idle();
         self.problems.sort();
     }
@@ -123,6 +125,34 @@ impl TaskFiles {
             Problem::warning(format!("no task in `{all}` is enabled: nothing will run"))
                 .help("add a [[task]], or remove enabled = false"),
         );
+    }
+
+    /// What the origin's wire format cannot carry is refused, not left undone in silence.
+    fn find_beyond_interop(&mut self) {
+        let Some(interop) = self.store.as_ref().and_then(|store| store.interop.as_ref()) else {
+            return;
+        };
+        for task in &self.tasks {
+            let asked = [
+                ("retry", task.retry.is_some()),
+                ("on_crash", task.on_crash == Crash::Retry),
+                ("catch_up", task.catch_up == CatchUp::All),
+                ("catch_up_max", task.catch_up_max.is_some()),
+            ];
+            for (key, _) in asked.iter().filter(|(_, is_asked)| *is_asked) {
+                let title = format!("`{key}` of task `{}` cannot be had with interop", task.name);
+                self.problems.add(
+                    Problem::error(title)
+                        .at(
+                            interop.place.clone(),
+                            "the origin's keys keep no record of a run",
+                        )
+                        .help(format!(
+                            "remove {key}, or interop if all instances are tenure's"
+                        )),
+                );
+            }
+        }
     }
 
     fn find_repeated(&mut self, names: &[(TaskName, Place)]) {

@@ -1,4 +1,7 @@
-//! The store a task file names: `store = "URL"` or `[store] url = "URL"`.
+//! The store a task file names: `store = "URL"` or `[store] url = "URL"`, and how tasks are claimed
+//! there.
+
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -16,7 +19,20 @@ pub(crate) struct StoreEntry {
     pub(crate) place: Place,
     /// The folder of its file.
     pub(crate) folder: std::path::PathBuf,
+    pub(crate) interop: Option<Interop>,
 }
+
+/// The origin's wire format in place of tenure's own, for instances of both side by side.
+#[derive(Debug, Clone)]
+pub(crate) struct Interop {
+    /// How long an execution stays claimed.
+    pub(crate) expiration: Duration,
+    pub(crate) place: Place,
+}
+
+/// The origin's own default.
+const EXPIRATION_MS: i64 = 100;
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Keys of `[store]` that later versions read.
 const LATER: [&str; 4] = ["username", "password", "password_file", "namespace"];
@@ -51,6 +67,7 @@ impl StoreEntry {
         let text = section.string("url");
         let has_url = section.key_place("url").is_some();
         let store = text.and_then(|text| Self::of_url(&mut section, &text));
+        let interop = Interop::read(&mut section, store.as_ref());
         section.finish(&LATER);
         if !has_url {
             root.complain(
@@ -59,7 +76,7 @@ impl StoreEntry {
                     .help("write url = \"sqlite:tasks.db\""),
             );
         }
-        store
+        store.map(|store| Self { interop, ..store })
     }
 
     fn of_url(section: &mut Section<'_, '_, '_>, text: &Text<'_>) -> Option<Self> {
@@ -87,8 +104,54 @@ impl StoreEntry {
             variables,
             place,
             folder: super::folder_of(section.reading.source.path()),
+            interop: None,
         })
     }
+
+    /// Whether another file's store is this one, used in the same way.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let expiration = |entry: &Self| entry.interop.as_ref().map(|interop| interop.expiration);
+        self.url == other.url && expiration(self) == expiration(other)
+    }
+}
+
+impl Interop {
+    fn read(section: &mut Section<'_, '_, '_>, store: Option<&StoreEntry>) -> Option<Self> {
+        let place = section.key_place("interop");
+        let asked = section.word("interop", &[("ktor", ())], &[]);
+        let expiration = section.number("lock_expiration_ms", 1, DAY_MS);
+        let Some(place) = place else {
+            if let Some(place) = section.key_place("lock_expiration_ms") {
+                let help = "write interop = \"ktor\" beside it, or remove it";
+                let reason = "says nothing without `interop`: what tenure itself claims stays \
+                              claimed as long as it could be claimed again";
+                section.refuse("lock_expiration_ms", place, reason, Some(help.to_owned()));
+            }
+            return None;
+        };
+        asked?;
+        if store.is_some_and(|store| !is_redis(&store.url)) {
+            let help = "name a Redis or Valkey server, or remove it".to_owned();
+            section.refuse(
+                "interop",
+                place,
+                "the origin's instances share ticks on Redis only",
+                Some(help),
+            );
+            return None;
+        }
+        let expiration_ms = u64::try_from(expiration.unwrap_or(EXPIRATION_MS)).ok()?;
+        Some(Self {
+            expiration: Duration::from_millis(expiration_ms),
+            place,
+        })
+    }
+}
+
+/// Whether a URL is one of Redis or Valkey.
+pub(crate) fn is_redis(url: &str) -> bool {
+    let scheme = url.split(':').next().unwrap_or_default();
+    scheme.to_ascii_lowercase().starts_with("redis")
 }
 
 /// Keeps passwords out of the lines that are shown: what stands before the `@`, and without one

@@ -151,6 +151,33 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["did you mean `url`?"],
         ),
         (
+            "[store]\nurl = \"redis://h\"\ninterop = \"kotlin\"\n",
+            "3:11",
+            &["`kotlin` is not one of `ktor`"],
+        ),
+        (
+            "[store]\nurl = \"sqlite:a.db\"\ninterop = \"ktor\"\n",
+            "3:1",
+            &["on Redis only", "name a Redis or Valkey server"],
+        ),
+        (
+            "[store]\nurl = \"redis://h\"\nlock_expiration_ms = 100\n",
+            "3:1",
+            &["without `interop`", "write interop = \"ktor\""],
+        ),
+        (
+            "[store]\nurl = \"redis://h\"\ninterop = \"ktor\"\nlock_expiration_ms = 0\n",
+            "4:22",
+            &["0 must be 1 to 86400000"],
+        ),
+        (
+            &format!(
+                "[store]\nurl = \"redis://h\"\ninterop = \"ktor\"\n{TASK}catch_up = \"all\"\n"
+            ),
+            "3:1",
+            &["`catch_up` of task `t`", "remove catch_up"],
+        ),
+        (
             &format!("{TASK}zebra = 1\n"),
             "5:1",
             &["known keys are name, schedule"],
@@ -436,4 +463,16 @@ fn defaults_fill_in_what_a_task_leaves_out() {
     assert_eq!(env, [("A", "1"), ("B", "2")]);
     let table = TaskFiles::of_text("t.toml", "[store]\nurl = \"sqlite:a.db\"\n");
     assert_eq!(table.store.unwrap().url, files.store.unwrap().url);
+}
+
+#[test]
+fn part_a_interop_is_read_with_the_origins_default() {
+    let interop = |more: &str| {
+        let text = format!("[store]\nurl = \"redis://h\"\ninterop = \"ktor\"\n{more}{TASK}");
+        let (files, shown) = told(&text);
+        assert!(files.are_sound(), "{shown}");
+        files.store.unwrap().interop.unwrap().expiration.as_millis()
+    };
+    assert_eq!(interop(""), 100);
+    assert_eq!(interop("lock_expiration_ms = 2500\n"), 2500);
 }

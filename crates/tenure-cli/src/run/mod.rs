@@ -11,7 +11,7 @@ use std::time::Duration;
 use annotate_snippets::Renderer;
 use tenure::core::{Clock as _, OnCrash, SystemClock, TaskName, Timestamp};
 use tenure::tasks::{Drained, RunnerOptions, RunningTasks, StartError};
-use tenure::{Task, TaskContext, TaskScheduling, Tenure};
+use tenure::{Task, TaskContext, TaskScheduling};
 use tokio::runtime::Builder;
 
 use self::command::{Shared, execute};
@@ -78,7 +78,15 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let next = next_of(&entries);
     // Until more is known: no lease that begins from here on ends earlier.
     shared.guardian.until(SystemClock.now() + FIRST_END);
-    let tasks = start(&tenure, entries, &shared).await?;
+    let interop = files
+        .store
+        .as_ref()
+        .and_then(|store| store.interop.as_ref());
+    let scheduling = match interop {
+        Some(interop) => TaskScheduling::builder(()).manager(chosen.interop(interop).await?),
+        None => TaskScheduling::builder(()).manager(tenure.manager()),
+    };
+    let tasks = start(scheduling, entries, &shared).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let mut events = tasks.events();
@@ -121,7 +129,7 @@ fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
 }
 
 async fn start(
-    tenure: &Tenure,
+    scheduling: TaskScheduling<()>,
     entries: Vec<TaskEntry>,
     shared: &Arc<Shared>,
 ) -> Result<RunningTasks, Failure> {
@@ -131,8 +139,7 @@ async fn start(
     let tasks = entries
         .into_iter()
         .map(|entry| task_of(entry, shared.clone()));
-    TaskScheduling::builder(())
-        .manager(tenure.manager())
+    scheduling
         .tasks(tasks)
         .options(options)
         .start()

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_core::{Fence, Holder, Timestamp};
+use tenure_core::{Clock as _, Fence, Holder, StoreError, StoreErrorKind, SystemClock, Timestamp};
 use tenure_redis::{RedisOptions, RedisStore};
 use tenure_tasks::{
     RunAccess, StoreLockManager, TaskError, TaskExecutionToken, TaskLock, TaskLockManager,
@@ -19,6 +19,9 @@ use crate::ConnectError;
 
 /// What stands between the parts of a lock's text.
 const BETWEEN: &str = "-***-";
+
+/// How long after a failed request in the origin's format it is made again.
+const TAKE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// How to make a [`RedisLockManager`], by the origin's keys.
 #[derive(Debug, Clone)]
@@ -187,6 +190,37 @@ impl RedisLockManager {
         self
     }
 
+    /// Takes an execution's key in the origin's format.
+    ///
+    /// A request that surely was not carried out is repeated while a key taken at the execution
+    /// time would still be there, because until then nobody can take it twice.
+    async fn take(
+        &self,
+        lock: &RedisTaskLock,
+        time: &str,
+        execution_time: Timestamp,
+        expiration: Duration,
+    ) -> Result<bool, StoreError> {
+        let began = SystemClock.now();
+        loop {
+            let taken = self
+                .store
+                .take_name(lock.value.as_bytes(), time.as_bytes(), expiration)
+                .await;
+            let late = SystemClock.wall().since(execution_time);
+            let late = late.max(SystemClock.now().since(began));
+            let may_repeat = |error: &StoreError| {
+                error.kind() == StoreErrorKind::Unavailable
+                    && !error.outcome_is_unknown()
+                    && late + TAKE_AGAIN_AFTER < expiration
+            };
+            match taken {
+                Err(error) if may_repeat(&error) => tokio::time::sleep(TAKE_AGAIN_AFTER).await,
+                taken => return taken,
+            }
+        }
+    }
+
     fn claimed(&self) -> MutexGuard<'_, HashMap<String, Box<dyn TaskLock>>> {
         // A panic elsewhere leaves the map whole.
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -261,10 +295,7 @@ impl TaskLockManager for RedisLockManager {
         let lock = RedisTaskLock::of(task.name().as_str(), concurrency_index, execution_time);
         if let Some(expiration) = self.interop {
             let time = execution_time.to_string();
-            let is_ours = self
-                .store
-                .take_name(lock.value.as_bytes(), time.as_bytes(), expiration)
-                .await?;
+            let is_ours = self.take(&lock, &time, execution_time, expiration).await?;
             return Ok(is_ours.then(|| Box::new(lock) as Box<dyn TaskLock>));
         }
         let claimed = self
