@@ -59,6 +59,9 @@ pub(crate) struct StoreArgs {
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// Asks at the terminal for the password of the URL's user
+    #[arg(long)]
+    pub(crate) ask_password: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod exit;
 mod file;
 mod lock;
 mod locks;
+mod login;
 mod nearest;
 mod notice;
 mod output;

@@ -8,6 +8,8 @@ use tenure::{ConnectError, RedisLockManager, Tenure};
 use crate::args::StoreArgs;
 use crate::exit::{Code, Failure, chain};
 use crate::file::{Interop, StoreEntry, is_redis};
+use crate::login::{self, holds_password};
+use crate::notice::notice;
 
 /// The variable that names the store.
 pub(crate) const VARIABLE: &str = "TENURE_STORE";
@@ -40,8 +42,23 @@ impl Origin {
 
 impl Chosen {
     /// The store named by the flag, else by the environment, else by the task file, else this
-    /// user's own.
+    /// user's own; with the password that is asked for, if it is to be.
     pub(crate) fn new(args: &StoreArgs, file: Option<&StoreEntry>) -> Result<Self, Failure> {
+        let chosen = Self::named(args, file)?;
+        if chosen.origin == Origin::Flag && holds_password(&chosen.url) {
+            notice(format_args!(
+                "a password in --store can be seen by everybody on this machine (ps); put the URL \
+                 into {VARIABLE}, or use --ask-password or password_file"
+            ));
+        }
+        if !args.ask_password {
+            return Ok(chosen);
+        }
+        let url = login::asked(&chosen.url, &chosen.shown())?;
+        Ok(Self { url, ..chosen })
+    }
+
+    fn named(args: &StoreArgs, file: Option<&StoreEntry>) -> Result<Self, Failure> {
         if let Some(url) = &args.store {
             return Ok(Self::of(url.clone(), Origin::Flag));
         }
@@ -138,15 +155,6 @@ impl Chosen {
         let rest = self.url.strip_prefix("sqlite:")?;
         Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))
     }
-}
-
-/// Whether a store's URL holds a password, which a command must not get to see.
-pub(crate) fn holds_password(url: &str) -> bool {
-    let place = url.split('?').next().unwrap_or_default();
-    let login = place.rsplit_once('@').map_or("", |(login, _)| login);
-    let login = login.rsplit_once('/').map_or(login, |(_, login)| login);
-    let login = login.strip_prefix("redis+unix:").unwrap_or(login);
-    login.contains(':')
 }
 
 /// The status for what a store met.
@@ -246,22 +254,6 @@ mod tests {
             ("memory:", "memory:"),
         ] {
             assert_eq!(relative_to(folder, url), expected);
-        }
-    }
-
-    #[test]
-    fn f12_a_password_is_told_from_a_plain_url() {
-        for (url, expected) in [
-            ("redis://u:p@h", true),
-            ("redis://:p@h/0?x=1", true),
-            ("redis+unix:u:p@/run/s", true),
-            ("redis+unix:/run/s", false),
-            ("redis://u@h:1", false),
-            ("redis://h:1/0", false),
-            ("sqlite:/var/lib/a@b:c.db", false),
-            ("sqlite:a.db", false),
-        ] {
-            assert_eq!(holds_password(url), expected, "{url}");
         }
     }
 

@@ -5,7 +5,8 @@
 mod program;
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tenure::core::{Clock as _, SystemClock, Timestamp};
@@ -252,4 +253,66 @@ async fn part_a_interop_shares_ticks_with_the_origin_from_a_task_file() {
     let ended = place.run(["run", "--store", "memory:", "--for", "1s", "tasks.toml"]);
     assert_eq!(ended.code, Some(78), "{}", ended.stderr);
     assert!(ended.stderr.contains("interop needs"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn f12_a_password_can_be_typed_and_one_in_the_arguments_is_warned_of() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let set = ["CONFIG", "SET", "requirepass", "s3cret#@?"];
+    assert_eq!(server.call(&set).await.to_string(), "OK");
+    let place = Place::new();
+    let url = server.url();
+    let program = env!("CARGO_BIN_EXE_tenure");
+    // A terminal of its own, at which somebody types.
+    let typed = |password: &'static str| {
+        let command = format!("{program} locks --ask-password --store {url}");
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["-qec", &command, "/dev/null"])
+            .current_dir(place.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut terminal = terminal.spawn().unwrap();
+        let mut keys = terminal.stdin.take().unwrap();
+        writeln!(keys, "{password}").unwrap();
+        let output = terminal.wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (code, shown) = typed("s3cret#@?");
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("Password for redis://127.0.0.1:"), "{shown}");
+    assert!(
+        shown.contains("no locks") || shown.contains("no lock"),
+        "{shown}"
+    );
+    let (code, shown) = typed("wrong");
+    assert_eq!(code, Some(77), "{shown}");
+    // Without a terminal, and where there is no place for one.
+    let mut alone = Command::new("setsid");
+    alone.args([
+        "--wait",
+        program,
+        "locks",
+        "--ask-password",
+        "--store",
+        &url,
+    ]);
+    let output = alone.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("no terminal"), "{message}");
+    let ended = place.run(["locks", "--ask-password"]);
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    let with = url.replace("redis://", "redis://:s3cret%23%40%3F@");
+    let ended = place.run(["locks", "--store", &with]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("seen by everybody"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
 }

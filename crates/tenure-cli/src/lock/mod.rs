@@ -20,9 +20,10 @@ use self::supervise::{End, Margins, Supervised};
 use crate::args::{LockArgs, Wait};
 use crate::child::{adopt_orphans, code_of, spawn_failure};
 use crate::exit::{Code, Failure, Outcome, chain};
+use crate::login::holds_password;
 use crate::notice::notice;
 use crate::signals::Signals;
-use crate::store::{Chosen, VARIABLE, code_of_store, holds_password};
+use crate::store::{Chosen, VARIABLE, code_of_store};
 use crate::text::shown_os;
 
 /// How long to wait for the store to hear that a lock is given back.
