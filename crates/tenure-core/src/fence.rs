@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 pub struct Fence(u64);
 
 impl Fence {
+    /// No fence: what every grant of a store carries that promises none. It is under every fence,
+    /// so a resource that has seen one refuses it.
+    pub const NONE: Self = Self(0);
+
     /// A fence from the number a store gave.
     #[must_use]
     pub const fn new(number: u64) -> Self {

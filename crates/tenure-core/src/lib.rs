@@ -47,7 +47,8 @@ pub use lease::{
     Renewal, Ttl, Waiter, Waiting,
 };
 pub use promises::{
-    Durability, EventDetail, HandOff, LeasePromises, Order, RunPromises, Scope, StoreClock,
+    Durability, EventDetail, Fences, HandOff, LeasePromises, Order, RunPromises, Scope, StoreClock,
+    Ties,
 };
 pub use run::{
     AttemptRecord, Backfill, BackfillState, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch,

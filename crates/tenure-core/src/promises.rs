@@ -48,6 +48,26 @@ pub enum Order {
     Any,
 }
 
+/// What becomes of requests for one free key that arrive at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ties {
+    /// One of them is granted.
+    Never,
+    /// Perhaps none is: each is told to ask again a little later, and one of them soon wins.
+    AskAgain,
+}
+
+/// Whether grants carry a fencing token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fences {
+    /// Each grant of a key has a greater fence than all before it.
+    Growing,
+    /// No grant has one: every fence is [`Fence::NONE`](crate::Fence::NONE).
+    None,
+}
+
 /// By what a run store judges whether a tick may be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -82,6 +102,10 @@ pub struct LeasePromises {
     pub hand_off: HandOff,
     /// In which order waiters are served.
     pub order: Order,
+    /// What becomes of requests that arrive at the same moment.
+    pub ties: Ties,
+    /// Whether grants carry a fencing token.
+    pub fences: Fences,
     /// The shortest ttl it keeps.
     pub min_ttl: Duration,
     /// How long a waiter that died can delay those behind it.
@@ -93,7 +117,7 @@ pub struct LeasePromises {
 }
 
 impl LeasePromises {
-    /// The least a store can promise; set what is better.
+    /// What nearly every store promises at least; set what differs.
     #[must_use]
     pub fn new(store: &'static str, scope: Scope, durability: Durability) -> Self {
         Self {
@@ -102,6 +126,8 @@ impl LeasePromises {
             durability,
             hand_off: HandOff::AskAgain(Duration::from_millis(50)),
             order: Order::Any,
+            ties: Ties::Never,
+            fences: Fences::Growing,
             min_ttl: crate::Ttl::MIN,
             claim_window: Duration::from_secs(2),
             wall_clock_steps_end_leases: true,

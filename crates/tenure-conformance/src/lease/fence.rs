@@ -1,7 +1,7 @@
 //! Fencing tokens: they grow with every grant of a key, whatever ended the lease before.
 
 use futures_util::stream::{self, StreamExt as _};
-use tenure_core::{Fence, ForceRequest, Grant, Key, Occupant};
+use tenure_core::{Fence, Fences, ForceRequest, Grant, Key, Occupant};
 
 use super::actor::{Asker, Client, LONG, key};
 use super::cases::Shared;
@@ -39,16 +39,31 @@ async fn force(lease: &Asker) {
     lease.store.force(&request).await.unwrap();
 }
 
-/// The fences of one key, each greater than the one before.
-#[derive(Debug, Default)]
-struct Growing(Option<Fence>);
+/// The fences of one key, each greater than the one before; or none at all, if so declared.
+#[derive(Debug)]
+struct Growing {
+    last: Option<Fence>,
+    declared: Fences,
+}
 
 impl Growing {
+    fn of(client: &Client) -> Self {
+        Self {
+            last: None,
+            declared: client.store.promises().fences,
+        }
+    }
+
     fn add(&mut self, grant: &Grant, what: &str) {
         let fence = grant.fence;
+        if self.declared == Fences::None {
+            assert_eq!(fence, Fence::NONE, "{what}: a fence without a promise");
+            return;
+        }
         assert!(fence.get() > 0 && fence.get() < END, "{what}: {fence}");
-        assert!(self.0 < Some(fence), "{what}: {fence} after {:?}", self.0);
-        self.0 = Some(fence);
+        let last = self.last;
+        assert!(last < Some(fence), "{what}: {fence} after {last:?}");
+        self.last = Some(fence);
     }
 }
 
@@ -56,7 +71,7 @@ pub(super) async fn r62_fences_grow_whatever_ends_a_lease(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     let other = Client::new(harness, "other").await;
-    let mut fences = Growing::default();
+    let mut fences = Growing::of(&client);
     for first in Ending::ALL {
         for second in Ending::ALL {
             for (who, ending) in [(&client, first), (&other, second)] {
@@ -72,7 +87,7 @@ pub(super) async fn r62_fences_grow_with_every_hand_off(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     let other = Client::new(harness, "other").await;
-    let mut fences = Growing::default();
+    let mut fences = Growing::of(&client);
     let mut holder = client.asker(&key);
     fences.add(&holder.granted().await, "the first");
     for ending in Ending::ALL.into_iter().cycle().take(12) {
@@ -86,7 +101,7 @@ pub(super) async fn r62_fences_grow_with_every_hand_off(harness: &Shared) {
 pub(super) async fn r62_fences_grow_when_other_keys_come_and_go(harness: &Shared) {
     let client = Client::new(harness, "client").await;
     let keys: Vec<Key> = (0..5).map(|n| key(&format!("k{n}"))).collect();
-    let mut fences: Vec<Growing> = keys.iter().map(|_| Growing::default()).collect();
+    let mut fences: Vec<Growing> = keys.iter().map(|_| Growing::of(&client)).collect();
     for round in 0..20 {
         let chosen = round * round % keys.len();
         let lease = client.asker(&keys[chosen]);
@@ -98,7 +113,7 @@ pub(super) async fn r62_fences_grow_when_other_keys_come_and_go(harness: &Shared
 pub(super) async fn r62_fences_grow_after_the_counter_is_lost(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
-    let mut fences = Growing::default();
+    let mut fences = Growing::of(&client);
     for _ in 0..3 {
         let lease = client.asker(&key);
         fences.add(&lease.granted().await, "before the loss");
@@ -120,7 +135,7 @@ pub(super) async fn r62_fences_grow_after_the_counter_is_lost(harness: &Shared) 
 pub(super) async fn r62_fences_grow_when_the_wall_clock_steps_back(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
-    let mut fences = Growing::default();
+    let mut fences = Growing::of(&client);
     for step_ms in [0, -3_600_000, -86_400_000, 3_600_000, -1] {
         if step_ms != 0 && !harness.step_wall(step_ms).await {
             return;

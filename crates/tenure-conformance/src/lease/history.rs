@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tenure_core::{Fence, Key, Moment, Token};
+use tenure_core::{Fence, Fences, Key, Moment, Token};
 
 /// Something that somebody did or learned about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,8 @@ pub enum Violation {
         /// The fence of the lease.
         fence: Fence,
     },
-    /// A fence that some readers of JSON or Lua cannot keep exactly, or zero.
+    /// A fence that some readers of JSON or Lua cannot keep exactly, or zero; or any fence of a
+    /// store that declares none.
     FenceOutOfRange {
         /// The fence.
         fence: Fence,
@@ -104,6 +105,8 @@ pub enum Violation {
 pub struct LeaseHistory {
     keys: HashMap<Key, KeyHistory>,
     grants: usize,
+    /// Grants carry no fence, which the store declares.
+    unfenced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +117,7 @@ struct KeyHistory {
     present: HashMap<Token, Presence>,
     disturbances: u64,
     disturbers: u32,
+    unfenced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +147,15 @@ impl Hold {
 const FENCE_END: u64 = 1 << 53;
 
 impl LeaseHistory {
+    /// Of a store that promises these fences.
+    #[must_use]
+    pub fn of(fences: Fences) -> Self {
+        Self {
+            unfenced: fences == Fences::None,
+            ..Self::default()
+        }
+    }
+
     /// Checks a whole history.
     ///
     /// # Errors
@@ -165,6 +178,7 @@ impl LeaseHistory {
     /// The [`Violation`] that it shows.
     pub fn push(&mut self, record: Record) -> Result<(), Violation> {
         let key = self.keys.entry(record.key).or_default();
+        key.unfenced = self.unfenced;
         match record.step {
             Step::Asked { token } => key.asked(token),
             Step::Granted {
@@ -259,7 +273,10 @@ impl KeyHistory {
         fence: Fence,
         presence: &Presence,
     ) -> Result<(), Violation> {
-        if fence.get() == 0 || fence.get() >= FENCE_END {
+        if self.unfenced && fence == Fence::NONE {
+            return Ok(());
+        }
+        if self.unfenced || fence == Fence::NONE || fence.get() >= FENCE_END {
             return Err(Violation::FenceOutOfRange { fence });
         }
         match self.fences.get(&fence) {

@@ -146,7 +146,8 @@ pub(super) async fn r30_listening_works_again_after_a_cut_connection(harness: &S
 
 pub(super) async fn r21_c1_c3_cuts_at_random_never_make_two_holders(harness: &Shared) {
     let key = key("k");
-    let history = Arc::new(Mutex::new(LeaseHistory::default()));
+    let fences = harness.store().await.promises().fences;
+    let history = Arc::new(Mutex::new(LeaseHistory::of(fences)));
     let mut clients = Vec::new();
     for number in 0..4 {
         clients.push(Client::new(harness, &format!("client {number}")).await);

@@ -12,7 +12,7 @@ pub(super) async fn promises_are_complete_and_the_same_for_every_view(harness: &
     assert_eq!(harness.store().await.promises(), promises);
     let name = promises.store;
     assert!(
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase()),
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'+'),
         "{name:?}"
     );
     assert!(

@@ -21,7 +21,8 @@ pub(super) async fn c1_c3_r1_r26_r62_no_two_holders_and_growing_fences_whatever_
 ) {
     let mut chance = chance::seeded();
     let keys = ["a", "b", "c"].map(key);
-    let history = Arc::new(Mutex::new(LeaseHistory::default()));
+    let fences = harness.store().await.promises().fences;
+    let history = Arc::new(Mutex::new(LeaseHistory::of(fences)));
     let mut tasks = Vec::new();
     for number in 0..ACTORS {
         let mut actor = Actor {
