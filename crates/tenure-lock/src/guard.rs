@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 pub use self::release::Released;
 use crate::cleanup::{Cleanup, Leftover};
+use crate::gate::Stamp;
 use crate::lease::{HeldLease, Standing};
 use crate::locks::Inner;
 use crate::renewal::Roster;
@@ -134,6 +135,13 @@ impl GuardView {
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.lease.fence
+    }
+
+    /// The fence and a number of this holder, for a resource that checks both: see
+    /// [`FenceGate`](crate::FenceGate).
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp::new(self.lease.fence, &self.lease.token)
     }
 
     /// Whether the lock may be relied on at this moment. Compares the clock, without any input or

@@ -40,7 +40,8 @@
 //!
 //! # What it does not promise
 //! - That a holder stops in time. A process that is paused between the question and the write
-//!   writes late; only the fence, checked by the resource, keeps it out.
+//!   writes late; only the fence, checked by the resource, keeps it out. [`FenceGate`] is that
+//!   check in memory, [`SQL_ADMIT`] in a database, [`REDIS_ADMIT`] in Redis.
 //! - More than the store does: see [`LeasePromises`](tenure_core::LeasePromises) for what it
 //!   forgets, and in which order it serves waiters.
 //! - Renewal while the program blocks its runtime, unless [`Locks::renew_on_own_thread`] is used.
@@ -62,6 +63,7 @@
 mod attempt;
 mod cleanup;
 mod error;
+mod gate;
 mod guard;
 mod home;
 mod key;
@@ -77,6 +79,7 @@ mod trust;
 mod wait;
 
 pub use error::{AcquireError, AdminError, ExtendError, ReleaseError, RunError};
+pub use gate::{FenceGate, REDIS_ADMIT, Refused, SQL_ADMIT, SQL_TABLE, Stamp};
 pub use guard::{Guard, GuardView, LossWatch, Released, SharedGuard};
 pub use key::IntoKey;
 pub use lock::Lock;

@@ -12,6 +12,7 @@
 mod acquire;
 mod admin;
 mod cancel;
+mod gate;
 mod loss;
 mod property;
 mod release;
