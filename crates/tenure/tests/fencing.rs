@@ -54,7 +54,8 @@ fn r66_the_sql_admits_what_the_gate_in_memory_admits_and_a_refused_write_leaves_
     }
     let behind: i64 = database
         .query_row(
-            "SELECT count(*) FROM data JOIN tenure_gate USING (name) WHERE data.fence <> tenure_gate.fence",
+            "SELECT count(*) FROM data JOIN tenure_gate AS gate USING (name)
+             WHERE data.fence <> gate.fence",
             [],
             |row| row.get(0),
         )
