@@ -9,12 +9,13 @@ const CONFORMANCE: &str = "tenure-conformance";
 const BED: &str = "tenure-bed";
 
 /// What each of our packages may need of ours; the stores need `tenure-core` only.
-const MAY_NEED: [(&str, &[&str]); 12] = [
+const MAY_NEED: [(&str, &[&str]); 13] = [
     ("tenure-core", &[]),
     ("tenure-schedule", &[]),
     ("tenure-lock", &["tenure-core"]),
     (CONFORMANCE, &["tenure-core"]),
     (BED, &[]),
+    ("tenure-model", &[]),
     (
         "tenure-tasks",
         &["tenure-core", "tenure-lock", "tenure-schedule"],
