@@ -13,7 +13,8 @@ pub struct Grant {
     pub fence: Fence,
     /// The store's clock when it evaluated the request.
     pub now: Timestamp,
-    /// When the lease ends by the store's clock, if nothing renews it.
+    /// When the lease ends by the store's clock, if nothing renews it. It may last longer, by no
+    /// more than the store took to answer, and never shorter.
     pub expires_at: Timestamp,
 }
 

@@ -1,0 +1,187 @@
+//! The protocol's own rules, shown on a real server: what it reads, what it never does, and what
+//! its numbers look like.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, with the place in its message"
+)]
+
+use std::time::Duration;
+
+use tenure_bed::{Cluster, Flavour, Redis};
+use tenure_core::{
+    Acquisition, Fence, Grant, Holder, Key, LeaseRequest, LeaseStore as _, Release, RenewRequest,
+    Renewal, Ttl,
+};
+use tenure_redis::RedisStore;
+
+const TTL: Duration = Duration::from_secs(30);
+
+fn request(name: &str) -> LeaseRequest {
+    let key = Key::new(name).unwrap();
+    LeaseRequest::new(key, Holder::new("test"), Ttl::new(TTL).unwrap())
+}
+
+async fn granted(store: &RedisStore, request: &LeaseRequest) -> Grant {
+    match store.acquire(request).await.unwrap() {
+        Acquisition::Granted(grant) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn is_held(store: &RedisStore, request: &LeaseRequest) -> bool {
+    matches!(store.acquire(request).await.unwrap(), Acquisition::Held(_))
+}
+
+/// How often the server has carried out each command, within scripts too.
+async fn calls(server: &Redis, command: &str) -> u64 {
+    let info = server.call(&["INFO", "commandstats"]).await.to_string();
+    let head = format!("cmdstat_{command}:calls=");
+    let line = info.lines().find_map(|line| line.strip_prefix(&head));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r51_no_replica_is_asked_who_holds_a_lease() {
+    let cluster = Cluster::start(Flavour::Redis).await;
+    let store = RedisStore::connect(&cluster.url()).await.unwrap();
+    for name in 0..60 {
+        let one = request(&format!("name {name}"));
+        granted(&store, &one).await;
+        assert!(is_held(&store, &request(&format!("name {name}"))).await);
+        let renewal = [RenewRequest::new(one.key.clone(), one.token, one.ttl)];
+        let answers = store.renew(&renewal).await.unwrap();
+        assert!(matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]));
+        assert!(store.inspect(&one.key).await.unwrap().is_some());
+        store.release(&one.key, one.token).await.unwrap();
+    }
+    let (mut primaries, mut replicas) = (0, 0);
+    for node in cluster.nodes() {
+        let role = node.call(&["INFO", "replication"]).await.to_string();
+        let scripts = calls(node, "evalsha").await + calls(node, "eval").await;
+        if role.contains("role:master") {
+            primaries += scripts;
+        } else {
+            replicas += 1;
+            // What scripts wrote comes here as plain writes; what they read does not.
+            assert_eq!(scripts, 0, "a script was sent to a replica");
+            assert_eq!(calls(node, "get").await, 0, "a replica was asked");
+        }
+    }
+    assert!(primaries >= 240, "{primaries}");
+    assert_eq!(replicas, 3);
+}
+
+#[tokio::test]
+async fn r52_a_release_that_may_not_speak_leaves_no_lease_to_one_who_was_not_told() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let user = "ACL SETUSER mute on >pw ~* resetchannels +@all";
+    let user: Vec<&str> = user.split(' ').collect();
+    assert_eq!(server.call(&user).await.to_string(), "OK");
+    let url = server.url().replace("redis://", "redis://mute:pw@");
+    let mute = RedisStore::connect(&url).await.unwrap();
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let (one, waiter, later) = (request("k"), request("k"), request("k"));
+    let (waiter, later) = (waiter.in_line(TTL), later.in_line(TTL));
+    let first = granted(&mute, &one).await;
+    // They can hear, and would be told.
+    let _wakes = store.listen(&waiter.key, waiter.token);
+    assert!(is_held(&store, &waiter).await);
+    assert!(is_held(&store, &later).await);
+    // The publication fails inside of the script, after its first writes.
+    let release = mute.release(&one.key, one.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
+    assert_eq!(server.call(&["EXISTS", "k"]).await.int(), Some(0));
+    // Nobody loses the place: the first in line gets it by asking, and not the second.
+    assert!(is_held(&store, &later).await);
+    let second = granted(&store, &waiter).await;
+    assert!(second.fence > first.fence);
+}
+
+#[tokio::test]
+async fn r53_a_step_skips_a_bounded_number_of_dead_waiters_and_the_living_one_is_reached() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let one = request("k");
+    granted(&store, &one).await;
+    let dead = RedisStore::connect(&server.url()).await.unwrap();
+    let crowd = 500;
+    for _ in 0..crowd {
+        assert!(is_held(&dead, &request("k").in_line(TTL)).await);
+    }
+    let living = request("k").in_line(TTL);
+    assert!(is_held(&store, &living).await);
+    drop(dead);
+    // The dead are known by that nobody listens to their channel any more.
+    tenure_bed::until("the connection's end", TTL, async || {
+        let channels = server.call(&["PUBSUB", "CHANNELS", "*"]).await;
+        (channels.list().len() <= 1).then_some(())
+    })
+    .await;
+    let (scripts, looks) = (
+        calls(&server, "evalsha").await,
+        calls(&server, "zrange").await,
+    );
+    store.release(&one.key, one.token).await.unwrap();
+    let mut asked = 0;
+    while is_held(&store, &living).await {
+        asked += 1;
+        assert!(asked < 100, "the living waiter is never reached");
+    }
+    let scripts = calls(&server, "evalsha").await - scripts;
+    let looks = calls(&server, "zrange").await - looks;
+    assert!(looks > crowd, "each of the dead was looked at: {looks}");
+    assert!(looks <= scripts * 130, "{looks} looks in {scripts} scripts");
+}
+
+#[tokio::test]
+async fn r54_the_largest_fences_are_exact_and_written_without_an_exponent() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let one = request("k");
+    granted(&store, &one).await;
+    store.release(&one.key, one.token).await.unwrap();
+    let names = server.call(&["KEYS", "tenure:*}:f"]).await;
+    let counter = names.list().first().unwrap().to_string();
+    let last = (1_u64 << 53) - 4;
+    server.call(&["SET", &counter, &last.to_string()]).await;
+    for fence in last + 1..=last + 2 {
+        let one = request("k");
+        let grant = granted(&store, &one).await;
+        assert_eq!(grant.fence, Fence::new(fence));
+        let value = server.call(&["GET", "k"]).await.to_string();
+        assert!(value.contains(&format!(":{fence}:")), "{value}");
+        // Handed on, too.
+        store.release(&one.key, one.token).await.unwrap();
+    }
+    let kept = server.call(&["GET", &counter]).await.to_string();
+    assert_eq!(kept, (last + 2).to_string());
+}
+
+#[tokio::test]
+async fn r55_a_server_whose_clock_is_a_day_off_is_used_like_any_other() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    for by_ms in [DAY_MS, -DAY_MS] {
+        let server = Redis::builder(Flavour::Redis)
+            .tcp()
+            .own_wall()
+            .start()
+            .await;
+        server.step_wall(by_ms).await;
+        let store = RedisStore::connect(&server.url()).await.unwrap();
+        let (one, waiter) = (request("k"), request("k").in_line(TTL));
+        let first = granted(&store, &one).await;
+        assert!(is_held(&store, &waiter).await);
+        let view = store.inspect(&one.key).await.unwrap().unwrap();
+        assert_eq!(view.queue_len, 1, "its place has not lapsed");
+        let left = server.call(&["PTTL", "k"]).await.int().unwrap();
+        assert!((1..=30_000).contains(&left), "{left}");
+        let renewal = [RenewRequest::new(one.key.clone(), one.token, one.ttl)];
+        let answers = store.renew(&renewal).await.unwrap();
+        assert!(matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]));
+        store.release(&one.key, one.token).await.unwrap();
+        let second = granted(&store, &waiter).await;
+        assert!(second.fence > first.fence);
+    }
+}
