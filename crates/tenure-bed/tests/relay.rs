@@ -107,6 +107,28 @@ async fn redis_does_not_answer_through_a_stall_until_it_heals() {
 }
 
 #[tokio::test]
+async fn redis_hears_new_connections_and_not_those_that_were_stranded() {
+    let (redis, relay, mut old) = bed().await;
+    old.ping();
+    relay.strand();
+    let mut new = Client::connect(&relay);
+    new.ping();
+    old.send("SET key value\r\n");
+    old.hears_nothing();
+    drop(old);
+    // The server goes on believing in a client that has gone.
+    new.ping();
+    assert_eq!(relay.open(), 2);
+    assert_eq!(redis.cli(&["EXISTS", "key"]).await, "0");
+    relay.heal();
+    until("what was under way arrives", LONG, async || {
+        (relay.open() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(redis.cli(&["GET", "key"]).await, "value");
+}
+
+#[tokio::test]
 async fn redis_does_what_was_asked_when_replies_are_dropped() {
     let (redis, relay, mut client) = bed().await;
     relay.drop_replies();

@@ -4,7 +4,8 @@
 //! client ── 127.0.0.1:PORT ── relay ── server
 //!
 //! delay          later, in order, without less throughput
-//! stall          nothing passes and nobody is told: half-open connections
+//! stall          nothing passes and nobody is told
+//! strand         the same for the connections of now, while new ones work: half-open connections
 //! drop_replies   requests arrive, answers do not: the outcome is unknown
 //! slices         a few bytes at a time
 //! cut            every connection ends now
@@ -56,6 +57,8 @@ struct Weather {
     /// Of requests and of answers.
     delay: [Duration; 2],
     is_stalled: bool,
+    /// Connections up to this number are stalled, whatever comes after them.
+    stranded: usize,
     drops_replies: bool,
     /// How many bytes pass at a time; 0 is all there are.
     slice: usize,
@@ -152,6 +155,14 @@ impl Relay {
     /// after [`Relay::heal`]; a side that hangs up meanwhile does so unheard.
     pub fn stall(&self) {
         self.change(|weather| weather.is_stalled = true);
+    }
+
+    /// Lets nothing pass on the connections that are open now, and tells nobody, as when one path
+    /// of a network is gone and the next connection takes another. The server goes on believing in
+    /// them until [`Relay::heal`] or [`Relay::cut`].
+    pub fn strand(&self) {
+        let stranded = self.accepted();
+        self.change(|weather| weather.stranded = stranded);
     }
 
     /// Lets requests pass and loses the answers, so that the client does not know what was done.

@@ -33,6 +33,26 @@ struct Parcel {
     bytes: Vec<u8>,
 }
 
+/// The weather as one connection has it.
+#[derive(Clone)]
+struct Seen {
+    weather: watch::Receiver<Weather>,
+    /// Which connection it is, counted from one.
+    number: usize,
+}
+
+impl Seen {
+    /// Waits while nothing may pass.
+    async fn clear(&mut self) -> io::Result<Weather> {
+        let number = self.number;
+        let is_clear = |weather: &Weather| !weather.is_stalled && number > weather.stranded;
+        let clear = self.weather.wait_for(is_clear).await;
+        clear
+            .map(|weather| weather.clone())
+            .map_err(io::Error::other)
+    }
+}
+
 /// Counts a connection for as long as it is open.
 struct Open(Arc<Counts>);
 
@@ -80,13 +100,14 @@ impl Traffic {
                     None => return,
                 },
                 accepted = accept(listener.as_ref()) => {
-                    self.counts.accepted.fetch_add(1, Ordering::SeqCst);
+                    let number = self.counts.accepted.fetch_add(1, Ordering::SeqCst) + 1;
                     let open = Open::new(&self.counts);
-                    let (target, weather) = (self.target.clone(), self.weather.clone());
+                    let target = self.target.clone();
+                    let seen = Seen { weather: self.weather.clone(), number };
                     connections.spawn(async move {
                         let _open = open;
                         // Whatever ends a connection ends it on both sides, as its streams go.
-                        let _ended = connect(accepted, target, weather).await;
+                        let _ended = connect(accepted, target, seen).await;
                     });
                 }
                 Some(_ended) = connections.join_next() => {}
@@ -130,52 +151,39 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-async fn connect(
-    client: TcpStream,
-    target: Target,
-    mut weather: watch::Receiver<Weather>,
-) -> io::Result<()> {
+async fn connect(client: TcpStream, target: Target, mut seen: Seen) -> io::Result<()> {
     client.set_nodelay(true)?;
-    clear(&mut weather).await?;
+    seen.clear().await?;
     match target {
         Target::Port(port) => {
             let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
             server.set_nodelay(true)?;
-            pass_both(client, server, weather).await
+            pass_both(client, server, seen).await
         }
-        Target::Socket(path) => pass_both(client, UnixStream::connect(path).await?, weather).await,
+        Target::Socket(path) => pass_both(client, UnixStream::connect(path).await?, seen).await,
     }
 }
 
-async fn pass_both<S>(
-    client: TcpStream,
-    server: S,
-    weather: watch::Receiver<Weather>,
-) -> io::Result<()>
+async fn pass_both<S>(client: TcpStream, server: S, seen: Seen) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite,
 {
     let (from_client, to_client) = split(client);
     let (from_server, to_server) = split(server);
-    let requests = pass(from_client, to_server, REQUESTS, weather.clone());
-    let replies = pass(from_server, to_client, REPLIES, weather);
+    let requests = pass(from_client, to_server, REQUESTS, seen.clone());
+    let replies = pass(from_server, to_client, REPLIES, seen);
     tokio::try_join!(requests, replies).map(drop)
 }
 
 /// Passes one direction on, until its sender has ended and everything has arrived.
-async fn pass<R, W>(
-    from: R,
-    to: W,
-    direction: usize,
-    weather: watch::Receiver<Weather>,
-) -> io::Result<()>
+async fn pass<R, W>(from: R, to: W, direction: usize, seen: Seen) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let (sender, parcels) = mpsc::channel(UNDER_WAY);
-    let taken = take(from, direction, weather.clone(), sender);
-    let given = give(to, direction, weather, parcels);
+    let taken = take(from, direction, seen.clone(), sender);
+    let given = give(to, direction, seen, parcels);
     tokio::try_join!(taken, given).map(drop)
 }
 
@@ -183,14 +191,14 @@ where
 async fn take<R: AsyncRead + Unpin>(
     mut from: R,
     direction: usize,
-    weather: watch::Receiver<Weather>,
+    seen: Seen,
     parcels: mpsc::Sender<Parcel>,
 ) -> io::Result<()> {
     let mut bytes = vec![0; CHUNK];
     loop {
         // A side that went away unheard is one that ended.
         let length = from.read(&mut bytes).await.unwrap_or(0);
-        let delay = weather.borrow().delay[direction];
+        let delay = seen.weather.borrow().delay[direction];
         // tidy: allow(clock) a relay is a network, and has a network's time
         let due = Instant::now() + delay;
         let parcel = Parcel {
@@ -207,16 +215,16 @@ async fn take<R: AsyncRead + Unpin>(
 async fn give<W: AsyncWrite + Unpin>(
     mut to: W,
     direction: usize,
-    mut weather: watch::Receiver<Weather>,
+    mut seen: Seen,
     mut parcels: mpsc::Receiver<Parcel>,
 ) -> io::Result<()> {
     let mut has_lost = false;
     loop {
         let parcel = tokio::select! {
             parcel = parcels.recv() => parcel,
-            changed = weather.changed(), if has_lost => {
+            changed = seen.weather.changed(), if has_lost => {
                 changed.map_err(io::Error::other)?;
-                if weather.borrow_and_update().drops_replies {
+                if seen.weather.borrow_and_update().drops_replies {
                     continue;
                 }
                 // The rest would be taken for the answers that were lost.
@@ -227,7 +235,7 @@ async fn give<W: AsyncWrite + Unpin>(
             return Ok(());
         };
         sleep_until(parcel.due).await;
-        let now = clear(&mut weather).await?;
+        let now = seen.clear().await?;
         if direction == REPLIES && now.drops_replies {
             has_lost = true;
         } else if has_lost {
@@ -242,12 +250,4 @@ async fn give<W: AsyncWrite + Unpin>(
             }
         }
     }
-}
-
-/// Waits while nothing may pass.
-async fn clear(weather: &mut watch::Receiver<Weather>) -> io::Result<Weather> {
-    let clear = weather.wait_for(|weather| !weather.is_stalled).await;
-    clear
-        .map(|weather| weather.clone())
-        .map_err(io::Error::other)
 }
