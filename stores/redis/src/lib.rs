@@ -1,5 +1,8 @@
 //! The Redis and Valkey tenure store: leases handed on by push, runs claimed in batches.
 
+#[cfg(feature = "bare")]
+#[doc(hidden)]
+pub mod bare;
 mod doctor;
 mod ears;
 mod error;

@@ -24,6 +24,11 @@ pub(crate) struct People {
 }
 
 impl People {
+    /// Where the record of a holder stands.
+    pub(crate) fn name_of(id: HolderId) -> String {
+        format!("tenure:holder:{id}")
+    }
+
     /// The request that makes `holder` known to the others, if that is due.
     pub(super) fn introduction(&self, holder: &Holder) -> Option<Call> {
         let now = SystemClock.now();
@@ -38,7 +43,7 @@ impl People {
         // A holder that cannot be written is shown by its id alone.
         let text = serde_json::to_string(holder).ok()?;
         let call = Call::command("introduce a holder", "SET")
-            .arg(name_of(holder.id))
+            .arg(Self::name_of(holder.id))
             .arg(text)
             .arg("PX")
             .arg(u64::try_from(KEEP.as_millis()).unwrap_or(u64::MAX));
@@ -64,7 +69,7 @@ impl People {
             .collect();
         strangers.sort_unstable();
         strangers.dedup();
-        let ask = |id: &HolderId| Call::command("read a holder", "GET").arg(name_of(*id));
+        let ask = |id: &HolderId| Call::command("read a holder", "GET").arg(Self::name_of(*id));
         let answers = link.run_all(strangers.iter().map(ask).collect()).await;
         for (id, answer) in strangers.into_iter().zip(answers) {
             let holder = match answer {
@@ -102,10 +107,6 @@ impl People {
         }
         known.insert(holder.id, holder.clone());
     }
-}
-
-fn name_of(id: HolderId) -> String {
-    format!("tenure:holder:{id}")
 }
 
 /// A panic elsewhere leaves the maps whole.

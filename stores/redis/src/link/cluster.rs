@@ -23,14 +23,14 @@ use crate::options::{Address, RedisOptions};
 /// How often the driver follows one request to another node.
 const MOST_REDIRECTS: u32 = 5;
 
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     connection: ClusterConnection,
     /// The channels we are subscribed to, as far as we know.
     channels: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Cluster {
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         options: &RedisOptions,
         nodes: &[Address],
         hears: Arc<dyn Hears>,
@@ -54,7 +54,7 @@ impl Cluster {
         })
     }
 
-    pub(super) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
+    pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
         let mut connection = self.connection.clone();
         connection.req_packed_command(cmd).await
     }

@@ -20,6 +20,10 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 use tenure_core::{StoreError, StoreErrorKind, Token};
 use tokio::time::Instant;
 
+#[cfg(all(feature = "bare", feature = "cluster"))]
+pub(crate) use self::cluster::Cluster;
+#[cfg(feature = "bare")]
+pub(crate) use self::dial::Dial;
 use self::direct::Direct;
 use self::pool::Pool;
 pub(crate) use self::script::{Call, Script};

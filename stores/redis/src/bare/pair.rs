@@ -1,0 +1,136 @@
+//! Bare pairs: `SET NX PX`, then a script that compares and deletes.
+
+use std::fmt;
+
+#[cfg(feature = "rslock")]
+use redis::ProtocolVersion;
+use redis::{Cmd, Value};
+#[cfg(feature = "rslock")]
+use tenure_core::StoreErrorKind;
+use tenure_core::{StoreError, Token};
+
+use super::wire::Wire;
+use super::{failed, unexpected};
+#[cfg(feature = "rslock")]
+use crate::link::Dial;
+use crate::link::Script;
+use crate::options::RedisOptions;
+
+static RELEASE: Script = Script::new(
+    "compare and delete",
+    &[
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
+    ],
+);
+const TTL_MS: u32 = 30_000;
+
+/// Takes and gives back a key, as any client without a library would.
+#[derive(Clone)]
+pub struct BarePairs {
+    wire: Wire,
+}
+
+impl BarePairs {
+    /// Connects as a store with these options would.
+    ///
+    /// # Errors
+    /// What the servers said.
+    pub async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
+        let mut wire = Wire::connect(options).await?;
+        let doing = "load a script";
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(RELEASE.text()).clone();
+        wire.run(&load, |answer| !matches!(answer, Value::ServerError(_)))
+            .await
+            .map_err(failed(doing))?;
+        Ok(Self { wire })
+    }
+
+    /// One pair: two round trips.
+    ///
+    /// # Errors
+    /// What the servers said, or that the key was not free.
+    pub async fn pair(&mut self, key: &str) -> Result<(), StoreError> {
+        let token = Token::random().to_string();
+        let mut set = Cmd::with_capacity(6, 128);
+        set.arg("SET")
+            .arg(key)
+            .arg(&token)
+            .arg("NX")
+            .arg("PX")
+            .arg(TTL_MS);
+        let doing = "set a bare key";
+        match self.wire.run(&set, is_okay).await.map_err(failed(doing))? {
+            Value::Okay => {}
+            other => return Err(unexpected(doing, &other)),
+        }
+        let release = RELEASE.call(1).arg(key).arg(&token);
+        let doing = "delete a bare key";
+        let gone = self.wire.run(release.cmd(), is_one).await;
+        match gone.map_err(failed(doing))? {
+            Value::Int(1) => Ok(()),
+            other => Err(unexpected(doing, &other)),
+        }
+    }
+}
+
+fn is_okay(answer: &Value) -> bool {
+    matches!(answer, Value::Okay)
+}
+
+fn is_one(answer: &Value) -> bool {
+    matches!(answer, Value::Int(1))
+}
+
+impl fmt::Debug for BarePairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BarePairs").finish_non_exhaustive()
+    }
+}
+
+/// The same pairs through the crate `rslock`, on a connection of the same driver.
+#[cfg(feature = "rslock")]
+#[derive(Clone)]
+pub struct RslockPairs {
+    manager: rslock::LockManager,
+}
+
+#[cfg(feature = "rslock")]
+impl RslockPairs {
+    /// For the one server of these options, which it connects to as the store does.
+    ///
+    /// # Errors
+    /// That it is measured on one server only, or that the options cannot work.
+    pub fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+        let of = |kind, message: String| StoreError::new(kind, message);
+        let dial = Dial::new(options, ProtocolVersion::RESP3)
+            .map_err(|error| of(StoreErrorKind::Misconfigured, error.to_string()))?;
+        let Dial::Fixed(client) = dial else {
+            let message = "rslock is measured on one server only".to_owned();
+            return Err(of(StoreErrorKind::Unsupported, message));
+        };
+        let manager = rslock::LockManager::from_clients(vec![*client]);
+        Ok(Self { manager })
+    }
+
+    /// One pair.
+    ///
+    /// # Errors
+    /// What the crate said.
+    pub async fn pair(&self, key: &str) -> Result<(), StoreError> {
+        let ttl = std::time::Duration::from_millis(u64::from(TTL_MS));
+        let lock = self.manager.lock(key.as_bytes(), ttl).await;
+        let lock = lock.map_err(|error| {
+            let message = format!("rslock: {error}");
+            StoreError::new(StoreErrorKind::Unavailable, message)
+        })?;
+        self.manager.unlock(&lock).await;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "rslock")]
+impl fmt::Debug for RslockPairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RslockPairs").finish_non_exhaustive()
+    }
+}
