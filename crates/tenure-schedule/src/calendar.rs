@@ -5,6 +5,7 @@
 //! can hold many schedules. Knows nothing about instants or zones.
 
 use crate::civil::{Date, LAST_YEAR, days_in_month};
+use crate::fine::Millis;
 use crate::policy::{DstGap, DstOverlap};
 
 pub(crate) const ALL_SIXTY: u64 = (1 << 60) - 1;
@@ -40,14 +41,19 @@ pub(crate) struct Rare {
     pub(crate) nearest: u32,
     /// Bit `n`: `n` days before the last day of the month: `L`, `L-3`.
     pub(crate) from_end: u32,
-    /// `LW`.
-    pub(crate) is_last_workday: bool,
+    /// Bit `n`: the weekday nearest to the day `n` days before the last: `LW`, `L-3W`.
+    pub(crate) nearest_from_end: u32,
     /// Weekdays by their ordinal in the month, first to fifth: `5#3`.
     pub(crate) ordinals: [u8; 5],
     /// Weekdays whose last one in the month is meant: `5L`.
     pub(crate) last: u8,
     /// The years it is limited to; empty for every year.
     pub(crate) years: Box<[YearSpan]>,
+    pub(crate) millis: Millis,
+    /// Its local times are this far ahead of UTC, whatever the zone.
+    pub(crate) offset_minutes: i16,
+    /// A listed day that a month does not have stands for the last one it has.
+    pub(crate) is_clamped: bool,
 }
 
 /// `first`, `first + step`, … up to `last`.
@@ -114,6 +120,9 @@ impl Calendar {
         let mut days = u64::from(self.days);
         let mut by_weekday = shape.spread(self.weekdays);
         if let Some(rare) = &self.rare {
+            if rare.is_clamped && days & !shape.all != 0 {
+                days |= 1 << shape.length;
+            }
             days |= shape.named_days(rare);
             by_weekday |= shape.named_weekdays(rare);
         }
@@ -173,8 +182,8 @@ impl Month {
         for day in bits(u64::from(rare.nearest)).filter(|day| *day <= self.length) {
             days |= 1 << self.nearest_workday(day);
         }
-        if rare.is_last_workday {
-            days |= 1 << self.nearest_workday(self.length);
+        for back in bits(u64::from(rare.nearest_from_end)).filter(|back| *back < self.length) {
+            days |= 1 << self.nearest_workday(self.length - back);
         }
         days
     }

@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
+use crate::dialect::{self, Dialect};
 use crate::field::Field;
+use crate::parse;
 
 /// How many characters of a refused value a message repeats.
 const SHOWN_CHARS: usize = 80;
@@ -22,6 +24,8 @@ pub struct ScheduleError {
     kind: ScheduleErrorKind,
     span: Range<usize>,
     text: Box<str>,
+    /// The dialect in which the text could be read.
+    other: Option<Dialect>,
 }
 
 impl ScheduleError {
@@ -36,7 +40,20 @@ impl ScheduleError {
             kind,
             span: span.start.min(end)..end,
             text: text.get(..kept).unwrap_or_default().into(),
+            other: None,
         }
+    }
+
+    /// The same error, which may point out that the text can be read in another dialect.
+    pub(crate) fn with_hint(mut self) -> Self {
+        self.other = Dialect::ALL
+            .into_iter()
+            .filter(|dialect| *dialect != Dialect::default())
+            .find(|dialect| {
+                parse::read(&self.text, Some(*dialect))
+                    .is_ok_and(|(_, reading)| reading.is_likely_meant(&self.text))
+            });
+        self
     }
 
     /// What is wrong, to be matched on.
@@ -60,7 +77,13 @@ impl ScheduleError {
     /// One next step, where there is one to give.
     #[must_use]
     pub fn help(&self) -> Option<String> {
-        self.kind.help()
+        match self.other {
+            Some(other) => Some(format!(
+                "this can be read in the {other} dialect; if that is meant, write `{other}:` before \
+                 it"
+            )),
+            None => self.kind.help(),
+        }
     }
 }
 
@@ -197,6 +220,72 @@ pub enum ScheduleErrorKind {
         /// The duration, as written.
         value: String,
     },
+    /// A number that the field does not have in this dialect.
+    #[error(
+        "{field} `{}` must be {least} to {most} in the {dialect} dialect",
+        shown(.value)
+    )]
+    NotInDialect {
+        /// The dialect it was read in.
+        dialect: Dialect,
+        /// What the number counts.
+        field: &'static str,
+        /// The number, as written.
+        value: String,
+        /// The smallest allowed.
+        least: u16,
+        /// The largest allowed.
+        most: u16,
+    },
+    /// Something that is none of the forms this dialect has in this place.
+    #[error(
+        "cannot read `{}` as {what} in the {dialect} dialect, expected {expected}",
+        shown(.item)
+    )]
+    NotOfDialect {
+        /// The dialect it was read in.
+        dialect: Dialect,
+        /// What it should have been.
+        what: &'static str,
+        /// The text, as written.
+        item: String,
+        /// What is allowed there.
+        expected: &'static str,
+    },
+    /// Something that can be read but is not run, because it would not be what it seems.
+    #[error("`{}` is refused in the {dialect} dialect, {reason}", shown(.item))]
+    RefusedByDialect {
+        /// The dialect it was read in.
+        dialect: Dialect,
+        /// The text, as written.
+        item: String,
+        /// Why not.
+        reason: &'static str,
+        /// What to write instead.
+        instead: &'static str,
+    },
+    /// Not the name of a dialect.
+    #[error("unknown dialect `{}`, expected one of {}", shown(.name), dialect::NAMES)]
+    UnknownDialect {
+        /// The name, as written.
+        name: String,
+    },
+    /// The text begins with the name of another dialect than was asked for.
+    #[error("the text is marked as {written}, but was to be read as {asked}")]
+    TwoDialects {
+        /// The dialect that the text names.
+        written: Dialect,
+        /// The dialect that was asked for.
+        asked: Dialect,
+    },
+    /// The text says its own zone or offset, and another zone was given beside it.
+    #[error("the text says `{}`, but its zone is given as {given}", shown(.written))]
+    TwoZones {
+        /// What the text says.
+        written: String,
+        /// The zone given beside the text.
+        given: String,
+    },
     /// Not the name of a zone in the IANA time-zone database.
     #[error("unknown time zone `{}`, expected an iana name or UTC", shown(.name))]
     UnknownZone {
@@ -217,103 +306,6 @@ pub enum ScheduleErrorKind {
 
 pub(crate) const NICKNAMES: &str =
     "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every";
-
-impl ScheduleErrorKind {
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::TooLong { .. } => "split the list over several tasks",
-            Self::FieldCount { .. } => {
-                "write minute, hour, day of month, month, day of week; put seconds first and a \
-                 year last if you need them"
-            }
-            Self::EmptyItem { .. } => "remove the comma or write a value beside it",
-            Self::OutOfRange {
-                field: Field::Second,
-                value,
-            } if value == "60" => "a leap second has no tick of its own; write 59 or 0",
-            Self::OutOfRange {
-                field: Field::DayOfMonth,
-                ..
-            } => "for the last day of the month write `L`",
-            Self::OutOfRange {
-                field: Field::DayOfWeek,
-                ..
-            } => "0 and 7 are Sunday, 1 is Monday; or write the name",
-            Self::OutOfRange {
-                field: Field::Month,
-                ..
-            } => "1 is January; or write the name",
-            Self::Step {
-                field: Field::Second | Field::Minute | Field::Hour,
-                ..
-            } => {
-                "steps start again in each minute, hour or day; for one steady interval write \
-                 `@every 90m`"
-            }
-            Self::BackwardRange { field, value } => {
-                let (from, to) = value.split_once('-')?;
-                let (least, most) = (field.least(), field.most());
-                return Some(format!(
-                    "write `{}-{most},{least}-{}`, or swap the two",
-                    shown(from),
-                    shown(to)
-                ));
-            }
-            Self::NotUnderstood { field, item } => return form_help(*field, item),
-            Self::SymbolNotHere { symbol: '+', .. } => {
-                "`+` goes before the day-of-week field and asks for both days to match"
-            }
-            Self::NeverFires => "to switch a task off, write `-` as its schedule",
-            Self::Reboot => "run it when the program starts, outside the schedule",
-            Self::UnknownNickname { .. } => "or write five fields, such as `0 4 * * *`",
-            Self::ZonePrefix { .. } => {
-                "give the zone beside the schedule, as `zone = \"Europe/Berlin\"`"
-            }
-            Self::Interval { .. } => {
-                "units are h, m, s and ms; write a day as 24h, since a local day can be longer"
-            }
-            Self::UnknownZone {
-                nearest: Some(nearest),
-                ..
-            } => {
-                return Some(format!("did you mean `{nearest}`?"));
-            }
-            Self::UnknownZone { name, .. } if is_offset(name) => {
-                "a fixed offset is not a zone; write a region such as `Europe/Berlin`, or \
-                 `Etc/GMT-2` for two hours ahead of UTC"
-            }
-            Self::UnknownZone { .. } => "write a name such as `Europe/Berlin`, or `UTC`",
-            _ => return None,
-        };
-        Some(help.to_owned())
-    }
-}
-
-/// What to write in place of a special day form that lacks its day.
-fn form_help(field: Field, item: &str) -> Option<String> {
-    let help = match (field, item.to_ascii_uppercase().as_str()) {
-        (Field::DayOfWeek, "L") => {
-            "say which weekday: `5L` is the last Friday of the month, `6` every Saturday"
-        }
-        (Field::DayOfWeek, place) if place.starts_with('#') => {
-            "say which weekday: `5#3` is the third Friday of the month"
-        }
-        (Field::DayOfMonth, "W") => {
-            "say which day: `15W` is the weekday nearest the 15th, `LW` the last one"
-        }
-        (_, "?") => "`?` stands alone in its field, where it means `*`",
-        _ => return None,
-    };
-    Some(help.to_owned())
-}
-
-/// `+02:00`, `-5`, `UTC+2`, `GMT-03`.
-pub(crate) fn is_offset(name: &str) -> bool {
-    let signed = name.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-    signed
-        .strip_prefix(['+', '-'])
-        .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
-}
 
 fn forms_of(field: Field) -> String {
     let special = match field {

@@ -5,11 +5,15 @@ use crate::calendar::{
     ALL_DAYS, ALL_HOURS, ALL_MONTHS, ALL_SIXTY, ALL_WEEKDAYS, Calendar, Rare, YearSpan, bits,
 };
 use crate::field::{MONTHS, WEEKDAYS};
+use crate::fine::Millis;
 use crate::policy::{DstGap, DstOverlap};
+use crate::words::{Steps, and, name_list, nth, numbered};
 use crate::zone::Zone;
 
 /// Up to this many times of the day are listed one by one.
 const LISTED_TIMES: u32 = 6;
+/// Up to this many milliseconds are.
+const LISTED_MILLIS: usize = 12;
 
 pub(crate) fn calendar(calendar: &Calendar, zone: &Zone) -> String {
     let mut notes = Vec::new();
@@ -21,7 +25,14 @@ pub(crate) fn calendar(calendar: &Calendar, zone: &Zone) -> String {
         parts.push(format!("in {names}"));
     }
     parts.extend(years(calendar.years()));
-    parts.push(format!("in {}", zone.name()));
+    let offset = calendar.rare.as_ref().map_or(0, |rare| rare.offset_minutes);
+    if offset == 0 {
+        parts.push(format!("in {}", zone.name()));
+    } else {
+        let sign = if offset < 0 { '-' } else { '+' };
+        let (hours, minutes) = (offset.abs() / 60, offset.abs() % 60);
+        parts.push(format!("at UTC{sign}{hours:02}:{minutes:02}"));
+    }
     if zone.has_changes() {
         notes.push(clock_changes(calendar).to_owned());
     }
@@ -43,10 +54,19 @@ fn times(calendar: &Calendar, notes: &mut Vec<String>) -> Vec<String> {
     notes.extend(unevenness(minutes, 60, "minute", has_neighbours(hours)));
     notes.extend(unevenness(hours, 24, "hour", days(calendar).is_none()));
     let count = hours.count_ones() * minutes.count_ones() * seconds.count_ones();
-    if count <= LISTED_TIMES {
+    let millis = calendar.rare.as_deref().map(|rare| &rare.millis);
+    let millis = millis.filter(|millis| !millis.values().is_empty());
+    if count <= LISTED_TIMES && millis.is_none() {
         return vec![format!("at {}", named_times(hours, minutes, seconds))];
     }
     let mut parts = Vec::new();
+    if let Some(millis) = millis {
+        parts.push(milli_phrase(millis));
+        if count <= LISTED_TIMES {
+            parts.push(format!("at {}", named_times(hours, minutes, seconds)));
+            return parts;
+        }
+    }
     let has_every_minute = minutes == ALL_SIXTY;
     let has_every_hour = calendar.hours == ALL_HOURS;
     if seconds != 1 {
@@ -81,6 +101,32 @@ fn named_times(hours: u64, minutes: u64, seconds: u64) -> String {
         }
     }
     and(&times)
+}
+
+/// The milliseconds of each second, or the seconds of a minute with their fractions.
+fn milli_phrase(millis: &Millis) -> String {
+    let values = millis.values();
+    let mut shown: Vec<String> = values
+        .iter()
+        .take(LISTED_MILLIS)
+        .map(|value| {
+            if millis.is_of_minute() {
+                format!("{}.{:03}", value / 1000, value % 1000)
+            } else {
+                value.to_string()
+            }
+        })
+        .collect();
+    if values.len() > LISTED_MILLIS {
+        shown.push(format!("{} more", values.len() - LISTED_MILLIS));
+    }
+    let plural = if values.len() == 1 { "" } else { "s" };
+    let list = and(&shown);
+    if millis.is_of_minute() {
+        format!("at second{plural} {list} of the minute")
+    } else {
+        format!("at millisecond{plural} {list}")
+    }
 }
 
 /// Seconds or minutes: all, evenly stepped, or listed.
@@ -120,29 +166,6 @@ fn unevenness(set: u64, cycle: u32, unit: &str, is_repeated: bool) -> Option<Str
 /// Whether two values stand side by side, so that a step can run from one into the next.
 fn has_neighbours(set: u64) -> bool {
     set & set >> 1 != 0
-}
-
-/// An even progression of at least three values.
-struct Steps {
-    first: u32,
-    last: u32,
-    step: u32,
-}
-
-impl Steps {
-    fn of(set: u64) -> Option<Self> {
-        let mut values = bits(set);
-        let (first, second) = (values.next()?, values.next()?);
-        let step = second - first;
-        let mut last = second;
-        for value in values {
-            if value - last != step {
-                return None;
-            }
-            last = value;
-        }
-        (step > 1 && last > second).then_some(Self { first, last, step })
-    }
 }
 
 fn days(calendar: &Calendar) -> Option<String> {
@@ -198,8 +221,13 @@ fn rare_days(rare: &Rare) -> Vec<String> {
             "the Monday to Friday nearest to day {day} within its month"
         ));
     }
-    if rare.is_last_workday {
-        phrases.push("the last Monday to Friday of the month".to_owned());
+    for back in bits(u64::from(rare.nearest_from_end)) {
+        phrases.push(match back {
+            0 => "the last Monday to Friday of the month".to_owned(),
+            _ => format!(
+                "the Monday to Friday nearest to the day {back} days before the last of its month"
+            ),
+        });
     }
     phrases
 }
@@ -247,7 +275,10 @@ fn placed(weekdays: u8, place: &str) -> impl Iterator<Item = String> {
 /// Warns of a day that some of the months it names do not have.
 fn short_months(calendar: &Calendar) -> Option<String> {
     let rare = calendar.rare.as_deref().cloned().unwrap_or_default();
-    if calendar.days == ALL_DAYS || calendar.is_either || rare.is_last_workday {
+    if rare.is_clamped && calendar.days != ALL_DAYS {
+        return Some("a day that a month does not have stands for its last one".to_owned());
+    }
+    if calendar.days == ALL_DAYS || calendar.is_either || rare.nearest_from_end != 0 {
         return None;
     }
     let named = u64::from(calendar.days | rare.nearest) | u64::from(rare.from_end) << 32;
@@ -316,66 +347,4 @@ fn clock_changes(calendar: &Calendar) -> &'static str {
              times"
         }
     }
-}
-
-/// `day 5`, or `days 1 and 15`.
-fn numbered(unit: &str, set: u64) -> String {
-    let plural = if set.is_power_of_two() { "" } else { "s" };
-    format!("{unit}{plural} {}", number_list(set))
-}
-
-/// `0 to 5, 10 and 20 to 30`.
-fn number_list(set: u64) -> String {
-    list(set, |number| number.to_string())
-}
-
-/// The same with names; bit `offset` is the first name.
-fn name_list(set: u64, offset: u32, names: &[&str]) -> String {
-    list(set, |number| {
-        let place = usize::try_from(number - offset).unwrap_or(0);
-        names.get(place).copied().unwrap_or_default().to_owned()
-    })
-}
-
-fn list(set: u64, show: impl Fn(u32) -> String) -> String {
-    let mut parts = Vec::new();
-    for (first, last) in runs(set) {
-        match last - first {
-            0 => parts.push(show(first)),
-            1 => parts.extend([show(first), show(last)]),
-            _ => parts.push(format!("{} to {}", show(first), show(last))),
-        }
-    }
-    and(&parts)
-}
-
-/// Runs of neighbouring bits, as first and last.
-fn runs(mut set: u64) -> impl Iterator<Item = (u32, u32)> {
-    std::iter::from_fn(move || {
-        (set != 0).then(|| {
-            let first = set.trailing_zeros();
-            let length = (set >> first).trailing_ones();
-            set &= !(((1 << length) - 1) << first);
-            (first, first + length - 1)
-        })
-    })
-}
-
-fn and(parts: &[String]) -> String {
-    match parts {
-        [] => String::new(),
-        [only] => only.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
-    }
-}
-
-fn nth(number: u32, unit: &str) -> String {
-    let ending = match (number % 10, number % 100) {
-        (_, 11..=13) => "th",
-        (1, _) => "st",
-        (2, _) => "nd",
-        (3, _) => "rd",
-        _ => "th",
-    };
-    format!("{number}{ending} {unit}")
 }

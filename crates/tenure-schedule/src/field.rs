@@ -72,6 +72,19 @@ impl Field {
         }
     }
 
+    /// The name of the field, as messages say it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::DayOfMonth => "day-of-month",
+            Self::Month => "month",
+            Self::DayOfWeek => "day-of-week",
+            Self::Year => "year",
+        }
+    }
+
     /// The largest step: one more would only ever reach a single value.
     pub(crate) fn most_step(self) -> u16 {
         match self {
@@ -104,14 +117,6 @@ impl Field {
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Second => "second",
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::DayOfMonth => "day-of-month",
-            Self::Month => "month",
-            Self::DayOfWeek => "day-of-week",
-            Self::Year => "year",
-        })
+        f.write_str(self.as_str())
     }
 }

@@ -219,3 +219,10 @@ fn not_understood(field: Field, item: Piece<'_>) -> Fault {
         item: item.text.to_owned(),
     })
 }
+
+/// The set of these numbers, counted modulo `modulus`.
+pub(crate) fn bits_of(numbers: Numbers, modulus: u16) -> u64 {
+    (numbers.first..=numbers.last)
+        .step_by(usize::from(numbers.step))
+        .fold(0, |set, number| set | 1 << (number % modulus))
+}

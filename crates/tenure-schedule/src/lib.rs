@@ -15,25 +15,38 @@
 //!
 #![doc = include_str!("../guide.md")]
 
+mod advice;
+mod builder;
 mod calendar;
 mod civil;
+mod crontab;
+mod dialect;
+mod draft;
 mod error;
 mod every;
 mod explain;
 mod field;
+mod fine;
 mod item;
+mod krontab;
 mod local;
 mod parse;
 mod piece;
 mod policy;
+mod quartz;
 mod schedule;
 mod search;
 mod ticks;
+mod warning;
+mod words;
 mod zone;
 
+pub use builder::{ScheduleBuilder, Values, ValuesFrom};
+pub use dialect::Dialect;
 pub use error::{ScheduleError, ScheduleErrorKind};
 pub use field::Field;
 pub use policy::{DstGap, DstOverlap};
 pub use schedule::Schedule;
 pub use ticks::Ticks;
+pub use warning::ScheduleWarning;
 pub use zone::{Zone, tzdb_version};

@@ -161,7 +161,7 @@ impl Calendar {
 }
 
 /// What the wall clock of a zone shows at an instant.
-fn local_of(zone: &TimeZone, instant: i64) -> Option<i64> {
+pub(crate) fn local_of(zone: &TimeZone, instant: i64) -> Option<i64> {
     let timestamp = Timestamp::from_second(instant).ok()?;
     Some(instant + i64::from(zone.to_offset(timestamp).seconds()))
 }

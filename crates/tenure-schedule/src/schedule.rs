@@ -10,11 +10,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::calendar::Calendar;
+use crate::dialect::{self, Dialect};
 use crate::error::{ScheduleError, ScheduleErrorKind};
 use crate::every::Period;
-use crate::parse;
+use crate::parse::{self, Place};
+use crate::piece::Piece;
 use crate::policy::{DstGap, DstOverlap};
 use crate::ticks::{Ticks, just_after};
+use crate::warning::ScheduleWarning;
 use crate::zone::Zone;
 
 /// When something is due: a rule that turns an instant into the next and the previous tick.
@@ -64,13 +67,67 @@ impl Schedule {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_in(text: &str, zone: &Zone) -> Result<Self, ScheduleError> {
-        let rule =
-            parse::rule(text).map_err(|fault| ScheduleError::new(fault.kind, fault.span, text))?;
+        Self::read(None, text, zone)
+    }
+
+    /// Reads a schedule in a given dialect; its local times are UTC unless it says otherwise.
+    ///
+    /// [`parse`](Self::parse) of the same text behind the dialect's name and a colon gives the same
+    /// schedule; [`text`](Self::text) is that longer form.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse). A text with the prefix of another dialect is refused.
+    ///
+    /// # Examples
+    /// ```
+    /// use tenure_schedule::{Dialect, Schedule};
+    ///
+    /// let noon = Schedule::parse_as(Dialect::Krontab, "0 0 12 * * 1-5w")?;
+    /// assert_eq!(noon, Schedule::parse("krontab: 0 0 12 * * 1-5w")?);
+    /// assert_eq!(noon.explain(), "at 12:00, on Monday to Friday, in UTC");
+    /// # Ok::<(), tenure_schedule::ScheduleError>(())
+    /// ```
+    pub fn parse_as(dialect: Dialect, text: &str) -> Result<Self, ScheduleError> {
+        Self::parse_as_in(dialect, text, &Zone::utc())
+    }
+
+    /// Reads a schedule in a given dialect, whose local times are those of `zone`.
+    ///
+    /// # Errors
+    /// As [`parse_as`](Self::parse_as). A text that says its own zone or offset is refused unless
+    /// `zone` is UTC or the same.
+    pub fn parse_as_in(dialect: Dialect, text: &str, zone: &Zone) -> Result<Self, ScheduleError> {
+        Self::read(Some(dialect), text, zone)
+    }
+
+    fn read(asked: Option<Dialect>, text: &str, zone: &Zone) -> Result<Self, ScheduleError> {
+        let (dialect, reading) = parse::read(text, asked).map_err(|fault| {
+            let is_default = asked.is_none_or(|dialect| dialect == Dialect::default());
+            let error = ScheduleError::new(fault.kind, fault.span, text);
+            if is_default { error.with_hint() } else { error }
+        })?;
+        let zone = match reading.place {
+            Place::Unsaid => zone.clone(),
+            Place::Zone(written, _) if *zone == Zone::utc() || *zone == written => written,
+            Place::Offset(_) if *zone == Zone::utc() => zone.clone(),
+            Place::Zone(_, span) | Place::Offset(span) => {
+                let written = text.get(span.clone()).unwrap_or_default().to_owned();
+                let given = zone.name().to_owned();
+                let kind = ScheduleErrorKind::TwoZones { written, given };
+                return Err(ScheduleError::new(kind, span, text));
+            }
+        };
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
+        let has_prefix = dialect::prefix(Piece::trimmed(trimmed)).0.is_some();
+        let text = if has_prefix || dialect == Dialect::default() {
+            trimmed.into()
+        } else {
+            format!("{dialect}: {trimmed}").into()
+        };
         Ok(Self {
-            text: trimmed.into(),
-            zone: zone.clone(),
-            rule,
+            text,
+            zone,
+            rule: reading.rule,
         })
     }
 
@@ -139,6 +196,22 @@ impl Schedule {
         &self.text
     }
 
+    /// The dialect of its text.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        dialect::prefix(Piece::trimmed(&self.text))
+            .0
+            .unwrap_or_default()
+    }
+
+    /// What was read otherwise than it looks, such as a number that its dialect clamps. Usually
+    /// nothing; what could mislead and has no such precedent is an error instead.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ScheduleWarning> {
+        // Read again, so that schedules without warnings need no room for them.
+        parse::read(&self.text, None).map_or_else(|_| Vec::new(), |(_, reading)| reading.warnings)
+    }
+
     /// The zone in which its local times are read.
     #[must_use]
     pub fn zone(&self) -> &Zone {
@@ -186,16 +259,7 @@ impl Schedule {
         match &self.rule {
             Rule::Disabled => None,
             Rule::Every(period) => period.tick_after(after),
-            Rule::Calendar(calendar) => {
-                // Nothing fires before the epoch; from there on, whole seconds round down.
-                let second = if after < Timestamp::UNIX_EPOCH {
-                    -1
-                } else {
-                    after.as_second()
-                };
-                let tick = calendar.tick_after(self.zone.rules(), second)?;
-                Timestamp::from_second(tick).ok()
-            }
+            Rule::Calendar(calendar) => calendar.next_after(self.zone.rules(), after),
         }
     }
 
@@ -208,14 +272,9 @@ impl Schedule {
         match &self.rule {
             Rule::Disabled => None,
             Rule::Every(period) => period.tick_before(before),
-            Rule::Calendar(calendar) => {
-                let is_whole = before.subsec_nanosecond() == 0;
-                let until = before.as_second() - i64::from(is_whole);
-                let tick = calendar.tick_until(self.zone.rules(), until)?;
-                Timestamp::from_second(tick)
-                    .ok()
-                    .filter(|tick| *tick >= Timestamp::UNIX_EPOCH)
-            }
+            Rule::Calendar(calendar) => calendar
+                .previous_before(self.zone.rules(), before)
+                .filter(|tick| *tick >= Timestamp::UNIX_EPOCH),
         }
     }
 

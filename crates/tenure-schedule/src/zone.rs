@@ -9,7 +9,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::tz::{self, TimeZone};
 
-use crate::error::{ScheduleError, ScheduleErrorKind, is_offset};
+use crate::advice::is_offset;
+use crate::error::{ScheduleError, ScheduleErrorKind};
 
 /// Longer than any name there is.
 const MAX_NAME: usize = 64;
