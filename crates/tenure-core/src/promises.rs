@@ -48,13 +48,15 @@ pub enum Order {
     Any,
 }
 
-/// What becomes of requests for one free key that arrive at the same moment.
+/// What becomes of steps that arrive at the same moment and of which one should win: requests for
+/// one free key, two orders to end a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ties {
-    /// One of them is granted.
+    /// One of them wins.
     Never,
-    /// Perhaps none is: each is told to ask again a little later, and one of them soon wins.
+    /// Perhaps none does. Each request is told to ask again a little later, and one soon wins; a
+    /// lease that two end at once has ended, though neither is told that it was the one.
     AskAgain,
 }
 
@@ -102,7 +104,7 @@ pub struct LeasePromises {
     pub hand_off: HandOff,
     /// In which order waiters are served.
     pub order: Order,
-    /// What becomes of requests that arrive at the same moment.
+    /// What becomes of steps that arrive at the same moment.
     pub ties: Ties,
     /// Whether grants carry a fencing token.
     pub fences: Fences,

@@ -1,8 +1,11 @@
 //! Who is told of what the servers push: those who wait for leases, and those who wait for runs.
 
+use std::sync::Arc;
+
 use tenure_core::{Fence, Grant, Key, Timestamp, Token, WakeRegistry};
 
 use crate::link::Hears;
+use crate::quorum::Told;
 
 /// The listeners of a store.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct Ears {
     /// The channel on which hints about runs come.
     pub(crate) runs_channel: String,
     prefix: String,
+    /// Of a server of a quorum: its number, and those who wait for a majority's word.
+    quorum: Option<(usize, Arc<Told>)>,
 }
 
 impl Ears {
@@ -23,7 +28,14 @@ impl Ears {
             runs: WakeRegistry::default(),
             runs_channel,
             prefix: prefix.to_owned(),
+            quorum: None,
         }
+    }
+
+    /// The ears for the server with this number in a quorum.
+    pub(crate) fn of_quorum(mut self, server: usize, told: Arc<Told>) -> Self {
+        self.quorum = Some((server, told));
+        self
     }
 
     /// The key that is written under this name, if it is one of ours.
@@ -36,6 +48,14 @@ impl Hears for Ears {
     fn message(&self, channel: &[u8], payload: &[u8]) {
         if channel == self.runs_channel.as_bytes() {
             self.runs.changed_everywhere();
+            return;
+        }
+        if let (Some((server, told)), Some((waiter, lease, name))) =
+            (&self.quorum, read_freed(payload))
+        {
+            if let Some(key) = self.key_of(name) {
+                told.freed(*server, &key, waiter, lease);
+            }
             return;
         }
         let Some((token, grant, name)) = read_grant(payload) else {
@@ -63,11 +83,25 @@ impl Hears for Ears {
     fn reconnected(&self) {
         self.leases.changed_everywhere();
         self.runs.changed_everywhere();
+        if let Some((_, told)) = &self.quorum {
+            told.reconnected();
+        }
     }
 
     fn is_idle(&self) -> bool {
-        self.leases.is_empty() && self.runs.is_empty()
+        let is_nobody_told = self.quorum.as_ref().is_none_or(|(_, told)| told.is_idle());
+        self.leases.is_empty() && self.runs.is_empty() && is_nobody_told
     }
+}
+
+/// Reads `f WAITER LEASE NAME`, as a quorum's scripts write it when a lease ended.
+fn read_freed(payload: &[u8]) -> Option<(Token, &[u8], &[u8])> {
+    let mut parts = payload.splitn(4, |byte| *byte == b' ');
+    if parts.next()? != b"f" {
+        return None;
+    }
+    let waiter = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    Some((waiter, parts.next()?, parts.next()?))
 }
 
 /// Reads `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as the hand-off script writes it.

@@ -29,6 +29,10 @@ pub struct RedisOptions {
     pub(crate) poll: Duration,
     pub(crate) nodelay: bool,
     pub(crate) pool: Option<PoolSize>,
+    pub(crate) node_timeout: Option<Duration>,
+    pub(crate) is_fenced: bool,
+    /// The connection is made in the background.
+    pub(crate) is_lazy: bool,
 }
 
 /// How many connections a pool has, and how long a request waits for one.
@@ -107,6 +111,7 @@ pub(crate) struct Tls {
 const CONNECT_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 const CLAIM_WINDOW: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(5));
 const POLL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(5));
 
 impl RedisOptions {
@@ -125,6 +130,9 @@ impl RedisOptions {
             poll: Duration::from_millis(50),
             nodelay: false,
             pool: None,
+            node_timeout: None,
+            is_fenced: true,
+            is_lazy: false,
         }
     }
 
@@ -222,6 +230,34 @@ impl RedisOptions {
         self
     }
 
+    /// How long one server of a quorum may take to answer before it counts as no vote. Default: 50
+    /// ms or a twentieth of the ttl, whichever is less; 5 ms to 5 s, of which no more than a quarter
+    /// of the ttl is used. Only for a quorum.
+    ///
+    /// Shorter costs less when a server hangs; longer bears slow links and busy machines.
+    #[must_use]
+    pub fn node_timeout(mut self, timeout: Duration) -> Self {
+        self.node_timeout = Some(timeout);
+        self
+    }
+
+    /// Whether leases of a quorum have fences that grow, for one more round trip at each
+    /// acquisition. Default: true. Without it every fence is [`Fence::NONE`](tenure_core::Fence).
+    /// Only for a quorum.
+    #[must_use]
+    pub fn fenced(mut self, fenced: bool) -> Self {
+        self.is_fenced = fenced;
+        self
+    }
+
+    /// Whether these are independent servers that decide by majority: a
+    /// [`QuorumStore`](crate::QuorumStore) connects to them, and a [`RedisStore`](crate::RedisStore)
+    /// to all others.
+    #[must_use]
+    pub fn is_quorum(&self) -> bool {
+        matches!(self.servers, Servers::Quorum(_))
+    }
+
     /// The pool's size, which begins as that of the origin's default.
     pub(crate) fn set_pool(&mut self) -> &mut PoolSize {
         self.pool.get_or_insert(PoolSize {
@@ -254,6 +290,11 @@ impl RedisOptions {
             ("timeout", self.timeout, TIMEOUT),
             ("claim_window", self.claim_window, CLAIM_WINDOW),
             ("poll", self.poll, POLL),
+            (
+                "node_timeout",
+                self.node_timeout.unwrap_or(NODE_TIMEOUT.0),
+                NODE_TIMEOUT,
+            ),
         ] {
             if value < least || value > most {
                 let (least, most) = (format_duration(least), format_duration(most));

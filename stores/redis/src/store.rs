@@ -8,6 +8,7 @@ use crate::ears::Ears;
 use crate::lease::People;
 use crate::link::Link;
 use crate::options::RedisOptions;
+use crate::quorum::Told;
 use crate::run::Runs;
 
 /// A store of leases and runs on Redis or Valkey.
@@ -48,7 +49,23 @@ impl RedisStore {
             .checked()
             .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
         let runs_channel = format!("tenure:{{{}}}:runs", options.namespace);
-        let ears = Arc::new(Ears::new(&options.prefix, runs_channel));
+        let ears = Ears::new(&options.prefix, runs_channel);
+        Self::made(options, Arc::new(ears)).await
+    }
+
+    /// The server with this number in a quorum, which may be down now and is connected to in the
+    /// background.
+    pub(crate) async fn of_quorum(
+        mut options: RedisOptions,
+        server: usize,
+        told: Arc<Told>,
+    ) -> Result<Self, StoreError> {
+        options.is_lazy = true;
+        let ears = Ears::new(&options.prefix, String::new()).of_quorum(server, told);
+        Self::made(options, Arc::new(ears)).await
+    }
+
+    async fn made(options: RedisOptions, ears: Arc<Ears>) -> Result<Self, StoreError> {
         let link = Link::connect(&options, ears.clone()).await?;
         Ok(Self {
             shared: Arc::new(Shared {

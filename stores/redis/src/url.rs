@@ -26,7 +26,7 @@ const SCHEMES: [&str; 9] = [
     "redis+quorum",
     "rediss+quorum",
 ];
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 19] = [
     "pool",
     "pool_timeout",
     "prefix",
@@ -35,6 +35,8 @@ const PARAMETERS: [&str; 17] = [
     "timeout",
     "claim_window",
     "poll",
+    "node_timeout",
+    "fenced",
     "nodelay",
     "db",
     "ca",
@@ -308,6 +310,11 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
         "timeout" => return Ok(options.timeout(duration()?)),
         "claim_window" => return Ok(options.claim_window(duration()?)),
         "poll" => return Ok(options.poll_every(duration()?)),
+        "node_timeout" | "fenced" if !options.is_quorum() => {
+            return Err(invalid("is for redis+quorum:// only".to_owned()));
+        }
+        "node_timeout" => return Ok(options.node_timeout(duration()?)),
+        "fenced" => return Ok(options.fenced(switch()?)),
         "nodelay" => return Ok(options.nodelay(switch()?)),
         "pool" => options.set_pool().max = count(value).map_err(invalid)?,
         "pool_timeout" => options.set_pool().patience = duration()?,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tenure_core::{
     Acquisition, Cancellation, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore,
-    LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Token, Ttl, Wake, Wakes,
+    LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Ties, Token, Ttl, Wake, Wakes,
 };
 
 use super::cases::Shared;
@@ -75,6 +75,11 @@ impl Client {
             store: harness.store().await,
             holder: Holder::new(label).on_host("conformance"),
         }
+    }
+
+    /// Whether none of several may win that do the same at once, as the store declares.
+    pub(super) fn may_tie(&self) -> bool {
+        self.store.promises().ties == Ties::AskAgain
     }
 
     /// Another process instance on the same view.

@@ -55,9 +55,14 @@ pub(super) async fn r11_of_two_cancels_at_once_one_releases(harness: &Shared) {
         let again = holder.through(&other);
         let (one, two) = at_once(holder.cancelling(), again.cancelling()).await;
         let answers = [one, two];
+        let is_tie = client.may_tie() && answers == [Cancellation::Nothing; 2];
         for expected in [Cancellation::Released, Cancellation::Nothing] {
-            assert!(answers.contains(&expected), "round {round}: {answers:?}");
+            assert!(
+                is_tie || answers.contains(&expected),
+                "round {round}: {answers:?}"
+            );
         }
+        assert_ne!(harness.raw_holder(&key).await, Some(client.holder.id));
         // The lease went on by one place, not by two.
         if client.store.promises().order == Order::Fifo {
             first.granted().await;

@@ -100,7 +100,9 @@ pub(super) async fn r4_of_two_releases_at_once_one_finds_the_lease(harness: &Sha
             .iter()
             .filter(|r| **r != Release::NotHeld)
             .count();
-        assert_eq!(found, 1, "round {round}: {one:?}, {two:?}");
+        let is_tie = found == 0 && client.may_tie();
+        assert!(found == 1 || is_tie, "round {round}: {one:?}, {two:?}");
+        assert_ne!(harness.raw_holder(&key).await, Some(client.holder.id));
         // The lease went on by one place, not by two.
         if client.store.promises().order == Order::Fifo {
             first.granted().await;

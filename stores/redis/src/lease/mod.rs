@@ -13,10 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use tenure_core::{
-    Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held, Key,
-    LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note, Occupant,
-    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError, Timestamp,
-    Token, Waiting, Wakes,
+    Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held,
+    Holder, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note,
+    Occupant, Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError,
+    Timestamp, Token, Waiting, Wakes,
 };
 
 pub(crate) use self::people::People;
@@ -26,8 +26,8 @@ use crate::reply::{Reply, text_of};
 use crate::slots::tag_of;
 use crate::store::RedisStore;
 
-const SHARED: &str = include_str!("../scripts/lease.lua");
-const MARK: &str = include_str!("../scripts/mark.lua");
+pub(crate) const SHARED: &str = include_str!("../scripts/lease.lua");
+pub(crate) const MARK: &str = include_str!("../scripts/mark.lua");
 
 static ACQUIRE: Script = Script::new(
     "acquire a lease",
@@ -80,7 +80,7 @@ const WATCHED: Duration = Duration::from_secs(1);
 
 impl RedisStore {
     /// A call of `script` on the four keys of a lock.
-    fn names(&self, key: &Key, script: &'static Script) -> Call {
+    pub(crate) fn names(&self, key: &Key, script: &'static Script) -> Call {
         let name = self.name_of(key);
         let tag = tag_of(&name);
         let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
@@ -91,7 +91,7 @@ impl RedisStore {
     }
 
     /// The lock's name in the server.
-    fn name_of(&self, key: &Key) -> Vec<u8> {
+    pub(crate) fn name_of(&self, key: &Key) -> Vec<u8> {
         [self.shared.options.prefix.as_bytes(), key.as_bytes()].concat()
     }
 
@@ -130,15 +130,30 @@ impl RedisStore {
             .arg(&channel)
             .arg(self.claim_window());
         let must_ask = !keep.is_zero() && channel.is_empty();
-        let Some(introduction) = shared.people.introduction(&request.holder) else {
-            return Ok((shared.link.run(call).await?, must_ask));
+        Ok((self.introducing(&request.holder, call).await?, must_ask))
+    }
+
+    /// Runs a call that makes `holder` known by its id, and says who that is if it is time to.
+    pub(crate) async fn introducing(
+        &self,
+        holder: &Holder,
+        call: Call,
+    ) -> Result<Value, StoreError> {
+        let shared = &*self.shared;
+        let Some(introduction) = shared.people.introduction(holder) else {
+            return shared.link.run(call).await;
         };
         let (answer, introduced) =
             tokio::join!(shared.link.run(call), shared.link.run(introduction));
         if introduced.is_err() {
-            shared.people.not_introduced(request.holder.id);
+            shared.people.not_introduced(holder.id);
         }
-        Ok((answer?, must_ask))
+        answer
+    }
+
+    /// Who has a lock, as a script says it.
+    pub(crate) async fn occupant(&self, reply: &mut Reply) -> Result<Occupant, StoreError> {
+        Ok(RawOccupant::read(reply)?.named(self).await)
     }
 
     async fn held(

@@ -58,7 +58,7 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Connects, or says why it cannot.
+    /// Connects, or says why it cannot; if it is to be lazy, connects in the background.
     pub(super) async fn connect(
         options: &RedisOptions,
         hears: Arc<dyn Hears>,
@@ -77,6 +77,10 @@ impl Direct {
             channels: Mutex::new(channels),
             hears,
         });
+        if options.is_lazy {
+            direct.dial_in_background();
+            return Ok(direct);
+        }
         let wire = tokio::time::timeout(options.connect_timeout, direct.dial_once())
             .await
             .map_err(|_| {

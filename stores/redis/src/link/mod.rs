@@ -100,7 +100,7 @@ impl Link {
             Servers::Quorum(_) => {
                 return Err(StoreError::new(
                     StoreErrorKind::Misconfigured,
-                    "redis+quorum:// is not in this version",
+                    "several independent servers are a QuorumStore",
                 ));
             }
             _ => Way::Direct {

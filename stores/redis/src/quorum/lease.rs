@@ -1,0 +1,309 @@
+//! The steps of a lease on a majority.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use tenure_core::{
+    Acquisition, Cancellation, Clock as _, Durability, Fence, Fences, ForceRequest, Forced, Grant,
+    HandOff, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Moment,
+    Order, Place, Release, RenewRequest, Renewal, Scope, StoreError, StoreErrorKind, SystemClock,
+    Ties, Timestamp, Token, Waiting, Wakes,
+};
+
+use super::node::{End, Ended, Kind, Vote};
+use super::step::{Answer, Answers, Asked, from_now};
+use super::votes::{are_decided, lasting, middle, ours, refusal, renewed};
+use super::{GRACE, LOOK, QuorumStore};
+
+/// Shorter leases would leave each server too little time to answer.
+const MIN_TTL: Duration = Duration::from_secs(1);
+const ACQUIRE: &str = "acquire a lease";
+
+#[async_trait]
+impl LeaseStore for QuorumStore {
+    fn promises(&self) -> LeasePromises {
+        let mut promises = LeasePromises::new("redis+quorum", Scope::Cluster, Durability::Nothing);
+        promises.hand_off = HandOff::AskAgain(self.shared.poll);
+        promises.order = Order::Any;
+        promises.ties = Ties::AskAgain;
+        promises.fences = if self.shared.is_fenced {
+            Fences::Growing
+        } else {
+            Fences::None
+        };
+        promises.min_ttl = MIN_TTL;
+        promises.claim_window = self.shared.poll;
+        promises.wall_clock_steps_end_leases = true;
+        promises.forgets = "leases, when a majority of the servers restarts without its data or \
+                            steps its clocks within one ttl";
+        promises
+    }
+
+    fn listen(&self, key: &Key, token: Token) -> Wakes {
+        self.shared.told.wakes.listen(key, token)
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
+        if request.ttl.get() < MIN_TTL {
+            return Err(too_short(ACQUIRE));
+        }
+        self.shared.sweeps.stop(request.token).await;
+        let request = Arc::new(request.clone());
+        // Taken before the requests leave: slow servers shorten the lease, never lengthen it.
+        let asked_at = SystemClock.now();
+        let deadline = from_now(self.patience(request.ttl));
+        let mut asked = self.ask(|node| {
+            let request = request.clone();
+            async move { node.vote(&request).await }
+        });
+        let (majority, minority_lost) = (self.majority(), self.minority_lost());
+        let decided = |votes: &Answers<Vote>| are_decided(votes, majority, minority_lost);
+        asked.until(deadline, decided).await;
+        if ours(&asked.answers).count() >= majority {
+            // The rest is dropped and never sent again: what comes late stays behind the release.
+            return self.granted(&request, asked_at, &asked.answers).await;
+        }
+        asked.every(deadline.min(from_now(GRACE))).await;
+        let votes = asked.answers;
+        if ours(&votes).count() >= majority {
+            return self.granted(&request, asked_at, &votes).await;
+        }
+        self.refused(&request, &votes).await
+    }
+
+    async fn renew(
+        &self,
+        requests: &[RenewRequest],
+    ) -> Result<Vec<Result<Renewal, StoreError>>, StoreError> {
+        let Some(shortest) = requests.iter().map(|request| request.ttl).min() else {
+            return Ok(Vec::new());
+        };
+        let patience = self.patience(shortest);
+        let all: Arc<[RenewRequest]> = requests.into();
+        let mut asked = self.ask(|node| {
+            let all = all.clone();
+            async move { node.renew(&all).await }
+        });
+        let is_too_short = |number: usize| {
+            let request = requests.get(number);
+            request.is_none_or(|request| request.ttl.get() < MIN_TTL)
+        };
+        let decide = |number: usize, answers: &Answers<Vec<Result<Renewal, StoreError>>>| {
+            let of_one = answers
+                .ok()
+                .filter_map(|all| all.get(number)?.as_ref().ok());
+            let votes: Vec<&Renewal> = of_one.collect();
+            let (majority, minority_lost) = (self.majority(), self.minority_lost());
+            renewed(&votes, majority, minority_lost, self.shared.is_fenced)
+        };
+        asked
+            .until(from_now(patience), |answers| {
+                answers.answered() >= self.majority()
+                    && (0..requests.len())
+                        .all(|number| is_too_short(number) || decide(number, answers).is_some())
+            })
+            .await;
+        let answers = asked.answers;
+        let results = (0..requests.len()).map(|number| {
+            if is_too_short(number) {
+                return Err(too_short("renew a lease"));
+            }
+            let undecided = || answers.too_few("renew a lease", self.majority());
+            decide(number, &answers).ok_or_else(undecided)
+        });
+        Ok(results.collect())
+    }
+
+    async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
+        let mut asked = self.end(key, token, End::Release);
+        let (majority, minority_lost) = (self.majority(), self.minority_lost());
+        let outcome = |answers: &Answers<Ended>| {
+            let freed = answers.count(|end| *end == Ended::Released);
+            if freed >= majority {
+                return Some(Release::Freed);
+            }
+            let without = answers.answered() - freed;
+            (without >= minority_lost).then_some(Release::NotHeld)
+        };
+        let deadline = from_now(self.longest_patience());
+        asked
+            .until(deadline, |answers| outcome(answers).is_some())
+            .await;
+        let result = outcome(&asked.answers)
+            .ok_or_else(|| asked.answers.too_few("release a lease", majority));
+        self.sweep((key, token, End::Release), asked);
+        result
+    }
+
+    async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
+        self.shared.sweeps.stop(token).await;
+        let mut asked = self.end(key, token, End::Cancel);
+        let majority = self.majority();
+        let deadline = from_now(self.longest_patience());
+        asked
+            .until(deadline, |answers| answers.answered() >= majority)
+            .await;
+        asked.every(deadline.min(from_now(GRACE))).await;
+        let answers = &asked.answers;
+        let released = answers.count(|end| *end == Ended::Released);
+        let result = if answers.answered() < majority {
+            Err(answers.too_few("cancel an acquisition", majority))
+        } else if released >= majority {
+            Ok(Cancellation::Released)
+        } else if answers.count(|end| *end == Ended::Left) > 0 {
+            Ok(Cancellation::LeftQueue)
+        } else {
+            Ok(Cancellation::Nothing)
+        };
+        self.sweep((key, token, End::Cancel), asked);
+        result
+    }
+
+    async fn inspect(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {
+        self.look(key).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<LeasePage, StoreError> {
+        self.list_all(query).await
+    }
+
+    async fn force(&self, request: &ForceRequest) -> Result<Forced, StoreError> {
+        self.force_all(request).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let mut asked = self.ask(|node| async move { LeaseStore::now(&node).await });
+        let majority = self.majority();
+        asked
+            .until(from_now(LOOK), |clocks| clocks.answered() >= majority)
+            .await;
+        asked.every(from_now(GRACE)).await;
+        if asked.answers.answered() < majority {
+            return Err(asked.answers.too_few("read the clocks", majority));
+        }
+        let mut clocks: Vec<Timestamp> = asked.answers.ok().copied().collect();
+        middle(&mut clocks).ok_or_else(|| asked.answers.too_few("read the clocks", majority))
+    }
+}
+
+fn too_short(doing: &str) -> StoreError {
+    let message = format!("{doing}: a quorum needs a ttl of 1s at least");
+    StoreError::new(StoreErrorKind::Unsupported, message)
+}
+
+impl QuorumStore {
+    /// A majority voted for us: makes it agree on a fence, and counts what is left.
+    async fn granted(
+        &self,
+        request: &Arc<LeaseRequest>,
+        asked_at: Moment,
+        votes: &Answers<Vote>,
+    ) -> Result<Acquisition, StoreError> {
+        let lasts = lasting(
+            ours(votes).map(|vote| (vote.now, vote.left)),
+            self.majority(),
+        );
+        let greatest = ours(votes).map(|vote| vote.fence).max();
+        let (Some((now, left)), Some(greatest)) = (lasts, greatest) else {
+            return Err(votes.too_few(ACQUIRE, self.majority()));
+        };
+        let fence = if !self.shared.is_fenced {
+            self.leave_queues(request);
+            Ok(Fence::NONE)
+        } else if let Some(agreed) = self.agreed_before(ours(votes)) {
+            Ok(agreed)
+        } else {
+            self.agree_on(request, greatest).await
+        };
+        let is_spent = SystemClock.now().since(asked_at) >= left;
+        match fence {
+            Ok(fence) if !is_spent => {
+                let grant = Grant::new(fence, now, now + left);
+                return Ok(Acquisition::Granted(grant));
+            }
+            _ => {}
+        }
+        self.give_way(request, votes).await;
+        fence?;
+        let message = "acquire a lease: the servers took as long as the ttl";
+        Err(StoreError::new(StoreErrorKind::Unavailable, message).with_unknown_outcome())
+    }
+
+    /// No majority voted for us: takes back the votes there are, and says who stands in the way.
+    async fn refused(
+        &self,
+        request: &Arc<LeaseRequest>,
+        votes: &Answers<Vote>,
+    ) -> Result<Acquisition, StoreError> {
+        let places = self.give_way(request, votes).await;
+        let is_answered = votes.answered() >= self.majority();
+        let shared = &*self.shared;
+        let held = refusal(votes, places, shared.poll, shared.is_fenced);
+        match held.filter(|_| is_answered) {
+            Some(held) => Ok(Acquisition::Held(held)),
+            None => Err(votes.too_few(ACQUIRE, self.majority())),
+        }
+    }
+
+    /// Takes back our votes but keeps our places, where we wait for any. Whoever did not answer is
+    /// told in the background.
+    async fn give_way(&self, request: &Arc<LeaseRequest>, votes: &Answers<Vote>) -> Vec<Place> {
+        let scores: Vec<(usize, Vec<u8>)> = votes
+            .by_number()
+            .filter_map(|(number, vote)| match vote {
+                Vote::Ours(ours) => match &ours.kind {
+                    Kind::New { score } => Some((number, score.clone())),
+                    _ => Some((number, Vec::new())),
+                },
+                Vote::Theirs { .. } => None,
+            })
+            .collect();
+        let mut places = Vec::new();
+        let mut silent = votes.silent();
+        let mut asked = Asked::new(scores.into_iter().filter_map(|(number, score)| {
+            let (node, request) = (self.shared.nodes.get(number)?.clone(), request.clone());
+            Some(async move {
+                let result = node.yield_vote(&request, &score).await;
+                Answer { number, result }
+            })
+        }));
+        asked.every(from_now(self.patience(request.ttl))).await;
+        let told: Vec<usize> = asked
+            .answers
+            .by_number()
+            .map(|(number, _)| number)
+            .collect();
+        places.extend(asked.answers.ok().flatten().copied());
+        for (number, vote) in votes.by_number() {
+            if matches!(vote, Vote::Ours(_)) && !told.contains(&number) {
+                silent.push(number);
+            }
+        }
+        self.sweep_only((&request.key, request.token, End::Release), silent);
+        places
+    }
+
+    /// Gives up the places in the queues of those servers that did not vote for us.
+    fn leave_queues(&self, request: &Arc<LeaseRequest>) {
+        if request.waiting == Waiting::No {
+            return;
+        }
+        let mut asked = self.end(&request.key, request.token, End::Leave);
+        let timeout = self.shared.timeout;
+        tokio::spawn(async move { asked.every(from_now(timeout)).await });
+    }
+
+    fn end(
+        &self,
+        key: &Key,
+        token: Token,
+        end: End,
+    ) -> Asked<Ended, BoxFuture<'static, Answer<Ended>>> {
+        self.ask(|node| {
+            let key = key.clone();
+            async move { node.end_vote(&key, token, end).await }
+        })
+    }
+}

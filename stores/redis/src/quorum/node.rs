@@ -1,0 +1,282 @@
+//! One server of a quorum, and what it is asked: to vote, to take its vote back, to agree.
+//!
+//! A vote is an ordinary lock in that server, which a client of one server sees as one. What the
+//! votes of several servers come to is decided elsewhere.
+
+use std::time::Duration;
+
+use redis::Value;
+use tenure_core::{
+    Fence, Key, LeaseRequest, Mark, Occupant, Place, StoreError, Timestamp, Token, Waiting,
+};
+
+use crate::lease::{MARK, SHARED};
+use crate::link::{Call, Script};
+use crate::reply::{Reply, bytes_of, text_of, unexpected};
+use crate::store::RedisStore;
+
+const QUORUM: &str = include_str!("../scripts/quorum_lease.lua");
+
+static ACQUIRE: Script = Script::new(
+    "acquire a lease",
+    &[
+        include_str!("../scripts/acquire_free.lua"),
+        SHARED,
+        QUORUM,
+        include_str!("../scripts/quorum_acquire.lua"),
+    ],
+);
+static YIELD: Script = Script::new(
+    "give way",
+    &[SHARED, QUORUM, include_str!("../scripts/quorum_yield.lua")],
+);
+static END: Script = Script::new(
+    "release a lease",
+    &[SHARED, QUORUM, include_str!("../scripts/quorum_end.lua")],
+);
+static FORCE: Script = Script::new(
+    "force a lease",
+    &[
+        SHARED,
+        MARK,
+        QUORUM,
+        include_str!("../scripts/quorum_force.lua"),
+    ],
+);
+static RAISE: Script = Script::new(
+    "write a fence back",
+    &[include_str!("../scripts/quorum_raise.lua")],
+);
+
+/// What a server says to a request for a lease.
+#[derive(Debug)]
+pub(super) enum Vote {
+    /// It is for us.
+    Ours(Ours),
+    /// It is somebody else's.
+    Theirs {
+        now: Timestamp,
+        by: Occupant,
+        remaining: Option<Duration>,
+        place: Option<Place>,
+    },
+}
+
+/// A vote for us.
+#[derive(Debug, Clone)]
+pub(super) struct Ours {
+    pub(super) now: Timestamp,
+    pub(super) left: Duration,
+    pub(super) fence: Fence,
+    pub(super) kind: Kind,
+}
+
+/// How a vote for us came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By this request, which gave up the place with this score in the server's queue.
+    New { score: Vec<u8> },
+    /// By an earlier request for the same token.
+    Kept,
+    /// So, and a majority agreed on its fence, as far as this server knows.
+    Agreed,
+}
+
+/// What becomes of a vote, and of the place in a server's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Release,
+    Cancel,
+    Leave,
+}
+
+/// What a server knew of the token whose vote was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Released,
+    Left,
+    Nothing,
+}
+
+/// What a server says to a fence that it is asked to agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// It agrees on this one, the offered or another.
+    On(Fence),
+    /// It has given this token a greater one, which nobody has agreed on.
+    Greater(Fence),
+    /// Its vote is not for this token.
+    NotOurs,
+}
+
+/// Whether a fence takes the place of a smaller one that was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rise {
+    OnlyFresh,
+    Over,
+}
+
+impl RedisStore {
+    /// Asks for this server's vote.
+    pub(super) async fn vote(&self, request: &LeaseRequest) -> Result<Vote, StoreError> {
+        let call = self.waiting_call(&ACQUIRE, request).await;
+        let answer = self.introducing(&request.holder, call).await?;
+        let mut reply = Reply::new(ACQUIRE.doing, answer)?;
+        let word = reply.text()?;
+        let now = reply.timestamp()?;
+        match word.as_str() {
+            "granted" => {
+                let fence = Fence::new(reply.number()?);
+                let left = Duration::from_millis(reply.number()?);
+                let score = reply.rest().next();
+                let score = score.map(|score| bytes_of(ACQUIRE.doing, score));
+                let kind = Kind::New {
+                    score: score.transpose()?.unwrap_or_default(),
+                };
+                Ok(Vote::Ours(Ours {
+                    now,
+                    left,
+                    fence,
+                    kind,
+                }))
+            }
+            "kept" => {
+                let fence = reply.text()?;
+                let left = Duration::from_millis(reply.number()?);
+                let kind = if fence.starts_with('0') {
+                    Kind::Agreed
+                } else {
+                    Kind::Kept
+                };
+                let fence = fence_of(&fence)?;
+                Ok(Vote::Ours(Ours {
+                    now,
+                    left,
+                    fence,
+                    kind,
+                }))
+            }
+            "held" => {
+                let pttl: i64 = reply.number()?;
+                let (position, length) = (reply.number()?, reply.number()?);
+                let by = self.occupant(&mut reply.nested()?).await?;
+                Ok(Vote::Theirs {
+                    now,
+                    by,
+                    remaining: u64::try_from(pttl).ok().map(Duration::from_millis),
+                    place: place_of(position, length),
+                })
+            }
+            other => Err(reply.unknown(other)),
+        }
+    }
+
+    /// Takes the vote back, but keeps the place in the queue, which `score` tells where it was
+    /// given up. Without a request that waits, there is no place to keep.
+    pub(super) async fn yield_vote(
+        &self,
+        request: &LeaseRequest,
+        score: &[u8],
+    ) -> Result<Option<Place>, StoreError> {
+        let call = self.waiting_call(&YIELD, request).await.arg(score);
+        let mut reply = Reply::new(YIELD.doing, self.shared.link.run(call).await?)?;
+        Ok(place_of(reply.number()?, reply.number()?))
+    }
+
+    pub(super) async fn end_vote(
+        &self,
+        key: &Key,
+        token: Token,
+        end: End,
+    ) -> Result<Ended, StoreError> {
+        let how = match end {
+            End::Release => "release",
+            End::Cancel => "cancel",
+            End::Leave => "leave",
+        };
+        let call = self.names(key, &END).arg(token.to_string()).arg(how);
+        let word = text_of(END.doing, self.shared.link.run(call).await?)?;
+        Ok(match word.as_str() {
+            "released" => Ended::Released,
+            "left" => Ended::Left,
+            _ => Ended::Nothing,
+        })
+    }
+
+    /// Asks the server to agree on a fence.
+    pub(super) async fn agree(
+        &self,
+        request: &LeaseRequest,
+        fence: Fence,
+        rise: Rise,
+    ) -> Result<Agreement, StoreError> {
+        let is_waiting = request.waiting != Waiting::No;
+        let call = self
+            .names(&request.key, &RAISE)
+            .arg(request.token.to_string())
+            .arg(fence.get())
+            .arg(u8::from(rise == Rise::Over))
+            .arg(u8::from(is_waiting));
+        let answer = text_of(RAISE.doing, self.shared.link.run(call).await?)?;
+        Ok(match answer.strip_prefix('-') {
+            Some(greater) => Agreement::Greater(fence_of(greater)?),
+            None if answer.is_empty() => Agreement::NotOurs,
+            None => Agreement::On(fence_of(&answer)?),
+        })
+    }
+
+    /// Takes the vote from the holding that an operator saw. False if that is not there.
+    pub(super) async fn force_vote(&self, key: &Key, holding: &Mark) -> Result<bool, StoreError> {
+        let call = self.names(key, &FORCE).arg(holding.as_str());
+        Ok(self.shared.link.run(call).await? == Value::Int(1))
+    }
+
+    /// What tells this server's process from every other.
+    pub(super) async fn run_id(&self) -> Result<String, StoreError> {
+        let doing = "ask the server who it is";
+        let call = Call::command(doing, "INFO").arg("server");
+        let text = text_of(doing, self.shared.link.run(call).await?)?;
+        let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+        id.map(|id| id.trim().to_owned())
+            .ok_or_else(|| unexpected(doing, "no run_id"))
+    }
+
+    /// Spares the first requests, which have little time, that they bring their scripts along. A
+    /// server that refuses gets them so.
+    pub(super) async fn load_scripts(&self) {
+        let load = |script: &Script| {
+            let call = Call::command("load a script", "SCRIPT").arg("LOAD");
+            call.arg(script.text())
+        };
+        let calls = [&ACQUIRE, &RAISE, &END].map(load).to_vec();
+        let _ = self.shared.link.run_all(calls).await;
+    }
+
+    /// A call with what a place in the queue needs.
+    async fn waiting_call(&self, script: &'static Script, request: &LeaseRequest) -> Call {
+        let (keep, channel) = match request.waiting {
+            Waiting::InLine { keep } => {
+                let name = self.name_of(&request.key);
+                (keep, self.shared.link.way_back(&name).await)
+            }
+            _ => (Duration::ZERO, String::new()),
+        };
+        self.names(&request.key, script)
+            .arg(request.token.to_string())
+            .arg(request.holder.id.to_string())
+            .arg(request.ttl.as_millis())
+            .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
+            .arg(channel)
+    }
+}
+
+fn place_of(position: u32, length: u32) -> Option<Place> {
+    (position > 0).then(|| Place::new(position, length))
+}
+
+fn fence_of(digits: &str) -> Result<Fence, StoreError> {
+    let number = digits.parse();
+    number
+        .map(Fence::new)
+        .map_err(|_| unexpected(RAISE.doing, "a fence that is no number"))
+}

@@ -1,0 +1,162 @@
+//! What a quorum looks like to an operator: whoever has a majority has the key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tenure_core::{
+    ForceRequest, Forced, Key, LeasePage, LeaseStore as _, LeaseView, ListQuery, Mark, StoreError,
+};
+
+use super::step::from_now;
+use super::votes::{most_named, with_fence};
+use super::{GRACE, LOOK, QuorumStore};
+
+/// How many keys of a listing are looked at in parallel.
+const LOOKS: usize = 16;
+/// How often a page is filled up when what the servers listed turned out to be no leases.
+const FILLS: usize = 10;
+
+impl QuorumStore {
+    pub(super) async fn look(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {
+        let mut asked = self.ask(|node| {
+            let key = key.clone();
+            async move { node.inspect(&key).await }
+        });
+        let majority = self.majority();
+        asked
+            .until(from_now(LOOK), |views| views.answered() >= majority)
+            .await;
+        asked.every(from_now(GRACE)).await;
+        if asked.answers.answered() < majority {
+            return Err(asked.answers.too_few("inspect a lease", majority));
+        }
+        let seen: Vec<LeaseView> = asked.answers.into_ok().into_iter().flatten().collect();
+        // Of the queues, that of the server which knows most is shown.
+        let longest = seen.iter().rev().max_by_key(|view| view.queue_len);
+        let queue = longest.map(|view| (view.queue.clone(), view.queue_len));
+        let mut groups: BTreeMap<String, Vec<&LeaseView>> = BTreeMap::new();
+        for view in &seen {
+            if let Some(mark) = &view.mark {
+                groups.entry(holding(mark)).or_default().push(view);
+            }
+        }
+        let won = groups
+            .into_iter()
+            .find(|(_, views)| views.len() >= majority);
+        let view = match won {
+            Some((holding, views)) => merged(holding, &views, self.shared.is_fenced),
+            // Votes that are no majority are no lease; those who wait wait all the same.
+            None => seen
+                .first()
+                .map(|view| LeaseView::new(view.key.clone(), view.now)),
+        };
+        let view = view.zip(queue).map(|(mut view, (queue, length))| {
+            view = view.queued(queue);
+            view.queue_len = length;
+            view
+        });
+        Ok(view.filter(|view| view.occupant.is_some() || view.queue_len > 0))
+    }
+
+    pub(super) async fn list_all(&self, query: &ListQuery) -> Result<LeasePage, StoreError> {
+        let limit = query.limit.clamp(1, 1000);
+        let mut query = query.clone();
+        let mut leases = Vec::new();
+        let mut more = true;
+        for _ in 0..FILLS {
+            let (keys, is_more) = self.names(&query, limit).await?;
+            query.after = keys.last().cloned().or(query.after);
+            let looks = stream::iter(keys).map(async |key: Key| self.look(&key).await);
+            let mut views = looks.buffered(LOOKS);
+            while let Some(view) = views.next().await {
+                leases.extend(view?.map(|mut view| {
+                    view.queue.clear();
+                    view
+                }));
+            }
+            more = is_more;
+            if !more || leases.len() >= limit {
+                break;
+            }
+        }
+        more |= leases.len() > limit;
+        leases.truncate(limit);
+        Ok(LeasePage::new(leases, more))
+    }
+
+    /// The first keys of which any server knows something, and whether there are more.
+    async fn names(&self, query: &ListQuery, limit: usize) -> Result<(Vec<Key>, bool), StoreError> {
+        let mut asked = self.ask(|node| {
+            let query = query.clone();
+            async move { node.list(&query).await }
+        });
+        let majority = self.majority();
+        // Each lease is in at least one of any majority's listings.
+        asked
+            .until(from_now(LOOK), |pages| pages.answered() >= majority)
+            .await;
+        if asked.answers.answered() < majority {
+            return Err(asked.answers.too_few("list leases", majority));
+        }
+        let pages = asked.answers.into_ok();
+        let more = pages.iter().any(|page| page.more);
+        let views = pages.into_iter().flat_map(|page| page.leases);
+        let keys: BTreeSet<Key> = views.map(|view| view.key).collect();
+        let more = more || keys.len() > limit;
+        Ok((keys.into_iter().take(limit).collect(), more))
+    }
+
+    pub(super) async fn force_all(&self, request: &ForceRequest) -> Result<Forced, StoreError> {
+        let (key, mark) = (&request.key, &request.expected);
+        let Some(current) = self.look(key).await? else {
+            return Ok(Forced::NotHeld);
+        };
+        let (Some(found), Some(from)) = (current.mark.clone(), current.occupant.clone()) else {
+            return Ok(Forced::NotHeld);
+        };
+        if found != *mark {
+            return Ok(Forced::Changed { current });
+        }
+        let mut asked = self.ask(|node| {
+            let (key, mark) = (key.clone(), mark.clone());
+            async move { node.force_vote(&key, &mark).await }
+        });
+        asked.every(from_now(self.shared.timeout)).await;
+        let hits = asked.answers.count(|hit| *hit);
+        let (by, why) = (&request.by, &request.why);
+        tracing::warn!(%key, %by, %why, hits, "votes were taken from {from} by order");
+        if hits >= self.majority() {
+            return Ok(Forced::Done { from });
+        }
+        if asked.answers.answered() < self.majority() {
+            return Err(asked.answers.too_few("force a lease", self.majority()));
+        }
+        // It ended meanwhile, by itself or by another order that hit as many servers.
+        Ok(match self.look(key).await? {
+            Some(current) if current.mark.is_some() => Forced::Changed { current },
+            _ => Forced::NotHeld,
+        })
+    }
+}
+
+/// What the servers have in common of a holding: its token, or the whole of a foreign one.
+fn holding(mark: &Mark) -> String {
+    let mut parts = mark.as_str().split(':');
+    match (parts.next(), parts.next()) {
+        (Some("tn1"), Some(token)) => format!("tn1:{token}"),
+        _ => mark.as_str().to_owned(),
+    }
+}
+
+/// One view of several servers': that of the first, with what they agree on.
+fn merged(holding: String, views: &[&LeaseView], is_fenced: bool) -> Option<LeaseView> {
+    let first = views.first()?;
+    let fence = most_named(views.iter().filter_map(|view| view.fence()));
+    let mut occupant = first.occupant.clone()?;
+    if let Some((fence, _)) = fence {
+        occupant = with_fence(occupant, fence, is_fenced);
+    }
+    let view = LeaseView::new(first.key.clone(), first.now);
+    Some(view.held_by(occupant, first.expires_at, Mark::new(holding)))
+}

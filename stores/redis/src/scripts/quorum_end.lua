@@ -1,0 +1,13 @@
+-- Takes back this server's vote for a token and tells the first who waits.
+-- ARGV: token, 'release' | 'cancel' (which gives up its place as well) | 'leave' (which gives up nothing else)
+-- Reply: 'released', 'left' (it had a place and no vote) or 'nothing'
+-- One step, so that nobody who comes to wait between the two is missed.
+local waited = ARGV[2] ~= 'release' and forget(ARGV[1])
+local lock = ARGV[2] ~= 'leave' and read_lock()
+if not lock or lock.token ~= ARGV[1] then
+  return waited and 'left' or 'nothing'
+end
+redis.call('DEL', L)
+forget(ARGV[1])
+tell_of_release(ARGV[1])
+return 'released'
