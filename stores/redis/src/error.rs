@@ -153,12 +153,28 @@ pub(crate) fn meaning(error: &RedisError) -> Meaning {
     }
 }
 
+const TOO_MANY_CLIENTS: &str = "max number of clients";
+
+/// Whether a server, or a script of its own, does not know a command.
+fn is_unknown_command(text: &str) -> bool {
+    [
+        "unknown command",
+        "Unknown Redis command",
+        "Unknown command",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
 fn server_meaning(error: &RedisError) -> Meaning {
     let text = error.detail().unwrap_or_default();
-    if text.contains("max number of clients") {
+    if text.contains(TOO_MANY_CLIENTS) {
         return Meaning::Refused(StoreErrorKind::Unavailable);
     }
-    if text.contains("unknown command") || text.contains("Unknown Redis command") {
+    if text.contains("user executing the script can't") {
+        return Meaning::Refused(StoreErrorKind::Denied);
+    }
+    if is_unknown_command(text) {
         return Meaning::Refused(StoreErrorKind::Unsupported);
     }
     if text.contains("DB index") || text.contains("cluster support disabled") {
@@ -182,19 +198,83 @@ pub(crate) fn store_error(doing: &str, error: RedisError) -> StoreError {
         Meaning::Refused(kind) => kind,
         Meaning::NoScript | Meaning::Elsewhere | Meaning::Unknown => StoreErrorKind::Unavailable,
     };
-    let advice = match kind {
-        StoreErrorKind::Denied => "; grant the user the rights that stores/redis/README.md lists",
-        StoreErrorKind::Misconfigured if error.code() == Some("MOVED") => {
-            "; the server is part of a cluster: begin the URL with redis+cluster"
-        }
-        _ => "",
-    };
+    let advice = advice(&error, kind);
     let message = format!("{doing}: {}{advice}", shown_error(&error));
     let mut shown = StoreError::new(kind, message);
     if meaning == Meaning::Unknown {
         shown = shown.with_unknown_outcome();
     }
     shown.with_source(error)
+}
+
+/// What to do about a server's refusal, by its first word.
+const ADVICE: [(&str, &str); 13] = [
+    (
+        "NOAUTH",
+        "give a user name and a password, best in a file: ?password_file=PATH",
+    ),
+    ("WRONGPASS", "check the user name and the password"),
+    (
+        "MOVED",
+        "the server is part of a cluster: begin the URL with redis+cluster",
+    ),
+    (
+        "READONLY",
+        "name the primary, or let sentinels name it: redis+sentinel://HOST,HOST/NAME",
+    ),
+    (
+        "MASTERDOWN",
+        "look at the replication of this server: INFO replication",
+    ),
+    ("LOADING", "it answers when it has read its data"),
+    (
+        "BUSY",
+        "see what it runs with SLOWLOG GET, and end it with SCRIPT KILL",
+    ),
+    (
+        "CLUSTERDOWN",
+        "see which slots have no node: CLUSTER INFO, CLUSTER NODES",
+    ),
+    (
+        "TRYAGAIN",
+        "a slot is being moved; it passes when the move is over",
+    ),
+    (
+        "OOM",
+        "raise maxmemory or make room; maxmemory-policy must stay noeviction",
+    ),
+    (
+        "MISCONF",
+        "look for the reason in the server's log, and for room on its disk",
+    ),
+    (
+        "NOREPLICAS",
+        "connect replicas, or lower min-replicas-to-write",
+    ),
+    (
+        "WRONGTYPE",
+        "a key that begins with tenure: was overwritten; with no lock held, delete it",
+    ),
+];
+
+/// The next step for whoever reads the error.
+fn advice(error: &RedisError, kind: StoreErrorKind) -> String {
+    let word = first_word(error).unwrap_or_default();
+    let known = ADVICE.iter().find(|(known, _)| *known == word);
+    let text = error.detail().unwrap_or_default();
+    let advice = match (known, kind) {
+        (Some((_, advice)), _) => advice,
+        (_, StoreErrorKind::Denied) => {
+            "grant the user the rights that stores/redis/README.md lists"
+        }
+        (_, StoreErrorKind::Unsupported) if is_unknown_command(text) => {
+            "the server is old, or its rename-command or a proxy takes the command away; \
+             stores/redis/README.md lists what is needed"
+        }
+        _ if text.contains(TOO_MANY_CLIENTS) => "close idle clients, or raise maxclients",
+        _ => return String::new(),
+    };
+    format!("; {advice}")
 }
 
 /// The server's own words where there are some; they never hold what we sent as a password.

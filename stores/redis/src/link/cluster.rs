@@ -22,6 +22,9 @@ use crate::options::{Address, RedisOptions};
 
 /// How often the driver follows one request to another node.
 const MOST_REDIRECTS: u32 = 5;
+/// How long it waits in between, growing.
+const LEAST_PAUSE_MS: u64 = 10;
+const MOST_PAUSE_MS: u64 = 100;
 
 pub(crate) struct Cluster {
     connection: ClusterConnection,
@@ -137,6 +140,11 @@ fn client(
         .use_protocol(ProtocolVersion::RESP3)
         .push_sender(hear)
         .retries(MOST_REDIRECTS)
+        // The driver's own pauses are longer than a request's time, which would turn every refusal
+        // that passes into silence.
+        .min_retry_wait(LEAST_PAUSE_MS)
+        .max_retry_wait(MOST_PAUSE_MS)
+        .retry_wait_formula(LEAST_PAUSE_MS, 2)
         .connection_timeout(options.connect_timeout)
         .response_timeout(options.timeout)
         .tcp_settings(settings(options));

@@ -23,7 +23,12 @@ local function read_lock()
     return nil
   end
   if type(value) == 'table' then
-    return { what = redis.call('TYPE', L)['ok'] }
+    local kind = redis.call('TYPE', L)['ok']
+    if kind == 'string' or kind == 'none' then
+      -- We may not read. That is no foreign lock; the server says itself what it is.
+      redis.call('GET', L)
+    end
+    return { what = kind }
   end
   local token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
   if not token then
@@ -43,6 +48,10 @@ end
 -- A number greater than every fence before it: the counter while it lives, the clock if it was lost.
 local function next_fence()
   local last = redis.pcall('GET', F)
+  if type(last) == 'table' and redis.call('TYPE', F)['ok'] == 'string' then
+    -- We may not read, and the server says why.
+    redis.call('GET', F)
+  end
   local fence = now_us
   if last then
     local number = type(last) == 'string' and tonumber(last)

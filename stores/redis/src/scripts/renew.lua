@@ -10,7 +10,12 @@ for i, L in ipairs(KEYS) do
   if value == false then
     answer = { 'free' }
   elseif type(value) == 'table' then
-    answer = { 'foreign', redis.call('TYPE', L)['ok'] }
+    local kind = redis.call('TYPE', L)['ok']
+    if kind == 'string' then
+      -- We may not read, which says nothing about whose it is.
+      return value
+    end
+    answer = { 'foreign', kind }
   else
     local token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
     if token == ARGV[2 * i - 1] then

@@ -1,0 +1,571 @@
+//! What goes wrong with servers and networks, each provoked on a real server: what a user is told,
+//! and what happens when it is over.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails, with the place in its message"
+)]
+
+mod steps;
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use tenure_bed::{Cluster, Redis, Relay, until};
+use tenure_core::{
+    Acquisition, HandOff, LeaseRequest, LeaseStore as _, Release, RenewRequest, Renewal,
+    StoreError, StoreErrorKind,
+};
+use tenure_redis::RedisStore;
+
+use crate::steps::{PATIENCE, TTL, connect, granted, held, redis, request, server, turn};
+
+const UNAVAILABLE: StoreErrorKind = StoreErrorKind::Unavailable;
+
+/// Asserts that an acquisition was surely not made, why, and that the message has each of `parts`.
+async fn refused(store: &RedisStore, name: &str, kind: StoreErrorKind, parts: &[&str]) {
+    let error = store.acquire(&request(name)).await.unwrap_err();
+    assert_refusal(&error, kind, parts);
+    assert!(
+        error.to_string().starts_with("acquire a lease: "),
+        "{error}"
+    );
+}
+
+fn assert_refusal(error: &StoreError, kind: StoreErrorKind, parts: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(!error.outcome_is_unknown(), "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{part} in: {error}");
+    }
+}
+
+/// Asks until the lock is granted; anything but trouble that may pass fails.
+async fn granted_at_last(store: &RedisStore, name: &str) {
+    let request = request(name);
+    let mut wakes = store.listen(&request.key, request.token);
+    turn(store, &request, &mut wakes).await;
+}
+
+fn renewal(of: &LeaseRequest) -> [RenewRequest; 1] {
+    [RenewRequest::new(of.key.clone(), of.token, of.ttl)]
+}
+
+async fn set(server: &Redis, name: &str, value: &str) {
+    let set = server.call(&["CONFIG", "SET", name, value]).await;
+    assert_eq!(set.to_string(), "OK", "{name}");
+}
+
+/// How often a command was called, as the server counts.
+async fn calls_of(server: &Redis, command: &str) -> usize {
+    let Some(line) = server.info(&format!("cmdstat_{command}")).await else {
+        return 0;
+    };
+    let mut fields = line.split(',');
+    let calls = fields.find_map(|field| field.strip_prefix("calls="));
+    calls.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn e71_a_server_that_still_loads_its_data_is_asked_again() {
+    let (server, store) = server(redis().tcp().config("rdbcompression", "no")).await;
+    let value = "x".repeat(2000);
+    for at in 0..200 {
+        server.call(&["SET", &format!("filler:{at}"), &value]).await;
+    }
+    assert_eq!(server.cli(&["SAVE"]).await, "OK");
+    server.configure("key-load-delay", "50000");
+    server.configure("loading-process-events-interval-bytes", "1024");
+    server.kill();
+    server.launch().await;
+    let mut last = String::new();
+    until("the server says that it loads", PATIENCE, async || {
+        let error = store.acquire(&request("k")).await.unwrap_err();
+        assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+        last = error.to_string();
+        last.contains("LOADING").then_some(())
+    })
+    .await;
+    set(&server, "key-load-delay", "0").await;
+    granted_at_last(&store, "k").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e71_e72_a_cluster_that_moves_a_slot_or_loses_one_says_so_and_goes_on() {
+    let cluster = Cluster::start(tenure_bed::Flavour::Redis).await;
+    let store = connect(&cluster.url()).await;
+    let slot = cluster.slot_of_key("k").await;
+    let home = cluster.node_of_slot(slot).await;
+    // MOVED: somebody forgot that it is a cluster.
+    let next = (home + 1) % 3;
+    let alone = connect(&cluster.nodes()[next].url()).await;
+    let parts = ["MOVED", "redis+cluster"];
+    refused(&alone, "k", StoreErrorKind::Misconfigured, &parts).await;
+    // ASK and TRYAGAIN: the slot is on its way.
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(&store, &one).await;
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    held(&store, &waiter).await;
+    let migration = cluster.begin_migration(slot, next).await;
+    migration.move_keys().await;
+    let asked = calls_of(&cluster.nodes()[next], "asking").await;
+    let answers = store.renew(&renewal(&one)).await.unwrap();
+    assert!(
+        matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]),
+        "{answers:?}"
+    );
+    assert!(calls_of(&cluster.nodes()[next], "asking").await > asked);
+    // Of a lock that nobody had there is nothing on either side, and neither may make it now.
+    let parts = ["TRYAGAIN", "being moved"];
+    refused(&store, "{k}new", UNAVAILABLE, &parts).await;
+    migration.finish().await;
+    granted_at_last(&store, "{k}new").await;
+    let release = store.release(&one.key, one.token).await.unwrap();
+    assert_ne!(release, Release::NotHeld);
+    turn(&store, &waiter, &mut wakes).await;
+    // CLUSTERDOWN: a slot has no node any more.
+    let lost = &cluster.nodes()[home];
+    let port = lost.port().to_string();
+    let mut replica = None;
+    for node in cluster.nodes().iter().skip(3) {
+        if node.info("master_port").await.as_deref() == Some(&port) {
+            replica = Some(node);
+        }
+    }
+    lost.kill();
+    replica.unwrap().kill();
+    until("the others give up", PATIENCE, async || {
+        let error = alone.acquire(&request("k")).await.err()?;
+        (error.kind() == UNAVAILABLE).then_some(())
+    })
+    .await;
+    refused(&alone, "k", UNAVAILABLE, &["CLUSTERDOWN", "CLUSTER INFO"]).await;
+    let error = store.acquire(&waiter).await.unwrap_err();
+    assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+    lost.launch().await;
+    replica.unwrap().launch().await;
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    turn(&store, &waiter, &mut wakes).await;
+}
+
+#[tokio::test]
+async fn e76_a_server_that_cannot_save_grants_nothing_and_lets_leases_end() {
+    let (server, store) = server(redis().unix_only().config("save", "3600 1")).await;
+    let one = request("k");
+    granted(&store, &one).await;
+    // A folder where its file should be.
+    let file = server.folder().join("dump.rdb");
+    std::fs::create_dir(&file).unwrap();
+    server.call(&["BGSAVE"]).await;
+    until("the save has failed", PATIENCE, async || {
+        let status = server.info("rdb_last_bgsave_status").await?;
+        (status == "err").then_some(())
+    })
+    .await;
+    refused(&store, "other", UNAVAILABLE, &["MISCONF", "disk"]).await;
+    let error = store.release(&one.key, one.token).await.unwrap_err();
+    assert_refusal(&error, UNAVAILABLE, &["release a lease", "MISCONF"]);
+    assert_eq!(server.call(&["EXISTS", "k"]).await.int(), Some(1));
+    assert!(server.call(&["PTTL", "k"]).await.int() > Some(0));
+    std::fs::remove_dir(&file).unwrap();
+    server.call(&["BGSAVE"]).await;
+    granted_at_last(&store, "other").await;
+    assert_eq!(
+        store.release(&one.key, one.token).await.unwrap(),
+        Release::Freed
+    );
+}
+
+#[tokio::test]
+async fn e79_a_lease_that_the_server_threw_away_is_lost_and_fences_grow_on() {
+    let (server, store) = server(redis().unix_only()).await;
+    let one = request("k");
+    let before = granted(&store, &one).await;
+    set(&server, "maxmemory-policy", "allkeys-random").await;
+    set(&server, "maxmemory", "1").await;
+    until("the lease is thrown away", PATIENCE, async || {
+        server.call(&["PING"]).await;
+        (server.call(&["DBSIZE"]).await.int() == Some(0)).then_some(())
+    })
+    .await;
+    assert!(server.info("evicted_keys").await.unwrap() != "0");
+    set(&server, "maxmemory", "0").await;
+    let answers = store.renew(&renewal(&one)).await.unwrap();
+    let [Ok(Renewal::Lost { by: None, .. })] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    let after = granted(&store, &request("k")).await;
+    assert!(after.fence > before.fence);
+    let doctor = store.diagnose().await.unwrap();
+    let eviction = doctor
+        .findings
+        .iter()
+        .find(|finding| finding.topic == "eviction");
+    assert!(eviction.unwrap().text.contains("noeviction"), "{doctor:?}");
+}
+
+#[tokio::test]
+async fn e84_a_client_that_reads_too_slowly_is_cut_off_and_comes_back() {
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    let (holder, waits) = (connect(&server.url()).await, connect(&relay.url()).await);
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(&holder, &one).await;
+    let mut wakes = waits.listen(&waiter.key, waiter.token);
+    held(&waits, &waiter).await;
+    set(&server, "client-output-buffer-limit", "pubsub 64kb 0 0").await;
+    relay.strand();
+    let channels = server.call(&["PUBSUB", "CHANNELS", "tenure:c:*"]).await;
+    let noise = "x".repeat(1 << 20);
+    until("the server cuts it off", PATIENCE, async || {
+        for channel in channels.list() {
+            let channel = channel.to_string();
+            server.call(&["PUBLISH", &channel, &noise]).await;
+        }
+        let log = std::fs::read_to_string(server.folder().join("log")).ok()?;
+        log.contains("output buffer limits").then_some(())
+    })
+    .await;
+    set(&server, "client-output-buffer-limit", "pubsub 32mb 8mb 60").await;
+    // The server does not know it any more, and does not spend a claim window on it: whoever
+    // comes next is next.
+    let other = request("k").in_line(TTL);
+    let mut others = holder.listen(&other.key, other.token);
+    held(&holder, &other).await;
+    assert_eq!(
+        holder.release(&one.key, one.token).await.unwrap(),
+        Release::HandedOn
+    );
+    turn(&holder, &other, &mut others).await;
+    // The slow client finds out, and has a place again.
+    relay.cut();
+    let woken = tokio::time::timeout(PATIENCE, wakes.next()).await;
+    assert_eq!(woken.unwrap(), tenure_core::Wake::Changed);
+    assert!(held(&waits, &waiter).await.place.is_some());
+    holder.release(&other.key, other.token).await.unwrap();
+    turn(&waits, &waiter, &mut wakes).await;
+}
+
+#[tokio::test]
+async fn e84_a_half_open_connection_is_given_up_after_one_request() {
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    let store = connect(&format!("{}?timeout=300ms", relay.url())).await;
+    granted(&store, &request("before")).await;
+    relay.strand();
+    let lost = request("k");
+    let error = store.acquire(&lost).await.unwrap_err();
+    assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+    assert!(error.outcome_is_unknown(), "{error}");
+    assert!(error.to_string().contains("no answer"), "{error}");
+    // A new connection works while the old one is still open, and what was stuck in it may come
+    // late: it can do no more than the same request does now.
+    let mut wakes = store.listen(&lost.key, lost.token);
+    let (grant, _) = turn(&store, &lost, &mut wakes).await;
+    assert_eq!(relay.open(), 1 + 1);
+    relay.heal();
+    until("the late request arrives", PATIENCE, async || {
+        (relay.open() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(granted(&store, &lost).await.fence, grant.fence);
+}
+
+#[tokio::test]
+async fn e84_an_answer_that_comes_late_is_nobodys() {
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    let store = connect(&format!("{}?timeout=200ms", relay.url())).await;
+    for round in 0..5 {
+        relay.delay_replies(Duration::from_millis(400));
+        let late = request(&format!("late:{round}"));
+        let error = store.acquire(&late).await.unwrap_err();
+        assert!(error.outcome_is_unknown(), "{error}");
+        relay.heal();
+        // Other requests follow at once, and each has its own answer.
+        let next = request(&format!("next:{round}"));
+        let mut wakes = store.listen(&next.key, next.token);
+        let (grant, _) = turn(&store, &next, &mut wakes).await;
+        let value = server.cli(&["GET", &format!("next:{round}")]).await;
+        assert!(value.contains(&grant.fence.to_string()), "{value}");
+        // What was granted late is still the asker's to give back.
+        store.cancel(&late.key, late.token).await.unwrap();
+        assert_eq!(server.cli(&["EXISTS", &format!("late:{round}")]).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn e78_a_server_that_takes_no_more_clients_is_asked_again_in_growing_pauses() {
+    let server = redis().unix_only().start().await;
+    let store = connect(&format!("{}?timeout=300ms", server.url())).await;
+    granted(&store, &request("k")).await;
+    let guests = [(); 2].map(|()| UnixStream::connect(server.socket()).unwrap());
+    until("the guests are in", PATIENCE, async || {
+        (server.info("connected_clients").await? == "4").then_some(())
+    })
+    .await;
+    let replies = server.calls(&[
+        &["CONFIG", "SET", "maxclients", "2"],
+        &["CLIENT", "KILL", "TYPE", "pubsub"],
+    ]);
+    assert_eq!(replies.await[1].int(), Some(1));
+    // The server says so and hangs up; whichever the client sees first, it asks again.
+    for _ in 0..10 {
+        let error = store.acquire(&request("x")).await.unwrap_err();
+        assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+    }
+    drop(guests);
+    granted_at_last(&store, "y").await;
+    // Three seconds of asking are no more than a dozen attempts, those of the guests' test apart.
+    let rejected: usize = server
+        .info("rejected_connections")
+        .await
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((2..=25).contains(&rejected), "{rejected}");
+}
+
+#[tokio::test]
+async fn e80_what_a_server_was_told_to_refuse_is_named_or_done_without() {
+    // Without these there is no lock.
+    for command in ["EVALSHA", "GET", "SET", "ZADD", "TIME"] {
+        let builder = redis()
+            .unix_only()
+            .config("rename-command", &format!("{command} \"\""));
+        let (_server, store) = server(builder).await;
+        let one = request("k");
+        let error = match store.acquire(&one).await {
+            Err(error) => error,
+            Ok(_) => store.acquire(&request("k").in_line(TTL)).await.unwrap_err(),
+        };
+        let parts = ["acquire a lease", "nknown", "rename-command"];
+        assert_refusal(&error, StoreErrorKind::Unsupported, &parts);
+    }
+    // Without these there are locks, and waiters ask.
+    for command in ["HELLO", "SUBSCRIBE", "PUBLISH", "CLIENT"] {
+        let builder = redis()
+            .unix_only()
+            .config("rename-command", &format!("{command} \"\""));
+        let (server, store) = server(builder).await;
+        hands_on(&server, &store).await;
+    }
+}
+
+/// Hands a lock on, and wakes a waiter of a foreign one.
+async fn hands_on(server: &Redis, store: &RedisStore) {
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(store, &one).await;
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    held(store, &waiter).await;
+    store.release(&one.key, one.token).await.unwrap();
+    turn(store, &waiter, &mut wakes).await;
+    server.call(&["SET", "theirs", "x"]).await;
+    let waiter = request("theirs").in_line(TTL);
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    let told = held(store, &waiter).await;
+    assert!(told.ask_again_after <= Duration::from_millis(1001));
+    server.call(&["DEL", "theirs"]).await;
+    turn(store, &waiter, &mut wakes).await;
+}
+
+#[tokio::test]
+async fn e81_a_server_without_resp3_is_asked_and_says_so() {
+    let builder = redis().unix_only().config("rename-command", "HELLO \"\"");
+    let (_server, store) = server(builder).await;
+    let promises = store.promises();
+    assert_eq!(
+        promises.hand_off,
+        HandOff::AskAgain(Duration::from_millis(50))
+    );
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(&store, &one).await;
+    let told = held(&store, &waiter).await;
+    assert!(
+        told.ask_again_after <= Duration::from_millis(51),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn e68_a_password_that_was_changed_is_tried_once_and_not_in_a_loop() {
+    let server = redis()
+        .tcp()
+        .acl_user("app on >old ~* &* +@all")
+        .start()
+        .await;
+    let store = connect(&format!("redis://app:old@127.0.0.1:{}", server.port())).await;
+    granted(&store, &request("k")).await;
+    let change = ["ACL", "SETUSER", "app", "resetpass", ">new"];
+    assert_eq!(server.cli(&change).await, "OK");
+    server.call(&["ACL", "LOG", "RESET"]).await;
+    server.call(&["CLIENT", "KILL", "USER", "app"]).await;
+    let denied = StoreErrorKind::Denied;
+    let began = tokio::time::Instant::now(); // tidy: allow(clock) a bound on what is counted
+    for _ in 0..100 {
+        let error = store.acquire(&request("x")).await.unwrap_err();
+        // The first may have been on its way when the connection broke.
+        if error.kind() != UNAVAILABLE && !error.outcome_is_unknown() {
+            assert_refusal(&error, denied, &["WRONGPASS", "password"]);
+        }
+    }
+    refused(&store, "x", denied, &["WRONGPASS"]).await;
+    let log = server.call(&["ACL", "LOG"]).await;
+    let tried: i64 = log
+        .list()
+        .iter()
+        .filter_map(|entry| entry.list()[1].int())
+        .sum();
+    let seconds = i64::try_from(began.elapsed().as_secs()).unwrap();
+    assert!((1..=3 + seconds).contains(&tried), "{tried} in {seconds} s");
+    let change = ["ACL", "SETUSER", "app", "resetpass", ">old"];
+    assert_eq!(server.cli(&change).await, "OK");
+    until("the password is tried again", PATIENCE, async || {
+        store.acquire(&request("y")).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn e69_rights_that_are_taken_away_are_missed_by_name_and_used_when_given_back() {
+    let server = redis()
+        .tcp()
+        .acl_user("app on >pw ~* &* +@all")
+        .start()
+        .await;
+    let store = connect(&format!("redis://app:pw@127.0.0.1:{}", server.port())).await;
+    let one = request("k");
+    granted(&store, &one).await;
+    let denied = StoreErrorKind::Denied;
+    for (taken, given, part) in [
+        ("-evalsha", "+evalsha", "evalsha"),
+        ("-pexpire", "+pexpire", "script"),
+        ("resetkeys", "~*", "NOPERM"),
+    ] {
+        server.call(&["ACL", "SETUSER", "app", taken]).await;
+        let longer = tenure_core::Ttl::new(TTL * 2).unwrap();
+        let longer = [RenewRequest::new(one.key.clone(), one.token, longer)];
+        let error = match store.renew(&longer).await {
+            Ok(mut answers) => answers.remove(0).unwrap_err(),
+            Err(error) => error,
+        };
+        assert_refusal(&error, denied, &["renew leases", part, "README"]);
+        server.call(&["ACL", "SETUSER", "app", given]).await;
+    }
+    let answers = store.renew(&renewal(&one)).await.unwrap();
+    assert!(matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]));
+}
+
+#[tokio::test]
+async fn e31_databases_keep_locks_apart_and_a_lock_in_the_wrong_one_excludes_nobody() {
+    let server = redis().tcp().start().await;
+    let zero = connect(&server.url()).await;
+    let one = connect(&format!("{}/1", server.url())).await;
+    let (ours, theirs, waiter) = (request("k"), request("k"), request("k").in_line(TTL));
+    granted(&zero, &ours).await;
+    granted(&one, &theirs).await;
+    // The channels of pushes know no databases, and nobody hears another's grant for its own.
+    let mut wrong = zero.listen(&waiter.key, ours.token);
+    let mut wakes = one.listen(&waiter.key, waiter.token);
+    held(&one, &waiter).await;
+    assert_eq!(
+        one.release(&theirs.key, theirs.token).await.unwrap(),
+        Release::HandedOn
+    );
+    turn(&one, &waiter, &mut wakes).await;
+    let heard = tokio::time::timeout(Duration::from_millis(20), wrong.next()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    assert!(zero.inspect(&ours.key).await.unwrap().unwrap().queue_len == 0);
+}
+
+#[tokio::test]
+async fn e66_damage_in_a_queue_is_named_and_keeps_no_free_lock_away() {
+    let (server, store) = server(redis().unix_only()).await;
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(&store, &one).await;
+    held(&store, &waiter).await;
+    let names = server.call(&["KEYS", "tenure:*}:[qw]:k"]).await;
+    assert_eq!(names.list().len(), 2);
+    for name in names.list() {
+        let name = name.to_string();
+        server.call(&["DEL", &name]).await;
+        server.call(&["SET", &name, "x"]).await;
+        let error = store.acquire(&waiter).await.unwrap_err();
+        assert_refusal(&error, StoreErrorKind::Corrupt, &["WRONGTYPE"]);
+        server.call(&["DEL", &name]).await;
+    }
+    assert!(held(&store, &waiter).await.place.is_some());
+}
+
+#[tokio::test]
+async fn e84_a_slow_server_is_waited_for_within_the_time_of_a_request() {
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    relay.delay(Duration::from_millis(100));
+    let store = connect(&format!("{}?timeout=5s", relay.url())).await;
+    hands_on(&server, &store).await;
+}
+
+/// A server that answers the greeting as Redis does, and then says `answer` to everything.
+async fn pretender(answer: &'static [u8]) -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut asked).await {
+                    let text = String::from_utf8_lossy(&asked[..length]).to_uppercase();
+                    let lock = text.contains("EVAL");
+                    // One answer for each command of the greeting.
+                    let commands = text.matches("\r\n*").count() + 1;
+                    let said = if lock {
+                        stream.write_all(answer).await
+                    } else {
+                        stream.write_all(&b"+OK\r\n".repeat(commands)).await
+                    };
+                    if said.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn e83_an_answer_that_is_none_is_an_error_and_no_crash() {
+    for answer in [
+        b"$-5\r\n".as_slice(),
+        b"*-9\r\n",
+        b"*99999999999\r\n",
+        b"$536870913000\r\n",
+        b"+\xff\xfe\r\n",
+        b"!garbage\r\n",
+        b":not a number\r\n",
+        b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n+granted\r\n",
+        b"*4\r\n+granted\r\n:1\r\n:-1\r\n:1\r\n",
+        b"*4\r\n+granted\r\n:1\r\n+9999999999999999999999\r\n:1\r\n",
+    ] {
+        let port = pretender(answer).await;
+        let url = format!("redis://127.0.0.1:{port}?timeout=300ms&connect_timeout=2s");
+        let asked = tokio::time::timeout(PATIENCE, async {
+            let store = RedisStore::connect(&url).await?;
+            store.acquire(&request("k")).await
+        });
+        let error = match asked.await.unwrap() {
+            Err(error) => error,
+            Ok(Acquisition::Held(_) | Acquisition::Granted(_)) => panic!("{answer:?}"),
+            Ok(other) => panic!("{other:?}"),
+        };
+        assert!(
+            matches!(error.kind(), StoreErrorKind::Protocol | UNAVAILABLE),
+            "{error}"
+        );
+    }
+}
