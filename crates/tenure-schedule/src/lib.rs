@@ -36,6 +36,7 @@ mod policy;
 mod quartz;
 mod schedule;
 mod search;
+mod systemd;
 mod ticks;
 mod warning;
 mod words;

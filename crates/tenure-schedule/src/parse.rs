@@ -10,7 +10,7 @@ use crate::piece::{Fault, Piece, is_space};
 use crate::schedule::Rule;
 use crate::warning::ScheduleWarning;
 use crate::zone::Zone;
-use crate::{crontab, krontab, quartz};
+use crate::{crontab, krontab, quartz, systemd};
 
 /// What a text says.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ pub(crate) fn read(text: &str, asked: Option<Dialect>) -> Result<(Dialect, Readi
     }
     let reading = match dialect {
         Dialect::Krontab => krontab::read(body)?,
+        Dialect::Systemd => systemd::read(body)?,
         Dialect::Quartz => quartz::rule(body)?.into(),
         _ => crontab::rule(body)?.into(),
     };

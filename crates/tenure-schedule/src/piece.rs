@@ -64,6 +64,18 @@ impl<'a> Piece<'a> {
         Some((self.take(place), self.skip(place + by.len_utf8())))
     }
 
+    /// The parts before and after the first place of a separator.
+    pub(crate) fn split_at(self, by: &str) -> Option<(Self, Self)> {
+        let place = self.text.find(by)?;
+        Some((self.take(place), self.skip(place + by.len())))
+    }
+
+    /// The parts before and after the last place of a separator.
+    pub(crate) fn rsplit_once(self, by: char) -> Option<(Self, Self)> {
+        let place = self.text.rfind(by)?;
+        Some((self.take(place), self.skip(place + by.len_utf8())))
+    }
+
     /// The parts between separators, empty ones included.
     pub(crate) fn split(self, by: char) -> impl Iterator<Item = Self> {
         let mut at = self.at;

@@ -204,8 +204,8 @@ fn item_set(field: Field, item: Piece<'_>, is_repeating: &mut bool) -> Result<u6
     *is_repeating |= item.text.contains(['*', '/']);
     let size = most - least + 1;
     // A range may run over the end of its field: NOV-FEB, 22-2.
-    let last = if first > last { last + size } else { last };
-    Ok((first..=last)
+    let end = if first > last { last + size } else { last };
+    Ok((first..=end)
         .step_by(usize::from(step))
         .fold(0, |set, value| set | 1 << ((value - least) % size + least)))
 }
