@@ -30,9 +30,37 @@ where
     M::State: Debug + Hash + Clone + Send + Sync + PartialEq,
     M::Action: Debug + Clone + Send + Sync + PartialEq,
 {
+    search(model, least_states, None);
+}
+
+/// The same for a model of which it is known that it does not keep `broken`, and asserted.
+///
+/// # Panics
+/// Also if nothing breaks `broken`: then the promise can be made.
+#[track_caller]
+pub fn assert_holds_but<M>(model: M, least_states: usize, broken: &'static str)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Debug + Hash + Clone + Send + Sync + PartialEq,
+    M::Action: Debug + Clone + Send + Sync + PartialEq,
+{
+    search(model, least_states, Some(broken));
+}
+
+#[track_caller]
+fn search<M>(model: M, least_states: usize, broken: Option<&'static str>)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Debug + Hash + Clone + Send + Sync + PartialEq,
+    M::Action: Debug + Clone + Send + Sync + PartialEq,
+{
     let checker = model.checker().threads(THREADS).spawn_bfs().join();
     for property in checker.model().properties() {
         let found = checker.discovery(property.name);
+        if broken == Some(property.name) {
+            assert!(found.is_some(), "`{}` holds after all", property.name);
+            continue;
+        }
         match (property.expectation, found) {
             (Expectation::Sometimes, None) => panic!("`{}` never happens", property.name),
             (Expectation::Sometimes, Some(_)) | (_, None) => {}

@@ -7,6 +7,8 @@
 //! to follow when they change.
 //!
 //! - [`handoff`]: one lock on one server: queue, hand-off inside the release, claim window, trust.
+//! - [`failover`]: a primary with replicas: what a fail-over or a restart costs in plain mode, and
+//!   why strict mode does not pay it.
 //!
 //! Each has faults that can be planted, and `tests/` shows that every one is found: a checker that
 //! finds nothing has either nothing to find or looked at too little. So the number of states it saw
@@ -18,4 +20,6 @@
 )]
 
 pub mod check;
+pub mod failover;
 pub mod handoff;
+mod rank;

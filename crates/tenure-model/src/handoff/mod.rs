@@ -25,6 +25,7 @@ use stateright::{Model, Property};
 use self::client::{Client, Reply, Request, Step};
 use self::moves::{is_anything_due, is_over};
 use self::script::{Server, Terms};
+use crate::rank::Ranks;
 
 /// A span of time.
 pub type Ticks = u8;
@@ -249,17 +250,11 @@ impl Model for HandOff {
 }
 
 impl World {
-    /// Only the order of fences matters, so they are numbered anew from 0: worlds that differ in
-    /// nothing else are one, and the search ends although fences grow for ever.
+    /// Only the order of fences matters, so they are numbered anew.
     fn renumber(&mut self) {
-        let mut known = Vec::with_capacity(8);
-        self.each_fence(&mut |fence| known.push(*fence));
-        known.sort_unstable();
-        known.dedup();
-        self.each_fence(&mut |fence| {
-            let rank = known.partition_point(|other| other < fence);
-            *fence = u8::try_from(rank).unwrap_or(u8::MAX);
-        });
+        let mut ranks = Ranks::new();
+        self.each_fence(&mut |fence| ranks.note(*fence));
+        self.each_fence(&mut |fence| *fence = ranks.of(*fence));
     }
 
     fn each_fence(&mut self, visit: &mut dyn FnMut(&mut u8)) {
