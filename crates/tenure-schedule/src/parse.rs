@@ -10,7 +10,7 @@ use crate::piece::{Fault, Piece, is_space};
 use crate::schedule::Rule;
 use crate::warning::ScheduleWarning;
 use crate::zone::Zone;
-use crate::{crontab, krontab, quartz, systemd};
+use crate::{crontab, english, krontab, quartz, systemd};
 
 /// What a text says.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ pub(crate) fn read(text: &str, asked: Option<Dialect>) -> Result<(Dialect, Readi
         Dialect::Krontab => krontab::read(body)?,
         Dialect::Systemd => systemd::read(body)?,
         Dialect::Quartz => quartz::rule(body)?.into(),
-        _ => crontab::rule(body)?.into(),
+        Dialect::English => english::rule(body)?.into(),
+        Dialect::Crontab => crontab::rule(body)?.into(),
     };
     Ok((dialect, reading))
 }

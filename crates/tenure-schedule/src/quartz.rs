@@ -200,11 +200,11 @@ fn set_of(field: Field, piece: Piece<'_>, is_repeating: &mut bool) -> Result<u64
 /// The values of one item, as bits.
 fn item_set(field: Field, item: Piece<'_>, is_repeating: &mut bool) -> Result<u64, Fault> {
     let (least, most) = bounds(field);
-    let (first, last, step) = span_of(field, item)?;
+    let (first, end, step) = span_of(field, item)?;
     *is_repeating |= item.text.contains(['*', '/']);
     let size = most - least + 1;
     // A range may run over the end of its field: NOV-FEB, 22-2.
-    let end = if first > last { last + size } else { last };
+    let end = if first > end { end + size } else { end };
     Ok((first..=end)
         .step_by(usize::from(step))
         .fold(0, |set, value| set | 1 << ((value - least) % size + least)))
