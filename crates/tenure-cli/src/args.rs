@@ -36,6 +36,14 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Lists runs, the newest tick first: what ran where, how late, how it ended
     History(HistoryArgs),
+    /// Says what became of one tick, and why
+    Why(WhyArgs),
+    /// Stops a task from running anywhere, until it is resumed
+    Pause(PauseArgs),
+    /// Lets a paused task run again
+    Resume(ResumeArgs),
+    /// Runs a task now, on one of the nodes that can run it
+    Trigger(TriggerArgs),
     /// Says what a store promises as it is set up now, and what endangers it
     Doctor(DoctorArgs),
     /// Prints the next ticks of a schedule
@@ -53,7 +61,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     /// Store to use: `sqlite:PATH`, `redis://HOST[:PORT][/DB]` (`rediss://` over TLS,
-    /// `redis+sentinel://`, `redis+cluster://`, `redis+unix:`) or `memory:`
+    /// `redis+sentinel://`, `redis+cluster://`, `redis+quorum://`, `redis+unix:`) or `memory:`
     ///
     /// Without it: `TENURE_STORE`, then the task file's own `store`, then
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
@@ -226,6 +234,70 @@ pub(crate) struct HistoryArgs {
     /// Also prints what each run printed
     #[arg(long)]
     pub(crate) output: bool,
+    /// Prints one JSON object a line for each run
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// The tick, or any instant after it and before the next; without it the last tick
+    #[arg(value_name = "TIME", value_parser = instant)]
+    pub(crate) time: Option<Timestamp>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// How long, such as 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "until")]
+    pub(crate) pause_for: Option<Duration>,
+    /// Until which instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) until: Option<Timestamp>,
+    /// Why, for everybody who looks
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// Which of its parallel runs, from 1; may be repeated. Default: all
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Vec<u32>,
+    /// Waits for the end, prints what was printed, and ends with 1 unless all ended well; a
+    /// duration such as 5m, or `forever`
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
+    pub(crate) wait: Option<Wait>,
+    /// Why, for the run's record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
     /// Prints one JSON object a line for each run
     #[arg(long)]
     pub(crate) json: bool,

@@ -21,6 +21,8 @@ impl Code {
     pub(crate) const CANNOT_CREATE: Self = Self(73);
     /// The command was stopped because its lock could no longer be trusted.
     pub(crate) const LEASE_OVER: Self = Self(75);
+    /// `trigger --wait`: the runs go on.
+    pub(crate) const NOT_YET: Self = Self(75);
     pub(crate) const DENIED: Self = Self(77);
     pub(crate) const CONFIG: Self = Self(78);
     pub(crate) const NOT_EXECUTABLE: Self = Self(126);
@@ -36,7 +38,8 @@ impl Code {
 pub(crate) const HELP: &str = "\
 Exit status:
   0    success
-  1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed
+  1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed;
+       `trigger --wait`: a run did not end well
   64   wrong usage              71   the system refuses (processes, files)
   65   bad data, a schedule     73   output cannot be written
   66   no such file or store    75   a command was stopped before its end, because its lock could no

@@ -6,6 +6,7 @@
 
 mod args;
 mod child;
+mod control;
 mod doctor;
 mod exit;
 mod file;
@@ -21,6 +22,7 @@ mod signals;
 mod store;
 mod tasks;
 mod text;
+mod why;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
@@ -75,6 +77,10 @@ fn dispatch() -> Outcome {
         Command::Run(args) => run::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
+        Command::Why(args) => why::run(args),
+        Command::Pause(args) => control::pause(args),
+        Command::Resume(args) => control::resume(args),
+        Command::Trigger(args) => control::trigger(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),

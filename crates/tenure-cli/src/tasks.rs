@@ -171,7 +171,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
 }
 
 /// Tabulators are welcome in output; whatever else acts on a terminal is not.
-fn visible_line(line: &str) -> String {
+pub(crate) fn visible_line(line: &str) -> String {
     line.split('\t').map(visible).collect::<Vec<_>>().join("\t")
 }
 
@@ -228,7 +228,7 @@ fn row(run: &RunRecord) -> Vec<String> {
     ]
 }
 
-fn run_json(run: &RunRecord, with_output: bool) -> Value {
+pub(crate) fn run_json(run: &RunRecord, with_output: bool) -> Value {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let (kind, request) = match &run.key.kind {
         RunKind::Manual(id) => ("manual", Some(id.as_str())),

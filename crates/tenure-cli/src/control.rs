@@ -1,0 +1,268 @@
+//! `tenure pause`, `resume` and `trigger`: what a person decides about a task, from any machine.
+//!
+//! The store keeps each decision with who took it and why, and the nodes act on it. Nothing here
+//! runs a task.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenure::Timestamp;
+use tenure::core::{
+    Clock as _, Enqueue, Enqueued, Pause, RequestId, RunKey, RunRecord, RunState, RunStore,
+    SystemClock, TaskName, TaskRecord, format_duration,
+};
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+use crate::args::{PauseArgs, ResumeArgs, TriggerArgs, Wait};
+use crate::exit::{Code, Failure, Outcome};
+use crate::lock::runtime;
+use crate::nearest::nearest;
+use crate::notice::notice;
+use crate::output::{print, print_json};
+use crate::store::{Chosen, failure};
+use crate::text::visible;
+
+/// How often the end of a run is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) fn pause(args: PauseArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(stop(args))
+}
+
+pub(crate) fn resume(args: ResumeArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(go_on(args))
+}
+
+pub(crate) fn trigger(args: TriggerArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(run_now(args))
+}
+
+/// The task of this name as the store knows it, and the store's time.
+pub(crate) async fn known(
+    runs: &dyn RunStore,
+    name: &str,
+    store: &Chosen,
+) -> Result<(TaskRecord, Timestamp), Failure> {
+    let name =
+        TaskName::new(name).map_err(|error| Failure::new(Code::USAGE, format!("TASK: {error}")))?;
+    let trouble = |error| failure("cannot look at the task", &error);
+    let now = runs.now().await.map_err(trouble)?.now;
+    let tasks = runs.tasks().await.map_err(trouble)?;
+    if let Some(task) = tasks.iter().find(|task| task.definition.task == name) {
+        return Ok((task.clone(), now));
+    }
+    let names = tasks.iter().map(|task| task.definition.task.as_str());
+    let help = nearest(name.as_str(), names).map_or_else(
+        || "see `tenure tasks`; `tenure run FILE` makes tasks known".to_owned(),
+        |near| format!("did you mean `{}`? see `tenure tasks`", visible(near)),
+    );
+    let message = format!("{} knows no task `{name}`", store.shown());
+    Err(Failure::new(Code::NO_INPUT, message).help(help))
+}
+
+/// Who types, as the store's records name them.
+fn who(node: &tenure::core::Holder) -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| "somebody".to_owned());
+    if node.host.is_empty() {
+        return user;
+    }
+    format!("{user}@{}", node.host)
+}
+
+async fn stop(args: PauseArgs) -> Outcome {
+    let store = Chosen::new(&args.store, None)?;
+    let tenure = store.open_existing().await?;
+    let runs = tenure.runs();
+    let (task, now) = known(&*runs, &args.task, &store).await?;
+    let name = task.definition.task;
+    let mut pause = Pause::new(who(tenure.holder()), args.why);
+    pause.until = match (args.pause_for, args.until) {
+        (Some(length), _) => Some(now + length),
+        (None, until) => until,
+    };
+    if let Some(until) = pause.until
+        && until <= now
+    {
+        let message = format!("--until {until} is over: it is {now} in the store");
+        return Err(Failure::new(Code::USAGE, message).help("give a later instant, or --for"));
+    }
+    let stopped = runs.pause(&name, &pause).await;
+    stopped.map_err(|error| failure("cannot pause the task", &error))?;
+    let until = match pause.until {
+        Some(until) => format!("until {until}"),
+        None => format!("until somebody types `tenure resume {name}`"),
+    };
+    print(&format!(
+        "task `{name}` is paused by {} {until}; what runs goes on\n",
+        visible(&pause.by)
+    ))?;
+    Ok(Code::OK)
+}
+
+async fn go_on(args: ResumeArgs) -> Outcome {
+    let store = Chosen::new(&args.store, None)?;
+    let tenure = store.open_existing().await?;
+    let runs = tenure.runs();
+    let (task, _) = known(&*runs, &args.task, &store).await?;
+    let name = task.definition.task;
+    let resumed = runs.resume(&name, &who(tenure.holder())).await;
+    let was_paused = resumed.map_err(|error| failure("cannot resume the task", &error))?;
+    print(&if was_paused {
+        format!("task `{name}` runs again; its `catch_up` decides about the ticks meanwhile\n")
+    } else {
+        format!("task `{name}` was not paused\n")
+    })?;
+    Ok(Code::OK)
+}
+
+async fn run_now(args: TriggerArgs) -> Outcome {
+    let store = Chosen::new(&args.store, None)?;
+    let tenure = store.open_existing().await?;
+    let runs = tenure.runs();
+    let (task, now) = known(&*runs, &args.task, &store).await?;
+    let requests = requests(&task, now, &args, &who(tenure.holder()))?;
+    let answers = runs.enqueue(&requests).await;
+    let answers = answers.map_err(|error| failure("cannot ask for the run", &error))?;
+    for (request, answer) in requests.iter().zip(&answers) {
+        if let Enqueued::Exists { state } | Enqueued::NotMissing { state } = answer {
+            let message = format!("run {} is in the store already, {state}", request.key);
+            return Err(Failure::new(Code::BUG, message));
+        }
+    }
+    if task.pause.as_ref().is_some_and(|pause| pause.holds_at(now)) {
+        notice(format_args!(
+            "the task is paused: the run waits until it is resumed"
+        ));
+    } else if task.nodes == 0 {
+        notice(format_args!(
+            "no node that runs this task is alive: the run waits for one"
+        ));
+    }
+    let keys: Vec<&RunKey> = requests.iter().map(|request| &request.key).collect();
+    let Some(wait) = args.wait else {
+        return told(&keys, args.json);
+    };
+    let ended = until_ended(&*runs, &keys, wait).await?;
+    tell_ends(&ended, args.json)
+}
+
+/// One request for each index that is asked for.
+fn requests(
+    task: &TaskRecord,
+    now: Timestamp,
+    args: &TriggerArgs,
+    by: &str,
+) -> Result<Vec<Enqueue>, Failure> {
+    let all = 1..=task.definition.concurrency;
+    let indices: Vec<u32> = if args.index.is_empty() {
+        all.collect()
+    } else {
+        if let Some(wrong) = args.index.iter().find(|index| !all.contains(index)) {
+            let message = format!(
+                "--index {wrong}: task `{}` has the indices 1 to {}",
+                task.definition.task, task.definition.concurrency
+            );
+            return Err(
+                Failure::new(Code::USAGE, message).help("leave --index out to run them all")
+            );
+        }
+        args.index.clone()
+    };
+    let id = RequestId::random();
+    let reason = match args.why.as_str() {
+        "" => format!("asked for by {by}"),
+        why => format!("asked for by {by}: {why}"),
+    };
+    let name = &task.definition.task;
+    Ok(indices
+        .into_iter()
+        .map(|index| {
+            let key = RunKey::manual(name.clone(), now, index, id.clone());
+            Enqueue::new(key, reason.clone())
+        })
+        .collect())
+}
+
+fn told(keys: &[&RunKey], is_json: bool) -> Outcome {
+    if is_json {
+        let lines: Vec<Value> = keys
+            .iter()
+            .map(|key| json!({ "run_id": key.to_string() }))
+            .collect();
+        print_json(&lines)?;
+        return Ok(Code::OK);
+    }
+    let lines: Vec<String> = keys
+        .iter()
+        .map(|key| format!("asked for {}\n", visible(&key.to_string())))
+        .collect();
+    print(&lines.concat())?;
+    Ok(Code::OK)
+}
+
+async fn until_ended(
+    runs: &dyn RunStore,
+    keys: &[&RunKey],
+    wait: Wait,
+) -> Result<Vec<RunRecord>, Failure> {
+    let until = match wait {
+        Wait::Forever => None,
+        Wait::AtMost(wait) => Some((SystemClock.now() + wait, wait)),
+    };
+    loop {
+        let mut ended = Vec::new();
+        for key in keys {
+            let record = runs.run(key).await;
+            let record = record.map_err(|error| failure("cannot look at the run", &error))?;
+            ended.extend(record.filter(|record| record.state.is_final()));
+        }
+        if ended.len() == keys.len() {
+            return Ok(ended);
+        }
+        if let Some((until, wait)) = until
+            && SystemClock.now() >= until
+        {
+            let message = format!(
+                "{} of {} runs have not ended within {}; they stay asked for",
+                keys.len() - ended.len(),
+                keys.len(),
+                format_duration(wait)
+            );
+            return Err(Failure::new(Code::NOT_YET, message).help("see `tenure history`"));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn tell_ends(ended: &[RunRecord], is_json: bool) -> Outcome {
+    if is_json {
+        let lines: Vec<Value> = ended
+            .iter()
+            .map(|run| crate::tasks::run_json(run, true))
+            .collect();
+        print_json(&lines)?;
+    } else {
+        for run in ended {
+            let reason = match (&run.reason, run.state) {
+                (Some(reason), state) if state != RunState::Succeeded => {
+                    format!(": {}", visible(reason))
+                }
+                _ => String::new(),
+            };
+            let key = visible(&run.key.to_string());
+            print(&format!("{key} {}{reason}\n", run.state))?;
+            let output = run.output.as_deref().unwrap_or_default();
+            let lines: Vec<String> = output
+                .lines()
+                .map(|line| crate::tasks::visible_line(line) + "\n")
+                .collect();
+            print(&lines.concat())?;
+        }
+    }
+    let are_well = ended.iter().all(|run| run.state == RunState::Succeeded);
+    Ok(if are_well { Code::OK } else { Code(1) })
+}

@@ -1,0 +1,282 @@
+//! What a person on call types: `pause`, `resume`, `trigger` and `why`.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
+mod program;
+
+use std::process::Child;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::program::{Ended, Place, finish, signal, until, until_true};
+
+fn runner(place: &Place, file: &str, name: &str) -> Child {
+    let mut command = place.tenure(["run", "--json", "--drain", "0s", file]);
+    let log = |end: &str| std::fs::File::create(place.path(&format!("{name}.{end}"))).unwrap();
+    command.stdout(log("out")).stderr(log("err"));
+    let child = command.spawn().unwrap();
+    until_true("the runner", || {
+        place.read(&format!("{name}.out")).contains("\"ready\"")
+    });
+    child
+}
+
+fn end(child: Child) {
+    signal(child.id(), Signal::SIGTERM);
+    finish(child);
+}
+
+/// The newest run of a task in a state.
+fn recorded(place: &Place, task: &str, state: &str) -> Value {
+    until(&format!("{task} to be {state}"), || {
+        let ended = place.run(["history", task, "--state", state, "--json", "-n", "1"]);
+        ended
+            .stdout
+            .lines()
+            .next()
+            .map(|line| serde_json::from_str(line).unwrap())
+    })
+}
+
+fn ok(ended: Ended) -> String {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n\
+         [[task]]\nname = \"other\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n",
+    );
+    let first = runner(&place, "tasks.toml", "a");
+    recorded(&place, "t", "succeeded");
+    let paused = ok(place.run(["pause", "t", "--why", "the disk is full"]));
+    assert!(paused.contains("task `t` is paused by ") && paused.contains("tenure resume t"));
+    let tasks = ok(place.run(["tasks"]));
+    assert!(tasks.contains(": the disk is full"), "{tasks}");
+    let last = |task: &str| {
+        let runs = ok(place.run(["history", task, "--json", "-n", "1"]));
+        serde_json::from_str::<Value>(runs.lines().next().unwrap()).unwrap()["tick"].to_string()
+    };
+    // It survives the runner, and holds while another task goes on.
+    end(first);
+    let second = runner(&place, "tasks.toml", "b");
+    let (rests, goes_on) = (last("t"), last("other"));
+    until_true("the other task to go on", || last("other") > goes_on);
+    let pass = last("other");
+    until_true("the other task to go on", || last("other") > pass);
+    assert_eq!(last("t"), rests);
+    let resumed = ok(place.run(["resume", "t"]));
+    assert!(resumed.contains("runs again"), "{resumed}");
+    until_true("the task to run again", || last("t") > rests);
+    assert!(ok(place.run(["resume", "t"])).contains("was not paused"));
+    // A pause may end by itself.
+    let paused = ok(place.run(["pause", "t", "--for", "1s"]));
+    assert!(paused.contains(" until 20"), "{paused}");
+    let rests = last("t");
+    until_true("the pause to end", || last("t") > rests);
+    end(second);
+}
+
+#[test]
+fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"-\"\nconcurrency = 2\n\
+         shell = 'echo \"ran $TENURE_INDEX\"'\n\
+         [[task]]\nname = \"fails\"\nschedule = \"-\"\nshell = \"exit 3\"\n",
+    );
+    let first = runner(&place, "tasks.toml", "a");
+    let shown = ok(place.run(["trigger", "t", "--wait", "60s", "--why", "a test"]));
+    for part in ["#1+m:", "#2+m:", " succeeded\n", "ran 1\n", "ran 2\n"] {
+        assert!(shown.contains(part), "`{part}`: {shown}");
+    }
+    let failed = place.run(["trigger", "fails", "--wait", "60s"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(failed.stdout.contains("failed: "), "{}", failed.stdout);
+    let run = recorded(&place, "t", "succeeded");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(reason.starts_with("asked for by ") && reason.ends_with(": a test"));
+    let story = ok(place.run(["why", "t"]));
+    assert!(story.contains("asked for by hand: succeeded"), "{story}");
+    assert!(story.contains(": a test"), "{story}");
+    end(first);
+    // Nobody is there: it is said, the run waits, and a limited wait ends.
+    let alone = until("the node to be gone", || {
+        let ended = place.run(["trigger", "t", "--index", "2", "--wait", "100ms"]);
+        ended.stderr.contains("no node that runs").then_some(ended)
+    });
+    assert_eq!(alone.code, Some(75), "{}", alone.stderr);
+    assert!(alone.stderr.contains("have not ended within 100ms"));
+    let second = runner(&place, "tasks.toml", "b");
+    until_true("what was asked for meanwhile to run", || {
+        let runs = ok(place.run(["history", "t", "--json", "--state", "waiting"]));
+        runs.is_empty()
+    });
+    end(second);
+}
+
+#[test]
+fn what_is_not_known_or_not_possible_is_refused_with_the_nearest() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"invoices\"\nschedule = \"-\"\nshell = \"true\"\n",
+    );
+    end(runner(&place, "tasks.toml", "a"));
+    for (arguments, code, part) in [
+        (&["pause", "invoice"][..], 66, "did you mean `invoices`?"),
+        (&["resume", "x"], 66, "knows no task `x`"),
+        (&["why", "x"], 66, "knows no task `x`"),
+        (&["why", "invoices"], 65, "was never due"),
+        (
+            &["trigger", "invoices", "--index", "2"],
+            64,
+            "has the indices 1 to 1",
+        ),
+        (
+            &["pause", "invoices", "--until", "2020-01-01T00:00:00Z"],
+            64,
+            "is over",
+        ),
+        (
+            &[
+                "pause",
+                "invoices",
+                "--for",
+                "1s",
+                "--until",
+                "2099-01-01T00:00:00Z",
+            ],
+            64,
+            "--until",
+        ),
+        (
+            &["trigger", "invoices", "--wait", "soon"],
+            64,
+            "or `forever`",
+        ),
+        (
+            &["why", "invoices", "yesterday"],
+            64,
+            "such as 2026-11-21T03:00:00Z",
+        ),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(part),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn s44_why_tells_the_story_of_a_tick_for_each_way_it_can_go() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        r#"
+            [[task]]
+            name = "well"
+            schedule = "* * * * * *"
+            shell = "true"
+            [[task]]
+            name = "fails"
+            schedule = "*/2 * * * * *"
+            shell = "exit 3"
+            retry = { attempts = 2, first = "1ms", most = "5ms", past_next_tick = true }
+            [[task]]
+            name = "slow"
+            schedule = "* * * * * *"
+            shell = "exec sleep 60"
+            timeout = "3s"
+            [[task]]
+            name = "dies"
+            schedule = "* * * * * *"
+            shell = "echo $$ > dies.pid; exec sleep 60"
+        "#,
+    );
+    let first = runner(&place, "tasks.toml", "a");
+    let story = |run: &Value| {
+        let (task, tick) = (run["task"].as_str().unwrap(), run["tick"].as_str().unwrap());
+        ok(place.run(["why", task, tick]))
+    };
+    let shows = |task: &str, state: &str, parts: &[&str]| {
+        let told = story(&recorded(&place, task, state));
+        for part in parts {
+            assert!(told.contains(part), "`{part}`: {told}");
+        }
+    };
+    shows(
+        "well",
+        "succeeded",
+        &[
+            "#1: succeeded",
+            "+0s  due",
+            "attempt 1 claimed by tenure run (",
+            ", fence ",
+            "attempt 1 began",
+            "succeeded after ",
+            ", status 0",
+        ],
+    );
+    shows(
+        "fails",
+        "failed",
+        &[
+            "#1: failed",
+            "attempt 1 began on ",
+            "attempt 1 failed: ",
+            "attempt 2 claimed",
+            "status 3",
+        ],
+    );
+    shows(
+        "slow",
+        "timed_out",
+        &["#1: timed_out", "took longer than 3s"],
+    );
+    shows("slow", "skipped", &["#1: skipped", "recorded as skipped: "]);
+    // Any instant until the next tick means this one.
+    let run = recorded(&place, "well", "succeeded");
+    let tick = run["tick"].as_str().unwrap();
+    let within = tick.replace(".000Z", ".400Z");
+    let told = ok(place.run(["why", "well", &within]));
+    assert!(told.starts_with(&format!("well, tick {tick}\n")), "{told}");
+    let json = ok(place.run(["why", "well", tick, "--json"]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["runs"][0]["state"], "succeeded");
+    assert_eq!(json["runs"][0]["timeline"][0]["what"], "due");
+    // A tick from before anybody ran the task.
+    let told = ok(place.run(["why", "well", "2020-01-01T00:00:00Z"]));
+    for part in ["#1: no record", "the store first heard of the task later"] {
+        assert!(told.contains(part), "`{part}`: {told}");
+    }
+    // The machine is gone, and another tells of it.
+    until_true("the run that is to be lost", || {
+        place.read("dies.pid").ends_with('\n')
+    });
+    signal(first.id(), Signal::SIGKILL);
+    finish(first);
+    let second = runner(&place, "tasks.toml", "b");
+    shows("dies", "lost", &["#1: lost", "meanwhile", "lost"]);
+    // Drained without patience, while one runs.
+    let before = recorded(&place, "slow", "timed_out")["tick"].to_string();
+    until_true("a run that can be interrupted", || {
+        let running = recorded(&place, "slow", "running")["tick"].to_string();
+        running > before
+    });
+    end(second);
+    shows(
+        "slow",
+        "interrupted",
+        &["#1: interrupted", "attempt 1 began"],
+    );
+}
