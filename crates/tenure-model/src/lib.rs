@@ -9,6 +9,7 @@
 //! - [`handoff`]: one lock on one server: queue, hand-off inside the release, claim window, trust.
 //! - [`failover`]: a primary with replicas: what a fail-over or a restart costs in plain mode, and
 //!   why strict mode does not pay it.
+//! - [`quorum`]: a majority of servers that forget everything when they restart.
 //!
 //! Each has faults that can be planted, and `tests/` shows that every one is found: a checker that
 //! finds nothing has either nothing to find or looked at too little. So the number of states it saw
@@ -22,4 +23,5 @@
 pub mod check;
 pub mod failover;
 pub mod handoff;
+pub mod quorum;
 mod rank;
