@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tenure::core::{Timestamp, Ttl, format_duration, parse_duration};
+use tenure_bench::Workload;
 
+use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::exit;
 
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Trigger(TriggerArgs),
     /// Says what a store promises as it is set up now, and what endangers it
     Doctor(DoctorArgs),
+    /// Measures a store beside the least that a client of it could do
+    Bench(BenchArgs),
     /// Prints the next ticks of a schedule
     Next(NextArgs),
     /// Says in words what a schedule means
@@ -55,6 +59,9 @@ pub(crate) enum Command {
     /// Ends commands whose tenure was killed; started by tenure itself
     #[command(name = GUARDIAN, hide = true)]
     Guard,
+    /// Helps a benchmark from a second process; started by tenure itself
+    #[command(name = BENCH_HELPER, hide = true)]
+    BenchHelper,
 }
 
 /// Which store to use.
@@ -80,6 +87,40 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// What to measure; everything without it: uncontended, quorum, throughput, hand-off,
+    /// commands, crash, claims, renewal
+    #[arg(value_name = "WORKLOAD", value_parser = workload)]
+    pub(crate) workloads: Vec<Workload>,
+    /// How many rounds of each side; their medians are told [default: 7]
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    pub(crate) rounds: Option<usize>,
+    /// How long a round of one side lasts, 50ms to 60s [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) seconds: Option<Duration>,
+    /// Short rounds and small numbers: shows that everything runs, and says little
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Ends with status 1 if a bar is missed
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Prints one JSON object a line for each figure
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const BENCH_HELP: &str = "\
+Each workload runs tenure and, where there is one, the raw limit of the store in turns, and tells
+the medians and their ratio: `ours`, `limit`, `ratio`, and the bar that the project has set itself.
+
+It writes under a name of its own and removes that at the end; a SQLite store is measured in a new
+file beside the one you name. It keeps the store busy for about five minutes: do not run it where
+others wait for the store. One fence counter of 17 digits stays on Redis, as after any lock.";
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -392,6 +433,30 @@ fn wait(text: &str) -> Result<Wait, String> {
         ));
     }
     Ok(Wait::AtMost(wait))
+}
+
+fn workload(text: &str) -> Result<Workload, String> {
+    text.parse()
+        .map_err(|error: tenure_bench::UnknownWorkload| error.to_string())
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|rounds| (1..=1000).contains(rounds))
+        .ok_or_else(|| "expected a number of rounds from 1 to 1000".to_owned())
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    let allowed = Duration::from_millis(50)..=Duration::from_secs(60);
+    if !allowed.contains(&span) {
+        return Err(format!(
+            "a round of {} must last 50ms to 60s",
+            format_duration(span)
+        ));
+    }
+    Ok(span)
 }
 
 fn tick_count(text: &str) -> Result<u32, String> {

@@ -5,6 +5,7 @@
 //! an exit status. Decides nothing that the library does not.
 
 mod args;
+mod bench;
 mod child;
 mod control;
 mod doctor;
@@ -82,6 +83,8 @@ fn dispatch() -> Outcome {
         Command::Resume(args) => control::resume(args),
         Command::Trigger(args) => control::trigger(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchHelper => bench::serve(),
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),

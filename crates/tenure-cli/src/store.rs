@@ -89,12 +89,17 @@ impl Chosen {
 
     /// Opens it, and makes it if it is a file that is not there.
     pub(crate) async fn open(&self) -> Result<Tenure, Failure> {
+        (tenure::connect(self.url()?).await).map_err(|error| self.failure(&error))
+    }
+
+    /// Its URL, for those who open it by other means. The default store's folder is made.
+    pub(crate) fn url(&self) -> Result<&str, Failure> {
         if self.origin == Origin::Default
             && let Some(folder) = self.path().as_deref().and_then(Path::parent)
         {
             make_private_folder(folder)?;
         }
-        (tenure::connect(&self.url).await).map_err(|error| self.failure(&error))
+        Ok(&self.url)
     }
 
     /// Opens it if it is there, for a command that only looks or administers.
@@ -102,7 +107,8 @@ impl Chosen {
         (tenure::connect_existing(&self.url).await).map_err(|error| self.failure(&error))
     }
 
-    fn failure(&self, error: &ConnectError) -> Failure {
+    /// Why it was not opened, as the program's end.
+    pub(crate) fn failure(&self, error: &ConnectError) -> Failure {
         let origin = self.origin.as_str();
         let (code, message) = match error {
             ConnectError::Missing { .. } => {

@@ -52,20 +52,36 @@ pub(crate) fn slot_of(key: &[u8]) -> u16 {
     checksum(tag.unwrap_or(key)) % SLOTS
 }
 
-/// CRC-16/XMODEM, as the cluster specification wants it.
+/// CRC-16/XMODEM, as the cluster specification wants it. With a table, because every request on a
+/// lock needs it.
 fn checksum(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0_u16, |mut crc, byte| {
-        crc ^= u16::from(*byte) << 8;
-        for _ in 0..8 {
+    bytes.iter().fold(0, |crc, byte| {
+        let [high, low] = crc.to_be_bytes();
+        let row = BYTES.get(usize::from(high ^ byte)).copied().unwrap_or(0);
+        (u16::from(low) << 8) ^ row
+    })
+}
+
+/// The checksum of each single byte.
+static BYTES: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte: u16 = 0;
+    while byte < 256 {
+        let mut crc = byte << 8;
+        let mut bit = 0;
+        while bit < 8 {
             let carry = crc & 0x8000 != 0;
             crc <<= 1;
             if carry {
                 crc ^= 0x1021;
             }
+            bit += 1;
         }
-        crc
-    })
-}
+        table[byte as usize] = crc;
+        byte += 1;
+    }
+    table
+};
 
 fn base_36(mut number: u32) -> String {
     let mut digits = Vec::new();

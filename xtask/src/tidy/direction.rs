@@ -9,7 +9,7 @@ const CONFORMANCE: &str = "tenure-conformance";
 const BED: &str = "tenure-bed";
 
 /// What each of our packages may need of ours; the stores need `tenure-core` only.
-const MAY_NEED: [(&str, &[&str]); 13] = [
+const MAY_NEED: [(&str, &[&str]); 14] = [
     ("tenure-core", &[]),
     ("tenure-schedule", &[]),
     ("tenure-lock", &["tenure-core"]),
@@ -37,7 +37,12 @@ const MAY_NEED: [(&str, &[&str]); 13] = [
             STORES,
         ],
     ),
-    ("tenure-cli", &["tenure", "tenure-dashboard"]),
+    // Measures stores, so it knows them by name.
+    ("tenure-bench", &["tenure", STORES]),
+    (
+        "tenure-cli",
+        &["tenure", "tenure-dashboard", "tenure-bench"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -19,8 +19,9 @@ pub use self::pair::BarePairs;
 #[cfg(feature = "rslock")]
 pub use self::pair::RslockPairs;
 use crate::error::store_error;
-use crate::lease::People;
+use crate::lease::{People, escaped};
 use crate::link::{Call, Node};
+use crate::options::{RedisOptions, Servers};
 use crate::reply::{Reply, bytes_of};
 use crate::store::RedisStore;
 
@@ -88,8 +89,8 @@ pub async fn server_version(store: &RedisStore) -> Result<String, StoreError> {
     })
 }
 
-/// Removes every key whose name begins with one of `prefixes` or holds one of `parts`, and what is
-/// known of `holders`. Says how many keys went.
+/// Removes every key whose name begins with one of `prefixes`, and what is known of `holders`. Says
+/// how many keys went.
 ///
 /// # Errors
 /// What the server said.
@@ -103,7 +104,7 @@ pub async fn remove(
         .map(|id| People::name_of(*id).into_bytes())
         .collect();
     for prefix in prefixes {
-        let pattern = format!("{prefix}*");
+        let pattern = [&escaped(prefix.as_bytes())[..], b"*"].concat();
         for node in store.shared.link.nodes().await? {
             names.extend(scan(store, &node, &pattern).await?);
         }
@@ -123,7 +124,7 @@ pub async fn remove(
     Ok(gone)
 }
 
-async fn scan(store: &RedisStore, node: &Node, pattern: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+async fn scan(store: &RedisStore, node: &Node, pattern: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
     let doing = "find the keys of the benchmark";
     let mut found = Vec::new();
     let mut cursor = "0".to_owned();
@@ -152,4 +153,39 @@ fn unexpected(doing: &'static str, value: &Value) -> StoreError {
 
 fn failed(doing: &'static str) -> impl Fn(redis::RedisError) -> StoreError {
     move |error| store_error(doing, error)
+}
+
+/// What stands before every lock's name.
+#[must_use]
+pub fn prefix(options: &RedisOptions) -> &str {
+    &options.prefix
+}
+
+/// How many servers decide.
+#[must_use]
+pub fn server_count(options: &RedisOptions) -> usize {
+    match &options.servers {
+        Servers::Quorum(nodes) => nodes.len(),
+        _ => 1,
+    }
+}
+
+/// As [`remove`], from each of the independent servers of `options`.
+///
+/// # Errors
+/// What a server said.
+pub async fn remove_everywhere(
+    options: &RedisOptions,
+    prefixes: &[String],
+) -> Result<u64, StoreError> {
+    let mut gone = 0;
+    if let Servers::Quorum(nodes) = &options.servers {
+        for node in nodes {
+            let mut one = options.clone();
+            one.servers = Servers::One(node.clone());
+            let store = RedisStore::with(one).await?;
+            gone += remove(&store, prefixes, &[]).await?;
+        }
+    }
+    Ok(gone)
 }

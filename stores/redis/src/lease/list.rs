@@ -106,7 +106,7 @@ impl RedisStore {
 }
 
 /// The bytes as a pattern that matches nothing else.
-fn escaped(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn escaped(bytes: &[u8]) -> Vec<u8> {
     let mut pattern = Vec::with_capacity(bytes.len());
     for byte in bytes {
         if b"*?[]\\^".contains(byte) {

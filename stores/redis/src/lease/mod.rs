@@ -19,6 +19,8 @@ use tenure_core::{
     Timestamp, Token, Waiting, Wakes,
 };
 
+#[cfg(feature = "bare")]
+pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 use self::view::{RawOccupant, view_of};
 use crate::link::{Call, Script};

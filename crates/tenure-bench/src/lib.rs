@@ -1,0 +1,102 @@
+//! What locks and claims cost on a store, beside the least that a client of it could do.
+//!
+//! Each workload runs the product and, where the store is known well enough, its raw limit in turns:
+//! a round of one, a round of the other, in alternating order, so that whatever else the machine
+//! does meets both. What is told are medians of the rounds, and their ratio. Workloads that make no
+//! sense on a store are told as skipped, with the reason.
+//!
+//! Everything is written under a name that no other run has, and removed at the end. The program
+//! `tenure bench` shows the result; docs/performance.md tells what it was.
+
+mod claims;
+mod crash;
+mod hand_off;
+mod helper;
+mod load;
+mod pairs;
+mod place;
+mod renewal;
+mod report;
+mod settings;
+mod statistics;
+mod workload;
+
+pub use helper::serve;
+pub use place::Trouble;
+pub use report::{Bar, Limit, Report, Row, Skipped, Unit};
+pub use settings::{Helper, Settings};
+pub use workload::{UnknownWorkload, Workload};
+
+use std::pin::pin;
+
+use place::Place;
+
+/// Is told what is being measured.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Runs `workloads` on the store that `url` names, in the order of [`Workload::ALL`].
+///
+/// Must be called in a multi-threaded runtime: with a single thread both sides are slower, and the
+/// product's background work looks dearer than it is.
+///
+/// When `stop` resolves, the run ends early.
+///
+/// # Errors
+/// [`Trouble`] says what was being done and what the store said. What was written is removed then
+/// too, if the store still answers.
+pub async fn run(
+    url: &str,
+    workloads: &[Workload],
+    settings: &Settings,
+    progress: Progress<'_>,
+    stop: impl Future<Output = ()>,
+) -> Result<Report, Trouble> {
+    let mut stop = pin!(stop);
+    progress("connecting");
+    let place = Place::open(url).await?;
+    let mut report = Report::new(place.version().await);
+    let mut outcome = Ok(());
+    for workload in Workload::ALL {
+        if !workloads.contains(&workload) {
+            continue;
+        }
+        if let Some(why) = place.why_not(workload, settings) {
+            report.skip(workload, why);
+            continue;
+        }
+        outcome = tokio::select! {
+            outcome = measure(workload, &place, settings, &mut report, progress) => outcome,
+            () = &mut stop => Err(Trouble::Interrupted),
+        };
+        if outcome.is_err() {
+            break;
+        }
+    }
+    progress("removing what was written");
+    if outcome.is_err() {
+        // What was started goes on until its round is over, and writes meanwhile.
+        tokio::time::sleep(settings.span).await;
+    }
+    let removed = place.remove().await;
+    outcome.and(removed).map(|()| report)
+}
+
+async fn measure(
+    workload: Workload,
+    place: &Place,
+    settings: &Settings,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<(), Trouble> {
+    match workload {
+        Workload::Uncontended | Workload::Quorum => {
+            pairs::uncontended(workload, place, settings, report, progress).await
+        }
+        Workload::Throughput => pairs::throughput(place, settings, report, progress).await,
+        Workload::HandOff => hand_off::run(place, settings, report, progress).await,
+        Workload::Commands => hand_off::commands(place, settings, report, progress).await,
+        Workload::Crash => crash::run(place, settings, report, progress).await,
+        Workload::Claims => claims::run(place, settings, report, progress).await,
+        Workload::Renewal => renewal::run(place, settings, report, progress).await,
+    }
+}

@@ -1,0 +1,80 @@
+//! Tasks that do one thing over and over for a while, and what that came to.
+
+use std::time::Duration;
+
+use tenure::core::{Clock as _, Moment, SystemClock};
+
+use crate::place::Trouble;
+use crate::statistics::{figure, percentile};
+
+/// Does one pair: takes a key and gives it back.
+pub(crate) trait Worker: Send + 'static {
+    fn pair(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
+}
+
+/// What one round came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// The median time of a pair, in microseconds.
+    pub(crate) p50: f64,
+    pub(crate) per_second: f64,
+    /// Milliseconds of this process's processor time for 100 000 pairs.
+    pub(crate) cpu: f64,
+}
+
+/// Runs `tasks` workers for `span`.
+pub(crate) async fn load<W: Worker>(
+    tasks: usize,
+    span: Duration,
+    worker: impl Fn(usize) -> W,
+) -> Result<Load, Trouble> {
+    let workers: Vec<W> = (0..tasks).map(worker).collect();
+    let (began, cpu) = (SystemClock.now(), processor_seconds());
+    let end = began + span;
+    let running: Vec<_> = workers
+        .into_iter()
+        .map(|worker| tokio::spawn(work(worker, end)))
+        .collect();
+    let mut times = Vec::new();
+    for one in running {
+        times.extend(one.await.map_err(Trouble::wrong)??);
+    }
+    let (took, cpu) = (SystemClock.now().since(began), processor_seconds() - cpu);
+    let pairs = figure(times.len());
+    Ok(Load {
+        p50: percentile(&mut times, 50),
+        per_second: pairs / took.as_secs_f64(),
+        cpu: cpu * 1e3 / pairs * 1e5,
+    })
+}
+
+async fn work<W: Worker>(mut worker: W, end: Moment) -> Result<Vec<f64>, Trouble> {
+    let mut times = Vec::with_capacity(4096);
+    let mut now = SystemClock.now();
+    while now < end {
+        let began = now;
+        worker.pair().await?;
+        now = SystemClock.now();
+        times.push(now.since(began).as_secs_f64() * 1e6);
+    }
+    Ok(times)
+}
+
+/// How much processor time this process has used.
+pub(crate) fn processor_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, nanos).as_secs_f64()
+}
+
+/// The order of the sides in a round: whoever comes second in one comes first in the next.
+pub(crate) fn order<const N: usize>(round: usize) -> [usize; N] {
+    std::array::from_fn(|at| {
+        if round.is_multiple_of(2) {
+            at
+        } else {
+            N - 1 - at
+        }
+    })
+}

@@ -1,0 +1,224 @@
+//! Taking and giving back keys that nobody else wants.
+
+use tenure::Locks;
+use tenure_redis::bare::BarePairs;
+
+use crate::Progress;
+use crate::load::{Load, Worker, load, order};
+use crate::place::{Place, Trouble};
+use crate::report::{Bar, Report, Row, Unit};
+use crate::settings::Settings;
+use crate::workload::Workload;
+
+const BARE: &str = "SET NX PX and a script that compares and deletes, on the same client";
+const BARE_MAJORITY: &str = "the same pairs raw in parallel, returning at the majority";
+#[cfg(feature = "rslock")]
+const RSLOCK: &str = "the crate rslock, on the same client";
+
+/// The product.
+struct Ours {
+    locks: Locks,
+    key: String,
+}
+
+impl Worker for Ours {
+    async fn pair(&mut self) -> Result<(), Trouble> {
+        let guard = self.locks.lock(&self.key).acquire().await?;
+        guard.release().await?;
+        Ok(())
+    }
+}
+
+/// The limit.
+struct Bare {
+    pairs: BarePairs,
+    key: String,
+}
+
+impl Worker for Bare {
+    async fn pair(&mut self) -> Result<(), Trouble> {
+        Ok(self.pairs.pair(&self.key).await?)
+    }
+}
+
+/// Another library.
+#[cfg(feature = "rslock")]
+struct Rslock {
+    pairs: tenure_redis::bare::RslockPairs,
+    key: String,
+}
+
+#[cfg(feature = "rslock")]
+impl Worker for Rslock {
+    async fn pair(&mut self) -> Result<(), Trouble> {
+        Ok(self.pairs.pair(&self.key).await?)
+    }
+}
+
+/// The sides of a comparison, connected once.
+struct Sides<'a> {
+    place: &'a Place,
+    bare: Option<BarePairs>,
+    #[cfg(feature = "rslock")]
+    rslock: Option<tenure_redis::bare::RslockPairs>,
+}
+
+/// What all rounds came to.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<Load>,
+    bare: Vec<Load>,
+    #[cfg_attr(not(feature = "rslock"), expect(dead_code, reason = "nobody fills it"))]
+    rslock: Vec<Load>,
+}
+
+impl<'a> Sides<'a> {
+    async fn connect(place: &'a Place) -> Result<Self, Trouble> {
+        let bare = match place.options() {
+            Some(options) => Some(BarePairs::connect(options).await?),
+            None => None,
+        };
+        Ok(Self {
+            place,
+            bare,
+            #[cfg(feature = "rslock")]
+            rslock: place
+                .options()
+                .and_then(|options| tenure_redis::bare::RslockPairs::new(options).ok()),
+        })
+    }
+
+    async fn rounds(&self, tasks: usize, settings: &Settings) -> Result<Rounds, Trouble> {
+        let mut rounds = Rounds::default();
+        // Not counted: connections, scripts and memory are warm after it.
+        self.round(&mut Rounds::default(), 0, tasks, settings.span / 4)
+            .await?;
+        for round in 0..settings.rounds {
+            self.round(&mut rounds, round, tasks, settings.span).await?;
+        }
+        Ok(rounds)
+    }
+
+    async fn round(
+        &self,
+        rounds: &mut Rounds,
+        round: usize,
+        tasks: usize,
+        span: std::time::Duration,
+    ) -> Result<(), Trouble> {
+        for side in order::<3>(round) {
+            match side {
+                0 => {
+                    let locks = self.place.tenure.locks();
+                    let ours = |task: usize| Ours {
+                        locks: locks.clone(),
+                        key: self.place.key(format_args!("pair/{task}")),
+                    };
+                    rounds.ours.push(load(tasks, span, ours).await?);
+                }
+                1 => {
+                    let Some(pairs) = &self.bare else { continue };
+                    let bare = |task: usize| Bare {
+                        pairs: pairs.clone(),
+                        key: self.place.bare_key(format_args!("bare/{task}")),
+                    };
+                    rounds.bare.push(load(tasks, span, bare).await?);
+                }
+                _ =>
+                {
+                    #[cfg(feature = "rslock")]
+                    if let Some(pairs) = &self.rslock {
+                        let theirs = |task: usize| Rslock {
+                            pairs: pairs.clone(),
+                            key: self.place.bare_key(format_args!("rslock/{task}")),
+                        };
+                        rounds.rslock.push(load(tasks, span, theirs).await?);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of(loads: &[Load], pick: fn(&Load) -> f64) -> Vec<f64> {
+    loads.iter().map(pick).collect()
+}
+
+pub(crate) async fn uncontended(
+    workload: Workload,
+    place: &Place,
+    settings: &Settings,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<(), Trouble> {
+    progress("one task, one key");
+    let rounds = Sides::connect(place).await?.rounds(1, settings).await?;
+    let (limit, most, case) = match workload {
+        Workload::Quorum => (BARE_MAJORITY, 1.25, place.version().await),
+        _ => (BARE, 1.15, "1 task".to_owned()),
+    };
+    report.add(
+        Row::of_rounds(
+            workload,
+            &case,
+            "p50 of a pair",
+            Unit::Micros,
+            &of(&rounds.ours, |one| one.p50),
+        )
+        .beside(limit, &of(&rounds.bare, |one| one.p50))
+        .bar(Bar::RatioAtMost(most)),
+    );
+    Ok(())
+}
+
+pub(crate) async fn throughput(
+    place: &Place,
+    settings: &Settings,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<(), Trouble> {
+    let sides = Sides::connect(place).await?;
+    for tasks in [64, 1024] {
+        progress(&format!("{tasks} tasks, a key each"));
+        let rounds = sides.rounds(tasks, settings).await?;
+        let case = format!("{tasks} tasks");
+        let rate = of(&rounds.ours, |one| one.per_second);
+        let row = || Row::of_rounds(Workload::Throughput, &case, "pairs", Unit::PerSecond, &rate);
+        report.add(
+            row()
+                .beside(BARE, &of(&rounds.bare, |one| one.per_second))
+                .bar(Bar::RatioAtLeast(0.85)),
+        );
+        #[cfg(feature = "rslock")]
+        if !rounds.rslock.is_empty() {
+            report.add(
+                row()
+                    .beside(RSLOCK, &of(&rounds.rslock, |one| one.per_second))
+                    .bar(Bar::RatioAtLeast(1.25)),
+            );
+        }
+        if tasks == 1024 {
+            let cpu = of(&rounds.ours, |one| one.cpu);
+            report.add(
+                Row::of_rounds(
+                    Workload::Throughput,
+                    &case,
+                    "client CPU for 100 000 pairs",
+                    Unit::CpuMillis,
+                    &cpu,
+                )
+                .beside(BARE, &of(&rounds.bare, |one| one.cpu))
+                .bar(Bar::RatioAtMost(1.3)),
+            );
+        }
+    }
+    #[cfg(not(feature = "rslock"))]
+    if sides.bare.is_some() {
+        report.skip(
+            Workload::Throughput,
+            "the comparison with the crate rslock needs a build with the feature bench-rslock",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! `tenure bench`: what a store costs, beside the least that a client of it could do.
+//!
+//! Chooses the store, shows how far the measurement is, and prints what came out. What is measured,
+//! and how, is the matter of `tenure-bench`.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+use tenure_bench::{Bar, Helper, Report, Row, Settings, Trouble, Workload};
+use tokio::runtime::Builder;
+
+use crate::args::BenchArgs;
+use crate::exit::{Code, Failure, Outcome, chain};
+use crate::lock::runtime;
+use crate::notice::notice;
+use crate::output::{print, print_json, print_table};
+use crate::signals::Signals;
+use crate::store::{Chosen, code_of_store};
+
+/// The command that helps from a second process.
+pub(crate) const HELPER: &str = "__bench";
+
+pub(crate) fn run(args: &BenchArgs) -> Outcome {
+    let chosen = Chosen::new(&args.store, None)?;
+    // As many as a small server has: what is compared shares them in any case.
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
+    let outcome = runtime.block_on(measure(args, &chosen));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Serves a benchmark of another process, until that closes standard input.
+pub(crate) fn serve() -> Outcome {
+    let runtime = runtime(&mut Builder::new_current_thread())?;
+    let served = runtime.block_on(tenure_bench::serve());
+    served
+        .map(|()| Code::OK)
+        .map_err(|error| Failure::new(Code::UNAVAILABLE, chain(&error)))
+}
+
+async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
+    let url = chosen.url()?;
+    let settings = settings(args);
+    let workloads = if args.workloads.is_empty() {
+        Workload::ALL.to_vec()
+    } else {
+        args.workloads.clone()
+    };
+    let mut signals = Signals::listen(&Signals::ENDING).map_err(|error| {
+        Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
+    })?;
+    let mut signal = None;
+    let stop = async {
+        signal = Some(signals.next().await);
+    };
+    let is_shown = std::io::stderr().is_terminal();
+    let progress = move |text: &str| {
+        if is_shown {
+            // Whoever looks no more need not be told.
+            let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
+        }
+    };
+    let outcome = tenure_bench::run(url, &workloads, &settings, &progress, stop).await;
+    progress("");
+    let report = match (outcome, signal) {
+        (Ok(report), _) => report,
+        (Err(Trouble::Interrupted), Some(signal)) => return Ok(Code::of_signal(signal as i32)),
+        (Err(trouble), _) => return Err(failure(chosen, &trouble)),
+    };
+    show(args, chosen, &report)?;
+    let missed = report.missed();
+    if args.check && missed > 0 {
+        let bars = if missed == 1 {
+            "1 bar was"
+        } else {
+            &format!("{missed} bars were")
+        };
+        notice(format_args!("{bars} missed"));
+        return Ok(Code::CONFLICT);
+    }
+    Ok(Code::OK)
+}
+
+fn settings(args: &BenchArgs) -> Settings {
+    let mut settings = if args.quick {
+        Settings::quick()
+    } else {
+        Settings::full()
+    };
+    settings.rounds = args.rounds.unwrap_or(settings.rounds);
+    settings.span = args.seconds.unwrap_or(settings.span);
+    settings.helper = std::env::current_exe().ok().map(|program| Helper {
+        program,
+        argument: HELPER.into(),
+    });
+    settings
+}
+
+fn failure(chosen: &Chosen, trouble: &Trouble) -> Failure {
+    match trouble {
+        Trouble::Connect(error) => chosen.failure(error),
+        Trouble::Store(error) => Failure::new(code_of_store(error), chain(trouble)),
+        Trouble::Helper { .. } => Failure::new(Code::SYSTEM, chain(trouble)),
+        _ => Failure::new(Code::UNAVAILABLE, chain(trouble)),
+    }
+}
+
+fn show(args: &BenchArgs, chosen: &Chosen, report: &Report) -> Result<(), Failure> {
+    if args.json {
+        let rows = report.rows.iter().map(json_of);
+        let skipped = report
+            .skipped
+            .iter()
+            .map(|one| json!({"workload": one.workload.as_str(), "skipped": one.why}));
+        let head = json!({"store": chosen.shown(), "server": report.store});
+        let lines: Vec<Value> = std::iter::once(head).chain(rows).chain(skipped).collect();
+        return print_json(&lines);
+    }
+    print(&format!("{}: {}\n", chosen.shown(), report.store))?;
+    let heading = [
+        "workload", "case", "measured", "ours", "limit", "ratio", "bar", "",
+    ];
+    print_table(&heading, report.rows.iter().map(cells).collect())?;
+    for one in &report.skipped {
+        print(&format!(
+            "skipped: {}: {}\n",
+            one.workload.as_str(),
+            one.why
+        ))?;
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let bar = row.bar.map(|bar| match bar {
+        Bar::RatioAtMost(most) => format!("≤ {most} ×"),
+        Bar::RatioAtLeast(least) => format!("≥ {least} ×"),
+        Bar::AtMost(most) => format!("≤ {}", row.unit.show(most)),
+    });
+    let verdict = match row.is_met() {
+        Some(true) => "met",
+        Some(false) => "MISSED",
+        None => "",
+    };
+    let limit = row.limit.map(|limit| row.unit.show(limit.value));
+    let ratio = row.ratio().map(|ratio| format!("{ratio:.2}"));
+    vec![
+        row.workload.as_str().to_owned(),
+        row.case.clone(),
+        row.measure.to_owned(),
+        row.unit.show(row.ours),
+        limit.unwrap_or_default(),
+        ratio.unwrap_or_default(),
+        bar.unwrap_or_default(),
+        verdict.to_owned(),
+    ]
+}
+
+fn json_of(row: &Row) -> Value {
+    let bar = row.bar.map(|bar| match bar {
+        Bar::RatioAtMost(most) => json!({"ratio_at_most": most}),
+        Bar::RatioAtLeast(least) => json!({"ratio_at_least": least}),
+        Bar::AtMost(most) => json!({"at_most": most}),
+    });
+    json!({
+        "workload": row.workload.as_str(),
+        "case": row.case,
+        "measure": row.measure,
+        "unit": row.unit.as_str(),
+        "ours": row.ours,
+        "least": row.spread.map(|(least, _)| least),
+        "most": row.spread.map(|(_, most)| most),
+        "limit": row.limit.map(|limit| limit.value),
+        "limit_is": row.limit.map(|limit| limit.what),
+        "ratio": row.ratio(),
+        "bar": bar,
+        "met": row.is_met(),
+    })
+}
