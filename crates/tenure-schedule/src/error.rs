@@ -21,7 +21,7 @@ pub(crate) const MAX_TEXT: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct ScheduleError {
-    kind: ScheduleErrorKind,
+    kind: Box<ScheduleErrorKind>,
     span: Range<usize>,
     text: Box<str>,
     /// The dialect in which the text could be read.
@@ -37,7 +37,7 @@ impl ScheduleError {
             .unwrap_or(0);
         let end = span.end.min(kept);
         Self {
-            kind,
+            kind: Box::new(kind),
             span: span.start.min(end)..end,
             text: text.get(..kept).unwrap_or_default().into(),
             other: None,

@@ -28,7 +28,7 @@ use crate::zone::Zone;
 pub struct Schedule {
     text: Arc<str>,
     zone: Zone,
-    rule: Rule,
+    pub(crate) rule: Rule,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

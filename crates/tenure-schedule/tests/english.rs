@@ -250,8 +250,8 @@ fn s07_what_is_no_sentence_is_refused_with_its_place() {
         ),
         (
             "every year on march at 9am",
-            "march",
-            "cannot read `march` as a date",
+            "at",
+            "cannot read `at` as a day",
         ),
         (
             "every year on march 32 at 9am",
@@ -300,7 +300,6 @@ fn s07_what_is_no_sentence_is_refused_with_its_place() {
             "50 milliseconds",
             "must be 100ms to",
         ),
-        ("every 0 minutes", "0 minutes", "must be 100ms to"),
         (
             "every 99999999999999999999 hours",
             "99999999999999999999 hours",

@@ -246,6 +246,10 @@ fn s07_refusals_name_the_field_the_place_and_what_is_allowed() {
         assert_eq!(error.to_string(), message, "{text}");
         assert_eq!(&error.text()[error.span()], place, "{text}");
     }
+}
+
+#[test]
+fn s05_a_weekday_of_0_is_answered_with_the_numbers_there_are() {
     let error = Schedule::parse_as(Dialect::Quartz, "0 0 12 ? * 0").unwrap_err();
     assert_eq!(
         error.help().as_deref(),

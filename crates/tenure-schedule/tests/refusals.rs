@@ -372,5 +372,5 @@ fn errors_are_ordinary_errors() {
     fn is_error<T: std::error::Error + Send + Sync + Clone + 'static>(_: &T) {}
     let error: ScheduleError = "x".parse::<Schedule>().unwrap_err();
     is_error(&error);
-    assert!(size_of::<ScheduleError>() <= 128);
+    assert!(size_of::<ScheduleError>() <= 64);
 }
