@@ -76,6 +76,10 @@ const REFRESH: Duration = Duration::from_secs(5);
 /// How many of the first in line look for themselves when a lease should have ended, each a little
 /// after the one before, so that a dead one at the head holds nobody up.
 const LOOKERS: u32 = 8;
+/// How many of the first in line ask once in a claim window, whatever happens: a lease that was
+/// handed to somebody who vanished without a word ends unheard, and whoever comes next must have
+/// seen it by then.
+const NEAR: u32 = 256;
 const BETWEEN_LOOKERS: Duration = Duration::from_millis(20);
 /// How often a watched foreign lock is looked at in case the server did not tell.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -185,11 +189,16 @@ impl RedisStore {
             _ if must_ask => self.shared.options.poll,
             _ => {
                 let after_me = BETWEEN_LOOKERS.saturating_mul(position.saturating_sub(1));
-                let left = remaining.unwrap_or(REFRESH);
-                if position <= LOOKERS {
-                    left.saturating_add(after_me).min(REFRESH)
+                let most = if position <= NEAR {
+                    REFRESH.min(self.shared.options.claim_window)
                 } else {
                     REFRESH
+                };
+                let left = remaining.unwrap_or(most);
+                if position <= LOOKERS {
+                    left.saturating_add(after_me).min(most)
+                } else {
+                    most
                 }
             }
         };

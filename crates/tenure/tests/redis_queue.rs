@@ -1,0 +1,303 @@
+//! Very many waiters for one lock on a real Redis: in order, at two requests a hand-off, and past
+//! the dead among them.
+
+#![cfg(feature = "redis")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, with the place in its message; its figures are shown"
+)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tenure::core::{Clock as _, Holder, Moment, SystemClock};
+use tenure::{Locks, LossReason, RedisStore};
+use tenure_bed::{Flavour, Redis, Relay, until};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const WAITERS: usize = 200;
+const PATIENCE: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(30);
+const CLAIM_WINDOW: Duration = Duration::from_secs(1);
+/// What a machine that is busy with other tests may add.
+const BUSY: Duration = Duration::from_millis(700);
+
+async fn locks(url: &str, label: &str) -> Locks {
+    let store = RedisStore::connect(url).await.unwrap();
+    Locks::new(Arc::new(store), Holder::new(label))
+}
+
+/// What those who had the lock wrote down.
+#[derive(Default)]
+struct Book {
+    order: Mutex<Vec<(String, Moment)>>,
+    inside: AtomicUsize,
+    released: Mutex<Option<Moment>>,
+}
+
+impl Book {
+    async fn hold_once(&self, locks: &Locks) {
+        let guard = locks.lock("k").ttl(TTL).wait_forever().acquire().await;
+        let guard = guard.unwrap();
+        let label = locks.holder().label.clone();
+        self.order.lock().unwrap().push((label, SystemClock.now()));
+        assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0);
+        guard.ensure_trusted().unwrap();
+        assert_eq!(self.inside.fetch_sub(1, Ordering::SeqCst), 1);
+        guard.release().await.unwrap();
+    }
+
+    fn labels(&self) -> Vec<String> {
+        let order = self.order.lock().unwrap();
+        order.iter().map(|(label, _)| label.clone()).collect()
+    }
+}
+
+/// Who waits, in order, as soon as so many do.
+async fn queue_of(locks: &Locks, length: usize) -> Vec<String> {
+    until("everybody stands in line", PATIENCE, async || {
+        let view = locks.inspect("k").await.unwrap()?;
+        let labels: Vec<_> = view
+            .queue
+            .iter()
+            .map(|waiter| waiter.holder.label.clone())
+            .collect();
+        (labels.len() == length).then_some(labels)
+    })
+    .await
+}
+
+/// How many requests ran a script, of which every step of a lock is one.
+async fn requests(server: &Redis) -> usize {
+    let mut sum = 0;
+    for command in ["evalsha", "eval"] {
+        let line = server.info(&format!("cmdstat_{command}")).await;
+        let calls = line.as_deref().and_then(|line| {
+            let mut fields = line.split(',');
+            fields.find_map(|field| field.strip_prefix("calls="))
+        });
+        sum += calls.map_or(0, |calls| calls.parse().unwrap());
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r20_r21_two_hundred_waiters_are_served_in_order_by_two_requests_each() {
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let url = server.url();
+    let first = locks(&url, "first").await;
+    let held = first.lock("k").ttl(TTL).acquire().await.unwrap();
+    let book = Arc::new(Book::default());
+    let mut waiters = JoinSet::new();
+    for at in 0..WAITERS {
+        let (url, book) = (url.clone(), book.clone());
+        waiters.spawn(async move {
+            let locks = locks(&url, &format!("w{at}")).await;
+            book.hold_once(&locks).await;
+        });
+    }
+    let queue = queue_of(&first, WAITERS).await;
+    let (before, began) = (requests(&server).await, SystemClock.now());
+    held.release().await.unwrap();
+    let served = timeout(PATIENCE, async {
+        while let Some(served) = waiters.join_next().await {
+            served.unwrap();
+        }
+    });
+    served.await.unwrap();
+    let took = SystemClock.now().since(began);
+    let requests = requests(&server).await - before;
+    let per_hand_off = format!(
+        "{}.{:02}",
+        requests / WAITERS,
+        requests * 100 / WAITERS % 100
+    );
+    println!(
+        "{WAITERS} waiters, a connection each: {per_hand_off} requests a hand-off, {:?} a hand-off",
+        took / u32::try_from(WAITERS).unwrap()
+    );
+    assert_eq!(book.labels(), queue);
+    // A release each, and a confirmation each unless the release came first; and who had waited for
+    // long when the test began may have asked once more.
+    assert!(requests <= 2 * WAITERS + WAITERS / 10, "{requests}");
+}
+
+/// A waiter in a runtime of its own, which can end as a process ends: at once, giving nothing back.
+struct Doomed {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Doomed {
+    fn start(url: String, label: String, book: Arc<Book>) -> Self {
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = runtime.unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = async {
+                        let locks = locks(&url, &label).await;
+                        book.hold_once(&locks).await;
+                    } => {}
+                    _ = ended => {}
+                }
+            });
+            // What it began in the background ends here, unfinished.
+            runtime.shutdown_background();
+        });
+        Self { end, thread }
+    }
+
+    fn kill(self) {
+        self.end.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_of_two_hundred_waiters_fifty_die_and_nobody_waits_longer_than_a_claim_window() {
+    const CLEAN: usize = 44;
+    const HALF_OPEN: usize = 6;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let relay = Relay::to(&server);
+    let window = format!("claim_window={}ms", CLAIM_WINDOW.as_millis());
+    let url = format!("{}?{window}", server.url());
+    let stranded = format!("{}?{window}", relay.url());
+    let first = locks(&url, "first").await;
+    let held = first.lock("k").ttl(TTL).acquire().await.unwrap();
+    let book = Arc::new(Book::default());
+    let mut kinds = ["live"; WAITERS];
+    kinds[..CLEAN].fill("clean");
+    kinds[CLEAN..CLEAN + HALF_OPEN].fill("half-open");
+    random.shuffle(&mut kinds);
+    let (mut live, mut doomed) = (JoinSet::new(), Vec::new());
+    for (at, kind) in kinds.into_iter().enumerate() {
+        let (label, book) = (format!("{kind} {at}"), book.clone());
+        if kind == "live" {
+            let url = url.clone();
+            live.spawn(async move {
+                let locks = locks(&url, &label).await;
+                book.hold_once(&locks).await;
+            });
+        } else {
+            let url = if kind == "clean" { &url } else { &stranded };
+            doomed.push(Doomed::start(url.clone(), label, book));
+        }
+        // One after the other, so that the dead stand at random among the living.
+        until("it stands in line", PATIENCE, async || {
+            let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+            (length? > i64::try_from(at).ok()?).then_some(())
+        })
+        .await;
+    }
+    let queue = queue_of(&first, WAITERS).await;
+    relay.strand();
+    for waiter in doomed {
+        waiter.kill();
+    }
+    // A clean end is one that the server has heard of.
+    until("the server knows", PATIENCE, async || {
+        let clients: usize = server.info("connected_clients").await?.parse().ok()?;
+        (clients <= WAITERS - CLEAN + 2).then_some(())
+    })
+    .await;
+    *book.released.lock().unwrap() = Some(SystemClock.now());
+    held.release().await.unwrap();
+    let served = timeout(PATIENCE, async {
+        while let Some(served) = live.join_next().await {
+            served.unwrap();
+        }
+    });
+    served.await.unwrap();
+    let expected: Vec<_> = queue
+        .iter()
+        .filter(|label| label.starts_with("live"))
+        .cloned()
+        .collect();
+    assert_eq!(book.labels(), expected);
+    // What each of them waited for the one before, and how many half-open ones stood between.
+    let order = book.order.lock().unwrap();
+    let mut last = book.released.lock().unwrap().unwrap();
+    let (mut in_vain, mut worst, mut worst_past_clean) = (0, Duration::ZERO, Duration::ZERO);
+    let mut grants = order.iter();
+    for label in &queue {
+        if label.starts_with("half-open") {
+            in_vain += 1;
+        } else if label.starts_with("live") {
+            let (_, at) = grants.next().unwrap();
+            let waited = at.since(last);
+            // Who stands far back looks a little later than who stands first.
+            let most = (CLAIM_WINDOW + CLAIM_WINDOW / 10) * in_vain + BUSY;
+            assert!(waited <= most, "{label}: {waited:?}, {in_vain}");
+            if in_vain == 0 {
+                worst_past_clean = worst_past_clean.max(waited);
+            } else {
+                worst = worst.max(waited / in_vain);
+            }
+            (last, in_vain) = (*at, 0);
+        }
+    }
+    println!(
+        "{CLEAN} clean and {HALF_OPEN} half-open deaths of {WAITERS}: worst hand-off past clean ones \
+         {worst_past_clean:?}, past each half-open one {worst:?} with a claim window of \
+         {CLAIM_WINDOW:?}, all in {:?}",
+        last.since(book.released.lock().unwrap().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn r23_behind_one_that_vanished_a_single_waiter_waits_for_its_claim_window_and_no_longer() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let relay = Relay::to(&server);
+    let url = format!("{}?claim_window=1s", server.url());
+    let first = locks(&url, "first").await;
+    let held = first.lock("k").ttl(TTL).acquire().await.unwrap();
+    let book = Arc::new(Book::default());
+    let vanishing = format!("{}?claim_window=1s", relay.url());
+    let doomed = Doomed::start(vanishing, "doomed".to_owned(), book.clone());
+    queue_of(&first, 1).await;
+    let waiter = tokio::spawn({
+        let (url, book) = (url.clone(), book.clone());
+        async move { book.hold_once(&locks(&url, "waiter").await).await }
+    });
+    queue_of(&first, 2).await;
+    relay.strand();
+    doomed.kill();
+    let released = SystemClock.now();
+    held.release().await.unwrap();
+    timeout(PATIENCE, waiter).await.unwrap().unwrap();
+    let (_, at) = book.order.lock().unwrap()[0];
+    let waited = at.since(released);
+    println!("behind one that vanished: {waited:?} with a claim window of {CLAIM_WINDOW:?}");
+    assert!(waited <= CLAIM_WINDOW + BUSY, "{waited:?}");
+}
+
+#[tokio::test]
+async fn r33_a_lock_that_somebody_deleted_or_overwrote_is_lost_at_the_next_renewal() {
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let ours = locks(&server.url(), "ours").await;
+    let ttl = Duration::from_secs(3);
+    for harm in [&["DEL", "k"][..], &["SET", "k", "theirs", "PX", "1"]] {
+        let guard = ours.lock("k").ttl(ttl).acquire().await.unwrap();
+        assert!(!server.call(harm).await.is_error());
+        let harmed = SystemClock.now();
+        let reason = timeout(PATIENCE, guard.lost()).await.unwrap();
+        let took = SystemClock.now().since(harmed);
+        println!("{harm:?}: lost after {took:?} of a ttl of {ttl:?}: {reason}");
+        assert!(matches!(reason, LossReason::Taken { .. }), "{reason}");
+        assert!(took <= ttl / 3 + BUSY, "{took:?}");
+        guard.ensure_trusted().unwrap_err();
+    }
+}
