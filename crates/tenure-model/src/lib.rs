@@ -10,6 +10,7 @@
 //! - [`failover`]: a primary with replicas: what a fail-over or a restart costs in plain mode, and
 //!   why strict mode does not pay it.
 //! - [`quorum`]: a majority of servers that forget everything when they restart.
+//! - [`run`]: one run of a task: claimed, begun, ended, taken from a node that is gone, retried.
 //!
 //! Each has faults that can be planted, and `tests/` shows that every one is found: a checker that
 //! finds nothing has either nothing to find or looked at too little. So the number of states it saw
@@ -25,3 +26,4 @@ pub mod failover;
 pub mod handoff;
 pub mod quorum;
 mod rank;
+pub mod run;
