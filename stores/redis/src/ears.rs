@@ -17,6 +17,8 @@ pub(crate) struct Ears {
     /// The channel on which hints about runs come.
     pub(crate) runs_channel: String,
     prefix: String,
+    /// A pushed grant is an answer. If not, it is a reason to ask: nobody waited for replicas.
+    pub(crate) trusts_pushes: bool,
     /// Of a server of a quorum: its number, and those who wait for a majority's word.
     quorum: Option<(usize, Arc<Told>)>,
 }
@@ -28,6 +30,7 @@ impl Ears {
             runs: WakeRegistry::default(),
             runs_channel,
             prefix: prefix.to_owned(),
+            trusts_pushes: true,
             quorum: None,
         }
     }
@@ -64,7 +67,11 @@ impl Hears for Ears {
             return;
         };
         if let Some(key) = self.key_of(name) {
-            let is_heard = self.leases.grant(&key, token, &grant);
+            let is_heard = if self.trusts_pushes {
+                self.leases.grant(&key, token, &grant)
+            } else {
+                self.leases.changed_for(&key, token)
+            };
             tracing::trace!(%key, fence = %grant.fence, is_heard, "granted by push");
         }
     }

@@ -137,9 +137,11 @@ pub(crate) fn meaning(error: &RedisError) -> Meaning {
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => Meaning::Refused(StoreErrorKind::Denied),
-        ErrorKind::InvalidClientConfig
-        | ErrorKind::MasterNameNotFoundBySentinel
-        | ErrorKind::EmptySentinelList => Meaning::Refused(StoreErrorKind::Misconfigured),
+        ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => {
+            Meaning::Refused(StoreErrorKind::Misconfigured)
+        }
+        // A wrong name, but also a moment of every fail-over: the primary is known to be down.
+        ErrorKind::MasterNameNotFoundBySentinel => Meaning::Refused(StoreErrorKind::Unavailable),
         ErrorKind::ClusterConnectionNotFound | ErrorKind::NoValidReplicasFoundBySentinel => {
             Meaning::Elsewhere
         }

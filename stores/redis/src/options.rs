@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tenure_core::format_duration;
 
 use crate::error::OptionsError;
+use crate::safety::{self, Safety};
 
 /// How to reach Redis or Valkey, and how to use it.
 ///
@@ -31,6 +32,9 @@ pub struct RedisOptions {
     pub(crate) pool: Option<PoolSize>,
     pub(crate) node_timeout: Option<Duration>,
     pub(crate) is_fenced: bool,
+    pub(crate) safety: Safety,
+    pub(crate) max_ttl: Option<Duration>,
+    pub(crate) replicas: Option<u32>,
     /// The connection is made in the background.
     pub(crate) is_lazy: bool,
 }
@@ -132,6 +136,9 @@ impl RedisOptions {
             pool: None,
             node_timeout: None,
             is_fenced: true,
+            safety: Safety::Plain,
+            max_ttl: None,
+            replicas: None,
             is_lazy: false,
         }
     }
@@ -250,6 +257,35 @@ impl RedisOptions {
         self
     }
 
+    /// What a restart or a fail-over may do to locks. Default: [`Safety::Plain`].
+    #[must_use]
+    pub fn safety(mut self, safety: Safety) -> Self {
+        self.safety = safety;
+        self
+    }
+
+    /// The longest ttl that is granted, and for how long nothing is granted after a restart or a
+    /// fail-over. Default: 30 s; 50 ms to 24 h; the same for all clients. Only for
+    /// [`Safety::Strict`].
+    ///
+    /// Shorter makes locks available sooner after a restart; longer allows longer ttls.
+    #[must_use]
+    pub fn max_ttl(mut self, max_ttl: Duration) -> Self {
+        self.max_ttl = Some(max_ttl);
+        self
+    }
+
+    /// How many replicas the primary has, or each primary of a cluster: 0 to 20; the same for all
+    /// clients. Half of them, rounded up, must acknowledge each grant. Default: 0 for one server;
+    /// others must say. Only for [`Safety::Strict`].
+    ///
+    /// Two are the least with which locks survive the loss of one server.
+    #[must_use]
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.replicas = Some(replicas);
+        self
+    }
+
     /// Whether these are independent servers that decide by majority: a
     /// [`QuorumStore`](crate::QuorumStore) connects to them, and a [`RedisStore`](crate::RedisStore)
     /// to all others.
@@ -327,6 +363,7 @@ impl RedisOptions {
         if let Servers::Quorum(nodes) = &self.servers {
             check_quorum(nodes)?;
         }
+        safety::check(&self)?;
         Ok(self)
     }
 }

@@ -10,6 +10,7 @@ use crate::link::Link;
 use crate::options::RedisOptions;
 use crate::quorum::Told;
 use crate::run::Runs;
+use crate::safety::{Safety, Strict};
 
 /// A store of leases and runs on Redis or Valkey.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) ears: Arc<Ears>,
     pub(crate) people: People,
     pub(crate) runs: Runs,
+    /// There if the options ask for strict safety.
+    pub(crate) strict: Option<Strict>,
 }
 
 impl RedisStore {
@@ -49,7 +52,8 @@ impl RedisStore {
             .checked()
             .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
         let runs_channel = format!("tenure:{{{}}}:runs", options.namespace);
-        let ears = Ears::new(&options.prefix, runs_channel);
+        let mut ears = Ears::new(&options.prefix, runs_channel);
+        ears.trusts_pushes = options.safety == Safety::Plain;
         Self::made(options, Arc::new(ears)).await
     }
 
@@ -67,6 +71,10 @@ impl RedisStore {
 
     async fn made(options: RedisOptions, ears: Arc<Ears>) -> Result<Self, StoreError> {
         let link = Link::connect(&options, ears.clone()).await?;
+        let strict = Strict::new(&options);
+        if let Some(strict) = &strict {
+            strict.lanes.learn(link.nodes().await?);
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 link,
@@ -74,6 +82,7 @@ impl RedisStore {
                 options,
                 ears,
                 people: People::default(),
+                strict,
             }),
         })
     }

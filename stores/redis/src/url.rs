@@ -26,7 +26,7 @@ const SCHEMES: [&str; 9] = [
     "redis+quorum",
     "rediss+quorum",
 ];
-const PARAMETERS: [&str; 19] = [
+const PARAMETERS: [&str; 22] = [
     "pool",
     "pool_timeout",
     "prefix",
@@ -37,6 +37,9 @@ const PARAMETERS: [&str; 19] = [
     "poll",
     "node_timeout",
     "fenced",
+    "safety",
+    "max_ttl",
+    "replicas",
     "nodelay",
     "db",
     "ca",
@@ -315,6 +318,15 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
         }
         "node_timeout" => return Ok(options.node_timeout(duration()?)),
         "fenced" => return Ok(options.fenced(switch()?)),
+        "safety" => {
+            let safety = value.parse().map_err(|error: String| invalid(error))?;
+            return Ok(options.safety(safety));
+        }
+        "max_ttl" => return Ok(options.max_ttl(duration()?)),
+        "replicas" => match value.parse() {
+            Ok(replicas) => return Ok(options.replicas(replicas)),
+            Err(_) => return Err(invalid("must be a number, 0 to 20".to_owned())),
+        },
         "nodelay" => return Ok(options.nodelay(switch()?)),
         "pool" => options.set_pool().max = count(value).map_err(invalid)?,
         "pool_timeout" => options.set_pool().patience = duration()?,

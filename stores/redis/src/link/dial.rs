@@ -61,6 +61,11 @@ impl Dial {
         }
     }
 
+    /// Whether another connection may be one to another server.
+    pub(super) fn may_lead_elsewhere(&self) -> bool {
+        !matches!(self, Self::Fixed(_))
+    }
+
     /// A new connection, whose pushes go to `hear`.
     pub(crate) async fn connect<F>(
         &self,

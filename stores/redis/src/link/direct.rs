@@ -188,6 +188,15 @@ impl Direct {
         self.dial_in_background();
     }
 
+    /// Takes the connection out of use, whichever it is, if another server may be the primary.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let wire = match &*self.state.borrow() {
+            State::Up(wire) if self.dial.may_lead_elsewhere() => wire.clone(),
+            _ => return,
+        };
+        self.retire(&wire);
+    }
+
     fn retire_number(&self, number: u64) {
         self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up(up) if up.number == number);

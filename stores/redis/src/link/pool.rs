@@ -9,58 +9,65 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{StoreError, StoreErrorKind};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::direct::Direct;
 use super::{Hears, from_now};
-use crate::options::RedisOptions;
+use crate::options::{PoolSize, RedisOptions};
 
 pub(super) struct Pool {
     options: RedisOptions,
     idle: Mutex<Vec<Arc<Direct>>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     opened: AtomicUsize,
     max: usize,
     patience: Duration,
 }
 
 /// A connection on loan, given back when dropped.
-pub(super) struct Lent<'p> {
-    pool: &'p Pool,
+pub(super) struct Lent {
+    pool: Arc<Pool>,
     direct: Arc<Direct>,
-    _permit: SemaphorePermit<'p>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
     /// Opens the first connections, if the options ask for a pool.
-    pub(super) async fn open(options: &RedisOptions) -> Result<Option<Box<Self>>, StoreError> {
+    pub(super) async fn open(options: &RedisOptions) -> Result<Option<Arc<Self>>, StoreError> {
         let Some(size) = options.pool else {
             return Ok(None);
         };
-        let pool = Self {
-            options: options.clone(),
-            idle: Mutex::default(),
-            permits: Semaphore::new(size.max),
-            opened: AtomicUsize::new(0),
-            max: size.max,
-            patience: size.patience,
-        };
+        let pool = Self::closed(options, size);
         for _ in 0..size.initial {
             let direct = pool.dial().await?;
             pool.idle().push(direct);
         }
-        Ok(Some(Box::new(pool)))
+        Ok(Some(Arc::new(pool)))
+    }
+
+    /// A pool of this size in which nothing is open yet.
+    pub(super) fn closed(options: &RedisOptions, size: PoolSize) -> Self {
+        Self {
+            options: options.clone(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(size.max)),
+            opened: AtomicUsize::new(0),
+            max: size.max,
+            patience: size.patience,
+        }
     }
 
     /// A connection that nobody else uses meanwhile.
     pub(super) async fn lend(
-        &self,
+        self: &Arc<Self>,
         doing: &str,
         deadline: Instant,
-    ) -> Result<Lent<'_>, StoreError> {
+    ) -> Result<Lent, StoreError> {
         let until = deadline.min(from_now(self.patience));
-        let Ok(Ok(permit)) = tokio::time::timeout_at(until, self.permits.acquire()).await else {
+        let Ok(Ok(permit)) =
+            tokio::time::timeout_at(until, self.permits.clone().acquire_owned()).await
+        else {
             let message = format!(
                 "{doing}: none of the pool's {} connections was free within {}",
                 self.max,
@@ -74,7 +81,7 @@ impl Pool {
             None => self.dial().await?,
         };
         Ok(Lent {
-            pool: self,
+            pool: self.clone(),
             direct,
             _permit: permit,
         })
@@ -93,7 +100,7 @@ impl Pool {
     }
 }
 
-impl std::ops::Deref for Lent<'_> {
+impl std::ops::Deref for Lent {
     type Target = Arc<Direct>;
 
     fn deref(&self) -> &Self::Target {
@@ -101,7 +108,7 @@ impl std::ops::Deref for Lent<'_> {
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Lent {
     fn drop(&mut self) {
         self.pool.idle().push(self.direct.clone());
     }

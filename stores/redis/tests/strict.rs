@@ -1,0 +1,404 @@
+//! Strict safety on real servers: what a restart or a fail-over does to locks with it and without.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, with the place in its message"
+)]
+
+use std::time::Duration;
+
+use tenure_bed::{Cluster, Flavour, Redis, Sentinel, until};
+use tenure_core::{
+    Acquisition, Clock as _, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Moment,
+    Release, RenewRequest, Renewal, StoreErrorKind, SystemClock, Ttl, Wake,
+};
+use tenure_redis::RedisStore;
+
+const TTL: Duration = Duration::from_millis(1500);
+/// Nothing is granted for so long after a restart or a fail-over.
+const QUARANTINE: Duration = Duration::from_millis(1800);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn key(name: &str) -> Key {
+    Key::new(name).unwrap()
+}
+
+fn request(name: &str) -> LeaseRequest {
+    LeaseRequest::new(key(name), Holder::new("test"), Ttl::new(TTL).unwrap())
+}
+
+async fn server() -> Redis {
+    Redis::builder(Flavour::Redis).tcp().start().await
+}
+
+fn strict(url: &str, replicas: u32) -> String {
+    format!("{url}?safety=strict&max_ttl=1500ms&replicas={replicas}")
+}
+
+async fn connect(url: &str) -> RedisStore {
+    RedisStore::connect(url).await.unwrap()
+}
+
+/// A grant, and until when whoever asked for it may trust it.
+struct Trusted {
+    grant: Grant,
+    asked_at: Moment,
+    granted_at: Moment,
+    token: tenure_core::Token,
+}
+
+/// Asks until it is granted, whatever the servers do meanwhile.
+async fn eventually(store: &RedisStore, name: &str) -> Trusted {
+    until("a grant", PATIENCE, async || {
+        let request = request(name);
+        let asked_at = SystemClock.now();
+        match store.acquire(&request).await {
+            Ok(Acquisition::Granted(grant)) => Some(Trusted {
+                grant,
+                asked_at,
+                granted_at: SystemClock.now(),
+                token: request.token,
+            }),
+            Ok(_) => None,
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                None
+            }
+        }
+    })
+    .await
+}
+
+async fn held(store: &RedisStore, name: &str) -> Held {
+    match store.acquire(&request(name)).await.unwrap() {
+        Acquisition::Held(held) => held,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The new holder came after the old one's trust had ended, and not much later than it must.
+fn assert_one_after_the_other(what: &str, old: &Trusted, lost_at: Moment, new: &Trusted) {
+    let trusted_until = old.asked_at + TTL;
+    assert!(
+        new.asked_at + Duration::from_millis(1) >= trusted_until,
+        "{what}: two holders for {:?}",
+        trusted_until.since(new.asked_at)
+    );
+    assert!(new.grant.fence > old.grant.fence, "{what}");
+    let away = new.granted_at.since(lost_at);
+    eprintln!("{what}: nothing was granted for {away:?}");
+}
+
+#[tokio::test]
+async fn b5_plain_a_restart_without_data_hands_a_lock_out_twice_and_the_fence_still_grows() {
+    let server = server().await;
+    let store = connect(&server.url()).await;
+    let old = eventually(&store, "k").await;
+    server.restart().await;
+    let new = eventually(&store, "k").await;
+    assert!(new.granted_at < old.asked_at + TTL, "the restart took long");
+    assert!(new.grant.fence > old.grant.fence);
+}
+
+#[tokio::test]
+async fn b5_strict_no_restart_hands_a_lock_out_twice() {
+    let server = server().await;
+    let store = connect(&strict(&server.url(), 0)).await;
+    for flavour in ["first start", "restart"] {
+        let began = SystemClock.now();
+        let old = eventually(&store, "k").await;
+        assert!(old.granted_at.since(began) >= TTL, "{flavour}");
+        server.restart().await;
+        let lost_at = SystemClock.now();
+        let answer = until("an answer", PATIENCE, async || {
+            store.acquire(&request("k")).await.ok()
+        })
+        .await;
+        let Acquisition::Held(told) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(told.by.to_string().contains("new life"), "{told:?}");
+        assert!(told.remaining.unwrap() <= QUARANTINE, "{told:?}");
+        assert!(told.ask_again_after <= QUARANTINE + Duration::from_millis(1));
+        let new = eventually(&store, "k").await;
+        assert_one_after_the_other("restart without data", &old, lost_at, &new);
+        assert!(new.granted_at.since(lost_at) <= QUARANTINE + Duration::from_secs(1));
+        let renewal = [RenewRequest::new(
+            key("k"),
+            old.token,
+            Ttl::new(TTL).unwrap(),
+        )];
+        let answers = store.renew(&renewal).await.unwrap();
+        assert!(
+            matches!(answers.as_slice(), [Ok(Renewal::Lost { .. })]),
+            "{answers:?}"
+        );
+        server.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn b5_strict_flushall_hands_no_lock_out_twice() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let server = Redis::builder(flavour).unix_only().start().await;
+        let store = connect(&strict(&server.url(), 0)).await;
+        let old = eventually(&store, "k").await;
+        server.call(&["FLUSHALL"]).await;
+        let lost_at = SystemClock.now();
+        held(&store, "k").await;
+        let new = eventually(&store, "k").await;
+        assert_one_after_the_other("FLUSHALL", &old, lost_at, &new);
+    }
+}
+
+#[tokio::test]
+async fn b5_strict_a_server_that_followed_another_and_came_back_is_in_a_new_life() {
+    let (server, other) = (server().await, server().await);
+    let store = connect(&strict(&server.url(), 0)).await;
+    let old = eventually(&store, "k").await;
+    let run = server.info("run_id").await;
+    let port = other.port().to_string();
+    server.call(&["REPLICAOF", "127.0.0.1", &port]).await;
+    server.call(&["REPLICAOF", "NO", "ONE"]).await;
+    assert_eq!(server.info("run_id").await, run);
+    let lost_at = SystemClock.now();
+    let new = eventually(&store, "k").await;
+    assert_one_after_the_other("demoted and promoted", &old, lost_at, &new);
+    assert!(new.granted_at.since(lost_at) >= TTL);
+}
+
+/// One primary with two replicas, and no sentinels.
+async fn trio() -> (Redis, [Redis; 2]) {
+    let primary = server().await;
+    let port = primary.port().to_string();
+    let replicas = [server().await, server().await];
+    for replica in &replicas {
+        replica.call(&["REPLICAOF", "127.0.0.1", &port]).await;
+    }
+    until("the replicas follow", PATIENCE, async || {
+        (primary.info("connected_slaves").await? == "2").then_some(())?;
+        for replica in &replicas {
+            (replica.info("master_link_status").await? == "up").then_some(())?;
+        }
+        Some(())
+    })
+    .await;
+    (primary, replicas)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e77_a_primary_without_its_replicas_grants_nothing_and_undoes_what_it_began() {
+    let (primary, replicas) = trio().await;
+    let store = connect(&strict(&primary.url(), 2)).await;
+    let first = eventually(&store, "k").await;
+    // One replica is enough, since with the primary it is a majority of three.
+    replicas[0].pause();
+    eventually(&store, "one is enough").await;
+    replicas[1].pause();
+    let asked = SystemClock.now();
+    let refused = store.acquire(&request("alone")).await.unwrap_err();
+    assert!(SystemClock.now().since(asked) < TTL, "{refused}");
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable, "{refused}");
+    assert!(!refused.outcome_is_unknown(), "{refused}");
+    assert!(
+        refused.to_string().contains("no quorum: 0 of 2"),
+        "{refused}"
+    );
+    assert_eq!(primary.call(&["EXISTS", "alone"]).await.int(), Some(0));
+    // Nor does a renewal count, and what was asked for again is not taken from who may trust it.
+    let ttl = Ttl::new(TTL).unwrap();
+    let renewal = [RenewRequest::new(key("k"), first.token, ttl)];
+    let answers = store.renew(&renewal).await.unwrap();
+    let [Err(error)] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert!(error.to_string().contains("no quorum"), "{error}");
+    assert!(error.outcome_is_unknown(), "{error}");
+    let mut again = request("k");
+    again.token = first.token;
+    let error = store.acquire(&again).await.unwrap_err();
+    assert!(error.outcome_is_unknown(), "{error}");
+    assert_eq!(primary.call(&["EXISTS", "k"]).await.int(), Some(1));
+    // A release waits for nobody.
+    let release = store.release(&key("k"), first.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
+    for replica in &replicas {
+        replica.resume();
+    }
+    eventually(&store, "alone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e77_no_quarantine_begins_before_a_majority_follows() {
+    let (primary, replicas) = trio().await;
+    for replica in &replicas {
+        replica.pause();
+    }
+    let store = connect(&strict(&primary.url(), 2)).await;
+    let refused = store.acquire(&request("k")).await.unwrap_err();
+    assert!(refused.to_string().contains("no quorum"), "{refused}");
+    let marker = primary.call(&["EXISTS", "tenure:strict:life"]).await;
+    assert_eq!(marker.int(), Some(0));
+    for replica in &replicas {
+        replica.resume();
+    }
+    eventually(&store, "k").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_strict_no_fail_over_hands_a_lock_out_twice() {
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    let store = connect(&strict(&sentinel.url(), 2)).await;
+    for round in 0..2 {
+        sentinel.in_sync().await;
+        let old = eventually(&store, "k").await;
+        let killed = sentinel.kill_primary().await;
+        let lost_at = SystemClock.now();
+        let new = eventually(&store, "k").await;
+        assert_one_after_the_other("kill -9 of the primary", &old, lost_at, &new);
+        assert!(new.granted_at.since(lost_at) >= TTL, "round {round}");
+        sentinel.failed_over(killed).await;
+        killed.launch().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_strict_a_holder_keeps_its_lock_through_a_fail_over_by_renewing() {
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    let url = format!("{}?safety=strict&max_ttl=20s&replicas=2", sentinel.url());
+    let store = connect(&url).await;
+    held(&store, "k").await;
+    let primary = sentinel.primary().await;
+    primary.call(&["DEL", "tenure:strict:quarantine"]).await;
+    let mut asked = request("k");
+    asked.ttl = Ttl::new(Duration::from_secs(20)).unwrap();
+    let answer = store.acquire(&asked).await.unwrap();
+    assert!(matches!(answer, Acquisition::Granted(_)), "{answer:?}");
+    sentinel.in_sync().await;
+    let killed = sentinel.kill_primary().await;
+    sentinel.failed_over(killed).await;
+    let renewal = [RenewRequest::new(key("k"), asked.token, asked.ttl)];
+    until("a renewal", Duration::from_secs(15), async || {
+        let answers = store.renew(&renewal).await.ok()?;
+        matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]).then_some(())
+    })
+    .await;
+    let told = held(&store, "k").await;
+    assert!(told.by.to_string().contains("new life"), "{told:?}");
+}
+
+#[tokio::test]
+async fn b5_what_a_quarantine_would_not_outlast_and_what_others_did_not_agree_on_is_refused() {
+    let server = server().await;
+    let store = connect(&strict(&server.url(), 0)).await;
+    let mut long = request("k");
+    long.ttl = Ttl::new(Duration::from_millis(1501)).unwrap();
+    let error = store.acquire(&long).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::InvalidRequest, "{error}");
+    assert!(error.to_string().contains("max_ttl, 1s500ms"), "{error}");
+    let first = eventually(&store, "k").await;
+    let renewals = [
+        RenewRequest::new(key("k"), first.token, long.ttl),
+        RenewRequest::new(key("k"), first.token, Ttl::new(TTL).unwrap()),
+    ];
+    let answers = store.renew(&renewals).await.unwrap();
+    assert!(
+        matches!(answers.as_slice(), [Err(_), Ok(Renewal::Renewed(_))]),
+        "{answers:?}"
+    );
+    for others in ["max_ttl=2s&replicas=0", "max_ttl=1500ms&replicas=2"] {
+        let url = format!("{}?safety=strict&{others}", server.url());
+        let error = connect(&url)
+            .await
+            .acquire(&request("k"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("max_ttl=1500ms and replicas=0") && text.contains("README"),
+            "{text}"
+        );
+    }
+    // Nor does a restart with data make them agree: longer leases may be out.
+    let earlier = format!("{} 60000 0", "a".repeat(80));
+    server.call(&["SET", "tenure:strict:life", &earlier]).await;
+    let error = store.acquire(&request("k")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
+    assert!(error.to_string().contains("max_ttl=60000ms"), "{error}");
+}
+
+#[tokio::test]
+async fn e79_strict_refuses_a_server_that_may_throw_locks_away() {
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        let builder = Redis::builder(Flavour::Redis).tcp();
+        let server = builder.config("maxmemory-policy", policy).start().await;
+        let store = connect(&strict(&server.url(), 0)).await;
+        let error = store.acquire(&request("k")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
+        assert!(error.to_string().contains(policy), "{error}");
+        assert!(error.to_string().contains("noeviction"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn b5_strict_a_hand_off_is_a_reason_to_ask_and_counts_when_it_was_asked_for() {
+    let server = server().await;
+    let store = connect(&strict(&server.url(), 0)).await;
+    let old = eventually(&store, "k").await;
+    let waiters = [request("k").in_line(TTL), request("k").in_line(TTL)];
+    let mut wakes: Vec<_> = waiters
+        .iter()
+        .map(|waiter| store.listen(&waiter.key, waiter.token))
+        .collect();
+    for waiter in &waiters {
+        let answer = store.acquire(waiter).await.unwrap();
+        assert!(matches!(answer, Acquisition::Held(_)), "{answer:?}");
+    }
+    let release = store.release(&key("k"), old.token).await.unwrap();
+    assert_eq!(release, Release::HandedOn);
+    let wake = tokio::time::timeout(PATIENCE, wakes[0].next()).await;
+    assert_eq!(wake.unwrap(), Wake::Changed);
+    // Who is second is not woken for it, and does not get it by asking.
+    let second = store.acquire(&waiters[1]).await.unwrap();
+    assert!(matches!(second, Acquisition::Held(_)), "{second:?}");
+    let first = store.acquire(&waiters[0]).await.unwrap();
+    let Acquisition::Granted(grant) = first else {
+        panic!("{first:?}");
+    };
+    assert!(grant.expires_at >= grant.now + Duration::from_millis(1400));
+    assert!(grant.fence > old.grant.fence);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_strict_a_cluster_grants_with_its_replicas_and_not_without() {
+    let cluster = Cluster::start(Flavour::Redis).await;
+    cluster.in_sync().await;
+    let store = connect(&strict(&cluster.url(), 1)).await;
+    let old = eventually(&store, "k").await;
+    let slot = cluster.slot_of_key("k").await;
+    let at = cluster.node_of_slot(slot).await;
+    // A slot that moved is in another node's life, and is waited for as after a fail-over.
+    cluster.migrate_slot(slot, (at + 1) % 3).await;
+    let lost_at = SystemClock.now();
+    let moved = eventually(&store, "k").await;
+    assert_one_after_the_other("a slot moved", &old, lost_at, &moved);
+    // One replica each: while a primary is gone, the one that took its place has nobody.
+    let primary = &cluster.nodes()[cluster.node_of_slot(slot).await];
+    primary.kill();
+    let lost_at = SystemClock.now();
+    until(
+        "the replica has nobody to follow it",
+        PATIENCE,
+        async || {
+            let error = store.acquire(&request("k")).await.err()?;
+            assert!(error.is_retryable(), "{error}");
+            error.to_string().contains("no quorum").then_some(())
+        },
+    )
+    .await;
+    primary.launch().await;
+    let new = eventually(&store, "k").await;
+    assert_one_after_the_other("kill -9 in a cluster", &moved, lost_at, &new);
+}
