@@ -89,8 +89,8 @@ impl Attempt {
         limit: Duration,
     ) -> Result<Answer, StoreError> {
         let ttl = self.plan.terms.ttl();
-        let mut request = LeaseRequest::new(self.plan.key.clone(), self.inner.holder.clone(), ttl)
-            .with_token(self.token);
+        let (key, holder) = (self.plan.key.clone(), self.inner.holder.clone());
+        let mut request = LeaseRequest::under(self.token, key, holder, ttl);
         request.waiting = waiting;
         let was_left = std::mem::replace(&mut self.may_be_left, true);
         // Taken before the request leaves: a slow reply must shorten our trust, never lengthen it.

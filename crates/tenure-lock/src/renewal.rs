@@ -3,8 +3,8 @@
 //! The task sleeps until the first renewal is due, takes along those that are due soon, and sends
 //! them in one request. Calls are in flight at the same time for different leases, never twice for
 //! one. An answer is applied by [`HeldLease`], which alone decides what it means; an answer for a
-//! lease that was given back meanwhile falls on deaf ears. The task ends when there is nothing left
-//! to renew, and is started again when there is.
+//! lease that was given back meanwhile falls on deaf ears. The task ends when there has been
+//! nothing to renew for a while, and is started again when there is.
 
 mod roster;
 
@@ -80,7 +80,7 @@ impl Drop for Renewals {
     fn drop(&mut self) {
         let rosters = self.rosters.get_mut();
         for roster in rosters.unwrap_or_else(PoisonError::into_inner).values() {
-            roster.nudge();
+            roster.close();
         }
     }
 }

@@ -110,9 +110,15 @@ impl LeaseRequest {
     /// A request with a new token that does not wait.
     #[must_use]
     pub fn new(key: Key, holder: Holder, ttl: Ttl) -> Self {
+        Self::under(Token::random(), key, holder, ttl)
+    }
+
+    /// A request under a token that is there already, which spares making another.
+    #[must_use]
+    pub fn under(token: Token, key: Key, holder: Holder, ttl: Ttl) -> Self {
         Self {
             key,
-            token: Token::random(),
+            token,
             holder,
             ttl,
             waiting: Waiting::No,

@@ -22,6 +22,9 @@ const FLIGHTS: usize = 64;
 const LEAST_LIMIT: Duration = Duration::from_millis(100);
 /// The shortest pause before a failed renewal is tried again.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
+/// How long the task stays when there is nothing to renew. Locks that are taken and given back one
+/// after the other would otherwise start and wake a task each, which costs more than they do.
+const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
@@ -38,6 +41,10 @@ struct Entries {
     next_look: Option<Moment>,
     /// Whether a task looks after the roster.
     is_running: bool,
+    /// Since when the task has found nothing, if nothing came and went meanwhile either.
+    idle_since: Option<Moment>,
+    /// Nobody can add a lease any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +78,7 @@ impl Roster {
     pub(super) fn enter(&self, lease: Arc<HeldLease>, first: Option<Moment>) -> bool {
         let mut entries = self.entries();
         let token = lease.token;
+        entries.idle_since = None;
         let entry = Entry {
             lease,
             due: None,
@@ -104,7 +112,13 @@ impl Roster {
         self.entries().by_token.is_empty()
     }
 
-    pub(super) fn nudge(&self) {
+    /// Lets the task end as soon as it has nothing to renew.
+    pub(super) fn close(&self) {
+        self.entries().is_closed = true;
+        self.nudge();
+    }
+
+    fn nudge(&self) {
         self.nudge.notify_one();
     }
 
@@ -116,11 +130,14 @@ impl Roster {
     pub(super) fn plan(&self, now: Moment, flights: usize) -> Plan {
         let mut entries = self.entries();
         if entries.by_token.is_empty() && flights == 0 {
-            entries.is_running = false;
+            let end = *entries.idle_since.get_or_insert(now) + LINGER;
+            let is_over = entries.is_closed || now >= end;
+            entries.is_running = !is_over;
+            entries.next_look = Some(end).filter(|_| !is_over);
             return Plan {
                 batches: Vec::new(),
-                next: None,
-                is_over: true,
+                next: entries.next_look,
+                is_over,
             };
         }
         let room = FLIGHTS.saturating_sub(flights);
