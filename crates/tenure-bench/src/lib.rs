@@ -94,7 +94,7 @@ async fn measure(
         }
         Workload::Throughput => pairs::throughput(place, settings, report, progress).await,
         Workload::HandOff => hand_off::run(place, settings, report, progress).await,
-        Workload::Commands => hand_off::commands(place, settings, report, progress).await,
+        Workload::Commands => hand_off::commands(place, report, progress).await,
         Workload::Crash => crash::run(place, settings, report, progress).await,
         Workload::Claims => claims::run(place, settings, report, progress).await,
         Workload::Renewal => renewal::run(place, settings, report, progress).await,
