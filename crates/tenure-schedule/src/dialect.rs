@@ -12,8 +12,8 @@ use crate::piece::{Fault, Piece};
 /// A way to write schedules. [The crate page](crate) has the grammar of each.
 ///
 /// The same characters can mean other times in another dialect: `0 0 * * 1` is every Monday for
-/// crontab, and the full hours of February in the krontab of Kotlin. So a dialect is chosen, as an argument or as a prefix
-/// such as `quartz:`, and never guessed.
+/// crontab, and the full hours of February in the krontab of Kotlin. So a dialect is chosen, as an
+/// argument or as a prefix such as `quartz:`, and never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Dialect {
