@@ -105,12 +105,12 @@ async fn r20_r21_two_hundred_waiters_are_served_in_order_by_two_requests_each() 
     let queue = queue_of(&first, WAITERS).await;
     let (before, began) = (requests(&server).await, SystemClock.now());
     held.release().await.unwrap();
-    let served = timeout(PATIENCE, async {
-        while let Some(served) = waiters.join_next().await {
-            served.unwrap();
+    let ended = timeout(PATIENCE, async {
+        while let Some(ended) = waiters.join_next().await {
+            ended.unwrap();
         }
     });
-    served.await.unwrap();
+    ended.await.unwrap();
     let took = SystemClock.now().since(began);
     let requests = requests(&server).await - before;
     let per_hand_off = format!(
@@ -215,12 +215,12 @@ async fn r23_of_two_hundred_waiters_fifty_die_and_nobody_waits_longer_than_a_cla
     .await;
     *book.released.lock().unwrap() = Some(SystemClock.now());
     held.release().await.unwrap();
-    let served = timeout(PATIENCE, async {
-        while let Some(served) = live.join_next().await {
-            served.unwrap();
+    let ended = timeout(PATIENCE, async {
+        while let Some(ended) = live.join_next().await {
+            ended.unwrap();
         }
     });
-    served.await.unwrap();
+    ended.await.unwrap();
     let expected: Vec<_> = queue
         .iter()
         .filter(|label| label.starts_with("live"))
@@ -279,9 +279,9 @@ async fn r23_behind_one_that_vanished_a_single_waiter_waits_for_its_claim_window
     held.release().await.unwrap();
     timeout(PATIENCE, waiter).await.unwrap().unwrap();
     let (_, at) = book.order.lock().unwrap()[0];
-    let waited = at.since(released);
-    println!("behind one that vanished: {waited:?} with a claim window of {CLAIM_WINDOW:?}");
-    assert!(waited <= CLAIM_WINDOW + BUSY, "{waited:?}");
+    let delay = at.since(released);
+    println!("behind one that vanished: {delay:?} with a claim window of {CLAIM_WINDOW:?}");
+    assert!(delay <= CLAIM_WINDOW + BUSY, "{delay:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, TlsMode, Value};
+use redis::{
+    ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, TlsMode, Value,
+};
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
 
@@ -59,7 +61,8 @@ impl Cluster {
 
     pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
         let mut connection = self.connection.clone();
-        connection.req_packed_command(cmd).await
+        let answer = connection.req_packed_command(cmd).await;
+        answer.map_err(unsettled)
     }
 
     pub(super) async fn send_to(
@@ -96,6 +99,17 @@ impl Cluster {
         let text: String = redis::from_redis_value(answer)?;
         Ok(text.lines().filter_map(primary_of).collect())
     }
+}
+
+/// While a cluster chooses another node for a slot, the driver is sent around until it gives up.
+/// That is no mistake in our settings; it passes.
+fn unsettled(error: RedisError) -> RedisError {
+    if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
+        return error;
+    }
+    let kind = ErrorKind::ClusterConnectionNotFound;
+    let detail = error.to_string();
+    RedisError::from((kind, "the cluster has not settled who has the slot", detail))
 }
 
 /// The node of a line such as `ID 10.0.0.1:6379@16379,name master - 0 0 1 connected 0-5460`.

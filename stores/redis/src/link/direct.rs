@@ -330,6 +330,10 @@ impl Direct {
 
 /// Whether dialling again would only be refused again.
 fn is_final(error: &RedisError) -> bool {
+    // Sentinels do not count a primary that is down, and the name was known when we first dialled.
+    if error.kind() == redis::ErrorKind::MasterNameNotFoundBySentinel {
+        return false;
+    }
     matches!(meaning(error), Meaning::Refused(kind) if kind != StoreErrorKind::Unavailable)
 }
 

@@ -1,0 +1,230 @@
+//! The primary dies by `kill -9` under thirty-two workers, whose resource checks fences: what is
+//! lost, how it is told, and that no fence goes back.
+
+#![cfg(feature = "redis")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, with the place in its message; its figures are shown"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure::core::{Clock as _, Holder, Moment, SystemClock};
+use tenure::{Fence, Locks, RedisStore};
+use tenure_bed::{Cluster, Flavour, Redis, Sentinel, until};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const WORKERS: usize = 32;
+const KEYS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(5);
+const CLAIM_WINDOW: Duration = Duration::from_millis(500);
+/// Longer than another server needs to take over.
+const LONG: Duration = Duration::from_secs(30);
+/// Writes before the primary dies, and after another one has taken over.
+const WRITES: usize = 400;
+/// All keys of a cluster that this is about are in one slot.
+const VICTIM: &str = "{h}victim";
+
+/// Something that takes writes and remembers the greatest fence of each key.
+#[derive(Default)]
+struct Resource {
+    keys: Mutex<BTreeMap<String, Vec<(Fence, Moment)>>>,
+    refused: Mutex<Vec<(String, Fence)>>,
+}
+
+impl Resource {
+    /// False if the fence is older than one that was seen.
+    fn write(&self, key: &str, fence: Fence) -> bool {
+        let mut keys = self.keys.lock().unwrap();
+        let written = keys.entry(key.to_owned()).or_default();
+        if written.last().is_some_and(|(last, _)| *last >= fence) {
+            self.refused.lock().unwrap().push((key.to_owned(), fence));
+            return false;
+        }
+        written.push((fence, SystemClock.now()));
+        true
+    }
+
+    fn count(&self) -> usize {
+        self.keys.lock().unwrap().values().map(Vec::len).sum()
+    }
+}
+
+/// What workers were told, by kind.
+type Told = Arc<Mutex<BTreeMap<String, usize>>>;
+
+fn note(told: &Told, what: impl Into<String>) {
+    *told.lock().unwrap().entry(what.into()).or_default() += 1;
+}
+
+/// Takes a lock, writes under its fence and gives it back, until it is told to stop.
+async fn work(
+    locks: Locks,
+    at: usize,
+    resource: Arc<Resource>,
+    told: Told,
+    mut stop: watch::Receiver<bool>,
+) {
+    let key = format!("{{h}}{}", at % KEYS);
+    while !*stop.borrow() {
+        let lock = locks.lock(&key).ttl(TTL).wait_forever();
+        let guard = tokio::select! {
+            guard = lock.acquire() => guard,
+            _ = stop.changed() => return,
+        };
+        let guard = match guard {
+            Ok(guard) => guard,
+            Err(error) => {
+                note(&told, format!("acquire failed: {error}"));
+                continue;
+            }
+        };
+        if guard.ensure_trusted().is_err() {
+            note(&told, "lost before the write");
+            continue;
+        }
+        if !resource.write(&key, guard.fence()) {
+            note(&told, "write refused by the resource");
+        }
+        match guard.release().await {
+            Ok(released) => note(&told, format!("release: {released:?}")),
+            Err(error) => note(
+                &told,
+                format!("release failed: {error:?}")
+                    .chars()
+                    .take(60)
+                    .collect::<String>(),
+            ),
+        }
+    }
+}
+
+async fn locks(url: &str, label: &str) -> Locks {
+    let url = format!("{url}?claim_window={}ms", CLAIM_WINDOW.as_millis());
+    let store = RedisStore::connect(&url).await.unwrap();
+    Locks::new(Arc::new(store), Holder::new(label))
+}
+
+/// `primary` dies with what its `replicas` have not heard; another one takes over by itself.
+async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Duration) {
+    let (resource, told) = (Arc::new(Resource::default()), Told::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    for at in 0..WORKERS {
+        let locks = locks(url, &format!("worker {at}")).await;
+        workers.spawn(work(
+            locks,
+            at,
+            resource.clone(),
+            told.clone(),
+            stopped.clone(),
+        ));
+    }
+    let (victim, heir) = (locks(url, "victim").await, locks(url, "heir").await);
+    let written = async |count: usize| {
+        until("the workers write", PATIENCE, async || {
+            (resource.count() >= count).then_some(())
+        })
+        .await;
+    };
+    written(WRITES).await;
+    // What is granted from now on dies with the primary.
+    for replica in replicas {
+        replica.pause();
+    }
+    primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    let lost = victim.lock(VICTIM).ttl(LONG).acquire().await.unwrap();
+    assert!(resource.write(VICTIM, lost.fence()));
+    written(resource.count() + WORKERS).await;
+    primary.kill();
+    let killed = SystemClock.now();
+    for replica in replicas {
+        replica.resume();
+    }
+    // The lease that was lost can be had again, while its holder still believes in it.
+    let lock = heir.lock(VICTIM).ttl(LONG).wait_forever();
+    let next = timeout(LONG, lock.acquire()).await.unwrap().unwrap();
+    assert!(next.fence() > lost.fence());
+    let two_at_once = lost.is_trusted();
+    assert!(resource.write(VICTIM, next.fence()));
+    assert!(!resource.write(VICTIM, lost.fence()));
+    let reason = timeout(PATIENCE, lost.lost()).await.unwrap();
+    assert!(reason.to_string().contains("heir"), "{reason}");
+    let first_taken = SystemClock.now().since(killed);
+    until("every key is written again", PATIENCE, async || {
+        let keys = resource.keys.lock().unwrap();
+        let is_written = |(key, written): (&String, &Vec<(Fence, Moment)>)| {
+            let after = written
+                .iter()
+                .filter(|(_, at)| at.since(killed) > first_taken);
+            key == VICTIM || after.count() >= WRITES / KEYS
+        };
+        keys.iter().all(is_written).then_some(())
+    })
+    .await;
+    stop.send(true).unwrap();
+    while let Some(worker) = workers.join_next().await {
+        worker.unwrap();
+    }
+    let keys = resource.keys.lock().unwrap();
+    let mut silences = Vec::new();
+    for written in keys.values() {
+        assert!(written.is_sorted_by(|one, next| one.0 < next.0));
+        let pauses = written.iter().zip(written.iter().skip(1));
+        let across = pauses.filter(|((_, _), (_, to))| *to > killed);
+        let silence = across.map(|((_, from), (_, to))| to.since((*from).max(killed)));
+        silences.push(silence.max().unwrap());
+    }
+    silences.sort_unstable();
+    let (recovered, whole) = (silences.first().unwrap(), silences.last().unwrap());
+    println!(
+        "first key again after {recovered:?}, last after {whole:?} with a ttl of {TTL:?}; {} writes, \
+         {} refused by their fence; two trusted holders at once: {two_at_once}, and the older was \
+         told: {reason}",
+        keys.values().map(Vec::len).sum::<usize>(),
+        resource.refused.lock().unwrap().len(),
+    );
+    for (what, count) in &*told.lock().unwrap() {
+        println!("  {count:>6} x {what}");
+    }
+    assert!(*recovered <= limit, "{recovered:?}");
+    // A lease whose release died with the primary lasts until its end. The queue as the replica had
+    // it names places of workers that have gone on since, and each costs a claim window.
+    let ghosts = CLAIM_WINDOW * u32::try_from(WORKERS / KEYS).unwrap();
+    assert!(*whole <= limit + TTL + ghosts, "{whole:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r51_r52_a_primary_that_dies_under_sentinel_takes_leases_with_it_and_no_fence() {
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    let primary = sentinel.primary().await;
+    let nodes = sentinel.nodes().iter();
+    let replicas: Vec<_> = nodes.filter(|node| node.port() != primary.port()).collect();
+    primary_dies(&sentinel.url(), primary, &replicas, Duration::from_secs(12)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r51_r52_a_primary_that_dies_in_a_cluster_takes_leases_with_it_and_no_fence() {
+    let cluster = Cluster::start(Flavour::Redis).await;
+    let slot = cluster.slot_of_key(VICTIM).await;
+    let primary = cluster
+        .nodes()
+        .get(cluster.node_of_slot(slot).await)
+        .unwrap();
+    let port = primary.port().to_string();
+    let mut replicas = Vec::new();
+    for node in cluster.nodes() {
+        if node.info("master_port").await.as_deref() == Some(&port) {
+            replicas.push(node);
+        }
+    }
+    assert_eq!(replicas.len(), 1);
+    primary_dies(&cluster.url(), primary, &replicas, Duration::from_secs(16)).await;
+}
