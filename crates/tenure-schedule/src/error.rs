@@ -79,8 +79,8 @@ impl ScheduleError {
     pub fn help(&self) -> Option<String> {
         match self.other {
             Some(other) => Some(format!(
-                "this can be read in the {other} dialect; if that is meant, write `{other}:` before \
-                 it"
+                "this can be read in the {other} dialect; if that is meant, write `{other}:` \
+                 before it"
             )),
             None => self.kind.help(),
         }

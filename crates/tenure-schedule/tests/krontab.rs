@@ -325,7 +325,8 @@ fn s08_explain_names_milliseconds_and_offsets() {
         (
             "0 0 0 L 1 0-2w",
             "at 00:00, on day 31 of the month, but only if that is also Monday, Tuesday and \
-             Sunday, in February, in UTC (a day that a month does not have stands for its last one)",
+             Sunday, in February, in UTC (a day that a month does not have stands for its last \
+             one)",
         ),
     ] {
         assert_eq!(krontab(text).explain(), words, "{text}");
