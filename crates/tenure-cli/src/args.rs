@@ -350,6 +350,10 @@ pub(crate) struct ScheduleArgs {
     /// The schedule: 5 to 7 fields, a nickname such as @daily, or `@every 90s`; quote it
     #[arg(value_name = "EXPR")]
     pub(crate) expr: String,
+    /// How to read it: `crontab`, `krontab`, `quartz`, `systemd` or `english`; without it, as
+    /// crontab, unless the text itself begins with one of these and a colon
+    #[arg(long, value_name = "DIALECT")]
+    pub(crate) dialect: Option<String>,
     /// The zone its times are read in
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) zone: String,

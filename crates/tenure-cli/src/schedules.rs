@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::json;
 use tenure::core::{Clock as _, SystemClock, Timestamp};
-use tenure::schedule::{DstGap, DstOverlap, ScheduleError};
+use tenure::schedule::{Dialect, DstGap, DstOverlap, ScheduleError};
 use tenure::{Schedule, Zone};
 
 use crate::args::{CheckArgs, ExplainArgs, NextArgs, ScheduleArgs};
@@ -69,14 +69,50 @@ fn local(tick: Timestamp, schedule: &Schedule) -> String {
 pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
     let schedule = read(&args.schedule)?;
     let words = schedule.explain();
+    let others: Vec<_> = (schedule.readings().into_iter())
+        .filter(|reading| !reading.is_same())
+        .collect();
+    let warnings = schedule.warnings();
     if args.schedule.json {
+        let others: Vec<_> = others
+            .iter()
+            .map(|reading| {
+                json!({
+                    "dialect": reading.dialect().as_str(),
+                    "explanation": reading.outcome().ok().map(Schedule::explain),
+                    "refusal": reading.outcome().err().map(ToString::to_string),
+                    "differs": reading.reasons(),
+                })
+            })
+            .collect();
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
         print_json(&[json!({
             "schedule": schedule.text(),
+            "dialect": schedule.dialect().as_str(),
             "zone": schedule.zone().name(),
             "explanation": words,
+            "warnings": warnings,
+            "other_dialects": others,
         })])?;
-    } else {
-        print(&format!("{words}\n"))?;
+        return Ok(Code::OK);
+    }
+    print(&format!("{words}\n"))?;
+    for warning in warnings {
+        print(&format!("warning: {}\n", visible(warning.message())))?;
+    }
+    if !others.is_empty() {
+        print(&format!(
+            "\nread as {}; the same characters in other dialects:\n",
+            schedule.dialect()
+        ))?;
+    }
+    for reading in others {
+        let dialect = reading.dialect();
+        let said = match reading.outcome() {
+            Ok(other) => format!("{} ({})", other.explain(), reading.reasons().join("; ")),
+            Err(error) => format!("refused: {error}"),
+        };
+        print(&format!("  {dialect}: {}\n", visible(&said)))?;
     }
     Ok(Code::OK)
 }
@@ -87,7 +123,13 @@ fn read(args: &ScheduleArgs) -> Result<Schedule, Failure> {
     let gap: DstGap = (args.dst_gap.parse()).map_err(|error| fault("--dst-gap", &error))?;
     let overlap: DstOverlap =
         (args.dst_overlap.parse()).map_err(|error| fault("--dst-overlap", &error))?;
-    Schedule::parse_in(&args.expr, &zone)
+    let dialect: Option<Dialect> = (args.dialect.as_deref().map(str::parse).transpose())
+        .map_err(|error| fault("--dialect", &error))?;
+    let schedule = match dialect {
+        Some(dialect) => Schedule::parse_as_in(dialect, &args.expr, &zone),
+        None => Schedule::parse_in(&args.expr, &zone),
+    };
+    schedule
         .map(|schedule| schedule.with_gap(gap).with_overlap(overlap))
         .map_err(|error| fault("EXPR", &error))
 }

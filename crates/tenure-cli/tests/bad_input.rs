@@ -732,6 +732,91 @@ fn next_tells_the_fraction_of_a_second_on_both_clocks() {
 }
 
 #[test]
+fn s05_explain_says_in_what_dialects_differ_over_the_same_text() {
+    let place = Place::new();
+    let plain = place.run(["explain", "0 0 9 ? * 2"]);
+    assert_eq!(plain.code, Some(0), "{}", plain.stderr);
+    let mut lines = plain.stdout.lines();
+    assert_eq!(lines.next(), Some("at 09:00, on Tuesday, in UTC"));
+    assert!(
+        plain
+            .stdout
+            .contains("quartz: at 09:00, on Monday, in UTC (weekdays count otherwise)"),
+        "{}",
+        plain.stdout
+    );
+    assert!(
+        plain.stdout.contains("krontab: refused: "),
+        "{}",
+        plain.stdout
+    );
+    let quartz = place.run(["explain", "--dialect", "quartz", "0 0 9 ? * 2"]);
+    assert!(
+        quartz.stdout.starts_with("at 09:00, on Monday, in UTC\n"),
+        "{}",
+        quartz.stdout
+    );
+    let json = place.run(["explain", "--json", "krontab: 0 0 0 31 * 60o"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["dialect"], "krontab");
+    assert!(
+        json["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("is read as 30"),
+        "{json}"
+    );
+    assert_eq!(json["other_dialects"][0]["dialect"], "crontab");
+    let alone = place.run(["explain", "every monday at 9am", "--dialect", "english"]);
+    assert_eq!(alone.stdout, "at 09:00, on Monday, in UTC\n");
+}
+
+#[test]
+fn s05_next_reads_the_dialect_it_is_told_and_refuses_one_there_is_not() {
+    let place = Place::new();
+    let from = ["--from", "2026-11-21T00:00:00Z", "-n", "1", "--json"];
+    for (expr, dialect, tick) in [
+        ("0 0 9 ? * 2", "quartz", "2026-11-23T09:00:00.000Z"),
+        ("0 0 0 0 0 60o 500ms", "krontab", "2026-12-31T23:00:00.500Z"),
+        (
+            "Mon..Fri *-*-* 10:00 Asia/Tokyo",
+            "systemd",
+            "2026-11-23T01:00:00.000Z",
+        ),
+        (
+            "every weekday at 9am",
+            "english",
+            "2026-11-23T09:00:00.000Z",
+        ),
+    ] {
+        let arguments = ["next", expr, "--dialect", dialect].into_iter();
+        let ended = place.run(arguments.chain(from));
+        assert_eq!(ended.code, Some(0), "{expr}: {}", ended.stderr);
+        let line: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(line["tick"], tick, "{expr}");
+        let prefixed = format!("{dialect}: {expr}");
+        let same = place.run(["next", prefixed.as_str()].into_iter().chain(from));
+        assert_eq!(same.stdout, ended.stdout, "{expr}");
+    }
+    let unknown = place.run(["next", "@daily", "--dialect", "cron"]);
+    assert_eq!(unknown.code, Some(65));
+    assert!(
+        unknown.stderr.contains("unknown dialect `cron`"),
+        "{}",
+        unknown.stderr
+    );
+    let hinted = place.run(["next", "every 5 minutes"]);
+    assert_eq!(hinted.code, Some(65));
+    assert!(
+        hinted
+            .stderr
+            .contains("this can be read in the english dialect"),
+        "{}",
+        hinted.stderr
+    );
+}
+
+#[test]
 fn s14_s16_next_tells_ticks_around_clock_changes() {
     let place = Place::new();
     let next = |arguments: &[&str]| {

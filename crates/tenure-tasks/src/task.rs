@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tenure_core::{OnCrash, Overlap};
-use tenure_schedule::{DstGap, DstOverlap, Schedule};
+use tenure_schedule::{DstGap, DstOverlap, Schedule, ScheduleBuilder};
 use tokio::runtime::Handle;
 
 use crate::context::TaskContext;
@@ -42,6 +42,12 @@ impl From<&str> for ScheduleSource {
 impl From<String> for ScheduleSource {
     fn from(text: String) -> Self {
         Self::Text(text)
+    }
+}
+
+impl From<ScheduleBuilder> for ScheduleSource {
+    fn from(builder: ScheduleBuilder) -> Self {
+        Self::Text(builder.text())
     }
 }
 
@@ -109,8 +115,11 @@ impl<S: Send + Sync + 'static> Task<S> {
         }
     }
 
-    /// When it is due: `"*/30 * * * * *"`, `"0 2 L * *"`, `"@every 90s"`, `"-"` for never, or a
-    /// [`Schedule`].
+    /// When it is due: `"*/30 * * * * *"`, `"0 2 L * *"`, `"@every 90s"`, `"-"` for never, a
+    /// [`Schedule`], or what [`Schedule::builder`] has put together.
+    ///
+    /// Text may begin with the name of its [dialect](tenure_schedule::Dialect):
+    /// `"quartz: 0 0 12 ? * MON"`.
     #[must_use]
     pub fn schedule(mut self, schedule: impl Into<ScheduleSource>) -> Self {
         self.draft.schedule = Some(schedule.into());

@@ -195,6 +195,36 @@ async fn settings_that_make_no_sense_are_told_with_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn s08_the_origins_builder_and_other_dialects_are_schedules_of_tasks() {
+    use tenure_schedule::Schedule;
+    let built = Schedule::builder()
+        .hours(|h| h.from(0).every(12))
+        .minutes(|m| m.from(15).every(30))
+        .seconds(|s| s.at(0));
+    let wrong = Schedule::builder().hours(|h| h.every(0));
+    let scheduling = TaskScheduling::builder(())
+        .manager(manager())
+        .task(task("a").schedule(built))
+        .task(task("b").schedule("quartz: 0 0 12 ? * MON"))
+        .task(task("c").schedule("systemd: daily Europe/Berlin"))
+        .task(task("d").schedule(wrong))
+        .task(
+            task("e")
+                .schedule("krontab: 0 0 12 * * 60o")
+                .zone("Europe/Berlin"),
+        );
+    assert_eq!(
+        faults(scheduling).await,
+        [
+            "task `d`: schedule `krontab: * * 0/0 * *`: `0` is refused in the krontab dialect, a \
+             step of 0 ends in an error in krontab, at column 16",
+            "task `e`: schedule `krontab: 0 0 12 * * 60o`: the text says `60o`, but its zone is \
+             given as Europe/Berlin, at column 21",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn options_that_make_no_sense_are_told_with_both_values() {
     let cases = [
         (

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tenure::schedule::{DstGap, DstOverlap};
+use tenure::schedule::{Dialect, DstGap, DstOverlap};
 use tenure::tasks::OnLeaseLoss;
 use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
@@ -28,6 +28,7 @@ pub(crate) enum OutputMode {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) zone: Option<Zone>,
+    pub(crate) dialect: Option<Dialect>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) inherit_env: Option<bool>,
     pub(crate) dir: Option<PathBuf>,
@@ -72,6 +73,11 @@ impl Settings {
     pub(crate) fn read(section: &mut Section<'_, '_, '_>) -> Self {
         Self {
             zone: zone(section),
+            dialect: section.word(
+                "dialect",
+                &Dialect::ALL.map(|dialect| (dialect.as_str(), dialect)),
+                &[],
+            ),
             env: environment(section),
             inherit_env: section.boolean("inherit_env"),
             dir: folder(section),
@@ -144,6 +150,7 @@ impl Settings {
         env.extend(self.env);
         Self {
             zone: self.zone.or(defaults.zone),
+            dialect: self.dialect.or(defaults.dialect),
             env,
             inherit_env: self.inherit_env.or(defaults.inherit_env),
             dir: self.dir.or(defaults.dir),

@@ -207,7 +207,14 @@ impl<'r> Draft<'r> {
         let settings = self.settings.or(defaults);
         let zone = settings.zone.unwrap_or_else(Zone::utc);
         let written = self.schedule?;
-        let schedule = match Schedule::parse_in(written.text, &zone) {
+        let read = match settings.dialect {
+            Some(dialect) => Schedule::parse_as_in(dialect, written.text, &zone),
+            None => Schedule::parse_in(written.text, &zone),
+        };
+        if let Ok(schedule) = &read {
+            warn_of(schedule, &written, &self.called, root);
+        }
+        let schedule = match read {
             Ok(schedule) => schedule
                 .with_gap(settings.dst_gap.unwrap_or_default())
                 .with_overlap(settings.dst_overlap.unwrap_or_default()),
@@ -241,6 +248,21 @@ impl<'r> Draft<'r> {
             enabled: settings.enabled.unwrap_or(true),
             output: settings.output.unwrap_or(OutputMode::Keep),
         })
+    }
+}
+
+/// Passes on what the schedule was read as, where that is not what it looks like.
+fn warn_of(schedule: &Schedule, written: &Text<'_>, called: &str, root: &mut Section<'_, '_, '_>) {
+    // The dialect's name may stand before the text by now.
+    let before = written.text.len() - written.text.trim_start().len();
+    let added = schedule.text().len() - written.text.trim().len();
+    for warning in schedule.warnings() {
+        let span = warning.span();
+        let bytes = span.start + before - added..span.end + before - added;
+        let place = written.inside(root.reading, bytes);
+        root.complain(
+            Problem::warning(format!("schedule of {called}: {warning}")).at(place, "here"),
+        );
     }
 }
 

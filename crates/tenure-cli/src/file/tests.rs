@@ -57,6 +57,82 @@ fn e41_to_e51_a_schedule_is_refused_at_the_field_that_is_wrong() {
 }
 
 #[test]
+fn s08_a_schedule_is_read_in_the_dialect_that_is_named() {
+    let task = |lines: &str| format!("[[task]]\nname = \"t\"\nshell = \"true\"\n{lines}\n");
+    for (lines, words) in [
+        ("schedule = \"0 0 9 ? * 2\"", "at 09:00, on Tuesday, in UTC"),
+        (
+            "schedule = \"0 0 9 ? * 2\"\ndialect = \"quartz\"",
+            "at 09:00, on Monday, in UTC",
+        ),
+        (
+            "schedule = \"quartz: 0 0 9 ? * 2\"",
+            "at 09:00, on Monday, in UTC",
+        ),
+        (
+            "schedule = \"Mon 09:00 Asia/Tokyo\"\ndialect = \"systemd\"",
+            "at 09:00, on Monday, in Asia/Tokyo",
+        ),
+        (
+            "schedule = \"every monday at 9am\"\ndialect = \"english\"",
+            "at 09:00, on Monday, in UTC",
+        ),
+    ] {
+        let (files, shown) = told(&task(lines));
+        assert!(files.are_sound(), "{lines}: {shown}");
+        let found: Vec<String> = files.tasks.iter().map(|t| t.schedule.explain()).collect();
+        assert_eq!(found, [words], "{lines}");
+    }
+    let defaults = format!(
+        "[defaults]\ndialect = \"krontab\"\n{}",
+        task("schedule = \"0 0 12 * * 90o\"")
+    );
+    let (files, shown) = told(&defaults);
+    assert!(files.are_sound(), "{shown}");
+    let found: Vec<&str> = files.tasks.iter().map(|t| t.schedule.text()).collect();
+    assert_eq!(found, ["krontab: 0 0 12 * * 90o"]);
+    refused(
+        &task("schedule = \"0 0 9 ? * 0\"\ndialect = \"quartz\""),
+        "4:23",
+        &[
+            "day-of-week `0` must be 1 to 7 in the quartz dialect",
+            "1 is Sunday",
+        ],
+    );
+    refused(
+        &task("schedule = \"every monday at 9am\""),
+        "4:13",
+        &["this can be read in the english dialect"],
+    );
+    refused(
+        &task("schedule = \"@daily\"\ndialect = \"quarz\""),
+        "5:11",
+        &["did you mean `quartz`?"],
+    );
+}
+
+#[test]
+fn s08_what_krontab_would_clamp_is_warned_of_at_its_place() {
+    for (lines, place) in [
+        (
+            "schedule = \"0 0 0 31 *\"\ndialect = \"krontab\"",
+            "tasks.toml:3:19\n",
+        ),
+        ("schedule = \"krontab: 0 0 0 31 *\"", "tasks.toml:3:28\n"),
+    ] {
+        let (files, shown) = told(&format!(
+            "[[task]]\nname = \"t\"\n{lines}\nshell = \"true\"\n"
+        ));
+        assert!(files.are_sound(), "a warning only: {shown}");
+        assert!(shown.contains(place), "{shown}");
+        assert!(
+            shown.contains("day-of-month `31` is read as 30, as krontab does"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn e42_the_caret_stands_under_the_field_in_every_kind_of_string() {
     for (written, line, column) in [
         (r#""* 24 * * *""#, 3, 15),
