@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tenure::core::{Durability, LeasePromises, RunPromises, Scope};
-use tenure::{Diagnosis, RedisStore, Severity};
+use tenure::{Diagnosis, QuorumStore, RedisOptions, RedisStore, Severity};
 use tokio::runtime::Builder;
 
 use crate::args::DoctorArgs;
@@ -21,8 +21,15 @@ async fn examine(args: DoctorArgs) -> Outcome {
     let tenure = chosen.open().await?;
     let (verdict, findings) = if let Some(url) = chosen.redis_url() {
         let trouble = |error| failure("cannot examine the store", &error);
-        let store = RedisStore::connect(url).await.map_err(trouble)?;
-        spread(store.diagnose().await.map_err(trouble)?)
+        let is_quorum = RedisOptions::from_url(url).is_ok_and(|options| options.is_quorum());
+        let diagnosis = if is_quorum {
+            let store = QuorumStore::connect(url).await.map_err(trouble)?;
+            store.diagnose().await
+        } else {
+            let store = RedisStore::connect(url).await.map_err(trouble)?;
+            store.diagnose().await
+        };
+        spread(diagnosis.map_err(trouble)?)
     } else {
         of_promises(&tenure.leases().promises(), &tenure.runs().promises())
     };

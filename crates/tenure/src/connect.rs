@@ -24,7 +24,8 @@ pub struct Tenure {
 /// Opens the store that a URL names.
 ///
 /// `sqlite:PATH` is a file that the processes of one machine share; it is made if it is missing.
-/// `memory:` is a new store of this process alone, which ends with it.
+/// `memory:` is a new store of this process alone, which ends with it. `redis://HOST` and its kin
+/// name servers; several independent ones, `redis+quorum://`, keep locks only.
 ///
 /// # Errors
 /// [`ConnectError`] says what is wrong with the URL, or what the store met.
@@ -90,6 +91,11 @@ async fn open(named: Named) -> Result<Tenure, ConnectError> {
         #[cfg(feature = "sqlite")]
         Named::Sqlite(options) => Ok(Tenure::over(Arc::new(open_sqlite(*options).await?))),
         #[cfg(feature = "redis")]
+        Named::Redis(options) if options.is_quorum() => {
+            let store = tenure_redis::QuorumStore::with(*options).await;
+            Ok(Tenure::over(Arc::new(store.map_err(redis_error)?)))
+        }
+        #[cfg(feature = "redis")]
         Named::Redis(options) => {
             let store = tenure_redis::RedisStore::with(*options).await;
             Ok(Tenure::over(Arc::new(store.map_err(redis_error)?)))
@@ -154,7 +160,9 @@ fn read(url: &str) -> Result<Named, ConnectError> {
         },
         #[cfg(feature = "redis")]
         "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
-        | "redis+cluster" | "rediss+cluster" => Ok(Named::Redis(Box::new(redis_options(url)?))),
+        | "redis+cluster" | "rediss+cluster" | "redis+quorum" | "rediss+quorum" => {
+            Ok(Named::Redis(Box::new(redis_options(url)?)))
+        }
         known if SCHEMES.contains(&known) => Err(ConnectError::NotInThisBuild {
             scheme: known.to_owned(),
         }),
@@ -481,6 +489,7 @@ mod tests {
             "redis://u:p@h:1/0",
             "redis+unix:/run/redis.sock",
             "redis+sentinel://h/m",
+            "redis+quorum://a,b,c",
         ] {
             check_url(url).unwrap();
         }

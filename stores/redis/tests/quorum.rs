@@ -11,7 +11,15 @@
 #[path = "harness/quorum.rs"]
 mod harness;
 
+use std::time::Duration;
+
 use harness::Harness;
+use tenure_bed::{Flavour, Quorum, Redis, RedisBuilder};
+use tenure_core::{
+    Acquisition, Clock as _, Fence, Grant, Holder, Key, LeaseRequest, LeaseStore as _, Occupant,
+    Release, RenewRequest, Renewal, StoreError, StoreErrorKind, SystemClock, Ttl, Wake,
+};
+use tenure_redis::{QuorumStore, RedisOptions, Severity};
 
 mod five_servers {
     tenure_conformance::lease_suite!(super::Harness::five().await);
@@ -59,4 +67,352 @@ mod topologies {
     async fn r71_every_lease_case_passes_without_fences() {
         every_case(Quorum::start(Flavour::Redis, 3).await, &[], "&fenced=false").await;
     }
+}
+
+const TTL: Duration = Duration::from_secs(30);
+
+async fn five() -> (Quorum, QuorumStore) {
+    let quorum = Quorum::start(Flavour::Redis, 5).await;
+    let store = patient(&quorum).await;
+    (quorum, store)
+}
+
+/// The other tests use the same few cores, so the servers get more than their default time.
+async fn patient(quorum: &Quorum) -> QuorumStore {
+    let url = format!("{}?node_timeout=500ms", quorum.url());
+    QuorumStore::connect(&url).await.unwrap()
+}
+
+fn request(name: &str) -> LeaseRequest {
+    let key = Key::new(name).unwrap();
+    LeaseRequest::new(key, Holder::new("test"), Ttl::new(TTL).unwrap())
+}
+
+async fn granted(store: &QuorumStore, request: &LeaseRequest) -> Grant {
+    match store.acquire(request).await.unwrap() {
+        Acquisition::Granted(grant) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn renewed(store: &QuorumStore, request: &LeaseRequest) -> Result<Renewal, StoreError> {
+    let renewal = RenewRequest::new(request.key.clone(), request.token, request.ttl);
+    store.renew(&[renewal]).await.unwrap().remove(0)
+}
+
+async fn has(node: &Redis, key: &str) -> bool {
+    node.call(&["EXISTS", key]).await.int() == Some(1)
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let limit = Duration::from_secs(20);
+    tenure_bed::until(what, limit, async || is_so().await.then_some(())).await;
+}
+
+/// Waits until no server has the key any more.
+async fn gone_everywhere(quorum: &Quorum, key: &str) {
+    for node in quorum.nodes() {
+        until("the vote is taken back", async || !has(node, key).await).await;
+    }
+}
+
+#[tokio::test]
+async fn r71_a_server_that_hangs_is_waited_for_no_longer_than_its_short_time() {
+    let quorum = Quorum::start(Flavour::Redis, 5).await;
+    let store = patient(&quorum).await;
+    let clock = SystemClock;
+    quorum.nodes()[2].pause();
+    let mut best = TTL;
+    for round in 0..10 {
+        let one = request(&format!("k{round}"));
+        let began = clock.now();
+        granted(&store, &one).await;
+        store.release(&one.key, one.token).await.unwrap();
+        best = best.min(clock.now().since(began));
+    }
+    // Four of five have answered long before.
+    assert!(best < Duration::from_millis(250), "{best:?}");
+}
+
+#[tokio::test]
+async fn r71_three_hung_servers_of_five_are_an_error_soon_and_not_a_grant() {
+    let (quorum, store) = five().await;
+    for node in &quorum.nodes()[..3] {
+        node.pause();
+    }
+    let began = SystemClock.now();
+    let error = store.acquire(&request("k")).await.unwrap_err();
+    assert!(SystemClock.now().since(began) < Duration::from_secs(5));
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.outcome_is_unknown());
+    assert!(error.to_string().contains("3 are needed"), "{error}");
+    for node in &quorum.nodes()[..3] {
+        node.resume();
+    }
+    gone_everywhere(&quorum, "k").await;
+    granted(&store, &request("k")).await;
+}
+
+#[tokio::test]
+async fn r71_what_a_hung_server_granted_late_is_released_with_the_rest() {
+    let (quorum, store) = five().await;
+    let one = request("k");
+    quorum.nodes()[4].pause();
+    granted(&store, &one).await;
+    let release = store.release(&one.key, one.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
+    quorum.nodes()[4].resume();
+    gone_everywhere(&quorum, "k").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r71_losers_take_back_every_vote_and_somebody_wins_also_with_an_even_number() {
+    let quorum = Quorum::start(Flavour::Redis, 4).await;
+    let stores = [patient(&quorum).await, patient(&quorum).await];
+    for round in 0..20 {
+        let key = format!("k{round}");
+        let racers = stores.each_ref().map(|store| {
+            let (store, one) = (store.clone(), request(&key));
+            tokio::spawn(async move {
+                // As the lock layer does: again after the time it was told.
+                loop {
+                    match store.acquire(&one).await.unwrap() {
+                        Acquisition::Granted(grant) => {
+                            store.release(&one.key, one.token).await.unwrap();
+                            return grant.fence;
+                        }
+                        Acquisition::Held(held) => {
+                            let pause = held.ask_again_after;
+                            tokio::time::sleep(pause).await; // tidy: allow(sleep) as advised
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            })
+        });
+        let limit = Duration::from_secs(15);
+        let fences = tokio::time::timeout(limit, futures_util::future::join_all(racers));
+        let fences: Vec<Fence> = fences
+            .await
+            .unwrap()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert_ne!(fences[0], fences[1], "round {round}");
+        gone_everywhere(&quorum, &key).await;
+    }
+}
+
+#[tokio::test]
+async fn r71_a_lease_lasts_as_long_as_the_shortest_vote_of_its_majority() {
+    let (quorum, store) = five().await;
+    let mut one = request("k");
+    granted(&store, &one).await;
+    for node in quorum.nodes() {
+        until("all votes", async || has(node, "k").await).await;
+    }
+    for node in &quorum.nodes()[..3] {
+        node.call(&["PEXPIRE", "k", "5000"]).await;
+    }
+    one.ttl = Ttl::new(Duration::from_secs(1)).unwrap();
+    let again = granted(&store, &one).await;
+    let left = again.expires_at.since(again.now);
+    assert!(left <= Duration::from_secs(5), "{left:?}");
+    assert!(left >= Duration::from_secs(1), "{left:?}");
+}
+
+#[tokio::test]
+async fn r62_r71_fences_grow_across_majorities_whose_clocks_disagree() {
+    let quorum = Quorum::start_with(Flavour::Redis, 3, RedisBuilder::own_wall).await;
+    // Fences begin with the servers' clocks, and one is an hour ahead.
+    quorum.nodes()[0].step_wall(3_600_000).await;
+    let store = patient(&quorum).await;
+    let mut last = Fence::NONE;
+    for round in 0..12 {
+        let away = &quorum.nodes()[round % 3];
+        away.pause();
+        let one = request("k");
+        let grant = granted(&store, &one).await;
+        assert!(
+            grant.fence > last,
+            "round {round}: {} after {last}",
+            grant.fence
+        );
+        last = grant.fence;
+        let view = store.inspect(&one.key).await.unwrap().unwrap();
+        assert_eq!(view.fence(), Some(last), "round {round}");
+        store.release(&one.key, one.token).await.unwrap();
+        away.resume();
+        gone_everywhere(&quorum, "k").await;
+    }
+}
+
+#[tokio::test]
+async fn r72_a_renewal_needs_a_majority_and_makes_no_new_votes() {
+    let (quorum, store) = five().await;
+    let one = request("k");
+    let grant = granted(&store, &one).await;
+    for node in quorum.nodes() {
+        until("all votes", async || has(node, "k").await).await;
+    }
+    for node in &quorum.nodes()[..2] {
+        node.call(&["DEL", "k"]).await;
+    }
+    match renewed(&store, &one).await.unwrap() {
+        Renewal::Renewed(again) => assert_eq!(again.fence, grant.fence),
+        other => panic!("{other:?}"),
+    }
+    for node in &quorum.nodes()[..2] {
+        assert!(!has(node, "k").await, "counted out, and not added again");
+    }
+    quorum.nodes()[2].call(&["DEL", "k"]).await;
+    let lost = renewed(&store, &one).await.unwrap();
+    assert!(matches!(lost, Renewal::Lost { by: None, .. }), "{lost:?}");
+    assert_eq!(
+        store.release(&one.key, one.token).await.unwrap(),
+        Release::NotHeld
+    );
+    gone_everywhere(&quorum, "k").await;
+}
+
+#[tokio::test]
+async fn r72_a_renewal_that_too_few_answer_is_unknown_and_not_a_loss() {
+    let (quorum, store) = five().await;
+    let one = request("k");
+    granted(&store, &one).await;
+    for node in &quorum.nodes()[..3] {
+        node.pause();
+    }
+    let error = renewed(&store, &one).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.outcome_is_unknown());
+    for node in &quorum.nodes()[..3] {
+        node.resume();
+    }
+    until("the lease is renewed", async || {
+        matches!(renewed(&store, &one).await, Ok(Renewal::Renewed(_)))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r21_a_waiter_is_told_when_a_majority_is_free() {
+    let quorum = Quorum::start(Flavour::Redis, 5).await;
+    let url = format!("{}?node_timeout=500ms&poll=5s", quorum.url());
+    let store = QuorumStore::connect(&url).await.unwrap();
+    let other = QuorumStore::connect(&url).await.unwrap();
+    let (one, waiter) = (request("k"), request("k").in_line(TTL));
+    granted(&store, &one).await;
+    let mut wakes = other.listen(&waiter.key, waiter.token);
+    let asked = other.acquire(&waiter).await.unwrap();
+    assert!(matches!(asked, Acquisition::Held(_)), "{asked:?}");
+    store.release(&one.key, one.token).await.unwrap();
+    let woken = tokio::time::timeout(Duration::from_secs(2), wakes.next());
+    assert_eq!(woken.await.unwrap(), Wake::Changed);
+    granted(&other, &waiter).await;
+}
+
+#[tokio::test]
+async fn e34_r71_what_is_no_quorum_is_refused() {
+    let quorum = Quorum::start(Flavour::Redis, 3).await;
+    let ports: Vec<u16> = quorum.nodes().iter().map(Redis::port).collect();
+    let (a, b) = (ports[0], ports[1]);
+    for (url, part) in [
+        (format!("redis+quorum://127.0.0.1:{a}"), "at least 3"),
+        (
+            format!("redis+quorum://127.0.0.1:{a},127.0.0.1:{b}"),
+            "at least 3",
+        ),
+        (
+            format!("redis+quorum://127.0.0.1:{a},127.0.0.1:{b},127.0.0.1:{a}"),
+            "twice",
+        ),
+        (
+            format!("redis+quorum://127.0.0.1:{a},127.0.0.1:{b},localhost:{a}"),
+            "count twice",
+        ),
+    ] {
+        let error = QuorumStore::connect(&url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let url = format!("redis://127.0.0.1:{a}?fenced=false");
+    let error = RedisOptions::from_url(&url).unwrap_err().to_string();
+    assert!(error.contains("redis+quorum"), "{error}");
+}
+
+#[tokio::test]
+async fn e34_a_server_that_comes_later_gets_a_vote_if_it_is_none_of_the_others() {
+    let quorum = Quorum::start(Flavour::Redis, 4).await;
+    let ports: Vec<u16> = quorum.nodes().iter().map(Redis::port).collect();
+    let late = &quorum.nodes()[3];
+    late.kill();
+    let url = |last: &str| {
+        format!(
+            "redis+quorum://127.0.0.1:{},127.0.0.1:{},{last}?node_timeout=500ms",
+            ports[0], ports[1]
+        )
+    };
+    let store = QuorumStore::connect(&url(&format!("localhost:{}", ports[3]))).await;
+    let store = store.unwrap();
+    late.launch().await;
+    until("the late server votes", async || {
+        let one = request("k");
+        granted(&store, &one).await;
+        let votes = has(late, "k").await;
+        store.release(&one.key, one.token).await.unwrap();
+        votes
+    })
+    .await;
+    let error = QuorumStore::connect(&url(&format!("localhost:{}", ports[0]))).await;
+    assert!(error.is_err());
+}
+
+#[tokio::test]
+async fn r32_another_programs_lock_on_a_majority_excludes_ours_and_ours_excludes_it() {
+    let (quorum, store) = five().await;
+    let set = ["SET", "k", "theirs", "NX", "PX", "60000"];
+    for node in &quorum.nodes()[..3] {
+        node.call(&set).await;
+    }
+    let asked = store.acquire(&request("k")).await.unwrap();
+    let Acquisition::Held(held) = asked else {
+        panic!("{asked:?}")
+    };
+    assert!(matches!(held.by, Occupant::Foreign { .. }), "{held:?}");
+    for node in &quorum.nodes()[..3] {
+        assert_eq!(node.call(&["GET", "k"]).await.bytes(), b"theirs");
+        node.call(&["DEL", "k"]).await;
+    }
+    granted(&store, &request("k")).await;
+    let mut theirs = 0;
+    for node in quorum.nodes() {
+        theirs += u32::from(!node.call(&set).await.bytes().is_empty());
+    }
+    assert!(theirs < 3, "{theirs} of 5 would be theirs");
+}
+
+#[tokio::test]
+async fn tasks_are_refused_with_what_to_use_instead() {
+    let (_quorum, store) = five().await;
+    let error = tenure_core::RunStore::tasks(&store).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+    assert!(error.to_string().contains("name one server"), "{error}");
+}
+
+#[tokio::test]
+async fn e79_the_doctor_says_what_a_quorum_gives() {
+    let (quorum, store) = five().await;
+    quorum.nodes()[0].kill();
+    let diagnosis = store.diagnose().await.unwrap();
+    let verdict = &diagnosis.verdict;
+    assert!(
+        verdict.contains("3 of these 5 servers run (4 do now)"),
+        "{verdict}"
+    );
+    let down = diagnosis
+        .findings
+        .iter()
+        .filter(|found| found.topic == "servers" && found.severity == Severity::Warning);
+    assert_eq!(down.count(), 1, "{diagnosis:?}");
 }

@@ -305,7 +305,13 @@ struct TenureRedis;
 impl Connect for TenureRedis {
     #[cfg(feature = "redis")]
     async fn connect(&self, url: &SecretString) -> Result<Arc<dyn LeaseStore>, StoreError> {
-        let store = tenure_redis::RedisStore::connect(url.expose_secret()).await?;
+        let url = url.expose_secret();
+        let options = tenure_redis::RedisOptions::from_url(url);
+        if options.is_ok_and(|options| options.is_quorum()) {
+            let store = tenure_redis::QuorumStore::connect(url).await?;
+            return Ok(Arc::new(store));
+        }
+        let store = tenure_redis::RedisStore::connect(url).await?;
         Ok(Arc::new(store))
     }
 

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tenure_bed::{Cluster, Flavour, Redis, Sentinel};
+use tenure_bed::{Cluster, Flavour, Quorum, Redis, Sentinel};
 use tenure_component::{
     Category, Code, Component as _, ConfigParams, Context, CredentialStore, Discovery,
     EnvironmentDiscovery, Factory, Lock, MountedCredentialStore, RedisLock, References,
@@ -360,6 +360,28 @@ async fn b_references_redis_several_connections_are_a_cluster() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test]
+async fn b_references_redis_several_connections_are_a_quorum() {
+    let quorum = Quorum::start(Flavour::Redis, 3).await;
+    let mut config = ConfigParams::new().with("options.topology", "quorum");
+    for (at, node) in quorum.nodes().iter().enumerate() {
+        config.set(format!("connections.{at}.host"), "127.0.0.1");
+        config.set(format!("connections.{at}.port"), node.port());
+    }
+    let (one, two) = (opened(&config).await, opened(&config).await);
+    one.acquire_lock(None, "k", LONG, SECOND).await.unwrap();
+    assert!(!two.try_acquire_lock(None, "k", LONG).await.unwrap());
+    let mut held = 0;
+    for node in quorum.nodes() {
+        held += u32::from(node.cli(&["EXISTS", "k"]).await == "1");
+    }
+    assert!(held >= 2, "{held} of 3");
+    one.release_lock(None, "k").await.unwrap();
+    two.acquire_lock(None, "k", LONG, 10 * SECOND)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

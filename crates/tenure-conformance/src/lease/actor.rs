@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Acquisition, Cancellation, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore,
+    Acquisition, Cancellation, Fence, Fences, Grant, Held, Holder, Key, LeaseRequest, LeaseStore,
     LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Ties, Token, Ttl, Wake, Wakes,
 };
 
@@ -80,6 +80,20 @@ impl Client {
     /// Whether none of several may win that do the same at once, as the store declares.
     pub(super) fn may_tie(&self) -> bool {
         self.store.promises().ties == Ties::AskAgain
+    }
+
+    /// Whether a fence is greater than an earlier one, or both are none, where so declared.
+    pub(super) fn is_after(&self, fence: Fence, earlier: Fence) -> bool {
+        match self.store.promises().fences {
+            Fences::None => [fence, earlier] == [Fence::NONE; 2],
+            _ => fence > earlier,
+        }
+    }
+
+    /// By how much two answers may differ about the end of one lease. Where several servers each
+    /// have a vote, other servers may decide the next answer, which were asked moments apart.
+    pub(super) fn vagueness(&self) -> Duration {
+        Duration::from_millis(if self.may_tie() { 100 } else { 0 })
     }
 
     /// Another process instance on the same view.

@@ -59,7 +59,7 @@ pub(super) async fn r12_a_resend_gets_the_same_fence(harness: &Shared) {
     for asker in [&lease, &elsewhere, &lease] {
         let again = asker.granted().await;
         assert_eq!(again.fence, grant.fence);
-        assert!(again.expires_at >= grant.expires_at);
+        assert!(again.expires_at + client.vagueness() >= grant.expires_at);
     }
     lease.give_back().await;
     assert_eq!(harness.raw_records(&key).await, 0);
@@ -113,7 +113,7 @@ pub(super) async fn r12_a_resend_keeps_the_lease_for_its_ttl_and_never_shortens_
     assert!(longer.expires_at >= longer.now + 2 * LONG);
     lease.request.ttl = ttl(client.store.promises().min_ttl);
     let shorter = lease.granted().await;
-    assert!(shorter.expires_at >= longer.expires_at);
+    assert!(shorter.expires_at + client.vagueness() >= longer.expires_at);
     assert_eq!(shorter.fence, first.fence);
 }
 

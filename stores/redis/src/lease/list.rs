@@ -15,17 +15,26 @@ const STRIDE: u32 = 1000;
 
 impl RedisStore {
     pub(super) async fn list_leases(&self, query: &ListQuery) -> Result<LeasePage, StoreError> {
-        let limit = query.limit.clamp(1, 1000);
-        let mut names = BTreeSet::new();
-        self.scan(query, &mut names, limit).await?;
-        let more = names.len() > limit;
+        let (names, more) = self.list_names(query).await?;
         let mut leases = Vec::with_capacity(names.len());
-        for key in names.into_iter().take(limit) {
+        for key in names {
             if let Some(raw) = self.look(&key, 0).await? {
                 leases.push(view_of(self, key, raw).await);
             }
         }
         Ok(LeasePage::new(leases, more))
+    }
+
+    /// The first keys that are held or waited for, and whether there are more.
+    pub(crate) async fn list_names(
+        &self,
+        query: &ListQuery,
+    ) -> Result<(Vec<Key>, bool), StoreError> {
+        let limit = query.limit.clamp(1, 1000);
+        let mut names = BTreeSet::new();
+        self.scan(query, &mut names, limit).await?;
+        let more = names.len() > limit;
+        Ok((names.into_iter().take(limit).collect(), more))
     }
 
     /// Gathers the first names of locks and of queues, one more than `limit`.

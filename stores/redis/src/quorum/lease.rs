@@ -16,6 +16,7 @@ use super::node::{End, Ended, Kind, Vote};
 use super::step::{Answer, Answers, Asked, from_now};
 use super::votes::{are_decided, lasting, middle, ours, refusal, renewed};
 use super::{GRACE, LOOK, QuorumStore};
+use crate::lease::Renewed;
 
 /// Shorter leases would leave each server too little time to answer.
 const MIN_TTL: Duration = Duration::from_secs(1);
@@ -65,6 +66,8 @@ impl LeaseStore for QuorumStore {
             // The rest is dropped and never sent again: what comes late stays behind the release.
             return self.granted(&request, asked_at, &asked.answers).await;
         }
+        let is_majority_heard = |votes: &Answers<Vote>| votes.answered() >= majority;
+        asked.until(deadline, is_majority_heard).await;
         asked.every(deadline.min(from_now(GRACE))).await;
         let votes = asked.answers;
         if ours(&votes).count() >= majority {
@@ -84,17 +87,17 @@ impl LeaseStore for QuorumStore {
         let all: Arc<[RenewRequest]> = requests.into();
         let mut asked = self.ask(|node| {
             let all = all.clone();
-            async move { node.renew(&all).await }
+            async move { node.renew_votes(&all).await }
         });
         let is_too_short = |number: usize| {
             let request = requests.get(number);
             request.is_none_or(|request| request.ttl.get() < MIN_TTL)
         };
-        let decide = |number: usize, answers: &Answers<Vec<Result<Renewal, StoreError>>>| {
+        let decide = |number: usize, answers: &Answers<Vec<Result<Renewed, StoreError>>>| {
             let of_one = answers
                 .ok()
                 .filter_map(|all| all.get(number)?.as_ref().ok());
-            let votes: Vec<&Renewal> = of_one.collect();
+            let votes: Vec<&Renewed> = of_one.collect();
             let (majority, minority_lost) = (self.majority(), self.minority_lost());
             renewed(&votes, majority, minority_lost, self.shared.is_fenced)
         };
@@ -119,20 +122,21 @@ impl LeaseStore for QuorumStore {
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
         let mut asked = self.end(key, token, End::Release);
         let (majority, minority_lost) = (self.majority(), self.minority_lost());
-        let outcome = |answers: &Answers<Ended>| {
-            let freed = answers.count(|end| *end == Ended::Released);
-            if freed >= majority {
-                return Some(Release::Freed);
-            }
-            let without = answers.answered() - freed;
-            (without >= minority_lost).then_some(Release::NotHeld)
+        let freed = |answers: &Answers<Ended>| answers.count(|end| *end == Ended::Released);
+        let is_decided = |answers: &Answers<Ended>| {
+            let freed = freed(answers);
+            freed >= majority || answers.answered() - freed >= minority_lost
         };
         let deadline = from_now(self.longest_patience());
-        asked
-            .until(deadline, |answers| outcome(answers).is_some())
-            .await;
-        let result = outcome(&asked.answers)
-            .ok_or_else(|| asked.answers.too_few("release a lease", majority));
+        asked.until(deadline, is_decided).await;
+        // Whatever the others would have said, no majority is left to hold the lease.
+        let result = if asked.answers.answered() < majority {
+            Err(asked.answers.too_few("release a lease", majority))
+        } else if freed(&asked.answers) >= majority {
+            Ok(Release::Freed)
+        } else {
+            Ok(Release::NotHeld)
+        };
         self.sweep((key, token, End::Release), asked);
         result
     }

@@ -12,6 +12,9 @@ use super::step::{Answer, Asked, from_now};
 /// How long a server that was down is given to say who it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the others are waited for when a majority has said who it is.
+const LATE: Duration = Duration::from_millis(200);
+
 /// What each server said of itself.
 #[derive(Debug)]
 pub(super) struct Roll {
@@ -79,7 +82,7 @@ impl QuorumStore {
             })
             .await;
         // Whoever is there answers at once; whoever is not may come later.
-        asked.every(from_now(self.longest_patience())).await;
+        asked.every(from_now(LATE)).await;
         for (number, name) in asked.answers.by_number() {
             if !self.shared.roll.enter(number, name) {
                 return Err(counted_twice(self.name(number)));

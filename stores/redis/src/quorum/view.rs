@@ -1,6 +1,7 @@
 //! What a quorum looks like to an operator: whoever has a majority has the key.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -12,6 +13,8 @@ use super::step::from_now;
 use super::votes::{most_named, with_fence};
 use super::{GRACE, LOOK, QuorumStore};
 
+/// A server with many keys takes its time to find those that are locks.
+const LISTING: Duration = Duration::from_secs(30);
 /// How many keys of a listing are looked at in parallel.
 const LOOKS: usize = 16;
 /// How often a page is filled up when what the servers listed turned out to be no leases.
@@ -89,20 +92,19 @@ impl QuorumStore {
     async fn names(&self, query: &ListQuery, limit: usize) -> Result<(Vec<Key>, bool), StoreError> {
         let mut asked = self.ask(|node| {
             let query = query.clone();
-            async move { node.list(&query).await }
+            async move { node.list_names(&query).await }
         });
         let majority = self.majority();
         // Each lease is in at least one of any majority's listings.
         asked
-            .until(from_now(LOOK), |pages| pages.answered() >= majority)
+            .until(from_now(LISTING), |pages| pages.answered() >= majority)
             .await;
         if asked.answers.answered() < majority {
             return Err(asked.answers.too_few("list leases", majority));
         }
         let pages = asked.answers.into_ok();
-        let more = pages.iter().any(|page| page.more);
-        let views = pages.into_iter().flat_map(|page| page.leases);
-        let keys: BTreeSet<Key> = views.map(|view| view.key).collect();
+        let more = pages.iter().any(|(_, more)| *more);
+        let keys: BTreeSet<Key> = pages.into_iter().flat_map(|(keys, _)| keys).collect();
         let more = more || keys.len() > limit;
         Ok((keys.into_iter().take(limit).collect(), more))
     }

@@ -1,5 +1,6 @@
 //! What the servers' answers come to. It asks nobody.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tenure_core::{Fence, Grant, Held, Occupant, Place, Renewal, Timestamp};
 
 use super::node::{Kind, Ours, Vote};
 use super::step::Answers;
+use crate::lease::Renewed;
 
 /// How many of the first in line look at short intervals whether the key came free, because the
 /// word of it may be lost. The others confirm their places.
@@ -19,13 +21,14 @@ pub(super) fn winner<T: Ord>(votes: impl Iterator<Item = T>, needed: usize) -> O
     (count >= needed).then_some(most)
 }
 
-/// What most voters name, the greatest of several, and how many do.
+/// What most voters name, the least of several, and how many do. A fence that nobody agreed on
+/// because it is too great is thus not taken for the one that was agreed on.
 pub(super) fn most_named<T: Ord>(votes: impl Iterator<Item = T>) -> Option<(T, usize)> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     for vote in votes {
         *counts.entry(vote).or_default() += 1;
     }
-    counts.into_iter().max_by_key(|(_, count)| *count)
+    counts.into_iter().rev().max_by_key(|(_, count)| *count)
 }
 
 /// The votes for us.
@@ -49,14 +52,14 @@ pub(super) fn are_decided(votes: &Answers<Vote>, majority: usize, minority_lost:
 }
 
 /// What is left of a lease, by the shortest vote of the majority that lasts longest, and the time
-/// by the clock of a server in the middle.
+/// by that server's clock.
 pub(super) fn lasting(
     votes: impl Iterator<Item = (Timestamp, Duration)>,
     majority: usize,
 ) -> Option<(Timestamp, Duration)> {
-    let (mut clocks, mut left): (Vec<_>, Vec<_>) = votes.unzip();
-    left.sort_unstable_by(|a, b| b.cmp(a));
-    Some((middle(&mut clocks)?, *left.get(majority.checked_sub(1)?)?))
+    let mut votes: Vec<_> = votes.collect();
+    votes.sort_unstable_by_key(|(now, left)| (Reverse(*left), *now));
+    votes.get(majority.checked_sub(1)?).copied()
 }
 
 /// The middle one.
@@ -144,7 +147,7 @@ pub(super) fn with_fence(mut by: Occupant, agreed: Fence, is_fenced: bool) -> Oc
 
 /// What the votes on one renewal come to; `None` if that is open.
 pub(super) fn renewed(
-    votes: &[&Renewal],
+    votes: &[&Renewed],
     majority: usize,
     minority_lost: usize,
     is_fenced: bool,
@@ -152,8 +155,8 @@ pub(super) fn renewed(
     let mut grants = Vec::new();
     let mut lost = Vec::new();
     for vote in votes {
-        match vote {
-            Renewal::Renewed(grant) => grants.push(grant),
+        match &vote.renewal {
+            Renewal::Renewed(grant) => grants.push((grant, vote.is_agreed)),
             Renewal::Lost { now, by } => lost.push((*now, by)),
             _ => {}
         }
@@ -161,10 +164,12 @@ pub(super) fn renewed(
     if grants.len() >= majority {
         let left = grants
             .iter()
-            .map(|one| (one.now, one.expires_at.since(one.now)));
+            .map(|(one, _)| (one.now, one.expires_at.since(one.now)));
         let (now, left) = lasting(left, majority)?;
-        let (fence, _) = most_named(grants.iter().map(|grant| grant.fence))?;
-        let fence = if is_fenced { fence } else { Fence::NONE };
+        let agreed = grants.iter().filter(|(_, is_agreed)| *is_agreed);
+        let fence = most_named(agreed.map(|(grant, _)| grant.fence))
+            .or_else(|| most_named(grants.iter().map(|(grant, _)| grant.fence)));
+        let fence = if is_fenced { fence?.0 } else { Fence::NONE };
         return Some(Renewal::Renewed(Grant::new(fence, now, now + left)));
     }
     if lost.len() < minority_lost {
