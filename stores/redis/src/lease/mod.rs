@@ -6,6 +6,7 @@
 
 mod list;
 mod people;
+mod strict;
 mod view;
 
 use std::time::Duration;
@@ -95,13 +96,20 @@ pub(crate) struct Renewed {
 impl RedisStore {
     /// A call of `script` on the four keys of a lock.
     pub(crate) fn names(&self, key: &Key, script: &'static Script) -> Call {
+        let mut call = script.call(4);
+        for name in self.key_names(key) {
+            call.push(name);
+        }
+        call
+    }
+
+    /// The four keys of a lock.
+    fn key_names(&self, key: &Key) -> [Vec<u8>; 4] {
         let name = self.name_of(key);
         let tag = tag_of(&name);
         let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
-        let call = script.call(4).arg(&name);
-        call.arg(behind("q"))
-            .arg(behind("w"))
-            .arg(format!("tenure:{{{tag}}}:f"))
+        let (queue, waiters) = (behind("q"), behind("w"));
+        [name, queue, waiters, format!("tenure:{{{tag}}}:f").into()]
     }
 
     /// The lock's name in the server.
@@ -127,24 +135,28 @@ impl RedisStore {
 
     /// Asks once. Besides the answer: whether nobody can push to us, so that we must ask again.
     async fn ask(&self, request: &LeaseRequest) -> Result<(Value, bool), StoreError> {
-        let shared = &*self.shared;
+        let call = self.names(&request.key, &ACQUIRE);
+        let (call, must_ask) = self.asked(request, call).await;
+        Ok((self.introducing(&request.holder, call).await?, must_ask))
+    }
+
+    /// A call with what is asked behind its keys, and whether nobody can push to us.
+    async fn asked(&self, request: &LeaseRequest, call: Call) -> (Call, bool) {
         let (keep, channel) = match request.waiting {
             Waiting::InLine { keep } => {
                 let name = self.name_of(&request.key);
-                (keep, shared.link.way_back(&name).await)
+                (keep, self.shared.link.way_back(&name).await)
             }
             _ => (Duration::ZERO, String::new()),
         };
-        let call = self
-            .names(&request.key, &ACQUIRE)
+        let call = call
             .arg(request.token.to_string())
             .arg(request.holder.id.to_string())
             .arg(request.ttl.as_millis())
             .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
             .arg(&channel)
             .arg(self.claim_window());
-        let must_ask = !keep.is_zero() && channel.is_empty();
-        Ok((self.introducing(&request.holder, call).await?, must_ask))
+        (call, !keep.is_zero() && channel.is_empty())
     }
 
     /// Runs a call that makes `holder` known by its id, and says who that is if it is time to.
@@ -153,12 +165,20 @@ impl RedisStore {
         holder: &Holder,
         call: Call,
     ) -> Result<Value, StoreError> {
+        self.introduced(holder, self.shared.link.run(call)).await
+    }
+
+    /// Awaits `asking`, and meanwhile says who `holder` is if it is time to.
+    async fn introduced<T>(
+        &self,
+        holder: &Holder,
+        asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let shared = &*self.shared;
         let Some(introduction) = shared.people.introduction(holder) else {
-            return shared.link.run(call).await;
+            return asking.await;
         };
-        let (answer, introduced) =
-            tokio::join!(shared.link.run(call), shared.link.run(introduction));
+        let (answer, introduced) = tokio::join!(asking, shared.link.run(introduction));
         if introduced.is_err() {
             shared.people.not_introduced(holder.id);
         }
@@ -234,6 +254,13 @@ impl LeaseStore for RedisStore {
         promises.wall_clock_steps_end_leases = true;
         promises.forgets = "leases granted since the last write to disk or to a replica, when the \
                             server restarts or fails over; fences still grow";
+        if self.shared.strict.is_some() {
+            // A release that hands on waits for no replica, so its waiter has to ask.
+            promises.hand_off = HandOff::AskAgain(self.shared.options.poll);
+            promises.forgets = "leases granted since the last write to disk or to a replica, when \
+                                the server restarts or fails over; it then grants nothing for the \
+                                longest ttl, so that no lock has two holders";
+        }
         promises
     }
 
@@ -242,6 +269,9 @@ impl LeaseStore for RedisStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
+        if let Some(strict) = &self.shared.strict {
+            return self.acquire_strictly(strict, request).await;
+        }
         for _ in 0..MOST_STEPS {
             let (answer, must_ask) = self.ask(request).await?;
             let mut reply = Reply::new(ACQUIRE.doing, answer)?;
@@ -266,7 +296,10 @@ impl LeaseStore for RedisStore {
         &self,
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewal, StoreError>>, StoreError> {
-        let results = self.renew_votes(requests).await?;
+        let results = match &self.shared.strict {
+            Some(strict) => self.renew_within(strict, requests).await?,
+            None => self.renew_votes(requests).await?,
+        };
         let renewal = |result: Result<Renewed, StoreError>| result.map(|one| one.renewal);
         Ok(results.into_iter().map(renewal).collect())
     }
@@ -353,8 +386,14 @@ impl RedisStore {
             1
         };
         let batches: Vec<&[RenewRequest]> = requests.chunks(most).collect();
-        let calls = batches.iter().map(|batch| self.renewal(batch)).collect();
-        let answers = self.shared.link.run_all(calls).await;
+        let answers = if let Some(strict) = &self.shared.strict {
+            self.renewals_strictly(strict, &batches).await
+        } else {
+            let calls = batches
+                .iter()
+                .map(|batch| self.renewal(&RENEW, batch, None));
+            self.shared.link.run_all(calls.collect()).await
+        };
         let mut results = Vec::with_capacity(requests.len());
         for (batch, answer) in batches.into_iter().zip(answers) {
             match answer {
@@ -373,10 +412,19 @@ impl RedisStore {
         Ok(results)
     }
 
-    fn renewal(&self, batch: &[RenewRequest]) -> Call {
-        let mut call = RENEW.call(batch.len());
+    /// A call of a script that renews, on the locks and one more key if it needs that.
+    fn renewal(
+        &self,
+        script: &'static Script,
+        batch: &[RenewRequest],
+        more: Option<String>,
+    ) -> Call {
+        let mut call = script.call(batch.len() + usize::from(more.is_some()));
         for request in batch {
             call.push(self.name_of(&request.key));
+        }
+        if let Some(more) = more {
+            call.push(more);
         }
         for request in batch {
             call.push(request.token.to_string());

@@ -8,6 +8,9 @@
 mod cluster;
 mod dial;
 mod direct;
+mod lanes;
+#[cfg(feature = "cluster")]
+mod lanes_cluster;
 mod pool;
 mod script;
 
@@ -25,6 +28,7 @@ pub(crate) use self::cluster::Cluster;
 #[cfg(feature = "bare")]
 pub(crate) use self::dial::Dial;
 use self::direct::Direct;
+pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
 pub(crate) use self::script::{Call, Script};
 use crate::error::{Meaning, meaning, store_error};
@@ -70,7 +74,7 @@ enum Way {
     Direct {
         /// What is pushed comes here; requests go here too if there is no pool.
         main: Arc<Direct>,
-        pool: Option<Box<Pool>>,
+        pool: Option<Arc<Pool>>,
     },
     #[cfg(feature = "cluster")]
     Cluster(cluster::Cluster),
@@ -323,6 +327,15 @@ impl Link {
             });
         }
         results
+    }
+
+    /// Gives up the connection to what may no longer be the primary; sentinels name the next.
+    pub(crate) fn leave(&self) {
+        match &self.way {
+            Way::Direct { main, .. } => main.leave(),
+            #[cfg(feature = "cluster")]
+            Way::Cluster(_) => {}
+        }
     }
 
     /// Asks the server to tell us when `key` changes. False if it cannot.
