@@ -26,6 +26,16 @@ const CASES: [(&str, &str); 9] = [
     ("0 0 29 2 *", "UTC"),
 ];
 
+/// What the other dialects add, and no other crate here reads.
+const OTHERS: [&str; 6] = [
+    "krontab: /5 * * * *",
+    "krontab: 0/15 30 * * * 60o 500ms",
+    "quartz: 0 0 12 L-3W * ?",
+    "systemd: Mon..Fri 10:00 Europe/Berlin",
+    "systemd: *:*:0/0.25",
+    "english: every 15 minutes between 9 and 17",
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = io::stdout().lock();
     let start: Timestamp = "2026-01-01T00:00:00Z".parse()?;
@@ -62,6 +72,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "{text:<16} {zone_name:<17} {next:>8.0} {theirs:>8.0} {:>6.1} {previous:>8.0} \
              {parse:>8.0} {their_parse:>8.0}",
             theirs / next
+        )?;
+    }
+    for text in OTHERS {
+        let schedule = Schedule::parse(text)?;
+        let next = best(|| walk(start, |tick| schedule.next_after(tick)));
+        let previous = best(|| walk(start, |tick| schedule.previous_before(tick)));
+        let parse = best(|| repeat(|| Schedule::parse(black_box(text)).is_ok()));
+        writeln!(
+            out,
+            "{text:<42} next {next:>6.0}  prev {previous:>6.0}  parse {parse:>6.0}"
         )?;
     }
     writeln!(out, "size of a schedule: {} bytes", size_of::<Schedule>())?;

@@ -39,7 +39,8 @@ pub(crate) enum Rule {
 }
 
 impl Schedule {
-    /// Reads a schedule whose local times are UTC.
+    /// Reads a schedule whose local times are UTC: a crontab, or a text in the [`Dialect`] whose
+    /// name and a colon stand before it.
     ///
     /// # Errors
     /// [`ScheduleError`] says what is wrong and where. A schedule that could never fire, such as
