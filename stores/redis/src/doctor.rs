@@ -11,10 +11,13 @@ use tenure_core::{
 
 use crate::link::{Call, Node};
 use crate::reply::{Reply, text_of};
+use crate::safety::Terms;
 use crate::store::RedisStore;
 
 /// How often the round trip is measured.
 const ROUNDS: usize = 20;
+/// The ttl of a doctor's own locks.
+const DOCTORS: Duration = Duration::from_secs(5);
 /// From how far apart the clocks are worth a warning.
 const SKEW: Duration = Duration::from_millis(250);
 /// How long the server's clock is watched for its rate.
@@ -87,6 +90,9 @@ impl RedisStore {
             look_at_version(&info, node, &mut seen);
             keeps = keeps.max(self.look_at_disk(&info, node, &mut seen).await);
             keeps = keeps.max(look_at_replicas(&info, node, &mut seen));
+            if let Some(strict) = &self.shared.strict {
+                look_at_majority(strict.terms, &info, node, &mut seen);
+            }
             look_at_memory(&info, node, &mut seen);
         }
         self.look_at_pushes(&mut seen);
@@ -99,12 +105,25 @@ impl RedisStore {
         let verdict = if evicts {
             "A lock can vanish while it is held: mend what is marked as a danger first.".to_owned()
         } else {
-            keeps.verdict().to_owned()
+            self.verdict(keeps)
         };
         Ok(Diagnosis {
             verdict,
             findings: seen.0,
         })
+    }
+
+    /// What the servers give with the safety that is in force.
+    fn verdict(&self, keeps: Keeps) -> String {
+        match &self.shared.strict {
+            None => format!("Plain safety: {}.", keeps.of("locks and claims")),
+            Some(strict) => format!(
+                "Strict safety: no lock gets a second holder through a restart or a fail-over, and \
+                 none is granted for {} after one; claims of tasks are not strict: {}.",
+                format_duration(strict.terms.quarantine()),
+                keeps.of("claims")
+            ),
+        }
     }
 
     async fn info(&self, node: &Node) -> Result<Info, StoreError> {
@@ -175,7 +194,16 @@ impl RedisStore {
         let mut times = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             let began = SystemClock.now();
-            if let Err(error) = self.take_and_release(&holder).await {
+            let taken = self.take_and_release(&holder).await;
+            if let Ok(Some(quarantine)) = taken {
+                let text = format!(
+                    "none is granted for another {}: the server restarted or failed over",
+                    format_duration(quarantine)
+                );
+                notes.add(Severity::Note, "a lock", text);
+                return;
+            }
+            if let Err(error) = taken {
                 let severity = match error.kind() {
                     StoreErrorKind::Denied => Severity::Danger,
                     _ => Severity::Warning,
@@ -192,16 +220,20 @@ impl RedisStore {
         notes.add(Severity::Good, "a lock", text);
     }
 
-    async fn take_and_release(&self, holder: &Holder) -> Result<(), StoreError> {
+    /// Takes a lock and gives it back, or says for how long none is granted.
+    async fn take_and_release(&self, holder: &Holder) -> Result<Option<Duration>, StoreError> {
         let name = format!("doctor:{}", Token::random());
         let invalid = |error: String| StoreError::new(StoreErrorKind::InvalidRequest, error);
         let key = Key::new(name).map_err(|error| invalid(error.to_string()))?;
-        let ttl = Ttl::new(Duration::from_secs(5)).map_err(|error| invalid(error.to_string()))?;
+        let strict = self.shared.strict.as_ref();
+        let ttl = strict.map_or(DOCTORS, |strict| strict.terms.max_ttl.min(DOCTORS));
+        let ttl = Ttl::new(ttl).map_err(|error| invalid(error.to_string()))?;
         let request = LeaseRequest::new(key, holder.clone(), ttl);
-        if let Acquisition::Granted(_) = self.acquire(&request).await? {
-            self.release(&request.key, request.token).await?;
-        }
-        Ok(())
+        match self.acquire(&request).await? {
+            Acquisition::Held(held) => return Ok(held.remaining),
+            _ => self.release(&request.key, request.token).await?,
+        };
+        Ok(None)
     }
 
     /// How far the server's clock is from ours, and whether it runs as fast.
@@ -289,6 +321,37 @@ fn look_at_replicas(info: &Info, node: &Node, notes: &mut Notes) -> Keeps {
     }
 }
 
+/// Whether the primary has as many replicas as its clients believe.
+fn look_at_majority(terms: Terms, info: &Info, node: &Node, notes: &mut Notes) {
+    let Some(found) = info
+        .get("connected_slaves")
+        .and_then(|count| count.parse::<u32>().ok())
+    else {
+        return;
+    };
+    let (said, needed) = (terms.replicas, terms.majority());
+    let (severity, text) = if found > said {
+        let text = format!(
+            "strict, but {found} replicas follow where replicas={said} was said: {needed} are no \
+             majority of them; set replicas={found} for all clients"
+        );
+        (Severity::Danger, text)
+    } else if found < said {
+        let text = format!(
+            "strict, and only {found} of {said} replicas follow; each grant needs {needed}"
+        );
+        (Severity::Warning, text)
+    } else if said == 1 {
+        let text = "strict with one replica: while either server is away nothing is granted; two \
+                    replicas bear the loss of one server";
+        (Severity::Note, text.to_owned())
+    } else {
+        let text = format!("strict: {needed} of {said} replicas have each grant before it counts");
+        (Severity::Good, text)
+    };
+    notes.add(severity, "safety", at(node, &text));
+}
+
 fn look_at_memory(info: &Info, node: &Node, notes: &mut Notes) {
     let limit = info.get("maxmemory").map_or("0", String::as_str);
     match info.get("maxmemory_policy").map(String::as_str) {
@@ -323,23 +386,23 @@ enum Keeps {
 }
 
 impl Keeps {
-    fn verdict(self) -> &'static str {
+    /// What becomes of `what` with servers such as these.
+    fn of(self, what: &str) -> String {
         match self {
             Self::Everything => {
-                "Locks and claims that were acknowledged are kept, also through a power cut."
+                format!("{what} that were acknowledged are kept, also through a power cut")
             }
             Self::ButSeconds => {
-                "A power cut may lose the last second or so of locks and claims; fences still grow."
+                format!("a power cut may lose the last second or so of {what}; fences still grow")
             }
             Self::ButFailOver => {
-                "A fail-over may lose the last moments of locks and claims; fences still grow."
+                format!("a fail-over may lose the last moments of {what}; fences still grow")
             }
-            Self::WhileItRuns => {
-                "Locks and claims hold while the server runs: a restart forgets them; fences still \
-                 grow."
-            }
+            Self::WhileItRuns => format!(
+                "{what} hold while the server runs: a restart forgets them; fences still grow"
+            ),
             Self::Unknown => {
-                "What the servers keep is not known, since they do not tell: grant +info."
+                format!("what the servers keep of {what} is not known; grant +info")
             }
         }
     }

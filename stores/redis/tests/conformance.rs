@@ -99,6 +99,21 @@ mod topologies {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_under_strict_safety_before_and_after_a_fail_over() {
+        let sentinel = Arc::new(Sentinel::start(Flavour::Redis, 2).await);
+        for (number, case) in NAMES.iter().enumerate() {
+            if number == NAMES.len() / 2 {
+                let old = sentinel.kill_primary().await;
+                sentinel.failed_over(old).await;
+                sentinel.in_sync().await;
+            }
+            eprintln!("{case}");
+            let harness = Harness::strict_part_of_sentinel(&sentinel, number).await;
+            check(case, Arc::new(harness)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r49_every_lease_case_passes_on_a_cluster_whose_slots_move() {
         let cluster = Arc::new(Cluster::start(Flavour::Redis).await);
         for (number, case) in NAMES.iter().enumerate() {

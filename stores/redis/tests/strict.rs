@@ -13,7 +13,7 @@ use tenure_core::{
     Acquisition, Clock as _, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Moment,
     Release, RenewRequest, Renewal, StoreErrorKind, SystemClock, Ttl, Wake,
 };
-use tenure_redis::RedisStore;
+use tenure_redis::{RedisStore, Severity};
 
 const TTL: Duration = Duration::from_millis(1500);
 /// Nothing is granted for so long after a restart or a fail-over.
@@ -401,4 +401,33 @@ async fn b5_strict_a_cluster_grants_with_its_replicas_and_not_without() {
     primary.launch().await;
     let new = eventually(&store, "k").await;
     assert_one_after_the_other("kill -9 in a cluster", &moved, lost_at, &new);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_the_doctor_names_the_safety_in_force_and_counts_the_replicas() {
+    let (primary, _replicas) = trio().await;
+    for (said, severity, part) in [
+        (2, Severity::Good, "1 of 2 replicas have each grant"),
+        (4, Severity::Warning, "only 2 of 4 replicas follow"),
+        (0, Severity::Danger, "set replicas=2 for all clients"),
+    ] {
+        primary.call(&["DEL", "tenure:strict:life"]).await;
+        let store = connect(&strict(&primary.url(), said)).await;
+        let diagnosis = store.diagnose().await.unwrap();
+        let found = diagnosis.findings.iter();
+        let mut found = found;
+        let found = found.find(|found| found.topic == "safety").unwrap();
+        assert_eq!(found.severity, severity, "{diagnosis:?}");
+        assert!(found.text.contains(part), "{diagnosis:?}");
+        if severity != Severity::Danger {
+            assert!(
+                diagnosis.verdict.starts_with("Strict safety: ")
+                    && diagnosis.verdict.contains("for 1s800ms")
+                    && diagnosis.verdict.contains("claims of tasks are not strict"),
+                "{diagnosis:?}"
+            );
+        }
+    }
+    let plain = connect(&primary.url()).await.diagnose().await.unwrap();
+    assert!(plain.verdict.starts_with("Plain safety: "), "{plain:?}");
 }

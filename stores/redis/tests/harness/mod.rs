@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tenure_bed::{Ca, Cluster, Flavour, Redis, RedisBuilder, Reply, Sentinel};
 use tenure_conformance::LeaseHarness;
-use tenure_core::{HolderId, Key, LeaseStore};
+use tenure_core::{Acquisition, Holder, HolderId, Key, LeaseRequest, LeaseStore, Ttl};
 use tenure_redis::RedisStore;
 
 /// The servers of a case: its own, or its part of some that cases use one after another.
@@ -84,6 +84,29 @@ impl Harness {
     pub(crate) async fn part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
         let url = sentinel.url();
         Self::part(Servers::Sentinel(sentinel.clone()), &url, case).await
+    }
+
+    /// The same under strict safety. The quarantine of a new server is ended by hand, because
+    /// nobody holds a lease that it forgot.
+    pub(crate) async fn strict_part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
+        let mut part = Self::part_of_sentinel(sentinel, case).await;
+        part.url.push_str("&safety=strict&replicas=2&max_ttl=1d");
+        let store = RedisStore::connect(&part.url).await.unwrap();
+        let request = LeaseRequest::new(
+            Key::new("first").unwrap(),
+            Holder::new("first"),
+            Ttl::new(Ttl::MIN).unwrap(),
+        );
+        match store.acquire(&request).await.unwrap() {
+            Acquisition::Held(_) => {
+                part.ask(&[b"DEL", b"tenure:strict:quarantine"]).await;
+            }
+            _ => {
+                store.release(&request.key, request.token).await.unwrap();
+            }
+        }
+        part.counters += part.raw_fence_counters().await;
+        part
     }
 
     /// A part of a cluster, for the case with this number.
