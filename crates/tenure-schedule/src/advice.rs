@@ -72,6 +72,14 @@ impl ScheduleErrorKind {
                  `Etc/GMT-2` for two hours ahead of UTC"
             }
             Self::UnknownZone { .. } => "write a name such as `Europe/Berlin`, or `UTC`",
+            _ => return self.help_with_dialect().map(str::to_owned),
+        };
+        Some(help.to_owned())
+    }
+
+    /// The same for what only other dialects, or the choice of one, can get wrong.
+    fn help_with_dialect(&self) -> Option<&'static str> {
+        Some(match self {
             Self::RefusedByDialect { instead, .. } => instead,
             Self::NotInDialect {
                 dialect: Dialect::Quartz,
@@ -81,8 +89,7 @@ impl ScheduleErrorKind {
             Self::TwoDialects { .. } => "leave out one of the two, or make them the same",
             Self::TwoZones { .. } => "say the zone in one of the two places",
             _ => return None,
-        };
-        Some(help.to_owned())
+        })
     }
 }
 

@@ -73,11 +73,7 @@ impl Settings {
     pub(crate) fn read(section: &mut Section<'_, '_, '_>) -> Self {
         Self {
             zone: zone(section),
-            dialect: section.word(
-                "dialect",
-                &Dialect::ALL.map(|dialect| (dialect.as_str(), dialect)),
-                &[],
-            ),
+            dialect: dialect(section),
             env: environment(section),
             inherit_env: section.boolean("inherit_env"),
             dir: folder(section),
@@ -199,6 +195,11 @@ fn zone(section: &mut Section<'_, '_, '_>) -> Option<Zone> {
             None
         }
     }
+}
+
+fn dialect(section: &mut Section<'_, '_, '_>) -> Option<Dialect> {
+    let words = Dialect::ALL.map(|dialect| (dialect.as_str(), dialect));
+    section.word("dialect", &words, &[])
 }
 
 fn environment(section: &mut Section<'_, '_, '_>) -> Vec<(String, String)> {
