@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tenure_core::{Clock, Moment, SystemClock, Timestamp, WakeRegistry};
 
 pub use options::{InvalidUrl, MemoryOptions};
+pub use raw::RunMemory;
 
 /// A store in this process's memory. Clones share their facts.
 #[derive(Debug, Clone)]

@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use tenure_core::{HolderId, Key, RunKey, RunState};
 
+use crate::run::Runs;
 use crate::{MemoryStore, locked};
+
+/// Everything a store kept of its runs at one moment.
+#[derive(Debug, Clone)]
+pub struct RunMemory(Runs);
 
 impl MemoryStore {
     /// Ends the lease on `key` at once, as if its ttl had run out.
@@ -48,5 +53,17 @@ impl MemoryStore {
     #[must_use]
     pub fn raw_keeps_for(&self, key: &RunKey) -> Option<Duration> {
         locked(&self.shared.runs).raw_keeps_for(key, self.run_now())
+    }
+
+    /// What the store keeps of its runs now.
+    #[must_use]
+    pub fn runs_in_memory(&self) -> RunMemory {
+        RunMemory(locked(&self.shared.runs).clone())
+    }
+
+    /// Goes back to what the store kept of its runs at an earlier moment, as one does that restarts
+    /// without its last writes.
+    pub fn go_back_to(&self, memory: &RunMemory) {
+        *locked(&self.shared.runs) = memory.0.clone();
     }
 }

@@ -252,3 +252,34 @@ async fn claims_cost_no_more_with_a_hundred_thousand_tasks() {
         "{many:?} with 100 000 tasks, {few:?} with 1 000"
     );
 }
+
+#[tokio::test]
+async fn s30_a_take_that_arrives_again_after_its_runs_ended_takes_nothing_new() {
+    let (store, _clock) = store();
+    let node = Holder::new("node");
+    store
+        .beat(&Beat::new(node.clone(), Duration::from_secs(60)))
+        .await
+        .unwrap();
+    let task = TaskName::new("task").unwrap();
+    let generation = Generation::new("g1").unwrap();
+    let definition = Definition::new(task.clone(), generation, "@daily");
+    store.register(node.id, &[definition]).await.unwrap();
+    let order = |tick| {
+        let id = RequestId::new(format!("request-{tick}")).unwrap();
+        let tick = Timestamp::from_millis(tick);
+        Enqueue::new(RunKey::manual(task.clone(), tick, 1, id), "asked for")
+    };
+    store.enqueue(&[order(1)]).await.unwrap();
+    let take = Take::new(node.id, 10);
+    let taken = store.take(&take).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(store.take(&take).await.unwrap(), taken);
+    let end = Finish::new(taken[0].run.clone(), Outcome::Succeeded);
+    store.finish(&[end]).await.unwrap();
+    store.enqueue(&[order(2)]).await.unwrap();
+    // Its answer was read long ago, so nobody would know of what it took now.
+    assert_eq!(store.take(&take).await.unwrap(), []);
+    let next = store.take(&Take::new(node.id, 10)).await.unwrap();
+    assert_eq!(next.len(), 1);
+}

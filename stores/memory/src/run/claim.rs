@@ -7,7 +7,7 @@ use tenure_core::{
     RunKind, RunRecord, RunRef, RunState, StartMode, Take, Timestamp, Token,
 };
 
-use super::{Now, Run, Runs};
+use super::{Now, Run, Runs, TAKES_KEPT};
 
 impl Runs {
     pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Now) -> ClaimReply {
@@ -122,9 +122,8 @@ impl Runs {
         if !self.is_alive(take.node, now) {
             return Vec::new();
         }
-        let earlier = self.taken_with(take);
-        if !earlier.is_empty() {
-            return earlier;
+        if !self.is_first(take) {
+            return self.taken_with(take);
         }
         let limit = take.limit.min(most);
         let mut claims = Vec::new();
@@ -157,7 +156,22 @@ impl Runs {
             .cloned()
     }
 
-    /// What an earlier sending of the same request took.
+    /// Whether this request did not arrive before, as far as is remembered; remembers it.
+    fn is_first(&mut self, take: &Take) -> bool {
+        let Some(node) = self.nodes.get_mut(&take.node) else {
+            return true;
+        };
+        if node.takes.contains(&take.token) {
+            return false;
+        }
+        node.takes.push_back(take.token);
+        if node.takes.len() > TAKES_KEPT {
+            node.takes.pop_front();
+        }
+        true
+    }
+
+    /// What an earlier sending of the same request took, as far as it is still in hand.
     fn taken_with(&self, take: &Take) -> Vec<Claim> {
         let in_hand = self.active_by_node.get(&take.node).into_iter().flatten();
         in_hand

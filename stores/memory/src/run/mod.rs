@@ -23,6 +23,9 @@ use tenure_core::{
 const EVENTS_KEPT: usize = 10_000;
 /// How many ended nodes are remembered, for people and for their coming back.
 const ENDED_NODES_KEPT: usize = 100;
+/// How many takes of a node are remembered, so that one that arrives again, long after its answer,
+/// takes nothing that nobody would know of.
+const TAKES_KEPT: usize = 64;
 /// How many definitions of a task are remembered, so that an old one that comes back is known as
 /// old.
 const DEFINITIONS_KEPT: usize = 16;
@@ -39,7 +42,7 @@ pub(crate) struct Now {
 /// Newest tick first; of one tick by task, index and kind.
 type HistoryOrder = (Reverse<Timestamp>, TaskName, u32, RunKind);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Runs {
     epoch: Option<Token>,
     /// Grows with every claim call.
@@ -74,7 +77,7 @@ struct Run {
     keep_until: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     record: NodeRecord,
     /// When its lease ends, by the steady clock.
@@ -82,13 +85,15 @@ struct Node {
     /// The how-manyth node to join.
     order: u64,
     tasks: HashMap<TaskName, Generation>,
+    /// The tokens of its last takes, oldest first.
+    takes: VecDeque<Token>,
     /// It said that it was leaving.
     left: bool,
     /// A recovery has told of its end already.
     reported: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Task {
     /// When it was first registered; for tasks that nobody registered, when they were first named.
     first_seen: Timestamp,

@@ -26,11 +26,15 @@ impl Runs {
             self.joined += 1;
             (now.wall, self.joined)
         };
+        let (tasks, takes) = before
+            .map(|node| (node.tasks, node.takes))
+            .unwrap_or_default();
         let node = Node {
             record: NodeRecord::of_beat(beat, joined_at, now.wall),
             ends: now.steady + beat.ttl,
             order,
-            tasks: before.map(|node| node.tasks).unwrap_or_default(),
+            tasks,
+            takes,
             left: false,
             reported: false,
         };
