@@ -14,6 +14,7 @@ use tenure_core::{
     Moment, Outcome, Refusal, RunStore, StoreError, SystemClock, Timestamp,
 };
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::manager::{
     RunAccess, TaskError, TaskExecutionToken, TaskLock, TaskLockManager, TaskManager,
@@ -22,6 +23,9 @@ use crate::spec::TaskSpec;
 
 /// How long a node that is used by hand counts as alive after each call.
 const TTL: Duration = Duration::from_secs(15);
+
+/// How long the store may take to hear that the node leaves.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A lock manager over a store of runs.
 ///
@@ -173,8 +177,13 @@ impl TaskManager for StoreLockManager {
     }
 
     async fn close(&self) {
-        if let Err(error) = self.access.store.leave(self.access.node.id).await {
-            tracing::debug!(%error, "could not leave the store; the node's lease ends by itself");
+        let leaving = timeout(FAREWELL, self.access.store.leave(self.access.node.id));
+        match leaving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "could not leave the store; the lease ends by itself");
+            }
+            Err(_) => tracing::debug!("no answer to the farewell; the lease ends by itself"),
         }
     }
 

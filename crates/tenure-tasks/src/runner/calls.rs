@@ -18,6 +18,7 @@ use tenure_core::{
 use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
+use super::gaps::{LOOK_BACK, Recent};
 use super::reports::PassGroup;
 use crate::spec::TaskSpec;
 
@@ -31,7 +32,7 @@ pub(super) enum Done {
         answered_at: Moment,
         answer: Result<Beaten, StoreError>,
     },
-    Registered(Result<Vec<Standing>, StoreError>),
+    Registered(Result<Standings, StoreError>),
     Claimed {
         flight: Flight,
         asked_at: Moment,
@@ -76,6 +77,14 @@ impl Standing {
             pause: registered.pause.map(Box::new),
         }
     }
+}
+
+/// What the store says of all tasks that were registered, in their order.
+#[derive(Debug)]
+pub(super) struct Standings {
+    pub(super) all: Vec<Standing>,
+    /// What is on record of the time before the latest tick on record.
+    pub(super) recent: Recent,
 }
 
 /// A store, and how long its calls may take.
@@ -127,7 +136,7 @@ impl Calls {
         &self,
         node: HolderId,
         specs: &[Arc<TaskSpec>],
-    ) -> Result<Vec<Standing>, StoreError> {
+    ) -> Result<Standings, StoreError> {
         let mut all = Vec::with_capacity(specs.len());
         // Piece by piece also in memory: there may be very many tasks.
         for chunk in specs.chunks(self.max_batch) {
@@ -135,7 +144,31 @@ impl Calls {
             let registered = self.bounded(self.store.register(node, &definitions));
             all.extend(registered.await?.into_iter().map(Standing::of));
         }
-        Ok(all)
+        let latest = all.iter().filter_map(|standing| standing.last_tick).max();
+        let recent = match latest {
+            Some(latest) => self.recent(latest - LOOK_BACK).await?,
+            None => Recent::default(),
+        };
+        Ok(Standings { all, recent })
+    }
+
+    /// Reads what is on record from `from` on; if that is very much, only the newest of it.
+    async fn recent(&self, from: Timestamp) -> Result<Recent, StoreError> {
+        let mut query = HistoryQuery::all();
+        query.from = Some(from);
+        query.limit = 1000;
+        let mut recent = Recent::default();
+        for _ in 0..MAX_PAGES {
+            let page = self.bounded(self.store.history(&query)).await?;
+            for record in page.runs {
+                recent.add(record);
+            }
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        Ok(recent)
     }
 
     pub(super) async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {

@@ -32,13 +32,14 @@ struct Chain {
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     chains: HashMap<Place, Chain>,
-    looks: BTreeSet<(Moment, Place)>,
+    /// When to look at which head, by its tick: a chain may have gone on by then.
+    looks: BTreeSet<(Moment, Place, Timestamp)>,
 }
 
 impl Chains {
     /// When a chain must be looked at.
     pub(super) fn next(&self) -> Option<Moment> {
-        self.looks.first().map(|(at, _)| *at)
+        self.looks.first().map(|(at, ..)| *at)
     }
 
     pub(super) fn clear(&mut self) {
@@ -111,7 +112,7 @@ impl Runner {
         let place = (wanted.task, wanted.index);
         if self.chains.is_head(place, wanted.tick) {
             let at = self.clock.now() + LOOK_EVERY;
-            self.chains.looks.insert((at, place));
+            self.chains.looks.insert((at, place, wanted.tick));
         }
     }
 
@@ -142,11 +143,14 @@ impl Runner {
 
     /// Asks again after the heads of chains that wait for other nodes.
     pub(super) fn look_at_chains(&mut self, now: Moment) {
-        while let Some((at, place)) = self.chains.looks.first().copied()
+        while let Some((at, place, tick)) = self.chains.looks.first().copied()
             && at <= now
         {
             self.chains.looks.pop_first();
-            self.claims.queue.extend(self.chains.head(place));
+            // A head that came since was claimed when it became the head.
+            if self.chains.is_head(place, tick) {
+                self.claims.queue.extend(self.chains.head(place));
+            }
         }
     }
 }

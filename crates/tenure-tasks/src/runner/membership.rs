@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure_core::{Beat, Beaten, Moment, Note, StoreError, TaskRecord, Timestamp};
 
-use super::calls::{Done, Standing};
+use super::calls::{Done, Standings};
 use super::lease::Registration;
 use super::{Phase, Runner};
 use crate::due::PUNCTUAL;
@@ -141,7 +141,7 @@ impl Runner {
             .spawn(self.calls.clone().register(self.node.id, specs));
     }
 
-    pub(super) fn registered(&mut self, answer: Result<Vec<Standing>, StoreError>) {
+    pub(super) fn registered(&mut self, answer: Result<Standings, StoreError>) {
         match answer {
             Ok(all) => self.enter(&all),
             Err(error) => {
@@ -152,23 +152,28 @@ impl Runner {
     }
 
     /// Sets each task's cursor by what the store knows of it: ticks on record were dealt with, and
-    /// those before the task was first known never were due.
-    pub(super) fn enter(&mut self, all: &[Standing]) {
+    /// those before the task was first known never were due. Ticks between others on record that
+    /// have none themselves are dealt with again.
+    pub(super) fn enter(&mut self, standings: &Standings) {
         self.lease.registration = Registration::Done;
         let ids: Vec<(TaskId, bool)> = self
             .table
             .ids()
             .map(|(id, entry)| (id, entry.work.spec.concurrency() > 1))
             .collect();
-        for ((id, has_indices), registered) in ids.into_iter().zip(all) {
+        for ((id, has_indices), registered) in ids.into_iter().zip(&standings.all) {
             let mut known = registered.first_seen;
             if let Some(last) = registered.last_tick {
+                let spec = self.table.spec(id);
+                let gap = spec.and_then(|spec| standings.recent.first_gap(spec, last));
                 // Of a tick with several indices, some may be left.
                 let dealt_with = if has_indices {
                     last - Duration::from_millis(1)
                 } else {
                     last
                 };
+                let before_gap = gap.map(|gap| gap - Duration::from_millis(1));
+                let dealt_with = before_gap.map_or(dealt_with, |gap| gap.min(dealt_with));
                 known = known.max(dealt_with);
             }
             let cursor = self.table.cursor(id).unwrap_or_default();

@@ -20,6 +20,7 @@ mod chains;
 mod claiming;
 mod deciding;
 mod ending;
+mod gaps;
 mod lease;
 mod membership;
 mod peers;
@@ -32,7 +33,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Clock, Holder, Moment, StoreError, Wakes};
+use tenure_core::{Clock, Holder, Moment, RunRef, StoreError, Wakes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -78,6 +79,8 @@ pub(crate) struct Runner {
     reports: Reports,
     take: Taking,
     running: HashMap<u64, Running>,
+    /// Every attempt that was won and whose end the store has not heard of.
+    in_hand: HashSet<RunRef>,
     next_run: u64,
     paused: HashMap<TaskId, PausedTask>,
     stale: HashSet<TaskId>,
@@ -163,6 +166,7 @@ impl Runner {
             reports: Reports::default(),
             take: Taking::new(now),
             running: HashMap::new(),
+            in_hand: HashSet::new(),
             next_run: 0,
             paused: HashMap::new(),
             stale: HashSet::new(),

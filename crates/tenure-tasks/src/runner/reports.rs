@@ -186,6 +186,9 @@ impl Runner {
             }
             Err(error) if error.kind() == StoreErrorKind::InvalidRequest => {
                 tracing::error!(%error, "the store refused an outcome, which is lost");
+                for finish in &finishes {
+                    self.in_hand.remove(&finish.run);
+                }
                 self.trouble("finish", &error);
             }
             Err(error) => {
@@ -205,6 +208,7 @@ impl Runner {
     }
 
     fn heard(&mut self, finish: &Finish, answer: Finished, now: Moment) {
+        self.in_hand.remove(&finish.run);
         self.chain_ended(&finish.run.key);
         match answer {
             Finished::Recorded => {

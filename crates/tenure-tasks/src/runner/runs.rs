@@ -25,7 +25,14 @@ pub(super) struct Running {
 
 impl Runner {
     /// Begins a run that the store says is ours.
+    ///
+    /// The store answers the same token with the same run as long as it is in hand, so an answer
+    /// that came twice must not begin it twice.
     pub(super) fn won(&mut self, claim: Claim, in_place_of_another: bool) {
+        if !self.in_hand.insert(claim.run.clone()) {
+            tracing::debug!(run = %claim.run.key, "won already");
+            return;
+        }
         self.events.tell(|| RunnerEvent::Claimed {
             key: claim.run.key.clone(),
             attempt: claim.run.attempt,
