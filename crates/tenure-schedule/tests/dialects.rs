@@ -52,6 +52,18 @@ fn s05_a_dialect_is_chosen_by_name_and_never_guessed() {
 }
 
 #[test]
+fn s10_reboot_is_refused_in_every_dialect_for_a_cluster_does_not_boot() {
+    for dialect in Dialect::ALL {
+        let error = Schedule::parse_as(dialect, "@reboot").unwrap_err();
+        assert_eq!(
+            error.kind() == &Kind::Reboot,
+            dialect == Dialect::Crontab,
+            "{dialect}: {error}"
+        );
+    }
+}
+
+#[test]
 fn s05_a_refused_text_that_another_dialect_reads_says_so() {
     for (text, other) in [
         ("every 5 minutes", Dialect::English),

@@ -449,6 +449,16 @@ fn any_field(least: u16, most: u16, shift: u16) -> impl Strategy<Value = (String
     prop_oneof![3 => list, 1 => Just(("*".to_owned(), "*".to_owned()))]
 }
 
+/// Whether one of the few forms of the test below names the number.
+fn is_named(part: &str, number: i8) -> bool {
+    match part {
+        "*" => true,
+        "*/20" => number % 20 == 0,
+        "1-3" => (1..=3).contains(&number),
+        list => list.split(',').any(|item| item.parse() == Ok(number)),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -517,6 +527,61 @@ proptest! {
             })
             .filter(|tick| *tick > from && *tick <= to)
             .collect();
+        let forward: Vec<_> = fine.ticks_between(from, to).collect();
+        prop_assert_eq!(&forward, &expected);
+        let mut backward: Vec<_> = fine.ticks_between(from, to).rev().collect();
+        backward.reverse();
+        prop_assert_eq!(&backward, &expected);
+    }
+
+    #[test]
+    fn s13_milliseconds_follow_their_second_through_every_change_of_the_clocks(
+        millis in prop::collection::btree_set(0_u16..1000, 1..4),
+        (minute, hour) in select(&[("30", "2"), ("0,30", "1-3"), ("*/20", "*"), ("0", "0")][..]),
+        zone in select(&[
+            "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Beirut",
+            "Pacific/Apia",
+        ][..]),
+        policy in select(&[
+            (DstGap::RunAfter, DstOverlap::First),
+            (DstGap::Skip, DstOverlap::Both),
+            (DstGap::RunAfter, DstOverlap::Last),
+            (DstGap::RunAfter, DstOverlap::Both),
+        ][..]),
+        start in 0_i64..2_000_000_000,
+        nanos in select(&[0, 1, 499_999_999, 999_999_999_i64][..]),
+    ) {
+        let place = Zone::parse(zone).unwrap();
+        let read = |text: &str| {
+            let schedule = Schedule::parse_as_in(Dialect::Krontab, text, &place).unwrap();
+            schedule.with_gap(policy.0).with_overlap(policy.1)
+        };
+        let list: Vec<String> = millis.iter().map(ToString::to_string).collect();
+        let coarse = read(&format!("0 {minute} {hour} * *"));
+        let fine = read(&format!("0 {minute} {hour} * * {}ms", list.join(",")));
+        let rules = TimeZone::get(zone).unwrap();
+        let near = Timestamp::from_second(start).unwrap();
+        let near = rules.following(near).next().map_or(near, |change| change.timestamp());
+        let shift = SignedDuration::from_hours(30) + SignedDuration::from_nanos(nanos);
+        let from = near.checked_sub(shift).unwrap();
+        let to = near.checked_add(shift).unwrap();
+        let early = from.checked_sub(SignedDuration::from_secs(1)).unwrap();
+        let mut expected = Vec::new();
+        for tick in coarse.ticks_between(early, to) {
+            let local = rules.to_datetime(tick);
+            // A tick for a time in a gap has no second of its own.
+            let stands_for_itself = local.second() == 0
+                && is_named(minute, local.minute())
+                && is_named(hour, local.hour());
+            if stands_for_itself {
+                expected.extend(millis.iter().map(|milli| {
+                    tick.checked_add(SignedDuration::from_millis((*milli).into())).unwrap()
+                }));
+            } else {
+                expected.push(tick);
+            }
+        }
+        expected.retain(|tick| *tick > from && *tick <= to);
         let forward: Vec<_> = fine.ticks_between(from, to).collect();
         prop_assert_eq!(&forward, &expected);
         let mut backward: Vec<_> = fine.ticks_between(from, to).rev().collect();
