@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cluster::{Cluster, FaultyStore, arrived, at, event, logged, ms, pass, secs, slow};
 use tenure_core::{OnCrash, Overlap, RunKey, RunState, TaskName};
-use tenure_tasks::RunnerEvent;
+use tenure_tasks::{RunnerEvent, RunnerOptions};
 
 #[tokio::test(start_paused = true)]
 async fn s29_many_nodes_with_concurrency_run_each_tick_and_index_exactly_once() {
@@ -549,4 +549,43 @@ async fn s64_jitter_moves_the_start_by_the_same_delay_on_every_node_and_not_the_
     }
     assert!(delays.len() > 6, "{delays:?}");
     drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s28_a_node_does_not_begin_what_it_won_before_it_lapsed() {
+    let mut cluster = Cluster::new();
+    cluster.options = RunnerOptions::new().store_timeout(secs(60));
+    let task = || logged("t", "0 * * * * *").on_crash(OnCrash::Retry { max_attempts: 3 });
+    let slow = FaultyStore::over(cluster.store.clone());
+    let first = cluster
+        .node_on("first", cluster.clock.clone(), slow.clone(), vec![task()])
+        .await;
+    // The claim is decided after 25 s, and its answer takes as long again.
+    slow.claims_take(secs(50));
+    pass(secs(86)).await;
+    let running = [(at(60_000), 1, RunState::Running)];
+    assert_eq!(cluster.states("t").await, running);
+    // Meanwhile the node cannot renew its lease, and its run is given to another.
+    slow.go_down();
+    let second = cluster.node("second", vec![task()]).await;
+    let mut events = second.events();
+    let attempt = event(&mut events, |event| match event {
+        RunnerEvent::Started { attempt, .. } => Some(attempt),
+        _ => None,
+    });
+    assert_eq!(attempt.await, 2);
+    // It comes back and is trusted again, and only then hears that it had won.
+    slow.come_back();
+    let mut told = first.events();
+    let key = event(&mut told, |event| match event {
+        RunnerEvent::Claimed { key, .. } => Some(key),
+        _ => None,
+    });
+    assert_eq!(key.await.tick, at(60_000));
+    pass(secs(5)).await;
+    let ran = cluster.log.all();
+    let of_tick = ran.iter().filter(|ran| ran.tick == at(60_000));
+    let nodes: Vec<_> = of_tick.map(|ran| ran.node.as_str()).collect();
+    assert_eq!(nodes, ["second"], "{ran:?}");
+    drop((first, second));
 }

@@ -43,6 +43,7 @@ pub(super) enum Done {
     Surveyed(Vec<Wanted>),
     Taken {
         take: Take,
+        asked_at: Moment,
         answer: Result<Vec<Claim>, StoreError>,
     },
     Finished {
@@ -187,8 +188,13 @@ impl Calls {
     }
 
     pub(super) async fn take(self, take: Take) -> Done {
+        let asked_at = self.clock.now();
         let answer = self.bounded(self.store.take(&take)).await;
-        Done::Taken { take, answer }
+        Done::Taken {
+            take,
+            asked_at,
+            answer,
+        }
     }
 
     pub(super) async fn finish(self, finishes: Vec<Finish>) -> Done {

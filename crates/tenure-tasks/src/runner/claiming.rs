@@ -290,7 +290,7 @@ impl Runner {
             self.claims.in_flight.remove(&wanted.place());
         }
         for (wanted, answer) in flight.wanted.iter().zip(reply.answers) {
-            self.decided(wanted, answer, reply.now);
+            self.decided(wanted, answer, asked_at, reply.now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, Refusal, Timestamp};
+use tenure_core::{ClaimAnswer, Moment, Refusal, Timestamp};
 
 use super::claiming::Wanted;
 use super::{PausedTask, Runner};
@@ -14,7 +14,13 @@ use crate::table::TaskId;
 const PAUSE_LOOK: Duration = Duration::from_secs(5);
 
 impl Runner {
-    pub(super) fn decided(&mut self, wanted: &Wanted, answer: ClaimAnswer, now: Timestamp) {
+    pub(super) fn decided(
+        &mut self,
+        wanted: &Wanted,
+        answer: ClaimAnswer,
+        asked_at: Moment,
+        now: Timestamp,
+    ) {
         if let ClaimAnswer::Refused(refusal) = answer {
             return self.refused(wanted, refusal, now);
         }
@@ -27,7 +33,7 @@ impl Runner {
                 {
                     self.peers.missed(owner, wanted.task, self.clock.now());
                 }
-                self.won(claim, wanted.turn.owner != Some(me));
+                self.won(claim, asked_at, wanted.turn.owner != Some(me));
             }
             ClaimAnswer::Taken { by, state, .. } => {
                 tracing::debug!(

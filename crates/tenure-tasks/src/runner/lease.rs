@@ -28,6 +28,8 @@ pub(super) struct NodeLease {
     margin: Duration,
     beat_every: Duration,
     trusted_until: Option<Moment>,
+    /// When it was found that the lease had ended and was made anew.
+    lapsed_at: Option<Moment>,
     /// Whether the end of trust was not acted upon yet.
     pub(super) is_live: bool,
     pub(super) next_beat: Moment,
@@ -44,6 +46,7 @@ impl NodeLease {
             margin: options.margin(),
             beat_every: options.beat_every,
             trusted_until: None,
+            lapsed_at: None,
             is_live: false,
             next_beat: now,
             is_beating: false,
@@ -87,6 +90,17 @@ impl NodeLease {
         self.trusted_until = None;
         self.is_live = false;
         self.next_beat = now;
+    }
+
+    /// The store had taken the node for dead, and may have given away what it had in hand.
+    pub(super) fn lapsed(&mut self, now: Moment) {
+        self.lapsed_at = Some(now);
+    }
+
+    /// Whether what was asked for at `asked_at` and granted is still in hand. That the lease is
+    /// trusted now is not enough: it may have ended in between and been made anew.
+    pub(super) fn covers(&self, asked_at: Moment, now: Moment) -> bool {
+        self.is_trusted(now) && self.lapsed_at.is_none_or(|at| at < asked_at)
     }
 
     pub(super) fn is_trusted(&self, now: Moment) -> bool {
@@ -133,6 +147,18 @@ mod tests {
         assert!(lease.is_trusted(at(1_000 + 13_499)));
         assert!(!lease.is_trusted(at(1_000 + 13_500)));
         assert_eq!(lease.next_beat, at(6_000));
+    }
+
+    #[test]
+    fn s28_what_was_asked_for_before_a_lapse_is_not_in_hand_after_it() {
+        let mut lease = NodeLease::new(&RunnerOptions::default(), at(0));
+        lease.beaten(at(0), at(0), 0.5);
+        assert!(lease.covers(at(1_000), at(2_000)));
+        lease.beaten(at(20_000), at(20_010), 0.5);
+        lease.lapsed(at(20_010));
+        assert!(!lease.covers(at(1_000), at(20_020)));
+        assert!(lease.covers(at(20_011), at(20_020)));
+        assert!(!lease.covers(at(20_011), at(60_000)));
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Runner {
 
     /// The store took this node for dead: it must register again before it claims.
     pub(super) fn lapsed(&mut self) {
+        self.lease.lapsed(self.clock.now());
         if self.lease.registration != Registration::Done {
             return;
         }

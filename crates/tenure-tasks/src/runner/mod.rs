@@ -278,7 +278,11 @@ impl Runner {
                 answer,
             }) => self.claimed(flight, asked_at, answered_at, answer),
             Some(Done::Surveyed(left)) => self.surveyed(left),
-            Some(Done::Taken { take, answer }) => self.taken(take, answer),
+            Some(Done::Taken {
+                take,
+                asked_at,
+                answer,
+            }) => self.taken(take, asked_at, answer),
             Some(Done::Finished { finishes, answer }) => self.finished(finishes, answer),
             Some(Done::Passed { groups, answer }) => self.passed(groups, answer),
             Some(Done::Recovered(answer)) => self.recovered(answer),

@@ -28,7 +28,7 @@ impl Runner {
     ///
     /// The store answers the same token with the same run as long as it is in hand, so an answer
     /// that came twice must not begin it twice.
-    pub(super) fn won(&mut self, claim: Claim, in_place_of_another: bool) {
+    pub(super) fn won(&mut self, claim: Claim, asked_at: Moment, in_place_of_another: bool) {
         if !self.in_hand.insert(claim.run.clone()) {
             tracing::debug!(run = %claim.run.key, "won already");
             return;
@@ -40,7 +40,7 @@ impl Runner {
         });
         let now = self.clock.now();
         // The answer may be old: a node that slept over it must not begin.
-        if !self.lease.is_trusted(now) {
+        if !self.lease.covers(asked_at, now) {
             return self.hand_back(
                 claim,
                 Outcome::Lost,

@@ -73,7 +73,12 @@ impl Runner {
         self.ops.spawn(self.calls.clone().take(take));
     }
 
-    pub(super) fn taken(&mut self, take: Take, answer: Result<Vec<Claim>, StoreError>) {
+    pub(super) fn taken(
+        &mut self,
+        take: Take,
+        asked_at: Moment,
+        answer: Result<Vec<Claim>, StoreError>,
+    ) {
         self.take.is_busy = false;
         match answer {
             Ok(claims) => {
@@ -81,7 +86,7 @@ impl Runner {
                     self.take.look_now(self.clock.now());
                 }
                 for claim in claims {
-                    self.won(claim, false);
+                    self.won(claim, asked_at, false);
                 }
             }
             Err(error) => {
