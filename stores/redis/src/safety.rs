@@ -89,9 +89,11 @@ pub(crate) fn check(options: &RedisOptions) -> Result<(), OptionsError> {
         }
         return Ok(());
     }
-    if options.is_quorum() {
-        let why = "is for one server, sentinels or a cluster; a quorum keeps its own majority";
-        return refused("safety", "strict", why);
+    if options.is_quorum()
+        && let Some(replicas) = options.replicas
+    {
+        let why = "is not for a quorum, which keeps its own majority";
+        return refused("replicas", &replicas.to_string(), why);
     }
     let max_ttl = options.max_ttl.unwrap_or(MAX_TTL);
     if max_ttl < Ttl::MIN || max_ttl > Ttl::MAX {

@@ -401,6 +401,51 @@ async fn tasks_are_refused_with_what_to_use_instead() {
 }
 
 #[tokio::test]
+async fn r57_under_strict_safety_servers_that_forgot_have_no_vote_until_what_they_forgot_has_ended()
+{
+    for (parameters, is_strict) in [("", false), ("&safety=strict&max_ttl=4s", true)] {
+        let quorum = Quorum::start(Flavour::Redis, 3).await;
+        let url = format!("{}?node_timeout=500ms{parameters}", quorum.url());
+        let store = QuorumStore::connect(&url).await.unwrap();
+        let mut one = request("k");
+        one.ttl = Ttl::new(Duration::from_secs(4)).unwrap();
+        // New servers may have forgotten as well.
+        until("the first grant", async || {
+            matches!(store.acquire(&one).await, Ok(Acquisition::Granted(_)))
+        })
+        .await;
+        for node in quorum.nodes() {
+            until("all votes", async || has(node, "k").await).await;
+        }
+        let granted_at = SystemClock.now();
+        let again = renewed(&store, &one).await.unwrap();
+        assert!(matches!(again, Renewal::Renewed(_)), "{again:?}");
+        // Two of three come back without their data.
+        for node in &quorum.nodes()[..2] {
+            node.kill();
+            node.launch().await;
+        }
+        let other = QuorumStore::connect(&url).await.unwrap();
+        let mut two = request("k");
+        two.ttl = one.ttl;
+        until("an answer of a majority", async || {
+            other.acquire(&two).await.is_ok()
+        })
+        .await;
+        until("the second grant", async || {
+            let asked = other.acquire(&two).await;
+            matches!(asked, Ok(Acquisition::Granted(_)))
+        })
+        .await;
+        let after = SystemClock.now().since(granted_at);
+        // Plain safety gives the lock two holders at once, and says so.
+        assert_eq!(after >= one.ttl.get(), is_strict, "{parameters}: {after:?}");
+        let error = RedisOptions::from_url(&format!("{url}&replicas=1"));
+        assert!(error.is_err());
+    }
+}
+
+#[tokio::test]
 async fn e79_the_doctor_says_what_a_quorum_gives() {
     let (quorum, store) = five().await;
     quorum.nodes()[0].kill();

@@ -104,7 +104,7 @@ impl RedisStore {
     }
 
     /// The four keys of a lock.
-    fn key_names(&self, key: &Key) -> [Vec<u8>; 4] {
+    pub(crate) fn key_names(&self, key: &Key) -> [Vec<u8>; 4] {
         let name = self.name_of(key);
         let tag = tag_of(&name);
         let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();

@@ -67,10 +67,19 @@ impl QuorumStore {
         let verdict = if is_endangered {
             "A lock can vanish while it is held: mend what is marked as a danger first.".to_owned()
         } else {
+            let (safety, unless) = if shared.terms.is_some() {
+                let unless = "a server that forgets has no vote until what it forgot has ended";
+                ("Strict", unless)
+            } else {
+                (
+                    "Plain",
+                    "a lock is lost when a majority forgets it within one ttl",
+                )
+            };
             format!(
-                "Locks can be taken and kept while {majority} of these {servers} servers run ({up} \
-                 do now); a lock is lost when a majority forgets it within one ttl, so let fences \
-                 protect what must not be written twice."
+                "{safety} safety: locks can be taken and kept while {majority} of these {servers} \
+                 servers run ({up} do now); {unless}; let fences protect what must not be written \
+                 twice."
             )
         };
         Ok(Diagnosis { verdict, findings })

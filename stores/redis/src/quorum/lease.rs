@@ -9,7 +9,7 @@ use tenure_core::{
     Acquisition, Cancellation, Clock as _, Durability, Fence, Fences, ForceRequest, Forced, Grant,
     HandOff, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Moment,
     Order, Place, Release, RenewRequest, Renewal, Scope, StoreError, StoreErrorKind, SystemClock,
-    Ties, Timestamp, Token, Waiting, Wakes,
+    Ties, Timestamp, Token, Ttl, Waiting, Wakes,
 };
 
 use super::node::{End, Ended, Kind, Vote};
@@ -21,6 +21,7 @@ use crate::lease::Renewed;
 /// Shorter leases would leave each server too little time to answer.
 const MIN_TTL: Duration = Duration::from_secs(1);
 const ACQUIRE: &str = "acquire a lease";
+const RENEW: &str = "renew a lease";
 
 #[async_trait]
 impl LeaseStore for QuorumStore {
@@ -37,8 +38,12 @@ impl LeaseStore for QuorumStore {
         promises.min_ttl = MIN_TTL;
         promises.claim_window = self.shared.poll;
         promises.wall_clock_steps_end_leases = true;
-        promises.forgets = "leases, when a majority of the servers restarts without its data or \
-                            steps its clocks within one ttl";
+        promises.forgets = if self.shared.terms.is_some() {
+            "leases, when a majority of the servers steps its clocks within one ttl"
+        } else {
+            "leases, when a majority of the servers restarts without its data or steps its clocks \
+             within one ttl"
+        };
         promises
     }
 
@@ -47,9 +52,7 @@ impl LeaseStore for QuorumStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
-        if request.ttl.get() < MIN_TTL {
-            return Err(too_short(ACQUIRE));
-        }
+        self.check_ttl(ACQUIRE, request.ttl)?;
         self.shared.sweeps.stop(request.token).await;
         let request = Arc::new(request.clone());
         // Taken before the requests leave: slow servers shorten the lease, never lengthen it.
@@ -89,9 +92,9 @@ impl LeaseStore for QuorumStore {
             let all = all.clone();
             async move { node.renew_votes(&all).await }
         });
-        let is_too_short = |number: usize| {
+        let check = |number: usize| {
             let request = requests.get(number);
-            request.is_none_or(|request| request.ttl.get() < MIN_TTL)
+            request.map_or(Ok(()), |request| self.check_ttl(RENEW, request.ttl))
         };
         let decide = |number: usize, answers: &Answers<Vec<Result<Renewed, StoreError>>>| {
             let of_one = answers
@@ -105,15 +108,13 @@ impl LeaseStore for QuorumStore {
             .until(from_now(patience), |answers| {
                 answers.answered() >= self.majority()
                     && (0..requests.len())
-                        .all(|number| is_too_short(number) || decide(number, answers).is_some())
+                        .all(|number| check(number).is_err() || decide(number, answers).is_some())
             })
             .await;
         let answers = asked.answers;
         let results = (0..requests.len()).map(|number| {
-            if is_too_short(number) {
-                return Err(too_short("renew a lease"));
-            }
-            let undecided = || answers.too_few("renew a lease", self.majority());
+            check(number)?;
+            let undecided = || answers.too_few(RENEW, self.majority());
             decide(number, &answers).ok_or_else(undecided)
         });
         Ok(results.collect())
@@ -192,12 +193,19 @@ impl LeaseStore for QuorumStore {
     }
 }
 
-fn too_short(doing: &str) -> StoreError {
-    let message = format!("{doing}: a quorum needs a ttl of 1s at least");
-    StoreError::new(StoreErrorKind::Unsupported, message)
-}
-
 impl QuorumStore {
+    /// A lease that is too short leaves no time to decide; one that is too long outlasts the
+    /// quarantine of a server that forgot it.
+    fn check_ttl(&self, doing: &str, ttl: Ttl) -> Result<(), StoreError> {
+        if ttl.get() < MIN_TTL {
+            let message = format!("{doing}: a quorum needs a ttl of 1s at least");
+            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        }
+        self.shared
+            .terms
+            .map_or(Ok(()), |terms| terms.check_ttl(ttl))
+    }
+
     /// A majority voted for us: makes it agree on a fence, and counts what is left.
     async fn granted(
         &self,

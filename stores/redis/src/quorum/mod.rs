@@ -39,6 +39,7 @@ use self::step::{Answer, Asked};
 use self::sweep::Sweeps;
 pub(crate) use self::told::Told;
 use crate::options::{Address, RedisOptions, Servers};
+use crate::safety::{Safety, Terms};
 use crate::store::RedisStore;
 
 /// How long one server may take to answer, if nothing else is said.
@@ -67,6 +68,8 @@ struct Shared {
     node_timeout: Option<Duration>,
     poll: Duration,
     is_fenced: bool,
+    /// What strict safety asks for, if it is asked for.
+    terms: Option<Terms>,
 }
 
 impl QuorumStore {
@@ -112,6 +115,7 @@ impl QuorumStore {
                 node_timeout: options.node_timeout,
                 poll: options.poll,
                 is_fenced: options.is_fenced,
+                terms: (options.safety == Safety::Strict).then(|| Terms::new(&options)),
             }),
         };
         store.call_the_roll(options.connect_timeout).await?;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use redis::Value;
 use tenure_core::{
-    Fence, Key, LeaseRequest, Mark, Occupant, Place, StoreError, Timestamp, Token, Waiting,
+    Fence, Key, LeaseRequest, LeaseStore, Mark, Occupant, Place, StoreError, Timestamp, Token,
+    Waiting,
 };
 
 use crate::lease::{MARK, SHARED};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
+use crate::safety::{GUARD, LIFE, Strict};
 use crate::store::RedisStore;
 
 const QUORUM: &str = include_str!("../scripts/quorum_lease.lua");
@@ -20,6 +22,17 @@ const QUORUM: &str = include_str!("../scripts/quorum_lease.lua");
 static ACQUIRE: Script = Script::new(
     "acquire a lease",
     &[
+        include_str!("../scripts/acquire_free.lua"),
+        SHARED,
+        QUORUM,
+        include_str!("../scripts/quorum_acquire.lua"),
+    ],
+);
+static ACQUIRE_STRICTLY: Script = Script::new(
+    "acquire a lease",
+    &[
+        LIFE,
+        GUARD,
         include_str!("../scripts/acquire_free.lua"),
         SHARED,
         QUORUM,
@@ -119,12 +132,34 @@ pub(super) enum Rise {
 impl RedisStore {
     /// Asks for this server's vote.
     pub(super) async fn vote(&self, request: &LeaseRequest) -> Result<Vote, StoreError> {
-        let call = self.waiting_call(&ACQUIRE, request).await;
+        let call = match &self.shared.strict {
+            None => self.names(&request.key, &ACQUIRE),
+            Some(strict) => self.strict_call(strict, &request.key),
+        };
+        let mut call = self.waiting_call(call, request).await;
+        if let Some(strict) = &self.shared.strict {
+            call.push(strict.terms.settings());
+        }
         let answer = self.introducing(&request.holder, call).await?;
         let mut reply = Reply::new(ACQUIRE.doing, answer)?;
         let word = reply.text()?;
+        if let Some(strict) = &self.shared.strict {
+            match word.as_str() {
+                "unmarked" => {
+                    self.begin_quarantine(&request.key);
+                    let now = LeaseStore::now(self).await?;
+                    return Ok(in_quarantine(now, strict.terms.quarantine()));
+                }
+                "other" => return Err(strict.terms.disagreement(&reply.text()?)),
+                _ => {}
+            }
+        }
         let now = reply.timestamp()?;
         match word.as_str() {
+            "quarantined" => {
+                let left = Duration::from_millis(reply.number()?);
+                Ok(in_quarantine(now, left))
+            }
             "granted" => {
                 let fence = Fence::new(reply.number()?);
                 let left = Duration::from_millis(reply.number()?);
@@ -178,7 +213,8 @@ impl RedisStore {
         request: &LeaseRequest,
         score: &[u8],
     ) -> Result<Option<Place>, StoreError> {
-        let call = self.waiting_call(&YIELD, request).await.arg(score);
+        let call = self.names(&request.key, &YIELD);
+        let call = self.waiting_call(call, request).await.arg(score);
         let mut reply = Reply::new(YIELD.doing, self.shared.link.run(call).await?)?;
         Ok(place_of(reply.number()?, reply.number()?))
     }
@@ -252,8 +288,32 @@ impl RedisStore {
         let _ = self.shared.link.run_all(calls).await;
     }
 
-    /// A call with what a place in the queue needs.
-    async fn waiting_call(&self, script: &'static Script, request: &LeaseRequest) -> Call {
+    /// A call that grants nothing while the server may have forgotten leases.
+    fn strict_call(&self, strict: &Strict, key: &Key) -> Call {
+        let mut call = ACQUIRE_STRICTLY.call(6);
+        for name in self.key_names(key) {
+            call.push(name);
+        }
+        for name in strict.marker_keys(&self.name_of(key)) {
+            call.push(name);
+        }
+        call
+    }
+
+    /// Begins the quarantine of a server in a new life. Whoever asked does not wait for that.
+    fn begin_quarantine(&self, key: &Key) {
+        let (node, lock) = (self.clone(), self.name_of(key));
+        tokio::spawn(async move {
+            if let Some(strict) = &node.shared.strict
+                && let Err(error) = strict.install(&lock).await
+            {
+                tracing::warn!(%error, "the quarantine of a server of the quorum did not begin");
+            }
+        });
+    }
+
+    /// Adds what a place in the queue needs.
+    async fn waiting_call(&self, call: Call, request: &LeaseRequest) -> Call {
         let (keep, channel) = match request.waiting {
             Waiting::InLine { keep } => {
                 let name = self.name_of(&request.key);
@@ -261,12 +321,25 @@ impl RedisStore {
             }
             _ => (Duration::ZERO, String::new()),
         };
-        self.names(&request.key, script)
-            .arg(request.token.to_string())
+        call.arg(request.token.to_string())
             .arg(request.holder.id.to_string())
             .arg(request.ttl.as_millis())
             .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
             .arg(channel)
+    }
+}
+
+/// A server that may have forgotten leases votes for nobody.
+fn in_quarantine(now: Timestamp, left: Duration) -> Vote {
+    Vote::Theirs {
+        now,
+        by: Occupant::Foreign {
+            what: "nobody: servers began a new life and have no vote until the leases that they \
+                   may have forgotten have ended"
+                .to_owned(),
+        },
+        remaining: Some(left),
+        place: None,
     }
 }
 
