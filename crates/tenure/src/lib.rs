@@ -75,7 +75,9 @@ pub use tenure_lock::{AcquireError, Guard, GuardSet, Locks, LossReason};
 #[cfg(feature = "memory")]
 pub use tenure_memory::MemoryStore;
 #[cfg(feature = "redis")]
-pub use tenure_redis::{Diagnosis, Finding, QuorumStore, RedisOptions, RedisStore, Severity};
+pub use tenure_redis::{
+    Diagnosis, Finding, QuorumStore, RedisOptions, RedisStore, Safety, Severity,
+};
 pub use tenure_schedule as schedule;
 pub use tenure_schedule::{Schedule, Zone};
 #[cfg(feature = "sqlite")]

@@ -247,6 +247,73 @@ async fn e77_no_quarantine_begins_before_a_majority_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_of_two_primaries_plain_lets_both_grant_and_strict_only_the_newer() {
+    for is_strict in [false, true] {
+        let (older, [newer, third]) = trio().await;
+        let url = |server: &Redis| {
+            if is_strict {
+                strict(&server.url(), 2)
+            } else {
+                server.url()
+            }
+        };
+        let (left, right) = (connect(&url(&older)).await, connect(&url(&newer)).await);
+        let first = eventually(&left, "k").await;
+        // As a fail-over does while the older primary is cut off, with clients beside it.
+        newer.call(&["REPLICAOF", "NO", "ONE"]).await;
+        let port = newer.port().to_string();
+        third.call(&["REPLICAOF", "127.0.0.1", &port]).await;
+        until("the third follows the newer", PATIENCE, async || {
+            let port_is = third.info("master_port").await? == port;
+            (port_is && third.info("master_link_status").await? == "up").then_some(())
+        })
+        .await;
+        let lost_at = SystemClock.now();
+        let alone = left.acquire(&request("other")).await;
+        if !is_strict {
+            assert!(matches!(alone, Ok(Acquisition::Granted(_))), "{alone:?}");
+            eventually(&right, "other").await;
+            continue;
+        }
+        let error = alone.unwrap_err();
+        assert!(error.to_string().contains("no quorum"), "{error}");
+        // What the older one granted while it could is over before the newer one begins.
+        let second = eventually(&right, "k").await;
+        assert_one_after_the_other("two primaries", &first, lost_at, &second);
+        let error = left.acquire(&request("other")).await.unwrap_err();
+        assert!(error.to_string().contains("no quorum"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn e69_strict_needs_two_rights_more_and_says_so_without_them() {
+    let rights = "~* resetchannels &tenure:* -@all +hello +auth +select +client|tracking \
+        +client|caching +eval +evalsha +get +getrange +set +del +exists +time +type +ttl +pttl \
+        +pexpire +pexpiretime +scan +zadd +zrem +zrange +zrevrange +zrank +zcard +hget +hset +hdel \
+        +publish +subscribe";
+    let server = Redis::builder(Flavour::Redis)
+        .tcp()
+        .acl_user(&format!("enough on >pw {rights} +info +wait"))
+        .acl_user(&format!("few on >pw {rights}"))
+        .start()
+        .await;
+    let url = |user| format!("redis://{user}:pw@127.0.0.1:{}", server.port());
+    let store = connect(&strict(&url("enough"), 0)).await;
+    let granted = eventually(&store, "k").await;
+    let release = store.release(&key("k"), granted.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
+    // It may wait for a replica, and there is none.
+    server.call(&["DEL", "tenure:strict:life"]).await;
+    let store = connect(&strict(&url("enough"), 1)).await;
+    let error = store.acquire(&request("k")).await.unwrap_err();
+    assert!(error.to_string().contains("no quorum"), "{error}");
+    let store = connect(&strict(&url("few"), 0)).await;
+    let error = store.acquire(&request("k")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("README"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b5_strict_no_fail_over_hands_a_lock_out_twice() {
     let sentinel = Sentinel::start(Flavour::Redis, 2).await;
     let store = connect(&strict(&sentinel.url(), 2)).await;

@@ -187,7 +187,8 @@ impl RunStore for RedisStore {
         promises.forgets = "what was claimed since the last write to disk or to a replica, when \
                             the server restarts or fails over: the sequence then falls or the \
                             epoch changes. Runs that ended, 30 days later, or sooner where there \
-                            are more than about 300 000; never while their tick could be claimed";
+                            are more than about 300 000; never while their tick could be claimed. \
+                            Strict safety is for locks and changes none of this";
         promises
     }
 
