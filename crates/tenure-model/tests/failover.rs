@@ -165,6 +165,12 @@ fn planted_a_marker_that_does_not_change_with_a_promotion_is_found() {
 }
 
 #[test]
+fn planted_a_lock_of_ones_own_that_passes_the_guard_is_found() {
+    let model = one_promotion(Safety::Strict, Some(Bug::OwnLockNeedsNoGuard));
+    assert_finds(model, ONE_HOLDER);
+}
+
+#[test]
 fn planted_a_fence_without_the_clock_is_found() {
     let model = one_promotion(Safety::Strict, Some(Bug::FencesOnlyCount));
     assert_finds(model, FENCES_GROW);

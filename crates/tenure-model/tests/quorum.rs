@@ -16,7 +16,8 @@ fn with_restarts(bug: Option<Bug>) -> Quorum {
     }
 }
 
-/// Two clients, of whom one asks twice, and servers that keep what they answered and number their votes.
+/// Two clients, of whom one asks twice, and servers that keep what they answered and number
+/// their votes.
 fn fenced(bug: Option<Bug>) -> Quorum {
     Quorum {
         ttl: 1,

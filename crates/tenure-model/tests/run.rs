@@ -86,6 +86,7 @@ fn planted_a_recovery_from_the_living_is_found() {
     assert_finds(retried(Some(Bug::RecoveryIsTooSoon)), ONE_AT_A_TIME);
 }
 
+/// How it was until the model found it: the runner looked only whether its lease was trusted now.
 #[test]
 fn planted_an_answer_that_is_older_than_the_lease_is_found() {
     assert_finds(retried(Some(Bug::OldAnswersAreBelieved)), ONE_AT_A_TIME);

@@ -8,8 +8,7 @@
 //! A grant counts when a majority has it: the primary and `WAIT 1` of its two replicas. Two
 //! primaries cannot both collect that. When a primary finds that the marker in its data is not of
 //! its own era, it has a majority follow it first, and then grants nothing for the longest ttl:
-//! what an earlier primary granted has run out when it begins. The checker found what else that
-//! takes:
+//! what an earlier primary granted has run out when it begins. What else that takes:
 //! - a *renewal* counts only with a majority too: a cut-off primary would keep a lease alive
 //!   ([`Bug::RenewalsDoNotWait`]);
 //! - a *pushed grant* is only a reason to ask: the release that made it waited for nobody
@@ -17,6 +16,8 @@
 //! - the marker must change with every *promotion*, not only with every start: a primary that was
 //!   demoted and came back before it had copied anything would take its own marker for the newest
 //!   ([`Bug::MarkerIsTheRunId`]);
+//! - the marker is looked at *first*, also for whoever finds the lock to be its own: it may be a
+//!   copy of a grant that was taken back since ([`Bug::OwnLockNeedsNoGuard`]);
 //! - the quarantine is begun only in the era in which a majority was found
 //!   ([`Bug::InstallDoesNotCompare`]).
 //!
@@ -74,6 +75,8 @@ pub enum Bug {
     InstallDoesNotCompare,
     /// The marker is the process' id alone.
     MarkerIsTheRunId,
+    /// Who finds its own token in the lock gets it, before the marker is looked at.
+    OwnLockNeedsNoGuard,
     /// The fence is the counter, without the clock.
     FencesOnlyCount,
 }
