@@ -15,7 +15,7 @@ use crate::zone::Zone;
 ///
 /// A part that is not mentioned takes any value, but for milliseconds, which are then 0. So a
 /// schedule with hours and minutes alone is due **every second** of those minutes, here as there;
-/// add `.seconds(|s| s.at(0))` for once a minute.
+/// add `.seconds(|s| s.at(0))` for once a minute. [`Schedule::warnings`] says so too.
 ///
 /// Days of the month and months count from 0, days of the week from Sunday, which is 0. Numbers
 /// beyond a part are clamped, as in the origin; [`Schedule::warnings`] names them.

@@ -100,14 +100,22 @@ struct Reader {
 
 impl Reader {
     fn read_fixed(&mut self, words: [Piece<'_>; 5]) -> Result<(), Fault> {
-        let [second, minute, hour, day, month] = words;
-        let second = self.values(SECOND, second)?;
+        let [second_word, minute, hour, day, month] = words;
+        let second = self.values(SECOND, second_word)?;
         self.draft.seconds = set_of(&second, 0, ALL_SIXTY);
         let minute = self.values(MINUTE, minute)?;
         self.draft.minutes = set_of(&minute, 0, ALL_SIXTY);
         let hour = self.values(HOUR, hour)?;
         self.draft.hours = set_of(&hour, 0, u64::from(ALL_HOURS));
         self.draft.is_repeating = minute.is_repeating || hour.is_repeating;
+        // The example of the origin's own documentation names hours and minutes only.
+        if second.listed.is_none() && (minute.listed.is_some() || hour.listed.is_some()) {
+            self.warnings.push(ScheduleWarning::new(
+                second_word,
+                "due every second of the minutes it names, as in krontab; write `0` for once a \
+                 minute",
+            ));
+        }
         let day = self.values(DAY, day)?;
         self.draft.days = set_of(&day, 1, u64::from(ALL_DAYS));
         // For krontab, the 31st is the last day wherever there is no 31st.

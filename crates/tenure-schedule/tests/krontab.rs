@@ -217,6 +217,12 @@ fn s08_what_krontab_clamps_or_ignores_is_warned_of() {
             "2w",
         ),
         (
+            "* 30 * * *",
+            "0-59 30 * * *",
+            "due every second of the minutes it names, as in krontab; write `0` for once a minute",
+            "*",
+        ),
+        (
             "* * * * * 0,50ms",
             "* * * * * 0,50ms",
             "ticks less than 100 milliseconds apart",
