@@ -8,12 +8,10 @@
 //! # What it abstracts
 //! - Time is counted in ticks, and everybody counts equally fast. What is remembered is what is
 //!   *left*, not when it ends, so the search ends although time does not. The margins for drift and
-//!   rounding are zero here; [`trust.rs`] has them.
+//!   rounding are zero here; `trust.rs` of `tenure-lock` has them.
 //! - A token is a small number, and says whose it is.
 //! - A process that is paused is one that does nothing while time passes ([`Network::Late`]).
 //! - The first acquisitions are begun in the order of the clients, which are all alike.
-//!
-//! [`trust.rs`]: https://docs.rs/tenure-lock
 
 pub mod client;
 mod moves;
