@@ -68,6 +68,8 @@ impl StoreEntry {
         let has_url = section.key_place("url").is_some();
         let store = text.and_then(|text| Self::of_url(&mut section, &text));
         let interop = Interop::read(&mut section, store.as_ref());
+        let said = safety(&mut section);
+        let store = store.and_then(|store| store.with_parameters(&mut section, said));
         section.finish(&LATER);
         if !has_url {
             root.complain(
@@ -108,6 +110,36 @@ impl StoreEntry {
         })
     }
 
+    /// The same store with what stands beside its URL as parameters of it.
+    fn with_parameters(
+        mut self,
+        section: &mut Section<'_, '_, '_>,
+        said: Vec<(&'static str, String)>,
+    ) -> Option<Self> {
+        let Some((first, _)) = said.first() else {
+            return Some(self);
+        };
+        let place = section
+            .key_place(first)
+            .unwrap_or_else(|| self.place.clone());
+        if !is_redis(&self.url) {
+            let help = "name a Redis or Valkey server, or remove it".to_owned();
+            section.refuse(first, place, "is for Redis and Valkey only", Some(help));
+            return None;
+        }
+        for (name, value) in &said {
+            let mark = if self.url.contains('?') { '&' } else { '?' };
+            self.url.push_str(&format!("{mark}{name}={value}"));
+        }
+        match tenure::check_url(&self.url) {
+            Ok(()) => Some(self),
+            Err(error) => {
+                section.refuse(first, place, &error.to_string(), None);
+                None
+            }
+        }
+    }
+
     /// Whether another file's store is this one, used in the same way.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let expiration = |entry: &Self| entry.interop.as_ref().map(|interop| interop.expiration);
@@ -146,6 +178,30 @@ impl Interop {
             place,
         })
     }
+}
+
+/// What the table says of safety, as the URL would.
+fn safety(section: &mut Section<'_, '_, '_>) -> Vec<(&'static str, String)> {
+    let words = [("plain", "plain"), ("strict", "strict")];
+    let safety = section.word("safety", &words, &[]);
+    let max_ttl = section.string("max_ttl");
+    let replicas = section.number("replicas", 0, 20);
+    let mut said = Vec::new();
+    said.extend(safety.map(|safety| ("safety", safety.to_owned())));
+    if let Some(max_ttl) = max_ttl {
+        if max_ttl
+            .text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric())
+        {
+            said.push(("max_ttl", max_ttl.text.to_owned()));
+        } else {
+            let help = "write max_ttl = \"30s\"".to_owned();
+            section.refuse("max_ttl", max_ttl.place, "is no duration", Some(help));
+        }
+    }
+    said.extend(replicas.map(|replicas| ("replicas", replicas.to_string())));
+    said
 }
 
 /// Whether a URL is one of Redis or Valkey.

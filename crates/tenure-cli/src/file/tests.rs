@@ -237,6 +237,31 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["on Redis only", "name a Redis or Valkey server"],
         ),
         (
+            "[store]\nurl = \"sqlite:a.db\"\nsafety = \"strict\"\n",
+            "3:1",
+            &["for Redis and Valkey only"],
+        ),
+        (
+            "[store]\nurl = \"redis://h\"\nsafety = \"very\"\n",
+            "3:10",
+            &["`very` is not one of `plain`"],
+        ),
+        (
+            "[store]\nurl = \"redis://h\"\nmax_ttl = \"1s\"\n",
+            "3:1",
+            &["needs safety=strict"],
+        ),
+        (
+            "[store]\nurl = \"redis+cluster://h\"\nsafety = \"strict\"\n",
+            "3:1",
+            &["needs replicas=NUMBER"],
+        ),
+        (
+            "[store]\nurl = \"redis://h?prefix=a\"\nsafety = \"strict\"\nmax_ttl = \"a&b\"\n",
+            "4:11",
+            &["is no duration"],
+        ),
+        (
             "[store]\nurl = \"redis://h\"\nlock_expiration_ms = 100\n",
             "3:1",
             &["without `interop`", "write interop = \"ktor\""],
@@ -539,6 +564,23 @@ fn defaults_fill_in_what_a_task_leaves_out() {
     assert_eq!(env, [("A", "1"), ("B", "2")]);
     let table = TaskFiles::of_text("t.toml", "[store]\nurl = \"sqlite:a.db\"\n");
     assert_eq!(table.store.unwrap().url, files.store.unwrap().url);
+}
+
+#[test]
+fn b5_safety_may_stand_beside_the_url() {
+    for (url, expected) in [
+        ("redis+sentinel://h/m", "redis+sentinel://h/m?safety"),
+        ("redis://h?prefix=a", "redis://h?prefix=a&safety"),
+    ] {
+        let text = format!(
+            "[store]\nurl = \"{url}\"\nsafety = \"strict\"\nmax_ttl = \"20s\"\n\
+             replicas = 2\n{TASK}"
+        );
+        let (files, shown) = told(&text);
+        assert!(files.are_sound(), "{shown}");
+        let url = files.store.unwrap().url;
+        assert_eq!(url, format!("{expected}=strict&max_ttl=20s&replicas=2"));
+    }
 }
 
 #[test]
