@@ -19,6 +19,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 pub(super) enum Registration {
     Needed,
     UnderWay,
+    /// Under way, and perhaps forgotten meanwhile.
+    Doubtful,
     Done,
 }
 
@@ -83,6 +85,22 @@ impl NodeLease {
             self.next_beat = now + pause;
         }
         is_news
+    }
+
+    /// What was registered may have been forgotten.
+    pub(super) fn register_again(&mut self) {
+        self.registration = match self.registration {
+            Registration::Done | Registration::Needed => Registration::Needed,
+            Registration::UnderWay | Registration::Doubtful => Registration::Doubtful,
+        };
+    }
+
+    /// The store knows what this node can run, unless it forgot it since.
+    pub(super) fn registered(&mut self) {
+        self.registration = match self.registration {
+            Registration::Doubtful => Registration::Needed,
+            _ => Registration::Done,
+        };
     }
 
     /// The store said that the lease has ended: nothing counts until the next beat is answered.

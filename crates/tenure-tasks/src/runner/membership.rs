@@ -83,6 +83,7 @@ impl Runner {
         let moment = beaten.moment;
         self.observe(asked_at, answered_at, moment.now);
         self.remember(0, moment.sequence, &moment.epoch);
+        let had_trust = self.lease.is_trusted(now);
         if let Some(after) = self.lease.beaten(asked_at, now, self.rng.f64()) {
             tracing::info!(?after, "the store answers again");
             self.events.tell(|| RunnerEvent::StoreRecovered {
@@ -92,6 +93,10 @@ impl Runner {
         }
         if beaten.had_lapsed {
             self.lapsed();
+        }
+        // An earlier beat may have ended a lapse, and its answer, which would have told, was lost.
+        if beaten.had_lapsed || !had_trust {
+            self.lease.register_again();
         }
         self.peers.update(&beaten.alive, now);
         self.watch_skew();
@@ -156,7 +161,7 @@ impl Runner {
     /// those before the task was first known never were due. Ticks between others on record that
     /// have none themselves are dealt with again.
     pub(super) fn enter(&mut self, standings: &Standings) {
-        self.lease.registration = Registration::Done;
+        self.lease.registered();
         let ids: Vec<(TaskId, bool)> = self
             .table
             .ids()
