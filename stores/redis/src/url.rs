@@ -475,8 +475,8 @@ mod tests {
             ("redis://h?safety=strict&max_ttl=25h", "must be 50ms to 1d"),
             ("redis+cluster://h?safety=strict", "needs replicas=NUMBER"),
             (
-                "redis+quorum://a,b,c?safety=strict",
-                "one server, sentinels or a cluster",
+                "redis+quorum://a,b,c?safety=strict&replicas=2",
+                "is not for a quorum",
             ),
             ("redis+quorum://a,b", "at least 3"),
             ("redis+quorum://a,b,a", "names a:6379 twice"),
