@@ -58,6 +58,7 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
         } else {
             let mut test = Command::new("cargo");
             test.args(["test", "--locked", "--no-fail-fast", "--package", name]);
+            test.args(profile(name).map(|profile| format!("--profile={profile}")));
             test.args(libtest_filter(wish.without()));
             let before = tally.mark();
             let succeeded = follow(root, test, Output::Standard, tally)?;
@@ -84,6 +85,7 @@ fn test_with_nextest(
         "--no-tests=pass",
     ]);
     test.args(["--status-level=fail", "--package", name]);
+    test.args(profile(name).map(|profile| format!("--cargo-profile={profile}")));
     test.args(nextest_filter(
         name,
         &test_files(root, package),
@@ -95,12 +97,18 @@ fn test_with_nextest(
     if package.has_library {
         let mut test = Command::new("cargo");
         test.args(["test", "--locked", "--doc", "--package", name]);
+        test.args(profile(name).map(|profile| format!("--profile={profile}")));
         test.args(libtest_filter(wish.without()));
         let before = tally.mark();
         let succeeded = follow(root, test, Output::Standard, tally)?;
         tally.close(&format!("{name}, documentation"), before, succeeded);
     }
     Ok(())
+}
+
+/// The profile of a package whose tests are too slow in the usual one.
+fn profile(package: &str) -> Option<&'static str> {
+    (package == "tenure-sim").then_some("sim")
 }
 
 /// Leaves out the tests that have one of these words in their own, their file's or their package's

@@ -22,7 +22,10 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
     ),
     ("tenure-component", &["tenure-core", "tenure-lock", STORES]),
     ("tenure-dashboard", &["tenure-tasks"]),
-    ("tenure-sim", &["tenure-tasks", "tenure-memory"]),
+    (
+        "tenure-sim",
+        &["tenure-core", "tenure-tasks", "tenure-memory"],
+    ),
     // All but the programs; not the simulator either, which is never published.
     (
         "tenure",

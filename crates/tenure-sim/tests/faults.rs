@@ -1,0 +1,98 @@
+//! Thousands of drawn schedules of faults, in four parts that run beside each other.
+//!
+//! `TENURE_SEED=123` repeats one. `TENURE_SIM_SCHEDULES=1000000` makes a long night of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
+
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+use tenure_core::{Clock as _, SystemClock};
+use tenure_sim::{Plan, simulate};
+
+/// How many schedules all parts make together, if nobody says otherwise.
+const SCHEDULES: u64 = 10_000;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable}=`{text}` is not a number below 2^64")))
+}
+
+/// One quarter of the schedules, from seeds that no other part has.
+fn quarter(part: u64) {
+    if let Some(seed) = number("TENURE_SEED") {
+        if part == 0 {
+            check(seed);
+        }
+        return;
+    }
+    let schedules = number("TENURE_SIM_SCHEDULES").unwrap_or(SCHEDULES) / 4;
+    // The same seeds every time unless asked otherwise, so that a failure is nobody's bad luck.
+    let first = number("TENURE_SIM_FIRST_SEED").unwrap_or(0) + part * schedules;
+    let begun = SystemClock.now();
+    let (mut node_time, mut executions) = (Duration::ZERO, 0);
+    for seed in first..first + schedules {
+        let (lived, executed) = check(seed);
+        node_time += lived;
+        executions += executed;
+    }
+    let took = SystemClock.now().since(begun);
+    let node_hours = node_time.as_secs_f64() / 3600.0;
+    eprintln!(
+        "{schedules} schedules of faults, {executions} executions, {node_hours:.0} node-hours in \
+         {took:.1?}: {:.0} node-hours a minute on this thread",
+        node_hours / took.as_secs_f64() * 60.0
+    );
+}
+
+/// How long nodes lived, and how often code was executed.
+fn check(seed: u64) -> (Duration, u64) {
+    let plan = Plan::random(seed);
+    let report = catch_unwind(|| simulate(&plan).unwrap());
+    let report = report.unwrap_or_else(|_| panic!("TENURE_SEED={seed} panics\n{plan}"));
+    assert!(report.is_good(), "TENURE_SEED={seed}\n{plan}{report}");
+    (report.node_time, report.counts.executions)
+}
+
+#[test]
+fn s31_every_promise_holds_under_drawn_faults_1_of_4() {
+    quarter(0);
+}
+
+#[test]
+fn s31_every_promise_holds_under_drawn_faults_2_of_4() {
+    quarter(1);
+}
+
+#[test]
+fn s31_every_promise_holds_under_drawn_faults_3_of_4() {
+    quarter(2);
+}
+
+#[test]
+fn s31_every_promise_holds_under_drawn_faults_4_of_4() {
+    quarter(3);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in 0..40 {
+        let plan = Plan::random(seed);
+        let histories = [0, 1].map(|_| simulate(&plan).unwrap());
+        assert_eq!(
+            histories[0].counts, histories[1].counts,
+            "TENURE_SEED={seed}"
+        );
+        let [first, second] = histories.map(|report| {
+            let records = report.records.into_iter();
+            records
+                .map(|run| (run.key, run.state, run.node))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(first, second, "TENURE_SEED={seed}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Schedules of faults that once broke a promise, each with what was wrong.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
+
+use std::time::Duration;
+
+use tenure_core::OnCrash;
+use tenure_sim::{Cut, Fault, Plan, TaskPlan, simulate};
+use tenure_tasks::CatchUp;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn task(name: &str, every_s: u64, takes_ms: (u64, u64)) -> TaskPlan {
+    let mut task = TaskPlan::new(name, format!("@every {every_s}s"));
+    task.takes = (ms(takes_ms.0), ms(takes_ms.1));
+    task
+}
+
+fn assert_good(plan: &Plan) {
+    let report = simulate(plan).unwrap();
+    assert!(report.is_good(), "{plan}{report}");
+}
+
+/// The head of a chain was queued again by a look that was meant for the head before it; the store
+/// answered the same token with the same run, and the node executed it a second time.
+#[test]
+fn s31_late_ticks_that_wait_for_a_dead_nodes_run_are_executed_once() {
+    for seed in 0..40 {
+        let mut late = task("late", 4, (797, 8_808));
+        late.catch_up = CatchUp::All;
+        late.concurrency = 2;
+        late.on_crash = OnCrash::Retry { max_attempts: 3 };
+        let plan = Plan::calm(seed, 1, vec![late], ms(34_000))
+            .with(ms(14_812), Fault::Kill(0))
+            .with(ms(28_762 - seed * 300), Fault::Restart(0))
+            .with(ms(29_681), Fault::Restart(0));
+        assert_good(&plan);
+    }
+}
+
+/// A tick that came due while late ones were being run one after another was recorded before them;
+/// when the node died then, whoever came next took the late ones for dealt with.
+#[test]
+fn s24_late_ticks_whose_node_died_while_a_later_one_was_on_record_are_not_forgotten() {
+    let mut late = task("late", 5, (2_249, 3_584));
+    late.catch_up = CatchUp::All;
+    late.concurrency = 3;
+    late.window = ms(16_000);
+    late.on_crash = OnCrash::Retry { max_attempts: 4 };
+    let plan = Plan::calm(2, 1, vec![late], ms(30_000))
+        .with(ms(7_826), Fault::Kill(0))
+        .with(ms(11_528), Fault::Restart(0))
+        .with(ms(15_855), Fault::Restart(0));
+    assert_good(&plan);
+}
+
+/// A request for waiting runs arrived a second time after its runs had ended, and took others that
+/// nobody knew of then: they stood as running for ever.
+#[test]
+fn s30_requests_that_arrive_twice_take_nothing_that_nobody_knows_of() {
+    for seed in 0..20 {
+        let mut again = task("again", 3, (100, 900));
+        again.fails_percent = 60;
+        again.attempts = 4;
+        let mut plan = Plan::calm(seed, 2, vec![again], ms(40_000));
+        for at in 3..38 {
+            plan = plan.with(ms(at * 1_000), Fault::Duplicate(0, 3));
+        }
+        assert_good(&plan);
+    }
+}
+
+/// The farewell was said twice, the second time without a limit on how long the store may take.
+#[test]
+fn s35_a_drain_ends_in_time_although_the_store_does_not_answer() {
+    let plan = Plan::calm(1, 1, vec![task("t", 7, (200, 600))], ms(22_000))
+        .with(ms(4_140), Fault::Cut(0, Cut::Swallows))
+        .with(ms(10_693), Fault::Drain(0, ms(4_866)));
+    assert_good(&plan);
+}
+
+/// A beat ended a lapse and its answer was lost. The next one said nothing of it, so the node never
+/// registered again, and nobody took what waited for another attempt.
+#[test]
+fn s43_a_node_whose_lapse_nobody_told_it_of_registers_again() {
+    let mut again = task("again", 12, (450, 479));
+    again.fails_percent = 60;
+    again.attempts = 3;
+    for seed in 0..20 {
+        let plan = Plan::calm(seed, 1, vec![again.clone()], ms(27_000))
+            .with(ms(12_348 + seed * 100), Fault::Cut(0, Cut::Swallows))
+            .with(ms(21_000), Fault::Heal(0))
+            .with(ms(21_000), Fault::LoseAnswers(0, 3));
+        assert_good(&plan);
+    }
+}

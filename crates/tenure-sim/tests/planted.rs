@@ -1,0 +1,103 @@
+//! The checkers are checked: each fault planted in the store is found, by the rule it breaks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
+
+mod tampered;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tampered::{Tampered, Tampering};
+use tenure_core::{OnCrash, Overlap};
+use tenure_sim::{Fault, Plan, Report, Rule, TaskPlan, simulate, simulate_with};
+use tenure_tasks::CatchUp;
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Three nodes, a quick task and a slow one; one node dies in the middle and comes back.
+fn plan() -> Plan {
+    let mut quick = TaskPlan::new("quick", "@every 5s");
+    quick.catch_up = CatchUp::All;
+    let mut slow = TaskPlan::new("slow", "@every 7s");
+    slow.takes = (secs(4), secs(9));
+    let mut again = TaskPlan::new("again", "@every 9s");
+    again.takes = (secs(3), secs(6));
+    again.on_crash = OnCrash::Retry { max_attempts: 3 };
+    again.overlap = Overlap::Allow;
+    let mut plan = Plan::calm(1, 3, vec![quick, slow, again], secs(60));
+    for (at, node) in [(15, 0), (31, 1), (46, 2)] {
+        plan = plan.with(secs(at), Fault::Kill(node));
+        plan = plan.with(secs(at + 9), Fault::Restart(node));
+    }
+    plan
+}
+
+fn with(tampering: Tampering) -> Report {
+    simulate_with(&plan(), |store| Tampered::over(store, tampering)).unwrap()
+}
+
+#[test]
+fn without_a_planted_fault_nothing_is_found() {
+    let report = simulate(&plan()).unwrap();
+    assert!(report.is_good(), "{report}");
+    assert!(report.counts.executions > 30, "{report}");
+    assert!(report.counts.lost > 0, "nobody died at work: {report}");
+}
+
+#[test]
+fn each_planted_fault_is_found_by_the_rule_it_breaks() {
+    let mut missed = Vec::new();
+    for (tampering, rule) in [
+        (Tampering::ForgetsClaims, Rule::AttemptRunsOnce),
+        (Tampering::AcceptsTwice, Rule::AttemptRunsOnce),
+        (Tampering::AcceptsTwice, Rule::FencesGrow),
+        (Tampering::RepeatsFences, Rule::FencesGrow),
+        (Tampering::AllowsOverlap, Rule::NoOverlap),
+        (Tampering::NeverRecovers, Rule::LostIsTold),
+        (Tampering::NeverRecovers, Rule::EveryRunEnds),
+        (Tampering::RecoversInSilence, Rule::LostIsTold),
+        (Tampering::TellsTwice, Rule::LostOnce),
+        (Tampering::EndsLeasesEarly, Rule::LivingNodesKeepRuns),
+        (Tampering::NeverEndsLeases, Rule::EveryRunEnds),
+        (Tampering::ForgetsMissed, Rule::EveryTickOnRecord),
+        (Tampering::ForgetsEnds, Rule::EveryRunEnds),
+        (Tampering::RetriesWhatMustNotBe, Rule::RunsOnce),
+        (Tampering::RefusesAfterAWhile, Rule::Recovers),
+        (Tampering::ClaimsEarly, Rule::NotEarly),
+    ] {
+        let mut plan = plan();
+        if tampering == Tampering::ForgetsMissed {
+            // Nobody is there for longer than the window.
+            for node in 0..3 {
+                plan = plan.with(secs(10), Fault::Kill(node));
+            }
+            for task in &mut plan.tasks {
+                task.window = secs(5);
+            }
+            plan.faults.retain(|(at, _)| *at <= secs(10));
+        }
+        let report = simulate_with(&plan, |store| Tampered::over(store, tampering)).unwrap();
+        if !report.breaks(rule) {
+            let found: BTreeSet<_> = report.violations.iter().map(|found| found.rule).collect();
+            missed.push(format!(
+                "{tampering:?} is not found as {rule:?}, but as {found:?}"
+            ));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_report_names_the_run_and_the_nodes() {
+    let report = with(Tampering::AcceptsTwice);
+    let text = report.to_string();
+    assert!(
+        text.contains("quick@") && text.contains(" and on n"),
+        "{text}"
+    );
+}
