@@ -107,7 +107,7 @@ pub(crate) enum Meaning {
 }
 
 /// The kinds of trouble that the first word of a server's error tells.
-const WORDS: [(&str, Meaning); 19] = [
+const WORDS: [(&str, Meaning); 20] = [
     ("NOSCRIPT", Meaning::NoScript),
     ("READONLY", Meaning::Elsewhere),
     ("MASTERDOWN", Meaning::Elsewhere),
@@ -119,6 +119,7 @@ const WORDS: [(&str, Meaning); 19] = [
     ("MOVED", Meaning::Refused(StoreErrorKind::Misconfigured)),
     ("ASK", Meaning::Refused(StoreErrorKind::Unavailable)),
     ("OOM", Meaning::Refused(StoreErrorKind::Unavailable)),
+    ("QUEUEFULL", Meaning::Refused(StoreErrorKind::Unavailable)),
     ("MISCONF", Meaning::Refused(StoreErrorKind::Unavailable)),
     ("NOREPLICAS", Meaning::Refused(StoreErrorKind::Unavailable)),
     ("NOAUTH", Meaning::Refused(StoreErrorKind::Denied)),
@@ -210,7 +211,7 @@ pub(crate) fn store_error(doing: &str, error: RedisError) -> StoreError {
 }
 
 /// What to do about a server's refusal, by its first word.
-const ADVICE: [(&str, &str); 13] = [
+const ADVICE: [(&str, &str); 14] = [
     (
         "NOAUTH",
         "give a user name and a password, best in a file: ?password_file=PATH",
@@ -252,6 +253,10 @@ const ADVICE: [(&str, &str); 13] = [
     (
         "NOREPLICAS",
         "connect replicas, or lower min-replicas-to-write",
+    ),
+    (
+        "QUEUEFULL",
+        "find out why its holders do not give it back: tenure locks show NAME",
     ),
     (
         "WRONGTYPE",

@@ -500,6 +500,32 @@ async fn e66_damage_in_a_queue_is_named_and_keeps_no_free_lock_away() {
 }
 
 #[tokio::test]
+async fn f37_a_queue_has_an_end_and_who_finds_none_is_told() {
+    let (server, store) = server(redis().unix_only()).await;
+    let one = request("k");
+    granted(&store, &one).await;
+    let first = request("k").in_line(TTL);
+    held(&store, &first).await;
+    // Very many others, written as the script writes them.
+    let crowd = "local w = redis.call('HVALS', KEYS[2])[1] for i = 1, 9999 do local t = \
+                 string.format('%032x', i) redis.call('ZADD', KEYS[1], 9e15, t) \
+                 redis.call('HSET', KEYS[2], t, w) end return redis.call('ZCARD', KEYS[1])";
+    let (queue, waiters) = ("tenure:{k}:q:k", "tenure:{k}:w:k");
+    let crowd = server.call(&["EVAL", crowd, "2", queue, waiters]).await;
+    assert_eq!(crowd.int(), Some(10_000));
+    let late = request("k").in_line(TTL);
+    let error = store.acquire(&late).await.unwrap_err();
+    let parts = ["acquire a lease", "10000 wait", "tenure locks show"];
+    assert_refusal(&error, UNAVAILABLE, &parts);
+    // Those who are in it keep their places, and who only asks is answered.
+    assert_eq!(held(&store, &first).await.place.unwrap().position, 1);
+    assert!(held(&store, &request("k")).await.place.is_none());
+    let last = format!("{:032x}", 9999);
+    server.call(&["ZREM", queue, &last]).await;
+    assert_eq!(held(&store, &late).await.place.unwrap().position, 10_000);
+}
+
+#[tokio::test]
 async fn e84_a_slow_server_is_waited_for_within_the_time_of_a_request() {
     let server = redis().tcp().start().await;
     let relay = Relay::to(&server);

@@ -61,6 +61,9 @@ if keep > 0 then
   end
   local rank = redis.call('ZRANK', Q, token)
   if not rank then
+    if redis.call('ZCARD', Q) >= 10000 then
+      return redis.error_reply('QUEUEFULL 10000 wait for this lock, and no more may')
+    end
     local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
     local arrival = now_us
     if last[2] and tonumber(last[2]) >= arrival then
