@@ -191,6 +191,13 @@ fn first_word(error: &RedisError) -> Option<&str> {
     if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
         return Some("NOSCRIPT");
     }
+    let inside = error.detail().unwrap_or_default();
+    if inside.starts_with("Error running script") {
+        // Before Redis 7 the inner error stands in the text, behind the place in the script.
+        let mut words = inside.split([' ', '-', ':']);
+        let inner = words.find_map(|word| WORDS.iter().find(|(known, _)| *known == word));
+        return inner.map(|(known, _)| *known);
+    }
     error.code()
 }
 
@@ -289,5 +296,37 @@ fn shown_error(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => cut(&format!("{code} {detail}"), 300),
         _ => cut(&error.to_string(), 300),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e70_e75_e76_what_went_wrong_inside_a_script_of_redis_6_is_told_from_its_text() {
+        for (text, expected) in [
+            (
+                "call to f_82dd): @user_script:20: @user_script: 20: -READONLY You can't write",
+                Meaning::Elsewhere,
+            ),
+            (
+                "call to f_82dd): @user_script:20: @user_script: 20: -OOM command not allowed",
+                Meaning::Refused(StoreErrorKind::Unavailable),
+            ),
+            (
+                "call to f_82dd): @user_script:119: WRONGTYPE Operation against a key",
+                Meaning::Refused(StoreErrorKind::Corrupt),
+            ),
+            (
+                "call to f_82dd): @user_script:1: something else",
+                Meaning::Refused(StoreErrorKind::Protocol),
+            ),
+        ] {
+            let line = format!("-ERR Error running script ({text}\r\n");
+            let value = redis::parse_redis_value(line.as_bytes()).unwrap();
+            let error = value.extract_error().unwrap_err();
+            assert_eq!(meaning(&error), expected, "{text}");
+        }
     }
 }
