@@ -198,15 +198,7 @@ impl Lanes {
             }
             last = Some(shown);
         }
-        let error = last.unwrap_or_else(|| {
-            let message = format!("{}: no connection within the request's time", call.doing);
-            StoreError::new(StoreErrorKind::Unavailable, message)
-        });
-        Err(if may_have_happened {
-            error.with_unknown_outcome()
-        } else {
-            error
-        })
+        Err(given_up(call.doing, last, may_have_happened))
     }
 
     /// These nodes may be asked too.
@@ -265,6 +257,19 @@ impl Lanes {
             #[cfg(feature = "cluster")]
             Way::Cluster(nodes) => nodes.forget(lock),
         }
+    }
+}
+
+/// The error of a step that is not tried again.
+fn given_up(doing: &str, last: Option<StoreError>, may_have_happened: bool) -> StoreError {
+    let error = last.unwrap_or_else(|| {
+        let message = format!("{doing}: no connection within the request's time");
+        StoreError::new(StoreErrorKind::Unavailable, message)
+    });
+    if may_have_happened {
+        error.with_unknown_outcome()
+    } else {
+        error
     }
 }
 
