@@ -55,7 +55,7 @@ impl Roll {
 pub(super) fn unknown() -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
-        "a server has no vote until it has said who it is",
+        "a server that did not answer when the others were counted has not said since who it is",
     )
 }
 

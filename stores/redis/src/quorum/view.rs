@@ -9,9 +9,9 @@ use tenure_core::{
     ForceRequest, Forced, Key, LeasePage, LeaseStore as _, LeaseView, ListQuery, Mark, StoreError,
 };
 
-use super::step::from_now;
+use super::step::{Answers, from_now};
 use super::votes::{most_named, with_fence};
-use super::{GRACE, LOOK, QuorumStore};
+use super::{GRACE, QuorumStore};
 
 /// A server with many keys takes its time to find those that are locks.
 const LISTING: Duration = Duration::from_secs(30);
@@ -27,26 +27,25 @@ impl QuorumStore {
             async move { node.inspect(&key).await }
         });
         let majority = self.majority();
+        let (patience, servers) = (self.longest_patience(), self.shared.nodes.len());
         asked
-            .until(from_now(LOOK), |views| views.answered() >= majority)
+            .until(from_now(patience), |views| {
+                is_seen(views, majority, servers)
+            })
             .await;
         asked.every(from_now(GRACE)).await;
-        if asked.answers.answered() < majority {
+        let answered = asked.answers.answered();
+        if answered < majority {
             return Err(asked.answers.too_few("inspect a lease", majority));
         }
         let seen: Vec<LeaseView> = asked.answers.into_ok().into_iter().flatten().collect();
         // Of the queues, that of the server which knows most is shown.
         let longest = seen.iter().rev().max_by_key(|view| view.queue_len);
         let queue = longest.map(|view| (view.queue.clone(), view.queue_len));
-        let mut groups: BTreeMap<String, Vec<&LeaseView>> = BTreeMap::new();
-        for view in &seen {
-            if let Some(mark) = &view.mark {
-                groups.entry(holding(mark)).or_default().push(view);
-            }
-        }
-        let won = groups
+        // Where a silent server could make the difference, those who answered decide.
+        let won = groups(seen.iter())
             .into_iter()
-            .find(|(_, views)| views.len() >= majority);
+            .find(|(_, views)| views.len() >= majority || 2 * views.len() > answered);
         let view = match won {
             Some((holding, views)) => merged(holding, &views, self.shared.is_fenced),
             // Votes that are no majority are no lease; those who wait wait all the same.
@@ -140,6 +139,25 @@ impl QuorumStore {
             _ => Forced::NotHeld,
         })
     }
+}
+
+/// Whether nothing that is still to come changes who has the key.
+fn is_seen(views: &Answers<Option<LeaseView>>, majority: usize, servers: usize) -> bool {
+    let silent = servers - views.answered();
+    let groups = groups(views.ok().flatten());
+    let most = groups.values().map(Vec::len).max().unwrap_or_default();
+    views.answered() >= majority && (most >= majority || most + silent < majority)
+}
+
+/// The views by the holding that they show.
+fn groups<'v>(views: impl Iterator<Item = &'v LeaseView>) -> BTreeMap<String, Vec<&'v LeaseView>> {
+    let mut groups: BTreeMap<String, Vec<&LeaseView>> = BTreeMap::new();
+    for view in views {
+        if let Some(mark) = &view.mark {
+            groups.entry(holding(mark)).or_default().push(view);
+        }
+    }
+    groups
 }
 
 /// What the servers have in common of a holding: its token, or the whole of a foreign one.
