@@ -20,7 +20,9 @@ use super::lanes_cluster::Nodes;
 use super::pool::{Lent, Pool};
 use super::{Call, PAUSE, from_now, too_late};
 use crate::error::{Meaning, meaning, store_error};
-use crate::options::{PoolSize, RedisOptions, Servers};
+#[cfg(feature = "cluster")]
+use crate::options::Servers;
+use crate::options::{PoolSize, RedisOptions};
 
 /// How many steps may be under way at once where the options name no pool.
 const LANES: usize = 16;
