@@ -238,8 +238,8 @@ impl RedisOptions {
     }
 
     /// How long one server of a quorum may take to answer before it counts as no vote. Default: 50
-    /// ms or a twentieth of the ttl, whichever is less; 5 ms to 5 s, of which no more than a quarter
-    /// of the ttl is used. Only for a quorum.
+    /// ms or a twentieth of the ttl, whichever is less; 5 ms to 5 s, of which no more than a
+    /// quarter of the ttl is used. Only for a quorum.
     ///
     /// Shorter costs less when a server hangs; longer bears slow links and busy machines.
     #[must_use]
@@ -287,8 +287,8 @@ impl RedisOptions {
     }
 
     /// Whether these are independent servers that decide by majority: a
-    /// [`QuorumStore`](crate::QuorumStore) connects to them, and a [`RedisStore`](crate::RedisStore)
-    /// to all others.
+    /// [`QuorumStore`](crate::QuorumStore) connects to them, and a
+    /// [`RedisStore`](crate::RedisStore) to all others.
     #[must_use]
     pub fn is_quorum(&self) -> bool {
         matches!(self.servers, Servers::Quorum(_))

@@ -67,21 +67,25 @@ impl QuorumStore {
         let verdict = if is_endangered {
             "A lock can vanish while it is held: mend what is marked as a danger first.".to_owned()
         } else {
-            let (safety, unless) = if shared.terms.is_some() {
-                let unless = "a server that forgets has no vote until what it forgot has ended";
-                ("Strict", unless)
-            } else {
-                (
-                    "Plain",
-                    "a lock is lost when a majority forgets it within one ttl",
-                )
-            };
-            format!(
-                "{safety} safety: locks can be taken and kept while {majority} of these {servers} \
-                 servers run ({up} do now); {unless}; let fences protect what must not be written \
-                 twice."
-            )
+            self.verdict(up)
         };
         Ok(Diagnosis { verdict, findings })
+    }
+
+    /// What this quorum really gives, while so many of its servers are up.
+    fn verdict(&self, up: usize) -> String {
+        let (servers, majority) = (self.shared.nodes.len(), self.majority());
+        let (safety, unless) = if self.shared.terms.is_some() {
+            let unless = "a server that forgets has no vote until what it forgot has ended";
+            ("Strict", unless)
+        } else {
+            let unless = "a lock is lost when a majority forgets it within one ttl";
+            ("Plain", unless)
+        };
+        format!(
+            "{safety} safety: locks can be taken and kept while {majority} of these {servers} \
+             servers run ({up} do now); {unless}; let fences protect what must not be written \
+             twice."
+        )
     }
 }

@@ -154,8 +154,13 @@ impl RedisStore {
                 _ => {}
             }
         }
+        self.counted(&word, &mut reply).await
+    }
+
+    /// What a server's answer to a request for its vote says.
+    async fn counted(&self, word: &str, reply: &mut Reply) -> Result<Vote, StoreError> {
         let now = reply.timestamp()?;
-        match word.as_str() {
+        match word {
             "quarantined" => {
                 let left = Duration::from_millis(reply.number()?);
                 Ok(in_quarantine(now, left))
@@ -163,7 +168,7 @@ impl RedisStore {
             "granted" => {
                 let fence = Fence::new(reply.number()?);
                 let left = Duration::from_millis(reply.number()?);
-                let score = reply.rest().next();
+                let score = reply.next().ok();
                 let score = score.map(|score| bytes_of(ACQUIRE.doing, score));
                 let kind = Kind::New {
                     score: score.transpose()?.unwrap_or_default(),
