@@ -1,7 +1,7 @@
 //! Taking and giving back keys that nobody else wants.
 
 use tenure::Locks;
-use tenure_redis::bare::BarePairs;
+use tenure_redis::bare::{BarePairs, RawPairs};
 
 use crate::Progress;
 use crate::load::{Load, Worker, load, order};
@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::workload::Workload;
 
 const BARE: &str = "SET NX PX and a script that compares and deletes, on the same client";
+const RAW: &str = "the same scripts called raw on the same client";
 const BARE_MAJORITY: &str = "the same pairs raw in parallel, returning at the majority";
 #[cfg(feature = "rslock")]
 const RSLOCK: &str = "the crate rslock, on the same client";
@@ -41,6 +42,18 @@ impl Worker for Bare {
     }
 }
 
+/// The product's own requests without the product.
+struct Raw {
+    pairs: RawPairs,
+    key: String,
+}
+
+impl Worker for Raw {
+    async fn pair(&mut self) -> Result<(), Trouble> {
+        Ok(self.pairs.pair(&self.key).await?)
+    }
+}
+
 /// Another library.
 #[cfg(feature = "rslock")]
 struct Rslock {
@@ -59,6 +72,7 @@ impl Worker for Rslock {
 struct Sides<'a> {
     place: &'a Place,
     bare: Option<BarePairs>,
+    raw: Option<RawPairs>,
     #[cfg(feature = "rslock")]
     rslock: Option<tenure_redis::bare::RslockPairs>,
 }
@@ -68,6 +82,7 @@ struct Sides<'a> {
 struct Rounds {
     ours: Vec<Load>,
     bare: Vec<Load>,
+    raw: Vec<Load>,
     #[cfg_attr(not(feature = "rslock"), expect(dead_code, reason = "nobody fills it"))]
     rslock: Vec<Load>,
 }
@@ -78,9 +93,14 @@ impl<'a> Sides<'a> {
             Some(options) => Some(BarePairs::connect(options).await?),
             None => None,
         };
+        let raw = match place.redis() {
+            Some(redis) => Some(RawPairs::connect(&redis.options).await?),
+            None => None,
+        };
         Ok(Self {
             place,
             bare,
+            raw,
             #[cfg(feature = "rslock")]
             rslock: place
                 .options()
@@ -106,7 +126,7 @@ impl<'a> Sides<'a> {
         tasks: usize,
         span: std::time::Duration,
     ) -> Result<(), Trouble> {
-        for side in order::<3>(round) {
+        for side in order::<4>(round) {
             match side {
                 0 => {
                     let locks = self.place.tenure.locks();
@@ -123,6 +143,17 @@ impl<'a> Sides<'a> {
                         key: self.place.bare_key(format_args!("bare/{task}")),
                     };
                     rounds.bare.push(load(tasks, span, bare).await?);
+                }
+                2 => {
+                    // One task is compared with the least there is, and with nothing else.
+                    let Some(pairs) = self.raw.as_ref().filter(|_| tasks > 1) else {
+                        continue;
+                    };
+                    let raw = |task: usize| Raw {
+                        pairs: pairs.clone(),
+                        key: self.place.bare_key(format_args!("raw/{task}")),
+                    };
+                    rounds.raw.push(load(tasks, span, raw).await?);
                 }
                 _ =>
                 {
@@ -187,9 +218,11 @@ pub(crate) async fn throughput(
         let row = || Row::of_rounds(Workload::Throughput, &case, "pairs", Unit::PerSecond, &rate);
         report.add(
             row()
-                .beside(BARE, &of(&rounds.bare, |one| one.per_second))
+                .beside(RAW, &of(&rounds.raw, |one| one.per_second))
                 .bar(Bar::RatioAtLeast(0.85)),
         );
+        // Without a bar: it says what fences and a queue cost on the server.
+        report.add(row().beside(BARE, &of(&rounds.bare, |one| one.per_second)));
         #[cfg(feature = "rslock")]
         if !rounds.rslock.is_empty() {
             report.add(
@@ -208,7 +241,7 @@ pub(crate) async fn throughput(
                     Unit::CpuMillis,
                     &cpu,
                 )
-                .beside(BARE, &of(&rounds.bare, |one| one.cpu))
+                .beside(RAW, &of(&rounds.raw, |one| one.cpu))
                 .bar(Bar::RatioAtMost(1.3)),
             );
         }

@@ -15,9 +15,9 @@ use tenure_core::{HolderId, StoreError, StoreErrorKind};
 
 pub use self::claims::BareClaims;
 pub use self::line::BareLine;
-pub use self::pair::BarePairs;
 #[cfg(feature = "rslock")]
 pub use self::pair::RslockPairs;
+pub use self::pair::{BarePairs, RawPairs};
 use crate::error::store_error;
 use crate::lease::{People, escaped};
 use crate::link::{Call, Node};

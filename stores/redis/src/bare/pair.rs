@@ -5,16 +5,15 @@ use std::fmt;
 #[cfg(feature = "rslock")]
 use redis::ProtocolVersion;
 use redis::{Cmd, Value};
-#[cfg(feature = "rslock")]
-use tenure_core::StoreErrorKind;
-use tenure_core::{StoreError, Token};
+use tenure_core::{StoreError, StoreErrorKind, Token};
 
 use super::wire::Wire;
 use super::{failed, unexpected};
+use crate::lease::{pair_of_calls, pair_of_texts};
 #[cfg(feature = "rslock")]
 use crate::link::Dial;
 use crate::link::Script;
-use crate::options::RedisOptions;
+use crate::options::{RedisOptions, Servers};
 
 static RELEASE: Script = Script::new(
     "compare and delete",
@@ -71,6 +70,69 @@ impl BarePairs {
             other => Err(unexpected(doing, &other)),
         }
     }
+}
+
+/// The store's own scripts, called without the library: the same requests, and nothing around them.
+#[derive(Clone)]
+pub struct RawPairs {
+    wire: Wire,
+    holder: String,
+    channel: String,
+}
+
+impl RawPairs {
+    /// Connects as a store with these options would.
+    ///
+    /// # Errors
+    /// What the servers said; that a quorum has other scripts.
+    pub async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
+        if matches!(options.servers, Servers::Quorum(_)) {
+            let message = "a quorum runs other scripts";
+            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        }
+        let mut wire = Wire::connect(options).await?;
+        for text in pair_of_texts() {
+            let mut load = redis::cmd("SCRIPT");
+            load.arg("LOAD").arg(text);
+            let loaded = wire.run(&load, |_| true).await;
+            loaded.map_err(failed("load a script"))?;
+        }
+        Ok(Self {
+            wire,
+            holder: Token::random().to_string(),
+            channel: format!("ptenure:c:{}", Token::random()),
+        })
+    }
+
+    /// One pair: two round trips.
+    ///
+    /// # Errors
+    /// What the servers said, or that the key was not free.
+    pub async fn pair(&mut self, key: &str) -> Result<(), StoreError> {
+        let token = Token::random().to_string();
+        let calls = pair_of_calls(key.as_bytes(), &token, &self.holder, &self.channel);
+        let [acquire, release] = &calls;
+        let answer = self.wire.run(acquire.cmd(), |_| true).await;
+        match answer.map_err(failed(acquire.doing))? {
+            Value::Array(parts) if is_text(parts.first(), b"granted") => {}
+            other => return Err(unexpected(acquire.doing, &other)),
+        }
+        let answer = self.wire.run(release.cmd(), |_| true).await;
+        match answer.map_err(failed(release.doing))? {
+            answer if is_text(Some(&answer), b"freed") => Ok(()),
+            other => Err(unexpected(release.doing, &other)),
+        }
+    }
+}
+
+impl fmt::Debug for RawPairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawPairs").finish_non_exhaustive()
+    }
+}
+
+fn is_text(value: Option<&Value>, text: &[u8]) -> bool {
+    matches!(value, Some(Value::BulkString(bytes)) if bytes == text)
 }
 
 fn is_okay(answer: &Value) -> bool {

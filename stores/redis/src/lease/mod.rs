@@ -87,20 +87,12 @@ const WATCHED: Duration = Duration::from_secs(1);
 impl RedisStore {
     /// A call of `script` on the four keys of a lock.
     pub(crate) fn names(&self, key: &Key, script: &'static Script) -> Call {
-        let mut call = script.call(4);
-        for name in self.key_names(key) {
-            call.push(name);
-        }
-        call
+        on_keys(self.key_names(key), script)
     }
 
     /// The four keys of a lock.
     pub(crate) fn key_names(&self, key: &Key) -> [Vec<u8>; 4] {
-        let name = self.name_of(key);
-        let tag = tag_of(&name);
-        let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
-        let (queue, waiters) = (behind("q"), behind("w"));
-        [name, queue, waiters, format!("tenure:{{{tag}}}:f").into()]
+        four_keys(self.name_of(key))
     }
 
     /// The lock's name in the server.
@@ -229,6 +221,45 @@ impl RedisStore {
         }
         Ok(held)
     }
+}
+
+/// The four keys of the lock that is called `name` in the server.
+fn four_keys(name: Vec<u8>) -> [Vec<u8>; 4] {
+    let tag = tag_of(&name);
+    let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
+    let (queue, waiters) = (behind("q"), behind("w"));
+    [name, queue, waiters, format!("tenure:{{{tag}}}:f").into()]
+}
+
+fn on_keys(names: [Vec<u8>; 4], script: &'static Script) -> Call {
+    let mut call = script.call(4);
+    for name in names {
+        call.push(name);
+    }
+    call
+}
+
+/// The scripts of a pair that waits in line, as [`RedisStore`] runs them, on a lock called `name`.
+#[cfg(feature = "bare")]
+pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &str) -> [Call; 2] {
+    let window = 2_000;
+    let acquire = on_keys(four_keys(name.to_vec()), &ACQUIRE)
+        .arg(token)
+        .arg(holder)
+        .arg(10_000)
+        .arg(15_000)
+        .arg(channel)
+        .arg(window);
+    let release = on_keys(four_keys(name.to_vec()), &RELEASE)
+        .arg(token)
+        .arg(window);
+    [acquire, release]
+}
+
+/// The texts of those scripts.
+#[cfg(feature = "bare")]
+pub(crate) fn pair_of_texts() -> [&'static str; 2] {
+    [ACQUIRE.text(), RELEASE.text()]
 }
 
 #[async_trait]
