@@ -240,17 +240,21 @@ impl Place {
                 Ok(())
             }
             Kind::Redis(redis) => {
-                let holders = self.holders.lock();
-                let holders = holders.unwrap_or_else(PoisonError::into_inner).clone();
                 let names = [self.bare_key(""), format!("tenure:{{{}", self.name)];
-                bare::remove(&redis.store, &names, &holders).await?;
+                bare::remove(&redis.store, &names, &self.holders()).await?;
                 Ok(())
             }
             Kind::Quorum(options) => {
-                bare::remove_everywhere(options, &[self.bare_key("")]).await?;
+                let names = [self.bare_key("")];
+                bare::remove_everywhere(options, &names, &self.holders()).await?;
                 Ok(())
             }
         }
+    }
+
+    fn holders(&self) -> Vec<HolderId> {
+        let holders = self.holders.lock();
+        holders.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

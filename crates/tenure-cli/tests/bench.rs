@@ -1,13 +1,18 @@
 //! `tenure bench` on every kind of store: all rows, sane figures, nothing left behind.
 
-#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's helper may fail the test"
+)]
 
 mod program;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tenure_bed::{Flavour, Redis};
+use tenure_bed::{Flavour, Quorum, Redis};
 
 use crate::program::{Ended, Place, finish};
 
@@ -104,6 +109,25 @@ async fn every_workload_of_one_server_is_measured_on_redis_and_nothing_stays() {
     let left: Vec<_> = keys.lines().filter(|key| !key.ends_with("}:f")).collect();
     assert_eq!(left, ["somebody-else"]);
     assert!(keys.lines().count() <= 2, "{keys}");
+}
+
+#[tokio::test]
+async fn a_quorum_is_measured_beside_a_majority_of_raw_answers() {
+    let servers = Quorum::start(Flavour::Redis, 3).await;
+    let place = Place::new();
+    let (rows, skipped) = quick(&place, &servers.url(), &["quorum", "claims", "commands"]);
+    rows.iter().for_each(assert_sane);
+    let [row] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert_eq!(row["case"], "quorum of 3 servers");
+    assert!(row["limit"].is_number() && row["met"].is_boolean(), "{row}");
+    assert_eq!(workloads(&skipped), BTreeSet::from(["claims", "commands"]));
+    for node in servers.nodes() {
+        let keys = node.call(&["KEYS", "*"]).await.to_string();
+        let left: Vec<_> = keys.lines().filter(|key| !key.ends_with("}:f")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[test]

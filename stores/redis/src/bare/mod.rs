@@ -177,6 +177,7 @@ pub fn server_count(options: &RedisOptions) -> usize {
 pub async fn remove_everywhere(
     options: &RedisOptions,
     prefixes: &[String],
+    holders: &[HolderId],
 ) -> Result<u64, StoreError> {
     let mut gone = 0;
     if let Servers::Quorum(nodes) = &options.servers {
@@ -184,7 +185,7 @@ pub async fn remove_everywhere(
             let mut one = options.clone();
             one.servers = Servers::One(node.clone());
             let store = RedisStore::with(one).await?;
-            gone += remove(&store, prefixes, &[]).await?;
+            gone += remove(&store, prefixes, holders).await?;
         }
     }
     Ok(gone)
