@@ -1,7 +1,7 @@
 //! Where a run works: a store under a name of its own, and how everything of it is removed.
 //!
-//! On Redis that is a prefix of keys and a namespace of runs. A SQLite store is a new file beside the
-//! one that was named, so that the disk is the same and the file is not touched.
+//! On Redis that is a prefix of keys and a namespace of runs. A SQLite store is a new file beside
+//! the one that was named, so that the disk is the same and the file is not touched.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
