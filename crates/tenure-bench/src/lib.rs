@@ -1,9 +1,9 @@
 //! What locks and claims cost on a store, beside the least that a client of it could do.
 //!
 //! Each workload runs the product and, where the store is known well enough, its raw limit in
-//! turns: a round of one, a round of the other, in alternating order, so that whatever else the machine
-//! does meets both. What is told are medians of the rounds, and their ratio. Workloads that make no
-//! sense on a store are told as skipped, with the reason.
+//! turns: a round of one, a round of the other, in alternating order, so that whatever else the
+//! machine does meets both. What is told are medians of the rounds, and their ratio. Workloads that
+//! make no sense on a store are told as skipped, with the reason.
 //!
 //! Everything is written under a name that no other run has, and removed at the end. The program
 //! `tenure bench` shows the result; docs/performance.md tells what it was.
