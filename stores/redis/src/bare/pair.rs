@@ -17,10 +17,8 @@ use crate::options::{RedisOptions, Servers};
 
 static RELEASE: Script = Script::new(
     "compare and delete",
-    &[
-        "if redis.call('GET', KEYS[1]) == ARGV[1] then \
-     return redis.call('DEL', KEYS[1]) end return 0",
-    ],
+    &["if redis.call('GET', KEYS[1]) == ARGV[1] then \
+     return redis.call('DEL', KEYS[1]) end return 0"],
 );
 const TTL_MS: u32 = 30_000;
 
