@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use tenure_core::Moment;
+use tenure_core::{Moment, Timestamp};
 
 use crate::options::RunnerOptions;
 
@@ -37,6 +37,8 @@ pub(super) struct NodeLease {
     pub(super) next_beat: Moment,
     pub(super) is_beating: bool,
     pub(super) registration: Registration,
+    /// Since when the store knows this node.
+    joined_at: Option<Timestamp>,
     trouble_since: Option<Moment>,
     failures: u32,
 }
@@ -53,6 +55,7 @@ impl NodeLease {
             next_beat: now,
             is_beating: false,
             registration: Registration::Needed,
+            joined_at: None,
             trouble_since: None,
             failures: 0,
         }
@@ -85,6 +88,12 @@ impl NodeLease {
             self.next_beat = now + pause;
         }
         is_news
+    }
+
+    /// Whether the store says that it knows this node since when it said so before.
+    pub(super) fn is_known_since(&mut self, joined_at: Option<Timestamp>) -> bool {
+        let before = std::mem::replace(&mut self.joined_at, joined_at);
+        before.is_none() || before == joined_at
     }
 
     /// What was registered may have been forgotten.

@@ -95,7 +95,13 @@ impl Runner {
             self.lapsed();
         }
         // An earlier beat may have ended a lapse, and its answer, which would have told, was lost.
-        if beaten.had_lapsed || !had_trust {
+        // Or the store forgot this node, and takes it for one that just came.
+        let me = beaten
+            .alive
+            .iter()
+            .find(|node| node.node.id == self.node.id);
+        let is_known = self.lease.is_known_since(me.map(|me| me.joined_at));
+        if beaten.had_lapsed || !had_trust || !is_known {
             self.lease.register_again();
         }
         self.peers.update(&beaten.alive, now);
