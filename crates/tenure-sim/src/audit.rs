@@ -120,7 +120,7 @@ impl<'w> Audit<'w> {
         let mine = self.records.keys().filter(|key| key.task == *spec.name());
         let oldest = mine.map(|key| key.tick).min();
         // Before its first record nothing can be missing but what came before it was known.
-        let begun = crate::clock::BEGINNING + Duration::from_secs(2);
+        let begun = self.world.plan.begins_at + Duration::from_secs(2);
         oldest.map_or(begun, |oldest| oldest.min(begun))
     }
 

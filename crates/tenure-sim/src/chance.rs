@@ -64,7 +64,7 @@ fn task(rng: &mut Rng, number: usize) -> TaskPlan {
         };
     }
     task.catch_up = pick(rng, CatchUp::Latest, &[CatchUp::Skip, CatchUp::All]);
-    task.window = Duration::from_secs(rng.u64(5..=30));
+    task.window = Some(Duration::from_secs(rng.u64(5..=30)));
     if rng.u32(0..5) == 0 {
         task.jitter = ms(rng.u64(1..2_000));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tenure_core::{Clock, Moment, Timestamp};
 use tokio::time::Instant;
 
-/// When every simulation begins: 2026-01-01T00:00:00Z.
+/// When a simulation begins unless its plan says otherwise: 2026-01-01T00:00:00Z.
 pub const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// The simulation's own time: what no simulated machine knows.
@@ -23,6 +23,7 @@ pub(crate) fn virtual_now() -> Instant {
 #[derive(Debug)]
 pub struct SimClock {
     began_at: Instant,
+    begins_at: Timestamp,
     booted: Duration,
     faults: Mutex<Faults>,
 }
@@ -38,12 +39,13 @@ struct Faults {
 }
 
 impl SimClock {
-    /// True clocks of a machine that was booted `booted` before the simulation began. Must be
-    /// called on a runtime whose time is paused.
+    /// True clocks of a machine that was booted `booted` before the simulation began, which was at
+    /// `began_at` in virtual time and is called `begins_at`.
     #[must_use]
-    pub fn new(began_at: Instant, booted: Duration) -> Self {
+    pub fn new(began_at: Instant, begins_at: Timestamp, booted: Duration) -> Self {
         Self {
             began_at,
+            begins_at,
             booted,
             faults: Mutex::default(),
         }
@@ -113,7 +115,7 @@ impl Clock for SimClock {
 
     fn wall(&self) -> Timestamp {
         let (elapsed, ahead_ms) = self.elapsed();
-        let ms = (BEGINNING + elapsed).as_millis();
+        let ms = (self.begins_at + elapsed).as_millis();
         Timestamp::from_millis(ms.saturating_add(ahead_ms))
     }
 }

@@ -81,7 +81,11 @@ impl Cluster {
         server: impl FnOnce(Arc<dyn RunStore>) -> Arc<dyn RunStore>,
     ) -> Self {
         let began_at = virtual_now();
-        let store_clock = Arc::new(SimClock::new(began_at, Duration::from_secs(50_000)));
+        let store_clock = Arc::new(SimClock::new(
+            began_at,
+            plan.begins_at,
+            Duration::from_secs(50_000),
+        ));
         let truth = MemoryStore::with_clock(store_clock.clone());
         let server = server(Arc::new(truth.clone()));
         let early = Duration::from_millis(longest_delay(&plan)) + LEAD;
@@ -96,6 +100,7 @@ impl Cluster {
             .map(|n| Node {
                 clock: Arc::new(SimClock::new(
                     began_at,
+                    plan.begins_at,
                     Duration::from_secs(1_000 * (n as u64 + 1)),
                 )),
                 live: None,

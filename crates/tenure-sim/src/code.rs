@@ -37,13 +37,16 @@ impl Drop for GoingOn {
 pub(crate) fn task_of(plan: &TaskPlan) -> Task<NodeState> {
     let code = plan.clone();
     let task = Task::new(&plan.name)
-        .schedule(plan.schedule.as_str())
+        .schedule(plan.schedule.clone())
         .concurrency(plan.concurrency)
         .overlap(plan.overlap)
         .on_crash(plan.on_crash)
         .catch_up(plan.catch_up)
-        .catch_up_window(plan.window)
         .jitter(plan.jitter);
+    let task = match plan.window {
+        Some(window) => task.catch_up_window(window),
+        None => task,
+    };
     let task = if plan.attempts > 1 {
         task.retry(Retry::exponential(plan.attempts))
     } else {

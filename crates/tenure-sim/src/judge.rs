@@ -52,7 +52,8 @@ struct Standing {
     is_gone: bool,
     /// When something last kept it from being heard.
     disturbed_at: Instant,
-    thawed_at: Option<Instant>,
+    /// Until when it may not know what it lost.
+    dazed_until: Option<Instant>,
 }
 
 /// How much happened.
@@ -146,7 +147,7 @@ impl Judge {
             is_frozen: false,
             is_gone: false,
             disturbed_at: virtual_now(),
-            thawed_at: None,
+            dazed_until: None,
         };
         self.pages().nodes.insert(node, standing);
     }
@@ -188,7 +189,7 @@ impl Judge {
             standing.is_frozen = is_frozen;
             standing.disturbed_at = virtual_now();
             if !is_frozen {
-                standing.thawed_at = Some(virtual_now());
+                standing.dazed_until = standing.dazed_until.max(Some(virtual_now() + DROWSY));
             }
         }
     }
@@ -198,8 +199,11 @@ impl Judge {
         let mut pages = self.pages();
         pages.forgotten.extend(runs);
         pages.last_fence.clear();
+        // What nodes were answered of their leases may be forgotten too.
+        let until = virtual_now() + self.ttl + DROWSY;
         for standing in pages.nodes.values_mut() {
             standing.disturbed_at = virtual_now();
+            standing.dazed_until = Some(until);
         }
     }
 
@@ -421,7 +425,8 @@ impl Pages {
     /// Whether a node sleeps, or slept until just now, so that it cannot know what it lost.
     fn is_dazed(&self, node: HolderId) -> bool {
         self.nodes.get(&node).is_some_and(|standing| {
-            standing.is_frozen || standing.thawed_at.is_some_and(|at| at.elapsed() < DROWSY)
+            let is_dazed = |until: Instant| virtual_now() < until;
+            standing.is_frozen || standing.dazed_until.is_some_and(is_dazed)
         })
     }
 

@@ -170,10 +170,15 @@ impl RunStore for Link {
             let batch = batch.clone();
             Box::pin(async move {
                 let reply = server.claim(&batch).await?;
-                for answer in &reply.answers {
-                    if let ClaimAnswer::Won(claim) = answer {
-                        judge.won(batch.node, claim);
-                    }
+                let won = reply.answers.iter().filter_map(|answer| match answer {
+                    ClaimAnswer::Won(claim) => Some(claim),
+                    _ => None,
+                });
+                // Within a call earlier ticks are decided first; the answers stand as asked.
+                let mut won: Vec<_> = won.collect();
+                won.sort_by_key(|claim| claim.fence);
+                for claim in won {
+                    judge.won(batch.node, claim);
                 }
                 Ok(reply)
             })

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use tenure_core::{OnCrash, Overlap};
-use tenure_tasks::CatchUp;
+use tenure_core::{OnCrash, Overlap, Timestamp};
+use tenure_tasks::{CatchUp, ScheduleSource};
 
+use crate::clock::BEGINNING;
 use crate::line::Cut;
 
 /// Something that goes wrong, or is mended again. Nodes are counted from 0.
@@ -54,7 +55,7 @@ pub struct TaskPlan {
     /// Its name.
     pub name: String,
     /// Its schedule.
-    pub schedule: String,
+    pub schedule: ScheduleSource,
     /// The least and the most time its code takes, drawn for each attempt.
     pub takes: (Duration, Duration),
     /// Whether its code ends when it is told to.
@@ -71,8 +72,8 @@ pub struct TaskPlan {
     pub on_crash: OnCrash,
     /// What is done about late ticks.
     pub catch_up: CatchUp,
-    /// How late a tick may be run.
-    pub window: Duration,
+    /// How late a tick may be run; `None`: as late as the scheduler thinks right.
+    pub window: Option<Duration>,
     /// Over how much time its starts are spread.
     pub jitter: Duration,
 }
@@ -80,7 +81,7 @@ pub struct TaskPlan {
 impl TaskPlan {
     /// A task with the scheduler's own defaults whose code takes half a second.
     #[must_use]
-    pub fn new(name: impl Into<String>, schedule: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>, schedule: impl Into<ScheduleSource>) -> Self {
         Self {
             name: name.into(),
             schedule: schedule.into(),
@@ -92,7 +93,7 @@ impl TaskPlan {
             overlap: Overlap::Skip,
             on_crash: OnCrash::Lose,
             catch_up: CatchUp::Latest,
-            window: Duration::from_secs(60),
+            window: None,
             jitter: Duration::ZERO,
         }
     }
@@ -120,6 +121,8 @@ pub struct Plan {
     pub tasks: Vec<TaskPlan>,
     /// What goes wrong when, in order.
     pub faults: Vec<(Duration, Fault)>,
+    /// What the store's clock shows in the beginning.
+    pub begins_at: Timestamp,
     /// How long things go wrong. Then everything is mended.
     pub length: Duration,
     /// How long the cluster has afterwards, to come to rest and to show that it works.
@@ -143,6 +146,7 @@ impl Plan {
             nodes,
             tasks,
             faults: Vec::new(),
+            begins_at: BEGINNING,
             length,
             calm: Duration::from_secs(36),
             delay_ms: (0, 0),

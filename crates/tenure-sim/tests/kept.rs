@@ -50,7 +50,7 @@ fn s24_late_ticks_whose_node_died_while_a_later_one_was_on_record_are_not_forgot
     let mut late = task("late", 5, (2_249, 3_584));
     late.catch_up = CatchUp::All;
     late.concurrency = 3;
-    late.window = ms(16_000);
+    late.window = Some(ms(16_000));
     late.on_crash = OnCrash::Retry { max_attempts: 4 };
     let plan = Plan::calm(2, 1, vec![late], ms(30_000))
         .with(ms(7_826), Fault::Kill(0))
@@ -71,6 +71,22 @@ fn s30_requests_that_arrive_twice_take_nothing_that_nobody_knows_of() {
         for at in 3..38 {
             plan = plan.with(ms(at * 1_000), Fault::Duplicate(0, 3));
         }
+        assert_good(&plan);
+    }
+}
+
+/// A store that restarted without its last writes took a node for one that just came. Nobody told
+/// the node, so it never registered again.
+#[test]
+fn s43_a_node_that_the_store_forgot_registers_again() {
+    let mut again = task("again", 3, (855, 1_069));
+    again.fails_percent = 60;
+    again.attempts = 3;
+    for seed in 0..20 {
+        let plan = Plan::calm(seed, 1, vec![again.clone()], ms(35_000))
+            .with(ms(29_330), Fault::Remember)
+            .with(ms(29_691), Fault::Restart(0))
+            .with(ms(30_245), Fault::Forget);
         assert_good(&plan);
     }
 }

@@ -77,7 +77,7 @@ fn each_planted_fault_is_found_by_the_rule_it_breaks() {
                 plan = plan.with(secs(10), Fault::Kill(node));
             }
             for task in &mut plan.tasks {
-                task.window = secs(5);
+                task.window = Some(secs(5));
             }
             plan.faults.retain(|(at, _)| *at <= secs(10));
         }
