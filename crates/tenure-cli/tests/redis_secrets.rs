@@ -62,7 +62,8 @@ async fn f7_f12_a_password_of_redis_is_in_no_process_list_child_output_or_histor
     );
     let by_url = format!("redis://app:{IN_URL}@127.0.0.1:{port}");
     let task = "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\noverlap = \"skip\"\n\
-                shell = 'env; echo $$ > pid.new; mv pid.new pid; until [ -e seen ]; do sleep 0.05; done'\n";
+                shell = 'env; echo $$ > pid.new; mv pid.new pid; \
+                until [ -e seen ]; do sleep 0.05; done'\n";
     place.write("tasks.toml", task);
     let with_store = format!("[store]\nurl = \"{by_url}\"\n\n{task}");
     let with_store = place.write("with-store.toml", with_store);

@@ -250,8 +250,8 @@ async fn r23_of_two_hundred_waiters_fifty_die_and_nobody_waits_longer_than_a_cla
         }
     }
     println!(
-        "{CLEAN} clean and {HALF_OPEN} half-open deaths of {WAITERS}: worst hand-off past clean ones \
-         {worst_past_clean:?}, past each half-open one {worst:?} with a claim window of \
+        "{CLEAN} clean and {HALF_OPEN} half-open deaths of {WAITERS}: worst hand-off past clean \
+         ones {worst_past_clean:?}, past each half-open one {worst:?} with a claim window of \
          {CLAIM_WINDOW:?}, all in {:?}",
         last.since(book.released.lock().unwrap().unwrap())
     );

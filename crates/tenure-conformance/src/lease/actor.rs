@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Acquisition, Cancellation, Fence, Fences, Grant, Held, Holder, Key, LeaseRequest, LeaseStore,
-    LeaseView, Occupant, Place, Release, RenewRequest, Renewal, Ties, Token, Ttl, Wake, Wakes,
+    Acquisition, Cancellation, Clock as _, Fence, Fences, Grant, Held, Holder, Key, LeaseRequest,
+    LeaseStore, LeaseView, Moment, Occupant, Place, Release, RenewRequest, Renewal, SystemClock,
+    Ties, Token, Ttl, Wake, Wakes,
 };
 
 use super::cases::Shared;
@@ -90,10 +91,12 @@ impl Client {
         }
     }
 
-    /// By how much two answers may differ about the end of one lease. Where several servers each
-    /// have a vote, other servers may decide the next answer, which were asked moments apart.
-    pub(super) fn vagueness(&self) -> Duration {
-        Duration::from_millis(if self.may_tie() { 100 } else { 0 })
+    /// By how much an answer to what was asked at `asked` may tell an earlier end of a lease than
+    /// the answer before. A store may look at its clock, be interrupted, and then look at what is
+    /// left; where several servers have a vote, others may decide, which were asked moments apart.
+    pub(super) fn vagueness(&self, asked: Moment) -> Duration {
+        let votes = if self.may_tie() { 100 } else { 0 };
+        SystemClock.now().since(asked) + Duration::from_millis(1 + votes)
     }
 
     /// Another process instance on the same view.
