@@ -14,6 +14,7 @@ use tenure_bench::Workload;
 use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::exit;
+use crate::simulate::SimulateArgs;
 
 /// Distributed locks and scheduled tasks.
 #[derive(Debug, Parser)]
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks task files without running anything
     Check(CheckArgs),
+    /// Says what the tasks of files would do on a cluster with dying nodes and wrong clocks
+    Simulate(SimulateArgs),
     /// Ends commands whose tenure was killed; started by tenure itself
     #[command(name = GUARDIAN, hide = true)]
     Guard,
@@ -407,7 +410,7 @@ pub(crate) enum Wait {
 pub(crate) const MIN_LOCK_TTL: Duration = Duration::from_millis(500);
 const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
@@ -477,7 +480,7 @@ fn run_count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "expected a number of runs, at least 1".to_owned())
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
     let read: Result<Timestamp, _> = text.parse();
     read.map_err(|error| {
         if error.is_range() {

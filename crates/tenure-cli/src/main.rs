@@ -20,6 +20,7 @@ mod output;
 mod run;
 mod schedules;
 mod signals;
+mod simulate;
 mod store;
 mod tasks;
 mod text;
@@ -88,6 +89,7 @@ fn dispatch() -> Outcome {
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Guard => child::serve_as_guardian(),
     }
 }

@@ -44,7 +44,7 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
     ("tenure-bench", &["tenure", STORES]),
     (
         "tenure-cli",
-        &["tenure", "tenure-dashboard", "tenure-bench"],
+        &["tenure", "tenure-dashboard", "tenure-bench", "tenure-sim"],
     ),
     ("xtask", &[]),
 ];
