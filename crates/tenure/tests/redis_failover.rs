@@ -186,8 +186,8 @@ async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Du
     let (recovered, whole) = (silences.first().unwrap(), silences.last().unwrap());
     println!(
         "first key again after {recovered:?}, last after {whole:?} with a ttl of {TTL:?}; {} \
-         writes, {} refused by their fence; two trusted holders at once: {two_at_once}, and the older was \
-         told: {reason}",
+         writes, {} refused by their fence; two trusted holders at once: {two_at_once}, \
+         and the older was told: {reason}",
         keys.values().map(Vec::len).sum::<usize>(),
         resource.refused.lock().unwrap().len(),
     );

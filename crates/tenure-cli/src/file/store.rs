@@ -69,7 +69,7 @@ impl StoreEntry {
         let store = text.and_then(|text| Self::of_url(&mut section, &text));
         let interop = Interop::read(&mut section, store.as_ref());
         let said = safety(&mut section);
-        let store = store.and_then(|store| store.with_parameters(&mut section, said));
+        let store = store.and_then(|store| store.with_parameters(&mut section, &said));
         section.finish(&LATER);
         if !has_url {
             root.complain(
@@ -114,7 +114,7 @@ impl StoreEntry {
     fn with_parameters(
         mut self,
         section: &mut Section<'_, '_, '_>,
-        said: Vec<(&'static str, String)>,
+        said: &[(&'static str, String)],
     ) -> Option<Self> {
         let Some((first, _)) = said.first() else {
             return Some(self);
@@ -127,9 +127,9 @@ impl StoreEntry {
             section.refuse(first, place, "is for Redis and Valkey only", Some(help));
             return None;
         }
-        for (name, value) in &said {
-            let mark = if self.url.contains('?') { '&' } else { '?' };
-            self.url.push_str(&format!("{mark}{name}={value}"));
+        for (name, value) in said {
+            let mark = if self.url.contains('?') { "&" } else { "?" };
+            self.url.extend([mark, name, "=", value]);
         }
         match tenure::check_url(&self.url) {
             Ok(()) => Some(self),

@@ -227,9 +227,53 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["did you mean `url`?"],
         ),
         (
+            &format!("{TASK}zebra = 1\n"),
+            "5:1",
+            &["known keys are name, schedule"],
+        ),
+        (
+            "store = \"a:\"\nstore = \"b:\"\n",
+            "2:1",
+            &["duplicate key"],
+        ),
+        (
+            &format!("{TASK}retry = {{ attemps = 2 }}\n"),
+            "5:11",
+            &["did you mean `attempts`?"],
+        ),
+        (
+            "[dashboard]\nport = 1\n",
+            "1:2",
+            &["`dashboard` of the file is not supported by this version"],
+        ),
+        (
+            &format!("{TASK}user = \"root\"\n"),
+            "5:1",
+            &["`user` of task `t` is not supported"],
+        ),
+        (
+            &format!("{TASK}overlap = \"queue_one\"\n"),
+            "5:11",
+            &["`queue_one` is not supported by this version"],
+        ),
+        (
+            &format!("{TASK}overlap = \"alow\"\n"),
+            "5:11",
+            &["one of `skip`, `allow`", "did you mean `allow`?"],
+        ),
+        ("[task]\nname = \"t\"\n", "1:1", &["[[task]]"]),
+    ] {
+        refused(text, place, parts);
+    }
+}
+
+#[test]
+fn part_a_e32_what_stands_beside_a_stores_url_is_checked_with_it() {
+    for (text, place, parts) in [
+        (
             "[store]\nurl = \"redis://h\"\ninterop = \"kotlin\"\n",
             "3:11",
-            &["`kotlin` is not one of `ktor`"],
+            &["`kotlin` is not one of `ktor`"][..],
         ),
         (
             "[store]\nurl = \"sqlite:a.db\"\ninterop = \"ktor\"\n",
@@ -278,42 +322,6 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             "3:1",
             &["`catch_up` of task `t`", "remove catch_up"],
         ),
-        (
-            &format!("{TASK}zebra = 1\n"),
-            "5:1",
-            &["known keys are name, schedule"],
-        ),
-        (
-            "store = \"a:\"\nstore = \"b:\"\n",
-            "2:1",
-            &["duplicate key"],
-        ),
-        (
-            &format!("{TASK}retry = {{ attemps = 2 }}\n"),
-            "5:11",
-            &["did you mean `attempts`?"],
-        ),
-        (
-            "[dashboard]\nport = 1\n",
-            "1:2",
-            &["`dashboard` of the file is not supported by this version"],
-        ),
-        (
-            &format!("{TASK}user = \"root\"\n"),
-            "5:1",
-            &["`user` of task `t` is not supported"],
-        ),
-        (
-            &format!("{TASK}overlap = \"queue_one\"\n"),
-            "5:11",
-            &["`queue_one` is not supported by this version"],
-        ),
-        (
-            &format!("{TASK}overlap = \"alow\"\n"),
-            "5:11",
-            &["one of `skip`, `allow`", "did you mean `allow`?"],
-        ),
-        ("[task]\nname = \"t\"\n", "1:1", &["[[task]]"]),
     ] {
         refused(text, place, parts);
     }
