@@ -272,9 +272,8 @@ async fn part_a_a_claim_by_hand_is_a_lock_that_outlives_its_task() {
     manager.close().await;
 }
 
-#[tokio::test]
-async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
-    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+/// A manager in the origin's format whose pool runs out at the second request.
+async fn with_one_connection(server: &Redis) -> Arc<RedisLockManager> {
     let config = RedisLockConfig {
         host: "127.0.0.1".to_owned(),
         port: server.port(),
@@ -285,7 +284,13 @@ async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
     let manager = RedisLockManager::configured(None, Arc::new(()), &config)
         .await
         .unwrap();
-    let manager = Arc::new(manager.interop(ms(60_000)));
+    Arc::new(manager.interop(ms(60_000)))
+}
+
+#[tokio::test]
+async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let manager = with_one_connection(&server).await;
     let task = spec("rates");
     let tick = SystemClock.wall();
     server.pause();
@@ -319,17 +324,7 @@ async fn part_a_a_pool_that_runs_out_is_an_error_and_never_a_denial() {
 #[tokio::test]
 async fn part_a_interop_asks_again_within_the_window_when_the_pool_runs_out() {
     let server = Redis::builder(Flavour::Redis).tcp().start().await;
-    let config = RedisLockConfig {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
-        connection_pool_initial_size: 1,
-        connection_acquisition_timeout_ms: 50,
-        ..RedisLockConfig::default()
-    };
-    let manager = RedisLockManager::configured(None, Arc::new(()), &config)
-        .await
-        .unwrap();
-    let manager = Arc::new(manager.interop(ms(60_000)));
+    let manager = with_one_connection(&server).await;
     let task = Arc::new(spec("rates"));
     let tick = SystemClock.wall();
     let take = |index| {
