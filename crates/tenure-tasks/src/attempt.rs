@@ -21,10 +21,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::outcome::{TaskFailure, TaskReport};
 use crate::output::Output;
+use crate::runner::outcome_of;
 use crate::spec::TaskSpec;
 use crate::stop::{Stop, StopReason};
 
@@ -72,6 +73,8 @@ pub(crate) enum Ending {
 }
 
 /// Runs the code and watches over it. Dropping this drops the code at its next `await`.
+///
+/// The code runs in a span of its own, `run`, which is told the outcome when the code has ended.
 pub(crate) async fn supervise(
     code: Code,
     runtime: Option<Handle>,
@@ -81,13 +84,34 @@ pub(crate) async fn supervise(
     if !limits.wait.is_zero() {
         sleep(limits.wait).await;
     }
-    let span = tracing::info_span!(
+    let span = span_of(&attempt);
+    let ending = watch(code, runtime, attempt.clone(), limits, span.clone()).await;
+    let outcome = outcome_of(&ending, attempt.stop.reason());
+    span.record("outcome", outcome.state().as_str());
+    ending
+}
+
+/// What traces say of an attempt; the table stands in `docs/guide/observability.md`.
+fn span_of(attempt: &Attempt) -> Span {
+    tracing::info_span!(
         "run",
         task = %attempt.key.task,
         tick = %attempt.key.tick,
         index = attempt.key.index,
         attempt = attempt.number,
-    );
+        fence = attempt.fence.map(Fence::get),
+        lateness_ms = u64::try_from(attempt.lateness.as_millis()).unwrap_or(u64::MAX),
+        outcome = tracing::field::Empty,
+    )
+}
+
+async fn watch(
+    code: Code,
+    runtime: Option<Handle>,
+    attempt: Arc<Attempt>,
+    limits: Limits,
+    span: Span,
+) -> Ending {
     let stop = attempt.stop.clone();
     let time_limit = attempt.spec.timeout();
     let runtime = runtime.unwrap_or_else(Handle::current);

@@ -1,8 +1,11 @@
 //! What a runner tells about itself while it works: a feed for programs, and the same in the log.
 //!
 //! Local and at once; the lasting record is the store's. A slow reader never holds a runner up: it
-//! loses events and is told how many.
+//! loses events and is told how many. An observer is called in the runner's own loop and loses
+//! none.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,24 +191,40 @@ pub enum RunnerEvent {
     },
 }
 
+/// What is called with every event, in the runner's loop.
+pub(crate) type Observer = Arc<dyn Fn(&RunnerEvent) + Send + Sync>;
+
 /// The sending end; cheap to copy, and free of cost while nobody listens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct EventSender {
     sender: broadcast::Sender<RunnerEvent>,
+    observers: Arc<[Observer]>,
 }
 
 impl EventSender {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, observers: Vec<Observer>) -> Self {
         Self {
             sender: broadcast::Sender::new(capacity),
+            observers: observers.into(),
         }
     }
 
-    /// Makes and sends an event, if anybody listens.
+    /// Makes and sends an event, if anybody listens. An observer that panics is told of in the log
+    /// and harms nobody else.
     pub(crate) fn tell(&self, event: impl FnOnce() -> RunnerEvent) {
-        if self.sender.receiver_count() > 0 {
+        let has_readers = self.sender.receiver_count() > 0;
+        if !has_readers && self.observers.is_empty() {
+            return;
+        }
+        let event = event();
+        for observer in self.observers.iter() {
+            if catch_unwind(AssertUnwindSafe(|| observer(&event))).is_err() {
+                tracing::error!("an observer of the runner's events panicked");
+            }
+        }
+        if has_readers {
             // It fails only if the last reader left just now.
-            let _ = self.sender.send(event());
+            let _ = self.sender.send(event);
         }
     }
 
@@ -213,6 +232,15 @@ impl EventSender {
         Events {
             receiver: self.sender.subscribe(),
         }
+    }
+}
+
+impl fmt::Debug for EventSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSender")
+            .field("readers", &self.sender.receiver_count())
+            .field("observers", &self.observers.len())
+            .finish()
     }
 }
 
@@ -244,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reader_loses_events_and_is_told_how_many() {
-        let sender = EventSender::new(4);
+        let sender = EventSender::new(4, Vec::new());
         sender.tell(|| unreachable!("nobody listens"));
         let mut events = sender.subscribe();
         for by_ms in 0..10 {
@@ -262,5 +290,24 @@ mod tests {
         }
         drop(sender);
         assert_eq!(events.next().await, None);
+    }
+
+    #[test]
+    fn s45_an_observer_that_panics_keeps_no_event_from_the_others() {
+        let seen = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counts = seen.clone();
+        let sender = EventSender::new(
+            4,
+            vec![
+                Arc::new(|_: &RunnerEvent| panic!("an observer's own fault")),
+                Arc::new(move |_: &RunnerEvent| {
+                    counts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }),
+            ],
+        );
+        for by_ms in 0..10 {
+            sender.tell(|| RunnerEvent::StoreClockStepped { by_ms });
+        }
+        assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 10);
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tenure_core::{Clock, Holder, Moment, RunKey};
+use tenure_core::{Clock, Holder, Moment, RunKey, format_duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::config_error::shown;
 use crate::event::{EventSender, Events};
 use crate::table::NextTick;
 
@@ -52,13 +53,90 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether every manager works.
+    /// Whether every manager works: then this is ready.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.managers
             .iter()
-            .all(|manager| manager.is_running && manager.is_trusted && manager.trouble.is_none())
+            .all(|manager| manager.impairment().is_none())
     }
+
+    /// What keeps the scheduling from starting runs, a manager each; empty if it is ready. For a
+    /// readiness probe: answer with these and a bad status while there are any.
+    ///
+    /// ```
+    /// # fn probe(tasks: &tenure_tasks::RunningTasks) -> (u16, String) {
+    /// let impairments = tasks.health().impairments();
+    /// if impairments.is_empty() {
+    ///     return (200, "ready".to_owned());
+    /// }
+    /// let lines: Vec<_> = impairments.iter().map(ToString::to_string).collect();
+    /// (503, lines.join("\n"))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn impairments(&self) -> Vec<Impairment> {
+        let all = self.managers.iter().filter_map(ManagerHealth::impairment);
+        all.collect()
+    }
+}
+
+/// What keeps one manager from starting runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Impairment {
+    /// The manager; `None` for the default.
+    pub manager: Option<String>,
+    /// What it is.
+    pub kind: ImpairmentKind,
+}
+
+/// Why a manager does not start runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImpairmentKind {
+    /// It drains, or has ended.
+    Draining,
+    /// The node's lease may have ended: its store was not heard for too long.
+    LeaseLost {
+        /// How long the store was not heard; `None` if it never was.
+        silent_for: Option<Duration>,
+    },
+    /// The store answers with errors or not at all. The lease still holds, and what runs goes on.
+    StoreTrouble {
+        /// How long the store was not heard; `None` if it never was.
+        silent_for: Option<Duration>,
+        /// What it answered in place of an answer.
+        error: String,
+    },
+}
+
+impl fmt::Display for Impairment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(manager) = &self.manager {
+            write!(f, "manager `{}`: ", shown(manager))?;
+        }
+        let silence = |f: &mut fmt::Formatter<'_>, silent_for: &Option<Duration>| match silent_for {
+            Some(time) => write!(f, "store not heard for {}", whole_ms(*time)),
+            None => f.write_str("store never heard"),
+        };
+        match &self.kind {
+            ImpairmentKind::Draining => f.write_str("draining: no run is started any more"),
+            ImpairmentKind::LeaseLost { silent_for } => {
+                f.write_str("the node's lease is lost: ")?;
+                silence(f, silent_for)
+            }
+            ImpairmentKind::StoreTrouble { silent_for, error } => {
+                silence(f, silent_for)?;
+                write!(f, ": {error}")
+            }
+        }
+    }
+}
+
+fn whole_ms(time: Duration) -> String {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    format_duration(Duration::from_millis(ms))
 }
 
 /// How one manager is.
@@ -86,6 +164,28 @@ pub struct ManagerHealth {
     pub nodes: usize,
     /// How far this machine's wall clock is ahead of the store's, in milliseconds.
     pub clock_ahead_ms: Option<i64>,
+    /// How long ago the store last answered this node's sign of life; `None` without a store.
+    pub silent_for: Option<Duration>,
+}
+
+impl ManagerHealth {
+    /// What keeps it from starting runs, if anything does.
+    #[must_use]
+    pub fn impairment(&self) -> Option<Impairment> {
+        let silent_for = self.silent_for;
+        let kind = if !self.is_running {
+            ImpairmentKind::Draining
+        } else if !self.is_trusted {
+            ImpairmentKind::LeaseLost { silent_for }
+        } else {
+            let error = self.trouble.clone()?;
+            ImpairmentKind::StoreTrouble { silent_for, error }
+        };
+        Some(Impairment {
+            manager: self.manager.clone(),
+            kind,
+        })
+    }
 }
 
 /// What a runner shows of itself at any moment.
@@ -105,6 +205,8 @@ pub(crate) struct PulseBeat {
     pub(crate) tasks: usize,
     pub(crate) nodes: usize,
     pub(crate) clock_ahead_ms: Option<i64>,
+    /// When the store last answered a beat.
+    pub(crate) heard_at: Option<Moment>,
 }
 
 impl Pulse {
@@ -160,6 +262,7 @@ impl Part {
             running: self.pulse.running.load(Ordering::Relaxed),
             nodes: beat.nodes,
             clock_ahead_ms: beat.clock_ahead_ms,
+            silent_for: beat.heard_at.map(|at| now.since(at)),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::check::{Assigned, check, check_alone};
 use crate::config_error::{ConfigErrors, StartError};
-use crate::event::EventSender;
+use crate::event::{EventSender, Observer, RunnerEvent};
 use crate::manager::TaskManager;
 use crate::options::RunnerOptions;
 use crate::runner::Runner;
@@ -48,6 +48,7 @@ pub struct TaskScheduling<S> {
     tasks: Vec<Task<S>>,
     options: RunnerOptions,
     clock: Arc<dyn Clock>,
+    observers: Vec<Observer>,
 }
 
 impl<S: Send + Sync + 'static> TaskScheduling<S> {
@@ -66,6 +67,7 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
             tasks: Vec::new(),
             options: RunnerOptions::default(),
             clock: Arc::new(SystemClock),
+            observers: Vec::new(),
         }
     }
 
@@ -104,6 +106,15 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         self
     }
 
+    /// Calls `observer` with every event of this scheduling, in the runner's own loop: none is lost,
+    /// and it must return at once. For what takes longer there is
+    /// [`RunningTasks::events`](crate::RunningTasks::events).
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(&RunnerEvent) + Send + Sync + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
     /// Checks everything, prepares the managers, and starts. Must be called on a tokio runtime with
     /// its timers enabled; the runtime must outlive the scheduling.
     ///
@@ -116,7 +127,7 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
     /// Not safe: a dropped call may leave a node registered, which ends by itself within one ttl.
     pub async fn start(self) -> Result<RunningTasks, StartError> {
         let assigned = check(&self.application, &self.managers, self.tasks, &self.options)?;
-        let events = EventSender::new(self.options.event_capacity);
+        let events = EventSender::new(self.options.event_capacity, self.observers);
         let mut ready: Vec<Ready> = Vec::new();
         for assigned in assigned {
             let manager = assigned.manager.clone();

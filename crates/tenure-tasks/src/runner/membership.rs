@@ -105,6 +105,7 @@ impl Runner {
             self.lease.register_again();
         }
         self.peers.update(&beaten.alive, now);
+        self.pulse.change().heard_at = Some(answered_at);
         self.watch_skew();
         self.show();
         if matches!(self.phase, Phase::Live) {
