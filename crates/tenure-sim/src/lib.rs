@@ -16,11 +16,11 @@
 //! # }
 //! ```
 //!
-//! The same seed gives the same plan and nearly always the same history: names of claims are
-//! random, and the scheduler walks some maps in an order that nobody seeds, so a failure that does
-//! not come back at once may come at the second or third repetition. It does not simulate threads:
-//! every step of one node is atomic between two of its awaits, which is what the scheduler's single
-//! loop promises.
+//! The same seed gives the same plan and the same history, step by step: whatever is walked
+//! through on the way is ordered, in the scheduler and here. Only the names of claims and of the
+//! store are random, and nothing is ordered by them. It does not simulate threads: every step of
+//! one node is atomic between two of its awaits, which is what the scheduler's single loop
+//! promises.
 
 mod audit;
 mod chance;

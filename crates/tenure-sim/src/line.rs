@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenure_core::HolderId;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::judge::Judge;
 
@@ -31,7 +31,8 @@ pub(crate) struct Line {
     node: HolderId,
     pub(crate) judge: Arc<Judge>,
     state: Mutex<LineState>,
-    frozen: watch::Sender<bool>,
+    // Wakes in the order of waiting, unlike a watch channel, so that a seed repeats exactly.
+    thaws: Notify,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ struct LineState {
     lose_requests: u32,
     lose_answers: u32,
     duplicate: u32,
+    is_frozen: bool,
     is_dead: bool,
 }
 
@@ -70,9 +72,10 @@ impl Line {
                 lose_requests: 0,
                 lose_answers: 0,
                 duplicate: 0,
+                is_frozen: false,
                 is_dead: false,
             }),
-            frozen: watch::Sender::new(false),
+            thaws: Notify::new(),
         }
     }
 
@@ -81,20 +84,25 @@ impl Line {
     }
 
     pub(crate) fn freeze(&self, is_frozen: bool) {
-        self.frozen.send_replace(is_frozen);
+        self.change(|state| state.is_frozen = is_frozen);
+        if !is_frozen {
+            self.thaws.notify_waiters();
+        }
     }
 
     /// Waits until the machine is not frozen.
     pub(crate) async fn thawed(&self) {
-        if *self.frozen.borrow() {
-            let mut frozen = self.frozen.subscribe();
-            // It fails only if the sender is gone, which this borrows.
-            let _ = frozen.wait_for(|is_frozen| !is_frozen).await;
+        loop {
+            let thaw = self.thaws.notified();
+            if !self.is_frozen() {
+                return;
+            }
+            thaw.await;
         }
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        *self.frozen.borrow()
+        self.change(|state| state.is_frozen)
     }
 
     /// The node is dead: nothing more leaves it.

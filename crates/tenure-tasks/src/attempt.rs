@@ -127,6 +127,7 @@ async fn watch(
     }
     let time_is_up = async {
         tokio::select! {
+            biased;
             () = sleep(limits.grace) => {}
             () = async { stop.hurried().await; sleep(limits.loss_grace).await } => {}
         }

@@ -3,7 +3,7 @@
 //!
 //! The time is this machine's wall clock: such a manager has no other to offer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ pub(crate) struct SimpleRunner {
     commands: mpsc::Receiver<Command>,
     table: Table,
     executions: JoinSet<(u64, Executed)>,
-    running: HashMap<u64, Running>,
+    running: BTreeMap<u64, Running>,
     busy: HashSet<(TaskId, u32)>,
     next_run: u64,
     /// Until when executions may end by themselves; `None` while it does not drain.
@@ -90,7 +90,7 @@ impl SimpleRunner {
             commands,
             table,
             executions: JoinSet::new(),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             busy: HashSet::new(),
             next_run: 0,
             draining_until: None,

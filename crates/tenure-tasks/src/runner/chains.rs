@@ -5,7 +5,7 @@
 //! wherever it runs. A chain is a plan, not a fact: it is dropped and planned anew whenever claims
 //! become impossible.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::{Moment, RunKey, RunKind, Timestamp, Token};
@@ -31,7 +31,7 @@ struct Chain {
 
 #[derive(Debug, Default)]
 pub(super) struct Chains {
-    chains: HashMap<Place, Chain>,
+    chains: BTreeMap<Place, Chain>,
     /// When to look at which head, by its tick: a chain may have gone on by then.
     looks: BTreeSet<(Moment, Place, Timestamp)>,
 }
@@ -55,8 +55,8 @@ impl Chains {
     /// Forgets all chains; tells where each task's cursor was before its ticks were planned.
     pub(super) fn take(&mut self) -> Vec<(TaskId, Timestamp)> {
         self.looks.clear();
-        let chains = self.chains.drain();
-        chains
+        std::mem::take(&mut self.chains)
+            .into_iter()
             .map(|((task, _), chain)| (task, chain.before))
             .collect()
     }

@@ -29,7 +29,7 @@ mod runs;
 mod taking;
 mod upkeep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,11 +78,12 @@ pub(crate) struct Runner {
     chains: Chains,
     reports: Reports,
     take: Taking,
-    running: HashMap<u64, Running>,
+    // What is walked through is ordered, so that a simulation repeats exactly.
+    running: BTreeMap<u64, Running>,
     /// Every attempt that was won and whose end the store has not heard of.
     in_hand: HashSet<RunRef>,
     next_run: u64,
-    paused: HashMap<TaskId, PausedTask>,
+    paused: BTreeMap<TaskId, PausedTask>,
     stale: HashSet<TaskId>,
     memory: Memory,
     told_skew_ms: Option<i64>,
@@ -165,10 +166,10 @@ impl Runner {
             chains: Chains::default(),
             reports: Reports::default(),
             take: Taking::new(now),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             in_hand: HashSet::new(),
             next_run: 0,
-            paused: HashMap::new(),
+            paused: BTreeMap::new(),
             stale: HashSet::new(),
             memory: Memory::default(),
             told_skew_ms: None,
