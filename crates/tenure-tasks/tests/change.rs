@@ -1,4 +1,4 @@
-//! Deploys, backfills, managers of other kinds, and what a runner tells about itself.
+//! Deploys, managers of other kinds, and what a runner tells about itself.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -9,10 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cluster::{Cluster, State, TestClock, arrived, at, event, logged, ms, pass, secs, slow};
-use tenure_core::{
-    Backfill, BackfillState, Holder, Outcome, Overlap, RequestId, RunKind, RunState, TaskName,
-    Timestamp,
-};
+use tenure_core::{Holder, Outcome, RunState, Timestamp};
 use tenure_memory::MemoryStore;
 use tenure_tasks::{
     RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext, TaskError, TaskExecutionToken,
@@ -59,79 +56,6 @@ async fn s53_during_a_rolling_deploy_only_the_newer_definition_fires() {
             .iter()
             .all(|ran| ran.node == "old" && ran.tick.as_millis() % 10_000 == 0)
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn s61_a_backfill_runs_what_is_missing_once_and_does_not_hold_up_live_ticks() {
-    let cluster = Cluster::new();
-    let tasks = || vec![logged("t", "*/10 * * * * *").overlap(Overlap::Allow)];
-    let nodes = [
-        cluster.node("a", tasks()).await,
-        cluster.node("b", tasks()).await,
-    ];
-    pass(secs(45)).await;
-    assert_eq!(cluster.log.len(), 4);
-    let name = TaskName::new("t").unwrap();
-    let start = |id: &str| {
-        let mut backfill = Backfill::new(
-            RequestId::new(id).unwrap(),
-            name.clone(),
-            at(-600_000),
-            at(40_000),
-        );
-        backfill.by = "eve".to_owned();
-        backfill
-    };
-    assert!(
-        cluster
-            .store
-            .save_backfill(&start("first"), None)
-            .await
-            .unwrap()
-    );
-    pass(secs(60)).await;
-    // 64 ticks lie in the range; four of them had run.
-    let ran = cluster.log.all();
-    let past = ran.iter().filter(|ran| ran.tick <= at(0)).count();
-    assert_eq!(past, 60);
-    assert_eq!(
-        cluster.store.backfills().await.unwrap()[0].state,
-        BackfillState::Done
-    );
-    let live = ran.iter().filter(|ran| ran.tick > at(0));
-    assert!(
-        live.clone()
-            .all(|ran| ran.started_at.since(ran.tick) < secs(1))
-    );
-    assert_eq!(live.count(), 10);
-    cluster.log.assert_none_twice();
-    assert!(
-        cluster
-            .store
-            .save_backfill(&start("second"), None)
-            .await
-            .unwrap()
-    );
-    pass(secs(30)).await;
-    let page = cluster
-        .store
-        .history(&tenure_core::HistoryQuery::of(name))
-        .await
-        .unwrap();
-    let second = RunKind::Backfill(RequestId::new("second").unwrap());
-    let again = page
-        .runs
-        .iter()
-        .filter(|run| run.key.kind == second)
-        .count();
-    // The first backfill's runs are no scheduled runs, so their ticks still lack one.
-    assert!(again <= 60, "{again}");
-    assert!(
-        page.runs
-            .iter()
-            .all(|run| run.key.tick <= at(0) || run.key.kind != second)
-    );
-    drop(nodes);
 }
 
 #[tokio::test(start_paused = true)]

@@ -269,6 +269,7 @@ pub(super) async fn a_backfills_cursor_moves_only_from_where_it_was(harness: &Sh
     backfill.by = "ann".into();
     backfill.why = "the provider was down".into();
     backfill.per_minute = 5;
+    backfill.parallel = 3;
     assert!(node.store.save_backfill(&backfill, None).await.unwrap());
     assert!(
         !node.store.save_backfill(&backfill, None).await.unwrap(),

@@ -1,5 +1,7 @@
 //! Pausing, backfilling, and reading what happened.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::key::{RequestId, TaskName};
@@ -67,8 +69,10 @@ pub struct Backfill {
     pub cursor: Timestamp,
     /// Leaves out ticks that ran well.
     pub only_missing: bool,
-    /// The most runs to put into the store a minute; 0: as fast as they are taken.
+    /// The most runs to put into the store a minute; 0: as fast as they end.
     pub per_minute: u32,
+    /// The most of its runs that wait or are in hand at once; 0 counts as 1.
+    pub parallel: u32,
     /// Who asked.
     pub by: String,
     /// Why, in their words.
@@ -89,9 +93,24 @@ impl Backfill {
             cursor: from,
             only_missing: true,
             per_minute: 0,
+            parallel: 1,
             by: String::new(),
             why: String::new(),
             state: BackfillState::Running,
+        }
+    }
+
+    /// This backfill in another state, to be saved with this one's cursor as the expected one.
+    ///
+    /// Steps the cursor back by a millisecond, so that a node that is moving the backfill on at
+    /// this moment finds it elsewhere and does not save the old state over the new one. The tick
+    /// that is looked at again for it has its runs already.
+    #[must_use]
+    pub fn changed_to(&self, state: BackfillState) -> Self {
+        Self {
+            cursor: self.cursor - Duration::from_millis(1),
+            state,
+            ..self.clone()
         }
     }
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Enqueue, Finish, Finished, HistoryQuery,
-    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunStore,
+    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery, HolderId,
+    Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RequestId, RunKey, RunStore,
     StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
+use super::expansion::Next;
 use super::gaps::{LOOK_BACK, Recent};
 use super::reports::PassGroup;
 use crate::spec::TaskSpec;
@@ -57,7 +58,7 @@ pub(super) enum Done {
     },
     Recovered(Result<Recovered, StoreError>),
     Backfills(Result<Vec<Backfill>, StoreError>),
-    Expanded(Result<(), StoreError>),
+    Expanded(RequestId, Result<Next, StoreError>),
     Pruned(Result<u64, StoreError>),
     Noted,
 }
@@ -100,7 +101,7 @@ pub(super) struct Calls {
 impl Calls {
     /// An answer within the limit, or an error that says that there was none. A store that panics
     /// has failed in an unknown way.
-    async fn bounded<T>(
+    pub(super) async fn bounded<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -226,25 +227,6 @@ impl Calls {
 
     pub(super) async fn backfills(self) -> Done {
         Done::Backfills(self.bounded(self.store.backfills()).await)
-    }
-
-    /// Puts runs into the store and moves the backfill's cursor on. In this order: a crash between
-    /// the two enqueues the same runs again, which changes nothing.
-    pub(super) async fn expand(
-        self,
-        runs: Vec<Enqueue>,
-        backfill: Backfill,
-        expected: Timestamp,
-    ) -> Done {
-        let expanded = async {
-            for chunk in runs.chunks(self.max_batch) {
-                self.bounded(self.store.enqueue(chunk)).await?;
-            }
-            self.bounded(self.store.save_backfill(&backfill, Some(expected)))
-                .await?;
-            Ok(())
-        };
-        Done::Expanded(expanded.await)
     }
 
     pub(super) async fn prune(self, prune: Prune) -> Done {

@@ -15,11 +15,13 @@
 //! Phases: live → draining (claims nothing, waits for what runs) → stopping (what runs was told to
 //! stop) → over.
 
+mod backfilling;
 mod calls;
 mod chains;
 mod claiming;
 mod deciding;
 mod ending;
+mod expansion;
 mod gaps;
 mod lease;
 mod membership;
@@ -38,6 +40,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use self::backfilling::Backfilling;
 use self::calls::{Calls, Done};
 use self::chains::Chains;
 use self::claiming::Claims;
@@ -78,6 +81,7 @@ pub(crate) struct Runner {
     chains: Chains,
     reports: Reports,
     take: Taking,
+    backfilling: Backfilling,
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
     /// Every attempt that was won and whose end the store has not heard of.
@@ -166,6 +170,7 @@ impl Runner {
             chains: Chains::default(),
             reports: Reports::default(),
             take: Taking::new(now),
+            backfilling: Backfilling::new(now),
             running: BTreeMap::new(),
             in_hand: HashSet::new(),
             next_run: 0,
@@ -209,6 +214,7 @@ impl Runner {
                 self.look_at_chains(now);
                 self.dispatch(now);
                 self.take_if_due(now);
+                self.look_at_backfills(now);
             }
         } else {
             self.advance(now);
@@ -253,6 +259,7 @@ impl Runner {
                 consider(self.claims.next());
                 consider(self.chains.next());
                 consider(self.take.next().filter(|_| self.table.len() > 0));
+                consider(self.backfilling.next());
                 let until = self.table.first().map(|first| self.time.until(first, now));
                 consider(until.map(|until| now + until));
             }
@@ -288,8 +295,7 @@ impl Runner {
             Some(Done::Passed { groups, answer }) => self.passed(groups, answer),
             Some(Done::Recovered(answer)) => self.recovered(answer),
             Some(Done::Backfills(answer)) => self.backfills(answer),
-            Some(Done::Expanded(Err(error))) => self.trouble("expand a backfill", &error),
-            Some(Done::Expanded(Ok(()))) => self.take.look_now(self.clock.now()),
+            Some(Done::Expanded(id, answer)) => self.expanded(&id, answer),
             Some(Done::Pruned(answer)) => self.pruned(answer),
         }
     }
@@ -304,6 +310,7 @@ impl Runner {
     fn hinted(&mut self) {
         let now = self.clock.now();
         self.take.look_now(now);
+        self.backfills_hinted(now);
         if let Some(store_now) = self.time.at(now) {
             self.look_at_paused(store_now);
         }

@@ -210,6 +210,7 @@ impl Runner {
     fn heard(&mut self, finish: &Finish, answer: Finished, now: Moment) {
         self.in_hand.remove(&finish.run);
         self.chain_ended(&finish.run.key);
+        self.backfill_run_ended(&finish.run.key.kind, now);
         match answer {
             Finished::Recorded => {
                 if let Some(delay) = finish.again_after {

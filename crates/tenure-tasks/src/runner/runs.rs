@@ -38,6 +38,9 @@ impl Runner {
             attempt: claim.run.attempt,
             in_place_of_another,
         });
+        let Some(claim) = self.unless_cancelled(claim) else {
+            return;
+        };
         let now = self.clock.now();
         // The answer may be old: a node that slept over it must not begin.
         if !self.lease.covers(asked_at, now) {

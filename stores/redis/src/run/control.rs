@@ -70,6 +70,7 @@ struct Plan {
     to: Timestamp,
     only_missing: bool,
     per_minute: u32,
+    parallel: u32,
     by: String,
     why: String,
 }
@@ -134,6 +135,7 @@ impl RedisStore {
             to: backfill.to,
             only_missing: backfill.only_missing,
             per_minute: backfill.per_minute,
+            parallel: backfill.parallel,
             by: backfill.by.clone(),
             why: backfill.why.clone(),
         };
@@ -206,6 +208,7 @@ fn parse_backfill(id: &[u8], text: &[u8]) -> Option<(u64, Backfill)> {
     backfill.cursor = Timestamp::from_millis(cursor);
     backfill.only_missing = plan.only_missing;
     backfill.per_minute = plan.per_minute;
+    backfill.parallel = plan.parallel;
     backfill.by = plan.by;
     backfill.why = plan.why;
     backfill.state = *state;

@@ -83,8 +83,8 @@ pub(super) fn save_backfill(
     }
     let made = step.run(
         "INSERT INTO backfill (ns, id, made, task, from_at, to_at, cursor_at, only_missing,
-                               per_minute, by, why, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                               per_minute, by, why, state, parallel)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (ns, id) DO NOTHING",
         params![
             step.ns,
@@ -99,6 +99,7 @@ pub(super) fn save_backfill(
             backfill.by,
             backfill.why,
             state,
+            backfill.parallel,
         ],
     )?;
     Ok(made > 0)
@@ -106,7 +107,8 @@ pub(super) fn save_backfill(
 
 pub(super) fn backfills(step: &Step<'_>) -> Result<Vec<Backfill>, Fault> {
     step.all(
-        "SELECT id, task, from_at, to_at, cursor_at, only_missing, per_minute, by, why, state
+        "SELECT id, task, from_at, to_at, cursor_at, only_missing, per_minute, by, why, state,
+                parallel
          FROM backfill WHERE ns = ?1 ORDER BY made",
         [step.ns],
         |row| {
@@ -122,6 +124,7 @@ pub(super) fn backfills(step: &Step<'_>) -> Result<Vec<Backfill>, Fault> {
                 let state = STATES.iter().find(|(_, known)| *known == name);
                 state.map(|(state, _)| *state)
             })?;
+            backfill.parallel = row.get(10)?;
             Ok(backfill)
         },
     )
