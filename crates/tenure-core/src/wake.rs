@@ -6,10 +6,14 @@
 //!
 //! Each listener has a mailbox with room for one grant and one "look again": nothing queues up, and
 //! a store never waits for a slow listener.
+//!
+//! A holder listens at rest ([`Wakes::rest`]): it wants to hear that its lease was taken, and a
+//! store need not look out for that on its behalf.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -35,21 +39,40 @@ struct Letters {
     grant: Option<Grant>,
     changed: bool,
     waker: Option<Waker>,
+    /// Of a listener at rest: who is told that something changed.
+    tap: Option<Waker>,
 }
 
 impl Mailbox {
     fn put(&self, wake: Wake) {
         let waker = {
             let mut letters = locked(&self.letters);
-            match wake {
-                Wake::Granted(grant) => letters.grant = Some(grant),
-                Wake::Changed => letters.changed = true,
+            if let Some(tap) = &letters.tap {
+                // A grant is no news to whoever holds the lease.
+                (wake == Wake::Changed).then(|| tap.clone())
+            } else {
+                match wake {
+                    Wake::Granted(grant) => letters.grant = Some(grant),
+                    Wake::Changed => letters.changed = true,
+                }
+                letters.waker.take()
             }
-            letters.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// From now on a change is told to `tap`. True if there is one that nobody was told of.
+    fn rest(&self, tap: Waker) -> bool {
+        let mut letters = locked(&self.letters);
+        letters.tap = Some(tap);
+        letters.waker = None;
+        std::mem::take(&mut letters.changed)
+    }
+
+    fn is_resting(&self) -> bool {
+        locked(&self.letters).tap.is_some()
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<Wake> {
@@ -65,14 +88,21 @@ impl Mailbox {
     }
 }
 
-type Listeners = HashMap<Key, Vec<(Token, Arc<Mailbox>)>>;
+type Seats = HashMap<Key, Vec<(Token, Arc<Mailbox>)>>;
+
+#[derive(Default)]
+struct Listeners {
+    seats: Mutex<Seats>,
+    /// How many are not at rest.
+    alert: AtomicUsize,
+}
 
 /// The listeners of one store: which tokens wait for word of which keys.
 ///
 /// A building block for stores; locks only see [`Wakes`].
 #[derive(Clone, Default)]
 pub struct WakeRegistry {
-    listeners: Arc<Mutex<Listeners>>,
+    listeners: Arc<Listeners>,
 }
 
 impl WakeRegistry {
@@ -80,16 +110,18 @@ impl WakeRegistry {
     #[must_use]
     pub fn listen(&self, key: &Key, token: Token) -> Wakes {
         let mailbox = Arc::new(Mailbox::default());
-        locked(&self.listeners)
+        self.listeners.alert.fetch_add(1, Ordering::Relaxed);
+        locked(&self.listeners.seats)
             .entry(key.clone())
             .or_default()
             .push((token, mailbox.clone()));
         Wakes {
-            mailbox,
+            mailbox: Some(mailbox),
             seat: Some(Seat {
                 key: key.clone(),
                 token,
                 listeners: Arc::downgrade(&self.listeners),
+                is_alert: true,
             }),
         }
     }
@@ -113,7 +145,7 @@ impl WakeRegistry {
 
     /// Tells every listener of every key to ask again, as after a reconnection.
     pub fn changed_everywhere(&self) {
-        let mailboxes: Vec<_> = locked(&self.listeners)
+        let mailboxes: Vec<_> = locked(&self.listeners.seats)
             .values()
             .flatten()
             .map(|(_, mailbox)| mailbox.clone())
@@ -123,23 +155,37 @@ impl WakeRegistry {
         }
     }
 
-    /// Whether nobody listens, so that a store need not watch for anything.
+    /// Whether nobody listens but at rest, so that a store need not watch for anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        locked(&self.listeners).is_empty()
+        self.listeners.alert.load(Ordering::Relaxed) == 0
     }
 
-    /// The tokens that listen now, by key: what a store that looks for grants itself asks for.
+    /// The tokens that listen now and are not at rest, by key: what a store that looks for grants
+    /// itself asks for.
     #[must_use]
     pub fn waiting(&self) -> Vec<(Key, Token)> {
-        locked(&self.listeners)
+        self.those(|mailbox| !mailbox.is_resting())
+    }
+
+    /// The tokens that listen at rest, by key: what a store asks for that was told to look whether
+    /// a lease was taken.
+    #[must_use]
+    pub fn resting(&self) -> Vec<(Key, Token)> {
+        self.those(Mailbox::is_resting)
+    }
+
+    fn those(&self, wanted: impl Fn(&Mailbox) -> bool) -> Vec<(Key, Token)> {
+        locked(&self.listeners.seats)
             .iter()
-            .flat_map(|(key, seats)| seats.iter().map(|(token, _)| (key.clone(), *token)))
+            .flat_map(|(key, seats)| seats.iter().map(move |(token, at)| (key, token, at)))
+            .filter(|(_, _, mailbox)| wanted(mailbox))
+            .map(|(key, token, _)| (key.clone(), *token))
             .collect()
     }
 
     fn put(&self, key: &Key, only: Option<Token>, wake: &Wake) -> bool {
-        let mailboxes: Vec<_> = locked(&self.listeners)
+        let mailboxes: Vec<_> = locked(&self.listeners.seats)
             .get(key)
             .into_iter()
             .flatten()
@@ -155,7 +201,11 @@ impl WakeRegistry {
 
 impl fmt::Debug for WakeRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WakeRegistry({} keys)", locked(&self.listeners).len())
+        write!(
+            f,
+            "WakeRegistry({} keys)",
+            locked(&self.listeners.seats).len()
+        )
     }
 }
 
@@ -164,13 +214,22 @@ impl fmt::Debug for WakeRegistry {
 struct Seat {
     key: Key,
     token: Token,
-    listeners: Weak<Mutex<Listeners>>,
+    listeners: Weak<Listeners>,
+    /// Counted among those that are not at rest.
+    is_alert: bool,
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listeners({} keys)", locked(&self.seats).len())
+    }
 }
 
 /// One listener's wake-ups. Dropping it stops listening.
 #[derive(Debug)]
 pub struct Wakes {
-    mailbox: Arc<Mailbox>,
+    /// None if no word ever comes.
+    mailbox: Option<Arc<Mailbox>>,
     seat: Option<Seat>,
 }
 
@@ -179,7 +238,7 @@ impl Wakes {
     #[must_use]
     pub fn never() -> Self {
         Self {
-            mailbox: Arc::default(),
+            mailbox: None,
             seat: None,
         }
     }
@@ -189,7 +248,32 @@ impl Wakes {
     /// # Cancel safety
     /// Safe: a wake-up that arrives while nobody waits is kept for the next call.
     pub async fn next(&mut self) -> Wake {
-        poll_fn(|context| self.mailbox.poll(context)).await
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Wake> {
+        let mailbox = self.mailbox.as_ref();
+        mailbox.map_or(Poll::Pending, |mailbox| mailbox.poll(context))
+    }
+
+    /// Listens on at rest, as the holder of a granted lease does: from now on `tap` is woken at
+    /// each [`Wake::Changed`], and at once if one lies here unread. Grants are ignored, since the
+    /// holder has it. [`Wakes::next`] then never resolves.
+    ///
+    /// A store that pushes reaches a listener at rest as it does any other; one that has to look
+    /// out for news does not do so for listeners at rest alone.
+    pub fn rest(&mut self, tap: Waker) {
+        if let Some(seat) = &mut self.seat
+            && std::mem::take(&mut seat.is_alert)
+            && let Some(listeners) = seat.listeners.upgrade()
+        {
+            listeners.alert.fetch_sub(1, Ordering::Relaxed);
+        }
+        let Some(mailbox) = &self.mailbox else { return };
+        let again = tap.clone();
+        if mailbox.rest(tap) {
+            again.wake();
+        }
     }
 }
 
@@ -199,13 +283,18 @@ impl Drop for Wakes {
         let Some(listeners) = seat.listeners.upgrade() else {
             return;
         };
-        let mut listeners = locked(&listeners);
-        if let Some(seats) = listeners.get_mut(&seat.key) {
-            seats.retain(|(token, mailbox)| {
-                *token != seat.token || !Arc::ptr_eq(mailbox, &self.mailbox)
-            });
+        if seat.is_alert {
+            listeners.alert.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut keys = locked(&listeners.seats);
+        if let Some(seats) = keys.get_mut(&seat.key) {
+            let is_ours = |mailbox: &Arc<Mailbox>| {
+                let ours = self.mailbox.as_ref();
+                ours.is_some_and(|ours| Arc::ptr_eq(ours, mailbox))
+            };
+            seats.retain(|(token, mailbox)| *token != seat.token || !is_ours(mailbox));
             if seats.is_empty() {
-                listeners.remove(&seat.key);
+                keys.remove(&seat.key);
             }
         }
     }
@@ -223,7 +312,7 @@ mod tests {
     use super::*;
 
     fn poll(wakes: &Wakes) -> Poll<Wake> {
-        wakes.mailbox.poll(&Context::from_waker(Waker::noop()))
+        wakes.poll(&Context::from_waker(Waker::noop()))
     }
 
     #[test]
@@ -249,5 +338,37 @@ mod tests {
         registry.changed(&key);
         assert_eq!(poll(&wakes), Poll::Ready(Wake::Changed));
         assert!(poll(&wakes).is_pending());
+    }
+
+    #[derive(Debug, Default)]
+    struct Taps(AtomicUsize);
+
+    impl std::task::Wake for Taps {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn r6_a_listener_at_rest_is_tapped_at_each_change_and_nobody_looks_out_for_it() {
+        let registry = WakeRegistry::default();
+        let key = Key::new("k").unwrap();
+        let token = Token::random();
+        let mut wakes = registry.listen(&key, token);
+        // Word that came before it lay down is not lost.
+        assert!(registry.changed_for(&key, token));
+        let taps = Arc::new(Taps::default());
+        wakes.rest(Waker::from(taps.clone()));
+        assert_eq!(taps.0.load(Ordering::SeqCst), 1);
+        assert!(registry.changed_for(&key, token));
+        registry.changed_everywhere();
+        assert_eq!(taps.0.load(Ordering::SeqCst), 3);
+        assert!(poll(&wakes).is_pending());
+        assert!(registry.is_empty());
+        assert!(registry.waiting().is_empty());
+        assert_eq!(registry.resting(), vec![(key.clone(), token)]);
+        drop(wakes);
+        assert!(registry.resting().is_empty());
+        assert!(registry.is_empty());
     }
 }

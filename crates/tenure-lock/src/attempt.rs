@@ -17,7 +17,7 @@ use crate::guard::{Guard, GuardView};
 use crate::lease::{Granted, HeldLease};
 use crate::locks::Inner;
 use crate::options::Terms;
-use crate::renewal::first_due;
+use crate::renewal::{Tap, first_due};
 use crate::timing::{bounded, sleep_until, up_to};
 use crate::trust::{self, Anchor};
 
@@ -181,7 +181,9 @@ impl Attempt {
         };
         let roster = self.inner.renewals.enter(&self.home, lease.clone(), first);
         self.may_be_left = false;
-        let view = GuardView::new(self.inner.clone(), lease, roster, self.home.clone());
+        let mut wakes = std::mem::replace(&mut self.wakes, Wakes::never());
+        wakes.rest(Tap::waker(&roster, &lease));
+        let view = GuardView::new(self.inner.clone(), lease, roster, self.home.clone(), wakes);
         Ok(Guard::new(view))
     }
 

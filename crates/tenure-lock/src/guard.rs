@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Fence, Key, Moment};
+use tenure_core::{Fence, Key, Moment, Wakes};
 use tokio::runtime::Handle;
 
 pub use self::release::Released;
@@ -50,6 +50,8 @@ pub struct GuardView {
     lease: Arc<HeldLease>,
     roster: Arc<Roster>,
     home: Handle,
+    /// By which the store says that something happened to the lease.
+    _wakes: Wakes,
     is_given_back: bool,
 }
 
@@ -113,12 +115,14 @@ impl GuardView {
         lease: Arc<HeldLease>,
         roster: Arc<Roster>,
         home: Handle,
+        wakes: Wakes,
     ) -> Self {
         Self {
             inner,
             lease,
             roster,
             home,
+            _wakes: wakes,
             is_given_back: false,
         }
     }

@@ -190,6 +190,11 @@ impl HeldLease {
         }
     }
 
+    /// The time by the clock that this lease is judged by.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     pub(crate) fn until(&self) -> Moment {
         self.state().until
     }

@@ -174,9 +174,10 @@ impl Locks {
     /// Takes `key` from its holder, if that is still the one with the fence `seen`. The store
     /// records who asked and why.
     ///
-    /// The holder learns of it at its next renewal, and may act on the key until then: only the
-    /// fence, checked by the resource, keeps it out. A foreign owner has no fence and can only be
-    /// removed with [`LeaseStore::force`].
+    /// The holder learns of it at once where the store pushes and the guard is renewed, otherwise
+    /// at its next renewal or the end of its trust window, and may act on the key until then: only
+    /// the fence, checked by the resource, keeps it out. A foreign owner has no fence and can only
+    /// be removed with [`LeaseStore::force`].
     ///
     /// # Errors
     /// As [`Locks::inspect`].

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -102,6 +103,34 @@ pub(crate) struct Batch {
 struct Answered {
     asked_at: Moment,
     results: Vec<(Arc<HeldLease>, Question, Result<Renewal, StoreError>)>,
+}
+
+/// By which the store says that something happened to a lease: it is renewed at once, and the
+/// answer tells whether it is still ours. A lease that is not renewed is left alone, since asking
+/// would make it last longer.
+pub(crate) struct Tap {
+    roster: Weak<Roster>,
+    lease: Weak<HeldLease>,
+}
+
+impl Tap {
+    pub(crate) fn waker(roster: &Arc<Roster>, lease: &Arc<HeldLease>) -> Waker {
+        Waker::from(Arc::new(Self {
+            roster: Arc::downgrade(roster),
+            lease: Arc::downgrade(lease),
+        }))
+    }
+}
+
+impl std::task::Wake for Tap {
+    fn wake(self: Arc<Self>) {
+        let (Some(roster), Some(lease)) = (self.roster.upgrade(), self.lease.upgrade()) else {
+            return;
+        };
+        if lease.renewal().every().is_some() {
+            roster.renew_now(lease.token, lease.now());
+        }
+    }
 }
 
 /// The task.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tenure::core::{Clock as _, Holder, Moment, SystemClock};
+use tenure::core::{Clock as _, Forced, Holder, Moment, SystemClock};
 use tenure::{Locks, LossReason, RedisStore};
 use tenure_bed::{Flavour, Redis, Relay, until};
 use tokio::sync::oneshot;
@@ -300,4 +300,51 @@ async fn r33_a_lock_that_somebody_deleted_or_overwrote_is_lost_at_the_next_renew
         assert!(took <= ttl / 3 + BUSY, "{took:?}");
         guard.ensure_trusted().unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn r6_a_lock_that_is_forced_open_is_lost_at_once_and_not_at_its_next_renewal() {
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let strict = format!("{}?safety=strict&max_ttl=1d", server.url());
+    for url in [server.url(), strict] {
+        let owner = locks(&url, "owner").await;
+        let operator = locks(&server.url(), "operator").await;
+        // Renewed every eight hours.
+        let lock = owner.lock("k").ttl(Duration::from_secs(24 * 3600));
+        let lock = lock.wait_forever();
+        let taking = timeout(PATIENCE, lock.acquire());
+        let quarantine = async {
+            // Nobody holds what a new server may have forgotten.
+            if url.contains("strict") {
+                until("the quarantine began", PATIENCE, async || {
+                    let ended = server.call(&["DEL", "tenure:strict:quarantine"]).await;
+                    (ended.int() == Some(1)).then_some(())
+                })
+                .await;
+            }
+        };
+        let guard = tokio::join!(taking, quarantine).0.unwrap().unwrap();
+        let forced = operator.force("k", guard.fence(), "a test", "").await;
+        assert!(matches!(forced, Ok(Forced::Done { .. })), "{forced:?}");
+        let told = SystemClock.now();
+        let reason = timeout(PATIENCE, guard.lost()).await.unwrap();
+        println!(
+            "lost {:?} after it was taken",
+            SystemClock.now().since(told)
+        );
+        assert!(matches!(reason, LossReason::Taken { .. }), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn r33_after_a_reconnection_every_holder_asks_at_once_whether_it_still_holds() {
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let owner = locks(&server.url(), "owner").await;
+    let lock = owner.lock("k").ttl(Duration::from_secs(24 * 3600));
+    let guard = lock.acquire().await.unwrap();
+    server.call(&["DEL", "k"]).await;
+    server.call(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    server.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    let reason = timeout(PATIENCE, guard.lost()).await.unwrap();
+    assert!(matches!(reason, LossReason::Taken { .. }), "{reason}");
 }

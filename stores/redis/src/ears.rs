@@ -53,6 +53,10 @@ impl Hears for Ears {
             self.runs.changed_everywhere();
             return;
         }
+        if channel == TAKEN.as_bytes() {
+            self.taken(payload);
+            return;
+        }
         if let (Some((server, told)), Some((waiter, lease, name))) =
             (&self.quorum, read_freed(payload))
         {
@@ -96,9 +100,42 @@ impl Hears for Ears {
     }
 
     fn is_idle(&self) -> bool {
-        let is_nobody_told = self.quorum.as_ref().is_none_or(|(_, told)| told.is_idle());
-        self.leases.is_empty() && self.runs.is_empty() && is_nobody_told
+        let leases = match &self.quorum {
+            Some((_, told)) => told.leases(),
+            None => &self.leases,
+        };
+        leases.is_empty() && leases.resting().is_empty() && self.runs.is_empty()
     }
+}
+
+/// The channel on which all clients hear that a lock was taken from its holder.
+pub(crate) const TAKEN: &str = "tenure:taken";
+
+impl Ears {
+    /// Somebody took a lock by force. Its holder, if it is here, asks what became of it.
+    fn taken(&self, payload: &[u8]) {
+        let Some((token, name)) = read_taken(payload) else {
+            return;
+        };
+        if let Some(key) = self.key_of(name) {
+            let leases = match &self.quorum {
+                Some((_, told)) => told.leases(),
+                None => &self.leases,
+            };
+            let is_heard = leases.changed_for(&key, token);
+            tracing::trace!(%key, is_heard, "taken by force");
+        }
+    }
+}
+
+/// Reads `t TOKEN NAME`, as the scripts write it that take a lock by force.
+fn read_taken(payload: &[u8]) -> Option<(Token, &[u8])> {
+    let mut parts = payload.splitn(3, |byte| *byte == b' ');
+    if parts.next()? != b"t" {
+        return None;
+    }
+    let token = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    Some((token, parts.next()?))
 }
 
 /// Reads `f WAITER LEASE NAME`, as a quorum's scripts write it when a lease ended.

@@ -16,8 +16,9 @@ use std::time::Duration;
 use harness::Harness;
 use tenure_bed::{Flavour, Quorum, Redis, RedisBuilder};
 use tenure_core::{
-    Acquisition, Clock as _, Fence, Grant, Holder, Key, LeaseRequest, LeaseStore as _, Occupant,
-    Release, RenewRequest, Renewal, StoreError, StoreErrorKind, SystemClock, Ttl, Wake,
+    Acquisition, Clock as _, Fence, ForceRequest, Forced, Grant, Holder, Key, LeaseRequest,
+    LeaseStore as _, Occupant, Release, RenewRequest, Renewal, StoreError, StoreErrorKind,
+    SystemClock, Ttl, Wake,
 };
 use tenure_redis::{QuorumStore, RedisOptions, Severity};
 
@@ -310,6 +311,25 @@ async fn r21_a_waiter_is_told_when_a_majority_is_free() {
     let woken = tokio::time::timeout(Duration::from_secs(2), wakes.next());
     assert_eq!(woken.await.unwrap(), Wake::Changed);
     granted(&other, &waiter).await;
+}
+
+#[tokio::test]
+async fn r6_the_holder_is_told_by_each_server_whose_vote_is_taken_from_it() {
+    let quorum = Quorum::start(Flavour::Redis, 3).await;
+    let url = format!("{}?node_timeout=500ms", quorum.url());
+    let owner = QuorumStore::connect(&url).await.unwrap();
+    let operator = QuorumStore::connect(&url).await.unwrap();
+    let one = request("k");
+    let mut wakes = owner.listen(&one.key, one.token);
+    granted(&owner, &one).await;
+    let view = operator.inspect(&one.key).await.unwrap().unwrap();
+    let order = ForceRequest::new(one.key.clone(), view.mark.unwrap(), "operator");
+    let forced = operator.force(&order).await.unwrap();
+    assert!(matches!(forced, Forced::Done { .. }), "{forced:?}");
+    let woken = tokio::time::timeout(Duration::from_secs(10), wakes.next());
+    assert_eq!(woken.await.unwrap(), Wake::Changed);
+    let renewal = renewed(&owner, &one).await;
+    assert!(matches!(renewal, Ok(Renewal::Lost { .. })), "{renewal:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tenure_core::{Clock, Fence, Grant, SystemClock, Timestamp, Token};
+use tenure_core::{Clock, Fence, Grant, Key, SystemClock, Timestamp, Token};
 use tracing::debug;
 
 use crate::schema::open_to_read;
@@ -63,10 +63,16 @@ impl Watch {
     }
 
     /// Sleeps for `rest` whatever happens, then until the bell rings or `span` has passed, and for
-    /// as long as nobody listens. False when it is over.
-    fn sleep(&self, rest: Duration, span: Duration, is_idle: impl Fn() -> bool) -> bool {
+    /// as long as it is idle, told whether the bell rang. Says whether it did; `None` when it is
+    /// over.
+    fn sleep(
+        &self,
+        rest: Duration,
+        span: Duration,
+        is_idle: impl Fn(bool) -> bool,
+    ) -> Option<bool> {
         let mut flags = self.nap(self.locked(), rest, |flags| !flags.stopping);
-        while !flags.stopping && is_idle() {
+        while !flags.stopping && is_idle(flags.rang) {
             flags.idle = true;
             flags = self
                 .woken
@@ -75,8 +81,8 @@ impl Watch {
             flags.idle = false;
         }
         flags = self.nap(flags, span, |flags| !flags.stopping && !flags.rang);
-        flags.rang = false;
-        !flags.stopping
+        let rang = std::mem::take(&mut flags.rang);
+        (!flags.stopping).then_some(rang)
     }
 
     fn nap<'a>(
@@ -104,6 +110,8 @@ pub(crate) struct Watcher {
 struct Seen {
     version: i64,
     hints: i64,
+    /// The bell rang and holders have not been looked after since.
+    rang: bool,
     /// The fences under which tokens that listen held their leases.
     held: HashMap<Token, i64>,
 }
@@ -114,7 +122,8 @@ impl Watcher {
         let mut file = None;
         let mut seen = Seen::default();
         let mut rest = Duration::ZERO;
-        while self.watch.sleep(rest, self.poll, || self.nobody_listens()) {
+        while let Some(rang) = self.watch.sleep(rest, self.poll, |rang| self.is_idle(rang)) {
+            seen.rang |= rang;
             rest = match self.look(&mut file, &mut seen) {
                 Ok(busy) => busy.saturating_mul(4),
                 Err(error) => {
@@ -127,8 +136,11 @@ impl Watcher {
         }
     }
 
-    fn nobody_listens(&self) -> bool {
-        self.common.leases.is_empty() && self.common.runs.is_empty()
+    /// Whether nobody listens who is to be looked out for. Holders are looked after only when the
+    /// bell rang, because of what it may tell them: that their lease was taken.
+    fn is_idle(&self, rang: bool) -> bool {
+        let nobody_listens = self.common.leases.is_empty() && self.common.runs.is_empty();
+        nobody_listens && (!rang || self.common.leases.resting().is_empty())
     }
 
     /// Looks once; tells how long it took. However many listen, looking may take a fifth of the
@@ -142,9 +154,10 @@ impl Watcher {
         let version: i64 = file
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?;
-        if version != seen.version {
+        if version != seen.version || seen.rang {
             self.look_up(file, seen)?;
             seen.version = version;
+            seen.rang = false;
         }
         Ok(SystemClock.now().since(began))
     }
@@ -161,7 +174,7 @@ impl Watcher {
         let mut statement = file.prepare_cached(
             "SELECT fence, expires_ms FROM lease WHERE ns = ?1 AND key = ?2 AND token = ?3",
         )?;
-        for (key, token) in self.common.leases.waiting() {
+        let mut lease_of = |key: &Key, token: Token| {
             let lease: Option<(i64, i64)> = statement
                 .query_row(
                     params![self.common.ns, key.as_bytes(), token.as_bytes()],
@@ -170,6 +183,17 @@ impl Watcher {
                 .optional()?;
             let now = self.common.time.now();
             let lease = lease.filter(|(_, expires)| *expires > now.as_millis());
+            Ok::<_, rusqlite::Error>((now, lease))
+        };
+        if seen.rang {
+            for (key, token) in self.common.leases.resting() {
+                if lease_of(&key, token)?.1.is_none() {
+                    let _ = self.common.leases.changed_for(&key, token);
+                }
+            }
+        }
+        for (key, token) in self.common.leases.waiting() {
+            let (now, lease) = lease_of(&key, token)?;
             let before = seen.held.get(&token).copied();
             match lease {
                 Some((fence, expires)) => {

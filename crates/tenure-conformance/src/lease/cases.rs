@@ -56,6 +56,7 @@ macro_rules! __lease_cases {
                 r6_force_of_a_free_key_is_answered_not_held
                 r6_force_with_a_mark_that_no_store_wrote_changes_nothing
                 r6_r62_force_hands_the_key_to_the_first_waiter
+                r6_force_tells_the_holder_at_once
                 r6_a_mark_outlives_renewals_and_resends
                 r6_of_two_orders_at_once_one_hits
             }

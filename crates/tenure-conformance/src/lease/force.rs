@@ -1,8 +1,12 @@
 //! Taking a lease from its holder, guarded by what the operator saw.
 
-use tenure_core::{ForceRequest, Forced, Key, Mark, Occupant, Order, Release};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 
-use super::actor::{Client, LONG, at_once, key};
+use tenure_core::{ForceRequest, Forced, HandOff, Key, Mark, Occupant, Order, Release};
+use tokio::sync::Notify;
+
+use super::actor::{Client, LONG, at_once, key, soon};
 use super::cases::Shared;
 
 async fn mark(operator: &Client, key: &Key) -> Mark {
@@ -116,6 +120,41 @@ pub(super) async fn r6_r62_force_hands_the_key_to_the_first_waiter(harness: &Sha
     let again = force(&operator, &key, seen).await;
     assert!(matches!(again, Forced::Changed { .. }), "{again:?}");
     assert_eq!(waiter.still_holds().await.fence, next.fence);
+}
+
+/// How a holder is tapped that listens at rest.
+#[derive(Debug, Default)]
+struct Tap(Notify);
+
+impl Wake for Tap {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+pub(super) async fn r6_force_tells_the_holder_at_once(harness: &Shared) {
+    let key = key("k");
+    let owner = Client::new(harness, "owner").await;
+    let operator = Client::new(harness, "operator").await;
+    // One that waits and one that does not: both learn that the key is not theirs any more.
+    for is_waited_for in [false, true] {
+        let mut lease = owner.take(&key).await;
+        let tap = Arc::new(Tap::default());
+        lease.wakes.rest(Waker::from(tap.clone()));
+        let waiter = operator.beside("waiter").waiter(&key);
+        if is_waited_for {
+            waiter.held().await;
+        }
+        let seen = mark(&operator, &key).await;
+        let answer = force(&operator, &key, seen).await;
+        assert!(matches!(answer, Forced::Done { .. }), "{answer:?}");
+        if owner.store.promises().hand_off == HandOff::Pushed {
+            soon("word of the loss", tap.0.notified()).await;
+        }
+        let by = lease.has_lost().await;
+        assert!(is_waited_for || by.is_none(), "{by:?}");
+        waiter.cancel().await;
+    }
 }
 
 pub(super) async fn r6_a_mark_outlives_renewals_and_resends(harness: &Shared) {

@@ -53,6 +53,10 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// Local and immediate; listen before the first [`LeaseStore::acquire`], since a push may
     /// overtake its reply. Must be called inside the asynchronous runtime.
+    ///
+    /// Go on listening while the request waits in line: a grant that is pushed where nobody
+    /// listens may be given to the next in line at once. A holder goes on listening at rest
+    /// ([`Wakes::rest`]) to hear that its lease was taken.
     fn listen(&self, key: &Key, token: Token) -> Wakes;
 
     /// Grants the lease if it is free and it is this request's turn.
@@ -97,8 +101,10 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
 
     /// Takes the lease from its holder, if the holder is still the one the operator saw.
     ///
-    /// The lease goes to the first live waiter, or is free. The store records who asked and why
-    /// as a note of kind `lease_forced` in its events, where it keeps runs as well.
+    /// The lease goes to the first live waiter, or is free. A holder that still listens is told at
+    /// once to ask again ([`Wake::Changed`](crate::Wake::Changed)) by a store that pushes; others
+    /// learn of it at their next renewal. The store records who asked and why as a note of kind
+    /// `lease_forced` in its events, where it keeps runs as well.
     async fn force(&self, request: &ForceRequest) -> Result<Forced, StoreError>;
 
     /// The store's clock.

@@ -33,6 +33,7 @@ use crate::store::RedisStore;
 
 pub(crate) const SHARED: &str = include_str!("../scripts/lease.lua");
 pub(crate) const MARK: &str = include_str!("../scripts/mark.lua");
+pub(crate) const TAKEN: &str = include_str!("../scripts/taken.lua");
 
 static ACQUIRE: Script = Script::new(
     "acquire a lease",
@@ -60,7 +61,7 @@ static KICK: Script = Script::new(
 );
 static FORCE: Script = Script::new(
     "force a lease",
-    &[SHARED, MARK, include_str!("../scripts/force.lua")],
+    &[SHARED, MARK, TAKEN, include_str!("../scripts/force.lua")],
 );
 static INSPECT: Script = Script::new(
     "inspect a lease",

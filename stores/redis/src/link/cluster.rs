@@ -19,6 +19,7 @@ use tenure_core::{StoreError, StoreErrorKind};
 
 use super::dial::{certificates, settings, tcp};
 use super::{Hears, Node};
+use crate::ears::TAKEN;
 use crate::error::{OptionsError, store_error};
 use crate::options::{Address, RedisOptions};
 
@@ -53,10 +54,20 @@ impl Cluster {
                 )
             })?
             .map_err(|error| store_error("cannot connect to the cluster", error))?;
-        Ok(Self {
+        let mut cluster = Self {
             connection,
             channels,
-        })
+        };
+        // No sharded channel: who takes a lock by force does not know where its holder listens. The
+        // driver subscribes again after a reconnection.
+        let subscribing = cluster.connection.subscribe(TAKEN);
+        if !matches!(
+            tokio::time::timeout(options.timeout, subscribing).await,
+            Ok(Ok(()))
+        ) {
+            tracing::debug!("holders will learn of locks taken by force at their next renewal");
+        }
+        Ok(cluster)
     }
 
     pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {

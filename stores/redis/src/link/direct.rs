@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::dial::Dial;
 use super::{Call, Hears, from_now};
+use crate::ears::TAKEN;
 use crate::error::{Meaning, meaning, store_error};
 use crate::options::RedisOptions;
 
@@ -312,6 +313,8 @@ impl Direct {
             };
         }
         let can_push = connection.subscribe(channels).await.is_ok();
+        // Apart from the others: a user may have the right to those alone.
+        let _ = connection.subscribe(TAKEN).await;
         let can_track = redis::cmd("CLIENT")
             .arg("TRACKING")
             .arg("ON")

@@ -11,7 +11,7 @@ use tenure_core::{
     Waiting,
 };
 
-use crate::lease::{MARK, SHARED};
+use crate::lease::{MARK, SHARED, TAKEN};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::safety::{GUARD, LIFE, Strict};
@@ -52,6 +52,7 @@ static FORCE: Script = Script::new(
     &[
         SHARED,
         MARK,
+        TAKEN,
         QUORUM,
         include_str!("../scripts/quorum_force.lua"),
     ],

@@ -71,8 +71,9 @@ impl Told {
         self.wakes.changed_everywhere();
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
-        self.wakes.is_empty()
+    /// Those who listen.
+    pub(crate) fn leases(&self) -> &WakeRegistry {
+        &self.wakes
     }
 }
 

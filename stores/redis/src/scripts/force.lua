@@ -10,6 +10,7 @@ if mark_of(lock) ~= ARGV[1] then
   return { 'changed' }
 end
 local from = occupant(lock)
+tell_of_loss(lock)
 local outcome = hand_on(tonumber(ARGV[2]))
 if outcome ~= 'handed' then
   redis.call('DEL', L)

@@ -11,5 +11,6 @@ if holding ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', L)
+tell_of_loss(lock)
 tell_of_release(lock.token or 'foreign')
 return 1

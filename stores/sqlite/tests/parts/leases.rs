@@ -1,10 +1,12 @@
 //! Leases between two stores on one file, as between two processes.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tenure_core::{
-    Acquisition, Clock, LeaseStore, ManualClock, Release, RenewRequest, Renewal, SystemClock, Wake,
+    Acquisition, Clock, ForceRequest, LeaseStore, ManualClock, Release, RenewRequest, Renewal,
+    SystemClock, Wake,
 };
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 
@@ -49,6 +51,38 @@ async fn r20_r62_a_release_reaches_the_first_waiter_of_another_store() {
     }
     times.sort();
     println!("hand-off: median {:?}, longest {:?}", times[10], times[19]);
+}
+
+#[tokio::test]
+async fn r6_a_holder_in_another_store_is_told_that_its_lease_was_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let (owner, operator) = (open(&path), open(&path));
+    let key = key("k");
+    let lease = request(&key);
+    let mut wakes = owner.listen(&key, lease.token);
+    owner.acquire(&lease).await.unwrap();
+    let tap = Arc::new(Tap::default());
+    wakes.rest(Waker::from(tap.clone()));
+    let view = operator.inspect(&key).await.unwrap().unwrap();
+    let order = ForceRequest::new(key.clone(), view.mark.unwrap(), "operator");
+    operator.force(&order).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), tap.0.notified())
+        .await
+        .unwrap();
+    let renewal = RenewRequest::new(key, lease.token, lease.ttl);
+    let renewals = owner.renew(&[renewal]).await.unwrap();
+    assert!(matches!(renewals[0], Ok(Renewal::Lost { .. })));
+}
+
+/// How a holder is tapped that listens at rest.
+#[derive(Default)]
+struct Tap(tokio::sync::Notify);
+
+impl std::task::Wake for Tap {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 #[tokio::test]
