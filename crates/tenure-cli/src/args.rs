@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use tenure::core::{Timestamp, Ttl, format_duration, parse_duration};
 use tenure_bench::Workload;
 
+use crate::backfill::{BackfillArgs, BackfillsArgs};
 use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::exit;
@@ -47,6 +48,10 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Runs a task now, on one of the nodes that can run it
     Trigger(TriggerArgs),
+    /// Runs past ticks of a task: those that failed, were missed or never ran
+    Backfill(BackfillArgs),
+    /// Lists backfills and how far each is; cancels, pauses or resumes one
+    Backfills(BackfillsArgs),
     /// Says what a store promises as it is set up now, and what endangers it
     Doctor(DoctorArgs),
     /// Measures a store beside the least that a client of it could do

@@ -62,7 +62,7 @@ pub(crate) async fn known(
 }
 
 /// Who types, as the store's records name them.
-fn who(node: &tenure::core::Holder) -> String {
+pub(crate) fn who(node: &tenure::core::Holder) -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));

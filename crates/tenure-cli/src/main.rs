@@ -5,6 +5,7 @@
 //! an exit status. Decides nothing that the library does not.
 
 mod args;
+mod backfill;
 mod bench;
 mod child;
 mod control;
@@ -83,6 +84,8 @@ fn dispatch() -> Outcome {
         Command::Pause(args) => control::pause(args),
         Command::Resume(args) => control::resume(args),
         Command::Trigger(args) => control::trigger(args),
+        Command::Backfill(args) => backfill::run(args),
+        Command::Backfills(args) => backfill::administer(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchHelper => bench::serve(),

@@ -80,7 +80,7 @@ async fn which(
     })
 }
 
-fn schedule_of(task: &TaskRecord) -> Option<Schedule> {
+pub(crate) fn schedule_of(task: &TaskRecord) -> Option<Schedule> {
     let zone = Zone::parse(&task.definition.zone).ok()?;
     Schedule::parse_in(&task.definition.schedule, &zone).ok()
 }
