@@ -4,6 +4,7 @@
 //! does: it looks at files, starts servers and calls cargo.
 
 mod ci;
+mod requirements;
 mod servers;
 mod tally;
 mod testing;

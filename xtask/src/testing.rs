@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
+use crate::requirements::{Expected, Requirements, passed};
 use crate::servers::{self, Wish};
 use crate::tally::Tally;
 use crate::tidy::{Package, Workspace};
@@ -48,23 +49,35 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
         tally.fail("the program `tenure` does not build".to_owned());
     }
     let has_nextest = is_installed(root, "nextest");
+    let expected = Expected::read(root)?;
+    let mut requirements = Requirements::default();
     let workspace = Workspace::read(root)?;
     for package in workspace.packages() {
         let name = &package.name;
         say(format_args!("\n--- {name}"));
         let begun = now();
         if has_nextest {
-            test_with_nextest(root, package, wish, tally)?;
+            test_with_nextest(root, package, wish, tally, &mut requirements)?;
         } else {
             let mut test = Command::new("cargo");
             test.args(["test", "--locked", "--no-fail-fast", "--package", name]);
             test.args(profile(name).map(|profile| format!("--profile={profile}")));
             test.args(libtest_filter(wish.without()));
             let before = tally.mark();
-            let succeeded = follow(root, test, Output::Standard, tally)?;
+            let heard = Heard {
+                package: name,
+                tally,
+                requirements: &mut requirements,
+            };
+            let succeeded = follow(root, test, Output::Standard, heard)?;
             tally.close(name, before, succeeded);
         }
         say(format_args!("--- {name}: {} s", begun.elapsed().as_secs()));
+    }
+    // What did not run proves nothing; a failed test is told as such already.
+    let is_whole = wish.without().is_empty() && tally.is_passed();
+    for fault in requirements.report(root, &expected, is_whole)? {
+        tally.fail(fault);
     }
     Ok(())
 }
@@ -74,6 +87,7 @@ fn test_with_nextest(
     package: &Package,
     wish: &Wish,
     tally: &mut Tally,
+    requirements: &mut Requirements,
 ) -> anyhow::Result<()> {
     let name = &package.name;
     let mut test = Command::new("cargo");
@@ -84,7 +98,7 @@ fn test_with_nextest(
         "--no-fail-fast",
         "--no-tests=pass",
     ]);
-    test.args(["--status-level=fail", "--package", name]);
+    test.args(["--status-level=pass", "--package", name]);
     test.args(profile(name).map(|profile| format!("--cargo-profile={profile}")));
     test.args(nextest_filter(
         name,
@@ -92,7 +106,12 @@ fn test_with_nextest(
         wish.without(),
     ));
     let before = tally.mark();
-    let succeeded = follow(root, test, Output::Error, tally)?;
+    let heard = Heard {
+        package: name,
+        tally,
+        requirements,
+    };
+    let succeeded = follow(root, test, Output::Error, heard)?;
     tally.close(name, before, succeeded);
     if package.has_library {
         let mut test = Command::new("cargo");
@@ -100,7 +119,12 @@ fn test_with_nextest(
         test.args(profile(name).map(|profile| format!("--profile={profile}")));
         test.args(libtest_filter(wish.without()));
         let before = tally.mark();
-        let succeeded = follow(root, test, Output::Standard, tally)?;
+        let heard = Heard {
+            package: name,
+            tally,
+            requirements,
+        };
+        let succeeded = follow(root, test, Output::Standard, heard)?;
         tally.close(&format!("{name}, documentation"), before, succeeded);
     }
     Ok(())
@@ -157,13 +181,25 @@ enum Output {
     Error,
 }
 
+/// Who reads along what a runner of a package's tests writes.
+struct Heard<'a> {
+    package: &'a str,
+    tally: &'a mut Tally,
+    requirements: &'a mut Requirements,
+}
+
 /// Runs a test command, reads its numbers and shows all of its output but the tests that passed.
 fn follow(
     root: &Path,
     mut command: Command,
     output: Output,
-    tally: &mut Tally,
+    heard: Heard<'_>,
 ) -> anyhow::Result<bool> {
+    let Heard {
+        package,
+        tally,
+        requirements,
+    } = heard;
     command.current_dir(root);
     match output {
         Output::Standard => command.stdout(Stdio::piped()),
@@ -179,7 +215,8 @@ fn follow(
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         tally.read(&line);
-        if !(line.starts_with("test ") && line.ends_with("... ok")) {
+        requirements.read(package, &line);
+        if passed(&line).is_none() {
             say(&line);
         }
     }
