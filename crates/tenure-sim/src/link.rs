@@ -297,6 +297,14 @@ impl RunStore for Link {
         })
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Answer<Vec<bool>> {
+        let keys: Arc<[RunKey]> = keys.into();
+        passed_on!(self, |server| {
+            let keys = keys.clone();
+            async move { server.known(&keys).await }
+        })
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Answer<HistoryPage> {
         let query = Arc::new(query.clone());
         passed_on!(self, |server| {

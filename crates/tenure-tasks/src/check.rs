@@ -249,6 +249,7 @@ impl Checker {
             catch_up_max: draft.catch_up_max.unwrap_or(10),
             on_crash: draft.on_crash,
             on_lease_loss: draft.on_lease_loss,
+            affinity: draft.affinity,
             jitter: draft.jitter,
             details: draft.details.as_str().into(),
         };

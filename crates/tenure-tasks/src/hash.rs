@@ -3,7 +3,6 @@
 //! Written out here because the standard library's hasher may differ between builds, and because
 //! two programs of different versions must agree. Nothing here is secret or collision-proof.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use tenure_core::{HolderId, TaskName, Timestamp};
@@ -55,26 +54,15 @@ pub(crate) fn of_tick(task: &TaskName, tick: Timestamp) -> u64 {
         .finish()
 }
 
+/// What a task is to everything that must fall the same for all its ticks.
+pub(crate) fn of_task(task: &TaskName) -> u64 {
+    Hash::new(6).text(task.as_str()).finish()
+}
+
 /// A delay below `bound`, the same for the same tick everywhere.
 pub(crate) fn jitter(task: &TaskName, tick: Timestamp, bound: Duration) -> Duration {
     let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(of_tick(task, tick).checked_rem(bound).unwrap_or(0))
-}
-
-/// `nodes` in an order that is drawn anew for each tick. The indices of a tick go round it: the
-/// parallel runs of one tick fall on different nodes, and no node is always first.
-pub(crate) fn order(nodes: &[HolderId], of_tick: u64) -> Vec<HolderId> {
-    let mut order = nodes.to_vec();
-    order.sort_unstable_by_key(|node| Reverse((weight(*node, of_tick), *node)));
-    order
-}
-
-/// The first in the order of a tick.
-pub(crate) fn first(nodes: &[HolderId], of_tick: u64) -> Option<HolderId> {
-    nodes
-        .iter()
-        .copied()
-        .max_by_key(|node| (weight(*node, of_tick), *node))
 }
 
 /// The place of `me` among `nodes` for `key`, from 0: who sweeps first, who cleans up.
@@ -85,55 +73,27 @@ pub(crate) fn rank(nodes: &[HolderId], me: HolderId, key: u64) -> usize {
 }
 
 fn weight(node: HolderId, key: u64) -> u64 {
-    mix(mix(key) ^ of_node(node))
+    draw(of_node(node), key)
 }
 
-fn of_node(node: HolderId) -> u64 {
+/// What a node draws for a key: the highest goes first.
+pub(crate) fn draw(of_node: u64, key: u64) -> u64 {
+    mix(mix(key) ^ of_node)
+}
+
+/// What a node is to all its draws.
+pub(crate) fn of_node(node: HolderId) -> u64 {
     Hash::new(2).bytes(node.as_bytes()).finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
 
     fn nodes(count: u8) -> Vec<HolderId> {
         (0..count).map(|n| HolderId::from_bytes([n; 16])).collect()
-    }
-
-    fn tick(n: u32) -> u64 {
-        let task = TaskName::new("task").unwrap();
-        of_tick(&task, Timestamp::from_millis(i64::from(n) * 1000))
-    }
-
-    #[test]
-    fn the_order_of_nodes_is_drawn_anew_for_each_tick() {
-        let nodes = nodes(3);
-        let mut firsts = BTreeMap::new();
-        for n in 0..3000 {
-            let order = order(&nodes, tick(n));
-            assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 3);
-            assert_eq!(order.first().copied(), first(&nodes, tick(n)));
-            *firsts.entry(order[0]).or_insert(0) += 1;
-        }
-        assert!(
-            firsts.values().all(|count| (800..1200).contains(count)),
-            "{firsts:?}"
-        );
-        assert_eq!(first(&[], 7), None);
-    }
-
-    #[test]
-    fn removing_a_node_moves_only_its_own_ticks() {
-        let all = nodes(5);
-        let fewer = &all[..4];
-        for n in 0..1000 {
-            let before = first(&all, tick(n)).unwrap();
-            if before != all[4] {
-                assert_eq!(first(fewer, tick(n)), Some(before));
-            }
-        }
     }
 
     #[test]

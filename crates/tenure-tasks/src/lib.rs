@@ -74,7 +74,7 @@ pub use manager::{
 };
 pub use options::RunnerOptions;
 pub use outcome::{IntoTaskResult, TaskFailure, TaskReport};
-pub use policy::{CatchUp, OnLeaseLoss, Retry};
+pub use policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 pub use running::{Drained, Health, Impairment, ImpairmentKind, ManagerHealth, RunningTasks};
 pub use scheduling::TaskScheduling;
 pub use spec::TaskSpec;

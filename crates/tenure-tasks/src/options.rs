@@ -17,6 +17,7 @@ pub struct RunnerOptions {
     pub(crate) take_every: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) keep_history: Option<Duration>,
+    pub(crate) capacity: u32,
     pub(crate) event_capacity: usize,
     pub(crate) version: String,
 }
@@ -87,6 +88,17 @@ impl RunnerOptions {
         self
     }
 
+    /// How large this node's part of the runs is beside the other nodes' parts. Default: no limit,
+    /// which counts as the largest of those that name one; from 1.
+    ///
+    /// Says who asks for a run first, and limits nothing: what other nodes do not claim, this one
+    /// does.
+    #[must_use]
+    pub fn capacity(mut self, part: u32) -> Self {
+        self.capacity = part;
+        self
+    }
+
     /// How many events a slow reader of [`RunningTasks::events`](crate::RunningTasks::events) may
     /// be behind before it loses some. Default: 4096; from 1 to 1 000 000.
     #[must_use]
@@ -140,6 +152,12 @@ impl RunnerOptions {
                 problem,
             });
         }
+        if self.capacity == 0 {
+            faults.push(ConfigError::Option {
+                option: "capacity",
+                problem: "0 would leave every run to the others; write at least 1".to_owned(),
+            });
+        }
         if !(1..=1_000_000).contains(&self.event_capacity) {
             faults.push(ConfigError::Option {
                 option: "event_capacity",
@@ -159,6 +177,7 @@ impl Default for RunnerOptions {
             take_every: Duration::from_secs(1),
             store_timeout: Duration::from_secs(10),
             keep_history: Some(Duration::from_secs(30 * 24 * 3600)),
+            capacity: u32::MAX,
             event_capacity: 4096,
             version: String::new(),
         }

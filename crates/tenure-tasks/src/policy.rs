@@ -34,6 +34,33 @@ impl CatchUp {
     }
 }
 
+/// Which node asks for a task's runs first, among those that are there.
+///
+/// A preference and no promise: a run whose node does not ask for it goes to another within a
+/// second, as long as one of the nodes that look after its tick is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Affinity {
+    /// Another one for each tick and index, so that work is spread by the nodes' capacities. The
+    /// default.
+    #[default]
+    Spread,
+    /// The same one for each tick, as long as it is there: for tasks that gain from what an earlier
+    /// run left on the machine. Such tasks are not balanced against others.
+    Sticky,
+}
+
+impl Affinity {
+    /// The word that stands for it in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spread => "spread",
+            Self::Sticky => "sticky",
+        }
+    }
+}
+
 /// What happens to running code when its node can no longer trust its lease, so that other nodes
 /// may take it for dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

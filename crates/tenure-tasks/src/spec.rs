@@ -9,7 +9,7 @@ use tenure_core::{Definition, Generation, OnCrash, Overlap, TaskName, Timestamp}
 use tenure_schedule::Schedule;
 
 use crate::hash::{self, Hash};
-use crate::policy::{CatchUp, OnLeaseLoss, Retry};
+use crate::policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 
 /// 2026-01-01T00:00:00Z: periods are measured from here, so that every node measures the same.
 const ANCHOR: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -30,6 +30,7 @@ pub struct TaskSpec {
     pub(crate) catch_up_max: usize,
     pub(crate) on_crash: OnCrash,
     pub(crate) on_lease_loss: OnLeaseLoss,
+    pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
     pub(crate) details: Box<str>,
 }
@@ -107,6 +108,12 @@ impl TaskSpec {
         self.on_lease_loss
     }
 
+    /// Which node asks for its runs first.
+    #[must_use]
+    pub fn affinity(&self) -> Affinity {
+        self.affinity
+    }
+
     /// By how much starts are spread at most.
     #[must_use]
     pub fn jitter(&self) -> Duration {
@@ -178,6 +185,11 @@ impl TaskSpec {
             .number(self.catch_up_max as u64)
             .text(&format!("{:?}", self.jitter))
             .text(&self.details);
+        // What is not said leaves the generation as it was before it could be said.
+        let hash = match self.affinity {
+            Affinity::Spread => hash,
+            Affinity::Sticky => hash.text(self.affinity.as_str()),
+        };
         format!("{:016x}", hash.finish())
     }
 }

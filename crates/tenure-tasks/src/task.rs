@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::context::TaskContext;
 use crate::outcome::{IntoTaskResult, TaskFailure, TaskReport};
-use crate::policy::{CatchUp, OnLeaseLoss, Retry};
+use crate::policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 
 /// The code of a task.
 pub(crate) type Handler<S> = Arc<
@@ -74,6 +74,7 @@ pub(crate) struct Draft {
     pub(crate) catch_up_max: Option<usize>,
     pub(crate) on_crash: OnCrash,
     pub(crate) on_lease_loss: OnLeaseLoss,
+    pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
     pub(crate) details: String,
     pub(crate) manager: Option<String>,
@@ -215,6 +216,13 @@ impl<S: Send + Sync + 'static> Task<S> {
     #[must_use]
     pub fn on_lease_loss(mut self, on_lease_loss: OnLeaseLoss) -> Self {
         self.draft.on_lease_loss = on_lease_loss;
+        self
+    }
+
+    /// Which node asks for its runs first. Default: another one for each tick.
+    #[must_use]
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.draft.affinity = affinity;
         self
     }
 

@@ -236,6 +236,10 @@ async fn options_that_make_no_sense_are_told_with_both_values() {
             "option event_capacity: 0 must be 1 to 1000000",
         ),
         (
+            RunnerOptions::new().capacity(0),
+            "option capacity: 0 would leave every run to the others; write at least 1",
+        ),
+        (
             RunnerOptions::new().sweep_after(Duration::ZERO),
             "option sweep_after: 0s must be 10ms to 10s",
         ),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tenure::schedule::{Dialect, DstGap, DstOverlap};
-use tenure::tasks::OnLeaseLoss;
+use tenure::tasks::{Affinity, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
 
@@ -41,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) retry: Option<Retry>,
     pub(crate) on_crash: Option<Crash>,
     pub(crate) on_lease_loss: Option<OnLeaseLoss>,
+    pub(crate) affinity: Option<Affinity>,
     pub(crate) jitter: Option<Duration>,
     pub(crate) success_codes: Option<Vec<i32>>,
     pub(crate) enabled: Option<bool>,
@@ -113,6 +114,11 @@ impl Settings {
                 ],
                 &[],
             ),
+            affinity: section.word(
+                "affinity",
+                &[("spread", Affinity::Spread), ("sticky", Affinity::Sticky)],
+                &[],
+            ),
             jitter: section.duration("jitter", Duration::ZERO, DAY),
             success_codes: success_codes(section),
             enabled: section.boolean("enabled"),
@@ -159,6 +165,7 @@ impl Settings {
             retry: self.retry.or(defaults.retry),
             on_crash: self.on_crash.or(defaults.on_crash),
             on_lease_loss: self.on_lease_loss.or(defaults.on_lease_loss),
+            affinity: self.affinity.or(defaults.affinity),
             jitter: self.jitter.or(defaults.jitter),
             success_codes: self.success_codes.or(defaults.success_codes),
             enabled: self.enabled.or(defaults.enabled),

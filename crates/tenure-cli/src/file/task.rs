@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 use tenure::core::TaskName;
-use tenure::tasks::OnLeaseLoss;
+use tenure::tasks::{Affinity, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
@@ -43,6 +43,7 @@ pub(crate) struct TaskEntry {
     pub(crate) retry: Option<Retry>,
     pub(crate) on_crash: Crash,
     pub(crate) on_lease_loss: OnLeaseLoss,
+    pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
     pub(crate) success_codes: Vec<i32>,
     pub(crate) enabled: bool,
@@ -61,7 +62,7 @@ const LATER_AT_TOP: [&str; 8] = [
     "managers",
 ];
 /// Keys of a task that later versions read.
-const LATER_IN_TASK: [&str; 11] = [
+const LATER_IN_TASK: [&str; 10] = [
     "user",
     "group",
     "alarm",
@@ -70,7 +71,6 @@ const LATER_IN_TASK: [&str; 11] = [
     "keep",
     "umask",
     "limits",
-    "affinity",
     "manager",
     "description",
 ];
@@ -243,6 +243,7 @@ impl<'r> Draft<'r> {
             retry: settings.retry,
             on_crash: settings.on_crash.unwrap_or(Crash::Lose),
             on_lease_loss: settings.on_lease_loss.unwrap_or_default(),
+            affinity: settings.affinity.unwrap_or_default(),
             jitter: settings.jitter.unwrap_or_default(),
             success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
             enabled: settings.enabled.unwrap_or(true),

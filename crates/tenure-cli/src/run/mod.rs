@@ -165,6 +165,7 @@ fn task_of(entry: TaskEntry, shared: Arc<Shared>) -> Task<()> {
         .overlap(entry.overlap)
         .catch_up(entry.catch_up)
         .on_lease_loss(entry.on_lease_loss)
+        .affinity(entry.affinity)
         .jitter(entry.jitter)
         .details(details(&entry));
     if let Some(timeout) = entry.timeout {

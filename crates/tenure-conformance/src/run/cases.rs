@@ -123,6 +123,7 @@ macro_rules! __run_cases {
             }
             reading {
                 a_passed_tick_is_recorded_with_its_reason_and_cannot_be_claimed
+                s47_one_read_tells_which_runs_are_on_record
                 a_pass_leaves_existing_records_alone
                 a_tick_is_passed_as_skipped_or_missed_only
                 history_is_ordered_filtered_and_paged

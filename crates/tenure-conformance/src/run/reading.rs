@@ -40,6 +40,29 @@ pub(super) async fn a_passed_tick_is_recorded_with_its_reason_and_cannot_be_clai
     }
 }
 
+pub(super) async fn s47_one_read_tells_which_runs_are_on_record(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let earlier = now - SECOND;
+    let key = |tick, index| RunKey::scheduled(task("t"), tick, index);
+    let won = node.win(item("t", now, 2)).await.run.key;
+    let passed = Pass::missed(key(earlier, 1), "nobody was there");
+    node.store.pass(&[passed]).await.unwrap();
+    let keys = [
+        key(now, 1),
+        won,
+        RunKey::scheduled(task("never named"), now, 2),
+        key(earlier, 1),
+        key(earlier, 2),
+    ];
+    let expected = [false, true, false, true, false];
+    assert_eq!(node.store.known(&keys).await.unwrap(), expected);
+    assert_eq!(node.store.known(&[]).await.unwrap(), []);
+    let many = vec![key(now, 1); node.store.promises().max_batch + 1];
+    let error = node.store.known(&many).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::InvalidRequest, "{error}");
+}
+
 pub(super) async fn a_pass_leaves_existing_records_alone(harness: &Shared) {
     let node = Node::join(harness, "node").await;
     let now = node.now().await;

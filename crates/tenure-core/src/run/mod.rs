@@ -157,6 +157,19 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// One run.
     async fn run(&self, key: &RunKey) -> Result<Option<RunRecord>, StoreError>;
 
+    /// Which of these runs have a record, in the order given: whatever became of them, nobody can
+    /// claim those any more.
+    ///
+    /// One read, however many they are; at most [`RunPromises::max_batch`]. As it is written here
+    /// it reads them one by one, which is right for any store and slow.
+    async fn known(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        let mut known = Vec::with_capacity(keys.len());
+        for key in keys {
+            known.push(self.run(key).await?.is_some());
+        }
+        Ok(known)
+    }
+
     /// Runs by task, tick and state, newest tick first, a page at a time.
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError>;
 

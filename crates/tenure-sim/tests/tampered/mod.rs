@@ -260,6 +260,10 @@ impl RunStore for Tampered {
         self.inner.run(key).await
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Answer<Vec<bool>> {
+        self.inner.known(keys).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Answer<HistoryPage> {
         self.inner.history(query).await
     }

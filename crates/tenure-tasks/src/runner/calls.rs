@@ -4,7 +4,6 @@
 //! A call that takes too long is dropped, which is the same as a lost reply: whether the step
 //! happened is unknown.
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use super::gaps::{LOOK_BACK, Recent};
 use super::reports::PassGroup;
 use crate::spec::TaskSpec;
 
-/// How many pages of records are read to find out what is left of a tick.
+/// How many pages of records are read to find ticks that somebody left out.
 const MAX_PAGES: usize = 40;
 
 /// The answer to a call.
@@ -244,27 +243,17 @@ impl Calls {
     /// all are left in: claiming decides anyway.
     pub(super) async fn survey(self, wanted: Vec<(Wanted, RunKey)>) -> Done {
         let known = self.known(&wanted).await.unwrap_or_default();
-        let left = wanted
-            .into_iter()
-            .filter(|(_, key)| !known.contains(key))
-            .map(|(wanted, _)| wanted)
-            .collect();
-        Done::Surveyed(left)
+        let known = known.into_iter().chain(std::iter::repeat(false));
+        let left = wanted.into_iter().zip(known);
+        let left = left.filter(|(_, is_known)| !is_known);
+        Done::Surveyed(left.map(|((wanted, _), _)| wanted).collect())
     }
 
-    async fn known(&self, wanted: &[(Wanted, RunKey)]) -> Result<HashSet<RunKey>, StoreError> {
-        let mut query = HistoryQuery::all();
-        query.from = wanted.iter().map(|(wanted, _)| wanted.tick).min();
-        query.to = wanted.iter().map(|(wanted, _)| wanted.tick).max();
-        query.limit = 1000;
-        let mut known = HashSet::new();
-        for _ in 0..MAX_PAGES {
-            let page = self.bounded(self.store.history(&query)).await?;
-            known.extend(page.runs.into_iter().map(|record| record.key));
-            query.after = page.next;
-            if query.after.is_none() {
-                break;
-            }
+    async fn known(&self, wanted: &[(Wanted, RunKey)]) -> Result<Vec<bool>, StoreError> {
+        let mut known = Vec::with_capacity(wanted.len());
+        for chunk in wanted.chunks(self.max_batch) {
+            let keys: Vec<_> = chunk.iter().map(|(_, key)| key.clone()).collect();
+            known.extend(self.bounded(self.store.known(&keys)).await?);
         }
         Ok(known)
     }

@@ -1,34 +1,24 @@
-//! From due ticks to won runs: who asks first, batches, resends, and what each answer means.
+//! From planned runs to won runs: batches, resends, and what is left of other nodes' shares.
 //!
-//! A (task, tick, index) that this node owns is claimed at once; what others own is claimed after
-//! a short grace, if nobody has it by then. A claim without an answer is sent again with its old
+//! A (task, tick, index) that this node owns is claimed at once; what others own is read after a
+//! grace, and claimed if nobody has it by then. A claim without an answer is sent again with its old
 //! token until it has one: only the store knows whether it was won.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::{
-    ClaimBatch, ClaimItem, ClaimReply, Moment, Overlap, RunKey, StoreError, StoreErrorKind,
-    Timestamp, Token,
+    ClaimBatch, ClaimItem, ClaimReply, Moment, RunKey, StoreError, StoreErrorKind, Timestamp, Token,
 };
 
 use super::Runner;
 use super::lease::backoff;
 use super::peers::Turn;
 use crate::due::Missed;
-use crate::event::RunnerEvent;
-use crate::hash;
-use crate::table::{Evaluation, TaskId};
+use crate::table::TaskId;
 
 /// How many claims may be under way at once.
 const MAX_FLIGHTS: usize = 8;
-
-/// From so many on, what is left of a tick is read before it is claimed.
-const SURVEY_FROM: usize = 64;
-
-/// How much later each further rank looks for what is left, and how often that is added at most.
-const RANK_STEP: Duration = Duration::from_millis(50);
-const MAX_RANKS: u32 = 10;
 
 /// A run to be claimed.
 #[derive(Debug, Clone)]
@@ -83,6 +73,13 @@ impl Claims {
         self.flights > 0
     }
 
+    /// Has these looked at later, if nobody has claimed them by then.
+    pub(super) fn look_later(&mut self, at: Moment, wanted: Vec<Wanted>) {
+        if !wanted.is_empty() {
+            self.sweeps.entry(at).or_default().extend(wanted);
+        }
+    }
+
     /// Forgets everything that was not sent.
     pub(super) fn stop(&mut self) {
         self.queue.clear();
@@ -92,93 +89,12 @@ impl Claims {
 }
 
 impl Runner {
-    /// Plans the claims of every task that is due.
-    pub(super) fn evaluate_due(&mut self, now: Moment) {
-        let Some(store_now) = self.time.at(now) else {
-            return;
-        };
-        let mut others = Vec::new();
-        while let Some(id) = self.table.pop(store_now) {
-            if let Some(evaluation) = self.table.evaluate(id, store_now) {
-                self.plan(id, evaluation, now, &mut others);
-            }
-        }
-        if let Some(last) = others.last() {
-            let key = hash::Hash::new(5).number(last.tick.as_millis().cast_unsigned());
-            let rank = u32::try_from(self.peers.rank(key.finish())).unwrap_or(MAX_RANKS);
-            let grace = self.options.sweep_after + RANK_STEP * rank.min(MAX_RANKS);
-            self.claims
-                .sweeps
-                .entry(now + grace)
-                .or_default()
-                .extend(others);
-        }
-    }
-
-    fn plan(&mut self, id: TaskId, evaluation: Evaluation, now: Moment, others: &mut Vec<Wanted>) {
-        let Evaluation { due, before, next } = evaluation;
-        if due.seen.is_none() {
-            return;
-        }
-        let Some(work) = self.table.work(id) else {
-            return;
-        };
-        let spec = work.spec.clone();
-        for tick in &due.run {
-            self.events.tell(|| RunnerEvent::Due {
-                task: spec.name().clone(),
-                tick: *tick,
-            });
-        }
-        let must_not_overlap = due.run.len() > 1 && spec.overlap() == Overlap::Skip;
-        // Ticks that follow each other in a chain are one thing to own.
-        let apart = if must_not_overlap { 1 } else { due.run.len() };
-        for tick in due.run.iter().take(apart) {
-            let of_tick = hash::of_tick(spec.name(), *tick);
-            for index in 1..=spec.concurrency() {
-                let turn = self.peers.turn(id, of_tick, index, now);
-                let wanted = if must_not_overlap {
-                    self.chain((id, index), &due.run, turn, before)
-                } else {
-                    Some(Wanted {
-                        task: id,
-                        tick: *tick,
-                        index,
-                        token: Token::random(),
-                        turn,
-                        before,
-                    })
-                };
-                if turn.first == self.node.id {
-                    self.claims.queue.extend(wanted);
-                } else {
-                    others.extend(wanted);
-                }
-            }
-        }
-        self.events.tell(|| RunnerEvent::Next {
-            task: spec.name().clone(),
-            tick: next,
-        });
-        if !due.missed.is_empty() {
-            match self.paused.get_mut(&id) {
-                // Whether these are missed is only known when the task runs again.
-                Some(paused) => paused.missed = Some(due.missed),
-                None => self.give_up(id, &due.missed, None),
-            }
-        }
-    }
-
-    /// Claims what other nodes should have claimed by now.
+    /// Reads what other nodes should have claimed by now, to claim what they did not.
     pub(super) fn sweep(&mut self, now: Moment) {
         while let Some(first) = self.claims.sweeps.first_entry()
             && *first.key() <= now
         {
             let wanted = first.remove();
-            if wanted.len() < SURVEY_FROM {
-                self.claims.queue.extend(wanted);
-                continue;
-            }
             let with_keys = wanted
                 .into_iter()
                 .filter_map(|wanted| Some((self.key_of(&wanted)?, wanted)))

@@ -42,8 +42,12 @@ impl Runner {
     pub(super) fn beat_message(&self) -> Beat {
         let mut beat = Beat::new(self.node.clone(), self.options.node_ttl);
         beat.clock_ahead_ms = self.clock_ahead_ms();
-        // No limit; but a node without tasks only watches, and is not waited for.
-        beat.capacity = if self.table.len() == 0 { 0 } else { u32::MAX };
+        // A node without tasks only watches, and is not waited for.
+        beat.capacity = if self.table.len() == 0 {
+            0
+        } else {
+            self.options.capacity
+        };
         beat.version.clone_from(&self.options.version);
         beat
     }

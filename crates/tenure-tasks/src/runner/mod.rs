@@ -26,8 +26,10 @@ mod gaps;
 mod lease;
 mod membership;
 mod peers;
+mod planning;
 mod reports;
 mod runs;
+mod shares;
 mod taking;
 mod upkeep;
 

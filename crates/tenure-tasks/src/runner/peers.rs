@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tenure_core::{HolderId, Moment, NodeRecord, Timestamp};
 
+use super::shares::{self, Hand, Place};
 use crate::hash;
 use crate::table::TaskId;
 
@@ -32,6 +33,8 @@ pub(super) struct Peers {
     me: HolderId,
     /// Everybody who takes runs, this node included.
     alive: Vec<HolderId>,
+    /// The same, with their parts of the work.
+    hands: Vec<Hand>,
     seen_at: HashMap<HolderId, Timestamp>,
     misses: HashMap<HolderId, u32>,
     /// Who does not seem to know which task.
@@ -49,6 +52,7 @@ impl Peers {
         Self {
             me,
             alive: vec![me],
+            hands: vec![Hand::new(me, 1)],
             seen_at: HashMap::new(),
             misses: HashMap::new(),
             absent: HashMap::new(),
@@ -72,6 +76,7 @@ impl Peers {
                 self.misses.remove(&id);
             }
         }
+        self.hands = self.weighed(nodes);
         let alive = &self.alive;
         self.seen_at.retain(|id, _| alive.contains(id));
         self.misses.retain(|id, _| alive.contains(id));
@@ -80,36 +85,49 @@ impl Peers {
             .retain(|(id, _), absence| absence.until + absence.span > now && alive.contains(id));
     }
 
-    /// Who should claim this index of this tick first.
-    ///
-    /// The owner is found among all who are alive, so that nodes that differ about who can be
-    /// counted on still agree about everybody else's share.
-    pub(super) fn turn(&self, task: TaskId, of_tick: u64, index: u32, now: Moment) -> Turn {
-        let place = usize::try_from(index.saturating_sub(1)).unwrap_or(0);
-        let place = place.checked_rem(self.alive.len()).unwrap_or(0);
-        let owner = if place == 0 {
-            hash::first(&self.alive, of_tick)
-        } else {
-            hash::order(&self.alive, of_tick).get(place).copied()
+    /// Everybody's part of the work. A node that named no limit counts as the largest of those that
+    /// did.
+    fn weighed(&self, nodes: &[NodeRecord]) -> Vec<Hand> {
+        let limited = nodes.iter().map(|record| record.capacity);
+        let largest = limited.filter(|capacity| *capacity < u32::MAX).max();
+        let largest = largest.unwrap_or(1).max(1);
+        let weight = |id: HolderId| {
+            let mut records = nodes.iter();
+            let record = records.find(|record| record.node.id == id);
+            record.map_or(largest, |record| record.capacity.min(largest))
         };
-        let owner = owner.unwrap_or(self.me);
+        let hands = self.alive.iter();
+        hands.map(|id| Hand::new(*id, weight(*id))).collect()
+    }
+
+    /// Who owns which of the runs of one tick.
+    ///
+    /// Found among all who are alive, so that nodes that differ about who can be counted on still
+    /// agree about everybody else's share.
+    pub(super) fn owners(&self, places: &[Place]) -> Vec<HolderId> {
+        shares::deal(&self.hands, places)
+    }
+
+    /// Who should claim a run first that `owner` owns.
+    pub(super) fn turn(&self, task: TaskId, place: Place, owner: HolderId, now: Moment) -> Turn {
         if self.is_reliable(owner, task, now) {
             return Turn {
                 first: owner,
                 owner: Some(owner),
             };
         }
-        let order = hash::order(&self.alive, of_tick);
-        let stand_in = order
-            .iter()
-            .cycle()
-            .skip(place + 1)
-            .take(order.len())
-            .find(|node| self.is_reliable(**node, task, now));
+        let order = shares::order(&self.hands, place);
+        let reliable = |node: &HolderId| self.is_reliable(*node, task, now);
+        let stand_in = order.into_iter().find(reliable);
         Turn {
-            first: stand_in.copied().unwrap_or(self.me),
+            first: stand_in.unwrap_or(self.me),
             owner: None,
         }
+    }
+
+    /// Whether some node was found not to know this task: then nobody knows who does.
+    pub(super) fn is_known_nowhere(&self, task: TaskId) -> bool {
+        self.absent.keys().any(|(_, absent)| *absent == task)
     }
 
     fn is_reliable(&self, node: HolderId, task: TaskId, now: Moment) -> bool {
@@ -154,6 +172,17 @@ mod tests {
         NodeRecord::of_beat(&beat, seen, seen)
     }
 
+    /// Whose turn a run is that is alone in its tick.
+    fn first(peers: &Peers, task: TaskId, key: u64, index: u32, now: Moment) -> Turn {
+        let place = Place {
+            key,
+            index,
+            is_sticky: false,
+        };
+        let owner = peers.owners(&[place])[0];
+        peers.turn(task, place, owner, now)
+    }
+
     #[test]
     fn s56_a_node_that_never_claims_a_task_is_not_waited_for_again_and_again() {
         let me = HolderId::from_bytes([1; 16]);
@@ -163,7 +192,7 @@ mod tests {
         peers.update(&[node(1, 0), node(2, 0)], start);
         let owned_by_other = |peers: &Peers, task, now| {
             (0..100)
-                .filter(|tick| peers.turn(task, *tick, 1, now).first == other)
+                .filter(|tick| first(peers, task, *tick, 1, now).first == other)
                 .count()
         };
         assert!(owned_by_other(&peers, 7, start) > 20);
@@ -189,14 +218,18 @@ mod tests {
         let mut peers = Peers::new(ids[0]);
         peers.update(&[node(1, 0), node(2, 0), node(3, 0)], now);
         for tick in 0..100 {
-            let mut firsts: Vec<_> = (1..=3).map(|i| peers.turn(5, tick, i, now).first).collect();
+            let mut firsts: Vec<_> = (1..=3)
+                .map(|i| first(&peers, 5, tick, i, now).first)
+                .collect();
             firsts.sort_unstable();
             assert_eq!(firsts, ids);
         }
-        let before: Vec<_> = (0..100).map(|tick| peers.turn(5, tick, 2, now)).collect();
+        let before: Vec<_> = (0..100)
+            .map(|tick| first(&peers, 5, tick, 2, now))
+            .collect();
         peers.missed(ids[2], 5, now);
         for (tick, before) in (0..100).zip(before) {
-            let after = peers.turn(5, tick, 2, now);
+            let after = first(&peers, 5, tick, 2, now);
             if before.first == ids[2] {
                 assert!(after.first != ids[2] && after.owner.is_none());
             } else {
@@ -215,10 +248,10 @@ mod tests {
         for task in 0..3 {
             peers.missed(other, task, now);
         }
-        assert!((0..100).all(|tick| peers.turn(9, tick, 1, now).first == me));
+        assert!((0..100).all(|tick| first(&peers, 9, tick, 1, now).first == me));
         peers.update(&[node(1, 5), node(2, 0)], now);
-        assert!((0..100).all(|tick| peers.turn(9, tick, 1, now).first == me));
+        assert!((0..100).all(|tick| first(&peers, 9, tick, 1, now).first == me));
         peers.update(&[node(1, 5), node(2, 5)], now);
-        assert!((0..100).any(|tick| peers.turn(9, tick, 1, now).first == other));
+        assert!((0..100).any(|tick| first(&peers, 9, tick, 1, now).first == other));
     }
 }

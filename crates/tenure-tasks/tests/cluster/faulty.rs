@@ -225,6 +225,12 @@ impl RunStore for FaultyStore {
         self.inner.run(key).await
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        self.page_calls.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        self.inner.known(keys).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         self.page_calls.fetch_add(1, Ordering::SeqCst);
         self.check()?;

@@ -207,6 +207,12 @@ impl RunStore for MemoryStore {
             .map(|run| run.record.clone()))
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        checked(keys.len())?;
+        let runs = locked(&self.shared.runs);
+        Ok(keys.iter().map(|key| runs.get(key).is_some()).collect())
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         locked(&self.shared.runs).history(query)
     }

@@ -60,6 +60,7 @@ refuse! {
     save_backfill(_backfill: &Backfill, _expected: Option<Timestamp>) -> bool;
     backfills() -> Vec<Backfill>;
     run(_key: &RunKey) -> Option<RunRecord>;
+    known(_keys: &[RunKey]) -> Vec<bool>;
     history(_query: &HistoryQuery) -> HistoryPage;
     events(_after: Option<Cursor>, _limit: usize) -> EventPage;
     note(_note: &Note) -> ();

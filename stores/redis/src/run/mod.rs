@@ -286,6 +286,11 @@ impl RunStore for RedisStore {
         self.one_run(key).await
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        check_size(keys.len())?;
+        self.known_runs(keys).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         self.run_history(query).await
     }

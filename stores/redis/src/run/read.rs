@@ -24,6 +24,16 @@ impl RedisStore {
         Ok(self.records(vec![(key.clone(), row)]).await?.pop())
     }
 
+    /// Which of these runs have a record.
+    pub(super) async fn known_runs(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        let names = self.run_names();
+        let bucket = |key: &RunKey| names.bucket(key.tick);
+        let found = self
+            .read_fields("look for runs", keys, ROWS, bucket)
+            .await?;
+        Ok(found.into_iter().map(|value| value != Value::Nil).collect())
+    }
+
     /// The records of these runs, as far as there are any and each can be read.
     pub(super) async fn rows(
         &self,

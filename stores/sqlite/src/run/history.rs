@@ -20,6 +20,13 @@ pub(super) fn run(step: &Step<'_>, key: &RunKey) -> Result<Option<RunRecord>, Fa
         .transpose()
 }
 
+/// Which of these runs are on record.
+pub(super) fn known(step: &Step<'_>, keys: &[RunKey]) -> Result<Vec<bool>, Fault> {
+    keys.iter()
+        .map(|key| Ok(find::find(step, key)?.is_some()))
+        .collect()
+}
+
 /// A position in the history is the identity of the last run of the page before.
 pub(super) fn history(step: &Step<'_>, query: &HistoryQuery) -> Result<HistoryPage, Fault> {
     let after = match &query.after {

@@ -210,6 +210,12 @@ impl RunStore for SqliteStore {
         self.read(move |step| history::run(step, &key)).await
     }
 
+    async fn known(&self, keys: &[RunKey]) -> Result<Vec<bool>, StoreError> {
+        check_size(keys.len())?;
+        let keys = keys.to_vec();
+        self.read(move |step| history::known(step, &keys)).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         let query = query.clone();
         self.read(move |step| history::history(step, &query)).await

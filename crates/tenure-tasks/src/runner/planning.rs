@@ -1,0 +1,182 @@
+//! From due tasks to planned claims: which ticks, whose share each run is, and when this node asks.
+//!
+//! What this node owns is queued at once. What others own is looked at after a grace: soon by the
+//! few nodes that are first in the order of the tick, later by all, so that many nodes do not all
+//! read what nothing is missing of. Very small clusters skip this and claim at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Moment, Overlap, Timestamp, Token};
+
+use super::Runner;
+use super::claiming::Wanted;
+use super::peers::Turn;
+use super::shares::Place;
+use crate::event::RunnerEvent;
+use crate::hash;
+use crate::policy::Affinity;
+use crate::table::{Evaluation, TaskId};
+
+/// How many nodes look soon for what is left of a tick.
+const SWEEPERS: usize = 3;
+
+/// How much later each further node of those looks.
+const RANK_STEP: Duration = Duration::from_millis(50);
+
+/// When all the others look, in case those that should have looked are gone too.
+const LATE_SWEEP: Duration = Duration::from_secs(5);
+
+/// So few nodes claim so few runs at once: what that costs the store is less than a grace costs
+/// whoever waits for a dead node's run.
+const SMALL_CLUSTER: usize = 2;
+const FEW_RUNS: usize = 4;
+
+/// A run that is due, before it is known whose it is.
+#[derive(Debug)]
+struct Planned {
+    task: TaskId,
+    tick: Timestamp,
+    before: Timestamp,
+    place: Place,
+    /// The ticks that must run one after another, if there are several.
+    chain: Option<Arc<[Timestamp]>>,
+    /// It is the only run of its tick.
+    is_only: bool,
+}
+
+impl Runner {
+    /// Plans the claims of every task that is due.
+    pub(super) fn evaluate_due(&mut self, now: Moment) {
+        let Some(store_now) = self.time.at(now) else {
+            return;
+        };
+        let mut by_tick: BTreeMap<Timestamp, Vec<Planned>> = BTreeMap::new();
+        while let Some(id) = self.table.pop(store_now) {
+            if let Some(evaluation) = self.table.evaluate(id, store_now) {
+                self.plan(id, evaluation, &mut by_tick);
+            }
+        }
+        for (tick, planned) in by_tick {
+            self.deal(tick, planned, now);
+        }
+    }
+
+    fn plan(
+        &mut self,
+        id: TaskId,
+        evaluation: Evaluation,
+        by_tick: &mut BTreeMap<Timestamp, Vec<Planned>>,
+    ) {
+        let Evaluation { due, before, next } = evaluation;
+        if due.seen.is_none() {
+            return;
+        }
+        let Some(work) = self.table.work(id) else {
+            return;
+        };
+        let spec = work.spec.clone();
+        for tick in &due.run {
+            self.events.tell(|| RunnerEvent::Due {
+                task: spec.name().clone(),
+                tick: *tick,
+            });
+        }
+        let must_not_overlap = due.run.len() > 1 && spec.overlap() == Overlap::Skip;
+        // Ticks that follow each other in a chain are one thing to own.
+        let apart = if must_not_overlap { 1 } else { due.run.len() };
+        let chain = must_not_overlap.then(|| due.run.as_slice().into());
+        let is_sticky = spec.affinity() == Affinity::Sticky;
+        for tick in due.run.iter().take(apart) {
+            let key = if is_sticky {
+                hash::of_task(spec.name())
+            } else {
+                hash::of_tick(spec.name(), *tick)
+            };
+            let planned = (1..=spec.concurrency()).map(|index| Planned {
+                task: id,
+                tick: *tick,
+                before,
+                place: Place {
+                    key,
+                    index,
+                    is_sticky,
+                },
+                chain: chain.clone(),
+                is_only: spec.concurrency() == 1,
+            });
+            by_tick.entry(*tick).or_default().extend(planned);
+        }
+        self.events.tell(|| RunnerEvent::Next {
+            task: spec.name().clone(),
+            tick: next,
+        });
+        if !due.missed.is_empty() {
+            match self.paused.get_mut(&id) {
+                // Whether these are missed is only known when the task runs again.
+                Some(paused) => paused.missed = Some(due.missed),
+                None => self.give_up(id, &due.missed, None),
+            }
+        }
+    }
+
+    /// Queues what this node is to claim now, and the rest for when others had their chance.
+    fn deal(&mut self, tick: Timestamp, planned: Vec<Planned>, now: Moment) {
+        let places: Vec<Place> = planned.iter().map(|planned| planned.place).collect();
+        let is_small = self.peers.count() <= SMALL_CLUSTER
+            && planned.len() <= FEW_RUNS
+            && planned.iter().all(|planned| planned.is_only);
+        let owners = self.peers.owners(&places);
+        let (mut soon, mut later) = (Vec::new(), Vec::new());
+        let rank = self.rank_of(tick);
+        for (planned, owner) in planned.into_iter().zip(owners) {
+            let turn = self.peers.turn(planned.task, planned.place, owner, now);
+            let is_mine = turn.first == self.node.id;
+            // At once, but not in blame of whoever asks a moment later.
+            let turn = if is_small && !is_mine {
+                Turn {
+                    first: self.node.id,
+                    owner: None,
+                }
+            } else {
+                turn
+            };
+            let looks_soon = rank < SWEEPERS || self.peers.is_known_nowhere(planned.task);
+            let Some(wanted) = self.wanted(planned, turn) else {
+                continue;
+            };
+            if is_mine || is_small {
+                self.claims.queue.push_back(wanted);
+            } else if looks_soon {
+                soon.push(wanted);
+            } else {
+                later.push(wanted);
+            }
+        }
+        let step = RANK_STEP * u32::try_from(rank).unwrap_or(0).min(10);
+        self.claims
+            .look_later(now + self.options.sweep_after + step, soon);
+        self.claims.look_later(now + LATE_SWEEP + step, later);
+    }
+
+    fn rank_of(&self, tick: Timestamp) -> usize {
+        let key = hash::Hash::new(5).number(tick.as_millis().cast_unsigned());
+        self.peers.rank(key.finish())
+    }
+
+    fn wanted(&mut self, planned: Planned, turn: Turn) -> Option<Wanted> {
+        let index = planned.place.index;
+        if let Some(ticks) = planned.chain {
+            return self.chain((planned.task, index), &ticks, turn, planned.before);
+        }
+        Some(Wanted {
+            task: planned.task,
+            tick: planned.tick,
+            index,
+            token: Token::random(),
+            turn,
+            before: planned.before,
+        })
+    }
+}
