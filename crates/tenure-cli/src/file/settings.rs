@@ -114,11 +114,7 @@ impl Settings {
                 ],
                 &[],
             ),
-            affinity: section.word(
-                "affinity",
-                &[("spread", Affinity::Spread), ("sticky", Affinity::Sticky)],
-                &[],
-            ),
+            affinity: affinity(section),
             jitter: section.duration("jitter", Duration::ZERO, DAY),
             success_codes: success_codes(section),
             enabled: section.boolean("enabled"),
@@ -190,6 +186,11 @@ fn success_codes(section: &mut Section<'_, '_, '_>) -> Option<Vec<i32>> {
             .filter_map(|code| i32::try_from(code).ok())
             .collect(),
     )
+}
+
+fn affinity(section: &mut Section<'_, '_, '_>) -> Option<Affinity> {
+    let words = [("spread", Affinity::Spread), ("sticky", Affinity::Sticky)];
+    section.word("affinity", &words, &[])
 }
 
 fn zone(section: &mut Section<'_, '_, '_>) -> Option<Zone> {

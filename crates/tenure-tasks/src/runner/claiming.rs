@@ -1,8 +1,8 @@
 //! From planned runs to won runs: batches, resends, and what is left of other nodes' shares.
 //!
 //! A (task, tick, index) that this node owns is claimed at once; what others own is read after a
-//! grace, and claimed if nobody has it by then. A claim without an answer is sent again with its old
-//! token until it has one: only the store knows whether it was won.
+//! grace, and claimed if nobody has it by then. A claim without an answer is sent again with its
+//! old token until it has one: only the store knows whether it was won.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
