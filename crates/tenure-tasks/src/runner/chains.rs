@@ -107,6 +107,12 @@ impl Runner {
         self.chains.head(place)
     }
 
+    /// Whether other ticks wait for this run to be over.
+    pub(super) fn is_chained(&self, wanted: &Wanted) -> bool {
+        let place = (wanted.task, wanted.index);
+        self.chains.is_head(place, wanted.tick)
+    }
+
     /// Another node has this run in hand: if it heads a chain, the chain waits.
     pub(super) fn chain_waits(&mut self, wanted: &Wanted) {
         let place = (wanted.task, wanted.index);

@@ -94,8 +94,18 @@ impl Runner {
         while let Some(first) = self.claims.sweeps.first_entry()
             && *first.key() <= now
         {
-            let wanted = first.remove();
-            let with_keys = wanted
+            // Where it matters what became of a run, and not only that there is one, it is claimed:
+            // the answer says so.
+            let (asked, read): (Vec<_>, Vec<_>) = first.remove().into_iter().partition(|wanted| {
+                self.is_chained(wanted)
+                    || self.paused.contains_key(&wanted.task)
+                    || self.stale.contains(&wanted.task)
+            });
+            self.claims.queue.extend(asked);
+            if read.is_empty() {
+                continue;
+            }
+            let with_keys = read
                 .into_iter()
                 .filter_map(|wanted| Some((self.key_of(&wanted)?, wanted)))
                 .map(|(key, wanted)| (wanted, key))
