@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tenure_core::{Fence, Grant, Key, Timestamp, Token, WakeRegistry};
 
+use crate::lease::Unheard;
 use crate::link::Hears;
 use crate::quorum::Told;
 
@@ -19,6 +20,8 @@ pub(crate) struct Ears {
     prefix: String,
     /// A pushed grant is an answer. If not, it is a reason to ask: nobody waited for replicas.
     pub(crate) trusts_pushes: bool,
+    /// What becomes of grants that nobody here waits for.
+    pub(crate) unheard: Unheard,
     /// Of a server of a quorum: its number, and those who wait for a majority's word.
     quorum: Option<(usize, Arc<Told>)>,
 }
@@ -31,6 +34,7 @@ impl Ears {
             runs_channel,
             prefix: prefix.to_owned(),
             trusts_pushes: true,
+            unheard: Unheard::default(),
             quorum: None,
         }
     }
@@ -77,6 +81,9 @@ impl Hears for Ears {
                 self.leases.changed_for(&key, token)
             };
             tracing::trace!(%key, fence = %grant.fence, is_heard, "granted by push");
+            if !is_heard {
+                self.unheard.pass_on(&key, token, &grant);
+            }
         }
     }
 

@@ -263,7 +263,8 @@ const ADVICE: [(&str, &str); 14] = [
     ),
     (
         "QUEUEFULL",
-        "find out why its holders do not give it back: tenure locks show NAME",
+        "find out why its holders do not give it back: tenure locks show NAME; or allow more with \
+         max_waiters",
     ),
     (
         "WRONGTYPE",

@@ -35,6 +35,7 @@ pub struct RedisOptions {
     pub(crate) safety: Safety,
     pub(crate) max_ttl: Option<Duration>,
     pub(crate) replicas: Option<u32>,
+    pub(crate) max_waiters: u32,
     /// The connection is made in the background.
     pub(crate) is_lazy: bool,
 }
@@ -112,6 +113,10 @@ pub(crate) struct Tls {
     pub(crate) insecure: bool,
 }
 
+/// How many may wait for one lock unless the options say otherwise.
+pub(crate) const MAX_WAITERS: u32 = 10_000;
+/// A queue this long takes a server some hundreds of megabytes.
+const MOST_WAITERS: u32 = 1_000_000;
 const CONNECT_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 const CLAIM_WINDOW: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
@@ -139,6 +144,7 @@ impl RedisOptions {
             safety: Safety::Plain,
             max_ttl: None,
             replicas: None,
+            max_waiters: MAX_WAITERS,
             is_lazy: false,
         }
     }
@@ -286,6 +292,18 @@ impl RedisOptions {
         self
     }
 
+    /// How many may wait in line for one lock; the request of the next is refused as unavailable.
+    /// Default: 10 000; 1 to 1 000 000. It counts for the requests of this store; let all clients
+    /// say the same.
+    ///
+    /// Fewer tell of a lock that is never given back sooner; more take memory of the server, about
+    /// 300 bytes each.
+    #[must_use]
+    pub fn max_waiters(mut self, most: u32) -> Self {
+        self.max_waiters = most;
+        self
+    }
+
     /// Whether these are independent servers that decide by majority: a
     /// [`QuorumStore`](crate::QuorumStore) connects to them, and a
     /// [`RedisStore`](crate::RedisStore) to all others.
@@ -340,6 +358,13 @@ impl RedisOptions {
                     format!("must be {least} to {most}"),
                 ));
             }
+        }
+        if !(1..=MOST_WAITERS).contains(&self.max_waiters) {
+            return Err(OptionsError::parameter(
+                "max_waiters",
+                &self.max_waiters.to_string(),
+                format!("must be 1 to {MOST_WAITERS}"),
+            ));
         }
         if self.db != 0 && matches!(self.servers, Servers::Cluster(_)) {
             return Err(OptionsError::parameter(

@@ -75,15 +75,15 @@ impl RedisStore {
         if let Some(strict) = &strict {
             strict.lanes.learn(link.nodes().await?);
         }
-        Ok(Self {
-            shared: Arc::new(Shared {
-                link,
-                runs: Runs::new(&options.namespace),
-                options,
-                ears,
-                people: People::default(),
-                strict,
-            }),
-        })
+        let shared = Arc::new(Shared {
+            link,
+            runs: Runs::new(&options.namespace),
+            options,
+            ears,
+            people: People::default(),
+            strict,
+        });
+        shared.ears.unheard.serve(Arc::downgrade(&shared));
+        Ok(Self { shared })
     }
 }

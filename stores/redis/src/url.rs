@@ -26,7 +26,7 @@ const SCHEMES: [&str; 9] = [
     "redis+quorum",
     "rediss+quorum",
 ];
-const PARAMETERS: [&str; 22] = [
+const PARAMETERS: [&str; 23] = [
     "pool",
     "pool_timeout",
     "prefix",
@@ -40,6 +40,7 @@ const PARAMETERS: [&str; 22] = [
     "safety",
     "max_ttl",
     "replicas",
+    "max_waiters",
     "nodelay",
     "db",
     "ca",
@@ -327,6 +328,10 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
             Ok(replicas) => return Ok(options.replicas(replicas)),
             Err(_) => return Err(invalid("must be a number, 0 to 20".to_owned())),
         },
+        "max_waiters" => match value.parse() {
+            Ok(most) => return Ok(options.max_waiters(most)),
+            Err(_) => return Err(invalid("must be a number, 1 to 1000000".to_owned())),
+        },
         "nodelay" => return Ok(options.nodelay(switch()?)),
         "pool" => options.set_pool().max = count(value).map_err(invalid)?,
         "pool_timeout" => options.set_pool().patience = duration()?,
@@ -469,6 +474,11 @@ mod tests {
             ("redis+cluster://h/1", "only database 0"),
             ("redis+sentinel://h", "names no primary"),
             ("redis://h?safety=very", "must be `plain` or `strict`"),
+            ("redis://h?max_waiters=0", "must be 1 to 1000000"),
+            ("redis://h?max_waiters=1000001", "must be 1 to 1000000"),
+            ("redis://h?max_waiters=-1", "must be a number"),
+            ("redis://h?max_waiters=99999999999", "must be a number"),
+            ("redis://h?max_waiters=many", "must be a number"),
             ("redis://h?max_ttl=1s", "needs safety=strict"),
             ("redis://h?replicas=2", "needs safety=strict"),
             ("redis://h?safety=strict&replicas=21", "must be 0 to 20"),

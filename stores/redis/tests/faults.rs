@@ -16,7 +16,7 @@ use std::time::Duration;
 use tenure_bed::{Cluster, Redis, Relay, until};
 use tenure_core::{
     Acquisition, HandOff, LeaseRequest, LeaseStore as _, Release, RenewRequest, Renewal,
-    StoreError, StoreErrorKind,
+    StoreError, StoreErrorKind, Wake,
 };
 use tenure_redis::RedisStore;
 
@@ -515,7 +515,7 @@ async fn f37_a_queue_has_an_end_and_who_finds_none_is_told() {
     assert_eq!(crowd.int(), Some(10_000));
     let late = request("k").in_line(TTL);
     let error = store.acquire(&late).await.unwrap_err();
-    let parts = ["acquire a lease", "10000 wait", "tenure locks show"];
+    let parts = ["acquire a lease", "10000 wait", "max_waiters"];
     assert_refusal(&error, UNAVAILABLE, &parts);
     // Those who are in it keep their places, and who only asks is answered.
     assert_eq!(held(&store, &first).await.place.unwrap().position, 1);
@@ -523,6 +523,91 @@ async fn f37_a_queue_has_an_end_and_who_finds_none_is_told() {
     let last = format!("{:032x}", 9999);
     server.call(&["ZREM", queue, &last]).await;
     assert_eq!(held(&store, &late).await.place.unwrap().position, 10_000);
+}
+
+#[tokio::test]
+async fn f37_a_queue_ends_where_max_waiters_says() {
+    let server = redis().unix_only().start().await;
+    let three = connect(&format!("{}?max_waiters=3", server.url())).await;
+    granted(&three, &request("k")).await;
+    let waiters = [0; 4].map(|_| request("k").in_line(TTL));
+    for waiter in &waiters[..3] {
+        held(&three, waiter).await;
+    }
+    let error = three.acquire(&waiters[3]).await.unwrap_err();
+    let parts = [
+        "acquire a lease",
+        "3 wait",
+        "tenure locks show",
+        "max_waiters",
+    ];
+    assert_refusal(&error, UNAVAILABLE, &parts);
+    // Others may say otherwise; each is held to what it says itself.
+    let four = connect(&format!("{}?max_waiters=4", server.url())).await;
+    assert_eq!(held(&four, &waiters[3]).await.place.unwrap().position, 4);
+    three
+        .cancel(&waiters[0].key, waiters[0].token)
+        .await
+        .unwrap();
+    let late = request("k").in_line(TTL);
+    three.acquire(&late).await.unwrap_err();
+    three
+        .cancel(&waiters[1].key, waiters[1].token)
+        .await
+        .unwrap();
+    assert_eq!(held(&three, &late).await.place.unwrap().position, 3);
+}
+
+#[tokio::test]
+async fn r23_a_grant_that_is_pushed_to_a_waiter_who_is_gone_goes_to_the_next_at_once() {
+    let server = redis().unix_only().start().await;
+    let url = format!("{}?claim_window=60s", server.url());
+    let (living, other) = (connect(&url).await, connect(&url).await);
+    let lease = request("k");
+    granted(&living, &lease).await;
+    // Places as a fail-over brings them back: their waiters gave up, but their process listens.
+    for _ in 0..3 {
+        held(&living, &request("k").in_line(TTL)).await;
+    }
+    let waiter = request("k").in_line(TTL);
+    let mut wakes = other.listen(&waiter.key, waiter.token);
+    assert_eq!(held(&other, &waiter).await.place.unwrap().position, 4);
+    let released = living.release(&lease.key, lease.token).await.unwrap();
+    assert_eq!(released, Release::HandedOn);
+    let told = tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap();
+    assert!(matches!(told, Wake::Granted(_)), "{told:?}");
+    granted(&other, &waiter).await;
+}
+
+#[tokio::test]
+async fn r26_a_grant_that_was_collected_is_not_passed_on_by_a_push_that_nobody_hears() {
+    let server = redis().unix_only().start().await;
+    let store = connect(&server.url()).await;
+    let lease = request("k");
+    let fence = granted(&store, &lease).await.fence;
+    let behind = request("k").in_line(TTL);
+    held(&store, &behind).await;
+    let place = ["HGET", "tenure:{k}:w:k", &behind.token.to_string()];
+    let place = server.call(&place).await.to_string();
+    let channel = place.rsplit_once(" p").unwrap().1;
+    // Its token holds the lease and does not listen; what is pushed is not how the lease stands.
+    let late = format!("g {} {fence} 1000 3000 k", lease.token);
+    assert_eq!(
+        server.call(&["PUBLISH", channel, &late]).await.int(),
+        Some(1)
+    );
+    until("the store tried to pass it on", PATIENCE, async || {
+        let calls = server.info("cmdstat_eval").await?;
+        // Each script is sent whole once: that which acquires, and this.
+        let calls = calls.split([',', '=']).nth(1)?.parse::<u32>().ok()?;
+        (calls >= 2).then_some(())
+    })
+    .await;
+    let renewals = store.renew(&renewal(&lease)).await.unwrap();
+    assert!(
+        matches!(renewals[0], Ok(Renewal::Renewed(_))),
+        "{renewals:?}"
+    );
 }
 
 #[tokio::test]

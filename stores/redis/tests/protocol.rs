@@ -115,7 +115,7 @@ async fn r53_a_step_skips_a_bounded_number_of_dead_waiters_and_the_living_one_is
     drop(dead);
     // The dead are known by that nobody listens to their channel any more.
     tenure_bed::until("the connection's end", TTL, async || {
-        let channels = server.call(&["PUBSUB", "CHANNELS", "*"]).await;
+        let channels = server.call(&["PUBSUB", "CHANNELS", "tenure:c:*"]).await;
         (channels.list().len() <= 1).then_some(())
     })
     .await;

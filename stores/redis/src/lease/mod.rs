@@ -8,6 +8,7 @@ mod list;
 mod people;
 mod renew;
 mod strict;
+mod unheard;
 mod view;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tenure_core::{
 pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
+pub(crate) use self::unheard::Unheard;
 use self::view::{RawOccupant, view_of};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, text_of};
@@ -139,7 +141,8 @@ impl RedisStore {
             .arg(request.ttl.as_millis())
             .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
             .arg(&channel)
-            .arg(self.claim_window());
+            .arg(self.claim_window())
+            .arg(self.shared.options.max_waiters);
         (call, !keep.is_zero() && channel.is_empty())
     }
 
@@ -250,7 +253,8 @@ pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &st
         .arg(10_000)
         .arg(15_000)
         .arg(channel)
-        .arg(window);
+        .arg(window)
+        .arg(crate::options::MAX_WAITERS);
     let release = on_keys(four_keys(name.to_vec()), &RELEASE)
         .arg(token)
         .arg(window);

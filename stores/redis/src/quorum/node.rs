@@ -332,6 +332,7 @@ impl RedisStore {
             .arg(request.ttl.as_millis())
             .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
             .arg(channel)
+            .arg(self.shared.options.max_waiters)
     }
 }
 

@@ -1,5 +1,5 @@
 -- Grants the lock if it is free and it is this token's turn, else takes or keeps a place in the queue.
--- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, claim_window_ms
+-- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, claim_window_ms, the most places
 -- Reply: {'granted', now_ms, fence, ttl_ms}, or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
 --        {'again', now_ms} if more dead waiters stand in the way than one step removes.
@@ -61,8 +61,8 @@ if keep > 0 then
   end
   local rank = redis.call('ZRANK', Q, token)
   if not rank then
-    if redis.call('ZCARD', Q) >= 10000 then
-      return redis.error_reply('QUEUEFULL 10000 wait for this lock, and no more may')
+    if redis.call('ZCARD', Q) >= tonumber(ARGV[7]) then
+      return queue_full(ARGV[7])
     end
     local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
     local arrival = now_us

@@ -69,6 +69,10 @@ local function broken_fence()
   return redis.error_reply('CORRUPT the fence counter `' .. F .. '` holds no usable number; with no lock held, delete it')
 end
 
+local function queue_full(most)
+  return redis.error_reply('QUEUEFULL ' .. most .. ' wait for this lock, and max_waiters allows no more')
+end
+
 local function forget(token)
   redis.call('HDEL', W, token)
   return redis.call('ZREM', Q, token) == 1

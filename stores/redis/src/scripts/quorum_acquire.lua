@@ -1,6 +1,6 @@
 -- Votes for a token if the lock is free on this server, whoever waits; else keeps a place for it among those to be told.
 -- Stands behind acquire_free.lua, which votes when nobody waits either.
--- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel
+-- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, the most places
 -- Reply: {'granted', now_ms, fence, ttl_ms, score of the place that was given up | ''},
 --        {'kept', now_ms, fence, pttl_ms} if it had this vote before; a fence that a majority agreed on begins with 0; or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}
@@ -18,7 +18,10 @@ end
 if lock then
   local position, length = 0, 0
   if keep > 0 then
-    position, length = take_place(token, holder, ARGV[3], keep, ARGV[5], '')
+    position, length = take_place(token, holder, ARGV[3], keep, ARGV[5], ARGV[6], '')
+    if not position then
+      return queue_full(ARGV[6])
+    end
   end
   return { 'held', now, redis.call('PTTL', L), position, length, occupant(lock) }
 end

@@ -26,8 +26,9 @@ local function tell_of_release(freed)
   end
 end
 
--- Takes or keeps a place in the queue, at `score` if one is given. Replies the position and the length.
-local function take_place(token, holder, ttl, keep, channel, score)
+-- Takes or keeps a place in the queue, at `score` if one is given and if no more than `most` are there. Replies the position
+-- and the length; without a place nil and the length.
+local function take_place(token, holder, ttl, keep, channel, most, score)
   skip_lapsed()
   local since = text(now)
   local known = waiter_of(token)
@@ -39,6 +40,10 @@ local function take_place(token, holder, ttl, keep, channel, score)
   end
   local rank = redis.call('ZRANK', Q, token)
   if not rank then
+    local length = redis.call('ZCARD', Q)
+    if length >= tonumber(most) then
+      return nil, length
+    end
     if score == '' then
       local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
       local arrival = now_us
