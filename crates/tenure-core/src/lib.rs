@@ -53,10 +53,10 @@ pub use promises::{
 pub use run::{
     AttemptRecord, Backfill, BackfillState, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch,
     ClaimItem, ClaimReply, Cursor, Definition, Enqueue, Enqueued, Event, EventKind, EventPage,
-    Finish, Finished, Generation, HistoryPage, HistoryQuery, InvalidName, NodeRecord, Note,
+    Finish, Finished, Generation, HistoryPage, HistoryQuery, InvalidName, Kept, NodeRecord, Note,
     OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, RecoveredRun, Recovery, Refusal,
-    Registered, RequestId, RunKey, RunKind, RunRecord, RunRef, RunState, RunStore, Start,
-    StartMode, Started, StoreMoment, Take, TaskName, TaskRecord,
+    Registered, Remembered, RequestId, Restore, Restored, RunKey, RunKind, RunRecord, RunRef,
+    RunState, RunStore, Seen, Start, StartMode, Started, StoreMoment, Take, TaskName, TaskRecord,
 };
 pub use time::{Moment, Timestamp};
 pub use token::Token;

@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor, Definition,
     Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises,
-    RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName,
-    TaskRecord, Timestamp, Wakes,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
+    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
+    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -184,6 +184,14 @@ impl RunStore for Link {
             })
         });
         self.call(ask).await
+    }
+
+    async fn restore(&self, restore: &Restore) -> Answer<Restored> {
+        let restore = Arc::new(restore.clone());
+        passed_on!(self, |server| {
+            let restore = restore.clone();
+            async move { server.restore(&restore).await }
+        })
     }
 
     async fn take(&self, take: &Take) -> Answer<Vec<Claim>> {

@@ -3,7 +3,10 @@
 //! A step is a SQL file and is never changed once released: later versions add files.
 
 /// Each step takes the file from version *i* to *i + 1*.
-pub(crate) const STEPS: [&str; 1] = [include_str!("migrations/0001.sql")];
+pub(crate) const STEPS: [&str; 2] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+];
 
 /// The version this program writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;

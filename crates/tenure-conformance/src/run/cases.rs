@@ -85,6 +85,20 @@ macro_rules! __run_cases {
                 a_recovery_waits_for_the_grace
                 a_recovery_moves_at_most_what_it_was_asked_to
             }
+            loss {
+                s50_a_nodes_last_claim_or_registration_is_told_with_its_beats
+                s50_a_node_that_remembers_more_than_the_store_wins_nothing
+                s50_a_loss_is_counted_once_and_one_node_is_told_to_tell
+                s50_a_forgotten_claim_is_put_back_and_ends_as_its_own
+                s50_putting_back_again_changes_nothing
+                s50_a_record_that_is_there_stays
+                s50_hearsay_gives_way_to_the_word_of_the_winner
+                s50_an_end_that_was_forgotten_is_put_back
+                s50_a_later_attempt_replaces_an_earlier_one
+                s50_what_a_node_had_that_the_store_does_not_know_is_lost_or_waits
+                s50_a_run_put_back_is_recovered_when_its_node_dies
+                s50_a_node_that_never_beat_puts_nothing_back
+            }
             node {
                 a_node_that_never_beat_wins_nothing
                 a_lapsed_node_wins_nothing_until_it_beats_again

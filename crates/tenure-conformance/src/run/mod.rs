@@ -13,6 +13,7 @@ mod control;
 mod definition;
 mod elsewhere;
 mod life;
+mod loss;
 mod node;
 mod overlap;
 mod reading;

@@ -23,6 +23,7 @@
 
 mod control;
 mod key;
+mod loss;
 mod node;
 mod record;
 mod request;
@@ -36,6 +37,7 @@ pub use self::control::{
     Pause, Prune,
 };
 pub use self::key::{Generation, InvalidName, RequestId, RunKey, RunKind, TaskName};
+pub use self::loss::{Kept, Remembered, Restore, Restored, Seen};
 pub use self::node::{Beat, Beaten, Definition, NodeRecord, Registered, StoreMoment, TaskRecord};
 pub use self::record::{AttemptRecord, OnCrash, Outcome, Overlap, RunRecord, RunState};
 pub use self::request::{
@@ -81,7 +83,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     async fn leave(&self, node: HolderId) -> Result<(), StoreError>;
 
     /// Says which tasks, in which definitions, a node can run. Replaces what it said before of the
-    /// same tasks; answers stand in the order given. The node must have beaten before.
+    /// same tasks; answers stand in the order given. The node must have beaten before. Grows the
+    /// store's sequence.
     ///
     /// The current generation of a task is the one registered first most recently, among those
     /// that live nodes list; claims under another are refused.
@@ -105,8 +108,17 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// current, no record of the run exists, and its overlap rule allows it. A refusal for overlap
     /// leaves a record in state `skipped`; no other refusal leaves any. The reply grows the
     /// store's sequence by one. A task that nobody registered has no generation to compare. A node
-    /// whose lease has ended wins nothing.
+    /// whose lease has ended wins nothing, and nor does one that remembers more than the store
+    /// does ([`ClaimBatch::seen`]), which leaves the sequence as it is.
     async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError>;
+
+    /// Puts back runs that the store acknowledged and forgot, as a node remembers them: the same
+    /// tokens, the same attempts. A record that is there is left alone unless
+    /// [`Remembered::replaces`] says otherwise, so a resend changes nothing. Each run is one step.
+    ///
+    /// A run in the hands of a node that the store does not know ends as lost, or waits for
+    /// another attempt if a crash lets it. A node that never beat is refused.
+    async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError>;
 
     /// Takes runs that wait in the store and are due: retries, requested runs, backfills. Only of
     /// tasks that the node registered in their current generation and that are not paused, the

@@ -14,10 +14,12 @@ use crate::{Holder, Timestamp};
 pub struct StoreMoment {
     /// The store's clock.
     pub now: Timestamp,
-    /// Grows with every claim call.
+    /// Grows with every call that claims or registers.
     pub sequence: u64,
     /// Drawn once when the store was made.
     pub epoch: String,
+    /// How often nodes told the store that it had forgotten something.
+    pub losses: u64,
 }
 
 impl StoreMoment {
@@ -28,6 +30,7 @@ impl StoreMoment {
             now,
             sequence,
             epoch,
+            losses: 0,
         }
     }
 }
@@ -73,6 +76,8 @@ pub struct Beaten {
     pub had_lapsed: bool,
     /// Who is alive, this node included, in the order in which they joined.
     pub alive: Vec<NodeRecord>,
+    /// The sequence of this node's last claim or registration, as the store remembers it.
+    pub own: u64,
 }
 
 impl Beaten {
@@ -83,6 +88,7 @@ impl Beaten {
             moment,
             had_lapsed,
             alive,
+            own: 0,
         }
     }
 }
@@ -168,6 +174,8 @@ pub struct Registered {
     pub current: Generation,
     /// Whether the task is paused.
     pub pause: Option<Pause>,
+    /// The store's sequence after this registration.
+    pub sequence: u64,
 }
 
 impl Registered {
@@ -179,6 +187,7 @@ impl Registered {
             last_tick: None,
             current,
             pause: None,
+            sequence: 0,
         }
     }
 }

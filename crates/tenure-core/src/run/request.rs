@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::key::{Generation, RunKey, TaskName};
+use super::loss::Seen;
 use super::record::{OnCrash, Outcome, Overlap, RunRecord, RunState};
 use crate::{Fence, Holder, HolderId, Timestamp, Token};
 
@@ -83,6 +84,9 @@ pub struct ClaimBatch {
     pub early: Duration,
     /// How won runs begin.
     pub start: StartMode,
+    /// What the node saw of the store's memory. If the store remembers less, or another count of
+    /// losses, every item is refused.
+    pub seen: Seen,
 }
 
 impl ClaimBatch {
@@ -99,6 +103,7 @@ impl ClaimBatch {
             items,
             early: Duration::from_millis(250),
             start: StartMode::AtOnce,
+            seen: Seen::default(),
         }
     }
 
@@ -206,6 +211,10 @@ pub enum Refusal {
     /// The node's lease has ended, or it never beat: it must beat first.
     #[error("the node's lease has ended")]
     NodeLapsed,
+    /// The store forgot something that the node knows of, or was told that it did: the node must
+    /// [restore](super::RunStore::restore) first.
+    #[error("the store forgot what it had acknowledged")]
+    StoreForgot,
 }
 
 /// A run that a node has in hand.

@@ -10,8 +10,8 @@ use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor, Definition,
     Enqueue, Enqueued, EventPage, Fence, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
     NodeRecord, Note, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, Recovery,
-    Registered, RunKey, RunPromises, RunRecord, RunRef, RunStore, Start, Started, StoreError,
-    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
+    Registered, Restore, Restored, RunKey, RunPromises, RunRecord, RunRef, RunStore, Start,
+    Started, StoreError, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 /// Which promise.
@@ -173,6 +173,10 @@ impl RunStore for Tampered {
             reply.now = reply.now + Duration::from_secs(1);
         }
         Ok(reply)
+    }
+
+    async fn restore(&self, restore: &Restore) -> Answer<Restored> {
+        self.inner.restore(restore).await
     }
 
     async fn take(&self, take: &Take) -> Answer<Vec<Claim>> {

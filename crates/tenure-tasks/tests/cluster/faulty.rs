@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Enqueue, Enqueued,
     EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note, Pass,
-    Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises, RunRecord, RunStore, Start,
-    Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
+    Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
+    RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName,
+    TaskRecord, Timestamp, Wakes,
 };
 
 use super::pass;
@@ -164,6 +165,11 @@ impl RunStore for FaultyStore {
             return Err(error.with_unknown_outcome());
         }
         reply
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError> {
+        self.check()?;
+        self.inner.restore(restore).await
     }
 
     async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {

@@ -11,12 +11,22 @@ use super::{Now, Run, Runs, TAKES_KEPT};
 
 impl Runs {
     pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Now) -> ClaimReply {
-        self.sequence += 1;
-        let answers = if self.is_alive(batch.node, now) {
-            self.claim_all(batch, now)
+        let refused = |refusal: Refusal| {
+            let items = batch.items.iter();
+            items
+                .map(|_| ClaimAnswer::Refused(refusal.clone()))
+                .collect()
+        };
+        let answers = if !self.is_alive(batch.node, now) {
+            self.sequence += 1;
+            refused(Refusal::NodeLapsed)
+        } else if self.seen_by(batch.node).is_behind(&batch.seen) {
+            // It must not look afterwards as if this node had been answered.
+            refused(Refusal::StoreForgot)
         } else {
-            let lapsed = |_| ClaimAnswer::Refused(Refusal::NodeLapsed);
-            batch.items.iter().map(lapsed).collect()
+            self.sequence += 1;
+            self.called(batch.node);
+            self.claim_all(batch, now)
         };
         ClaimReply::new(now.wall, self.sequence, self.epoch(), answers)
     }

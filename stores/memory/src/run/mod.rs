@@ -7,6 +7,7 @@
 mod claim;
 mod control;
 mod ending;
+mod loss;
 mod node;
 mod read;
 mod store;
@@ -45,8 +46,11 @@ type HistoryOrder = (Reverse<Timestamp>, TaskName, u32, RunKind);
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Runs {
     epoch: Option<Token>,
-    /// Grows with every claim call.
+    /// Grows with every call that claims or registers.
     sequence: u64,
+    /// How often nodes said that something was forgotten, and who said so last.
+    losses: u64,
+    loss_told_by: Option<HolderId>,
     fence: u64,
     records: BTreeMap<HistoryOrder, Run>,
     by_task: HashMap<TaskName, BTreeSet<HistoryOrder>>,
@@ -87,6 +91,8 @@ struct Node {
     tasks: HashMap<TaskName, Generation>,
     /// The tokens of its last takes, oldest first.
     takes: VecDeque<Token>,
+    /// The sequence of its last claim or registration.
+    own: u64,
     /// It said that it was leaving.
     left: bool,
     /// A recovery has told of its end already.

@@ -1,7 +1,7 @@
 //! Nodes and the definitions they bring.
 
 use tenure_core::{
-    Beat, Beaten, Definition, HolderId, NodeRecord, Note, Registered, StoreMoment, TaskName,
+    Beat, Beaten, Definition, HolderId, NodeRecord, Note, Registered, Seen, StoreMoment, TaskName,
     TaskRecord,
 };
 
@@ -9,7 +9,25 @@ use super::{DEFINITIONS_KEPT, Node, Now, Runs, Task};
 
 impl Runs {
     pub(super) fn moment(&mut self, now: Now) -> StoreMoment {
-        StoreMoment::new(now.wall, self.sequence, self.epoch())
+        let mut moment = StoreMoment::new(now.wall, self.sequence, self.epoch());
+        moment.losses = self.losses;
+        moment
+    }
+
+    /// What a node that asks now sees of this store's memory.
+    pub(super) fn seen_by(&self, id: HolderId) -> Seen {
+        let mut seen = Seen::default();
+        seen.sequence = self.sequence;
+        seen.losses = self.losses;
+        seen.own = self.nodes.get(&id).map_or(0, |node| node.own);
+        seen
+    }
+
+    /// The sequence was raised by a call of this node.
+    pub(super) fn called(&mut self, id: HolderId) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.own = self.sequence;
+        }
     }
 
     pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Beaten {
@@ -26,8 +44,8 @@ impl Runs {
             self.joined += 1;
             (now.wall, self.joined)
         };
-        let (tasks, takes) = before
-            .map(|node| (node.tasks, node.takes))
+        let (tasks, takes, own) = before
+            .map(|node| (node.tasks, node.takes, node.own))
             .unwrap_or_default();
         let node = Node {
             record: NodeRecord::of_beat(beat, joined_at, now.wall),
@@ -35,6 +53,7 @@ impl Runs {
             order,
             tasks,
             takes,
+            own,
             left: false,
             reported: false,
         };
@@ -42,7 +61,9 @@ impl Runs {
         if had_lapsed {
             self.forget_tasks(id);
         }
-        Beaten::new(self.moment(now), had_lapsed, self.alive(now))
+        let mut beaten = Beaten::new(self.moment(now), had_lapsed, self.alive(now));
+        beaten.own = own;
+        beaten
     }
 
     fn take_ended(&mut self, id: HolderId) -> Option<Node> {
@@ -98,6 +119,12 @@ impl Runs {
         }
     }
 
+    /// A call of this node registers tasks.
+    pub(super) fn registers(&mut self, id: HolderId) {
+        self.sequence += 1;
+        self.called(id);
+    }
+
     pub(super) fn register(
         &mut self,
         id: HolderId,
@@ -135,6 +162,7 @@ impl Runs {
         let current = self.current_generation(&definition.task, now);
         let mut registered = Registered::new(first_seen, current.unwrap_or(generation));
         registered.last_tick = last_tick;
+        registered.sequence = self.sequence;
         registered.pause = self.pause_of(&definition.task, now).cloned();
         registered
     }

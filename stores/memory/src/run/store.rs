@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
     Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunKind,
-    RunPromises, RunRecord, RunState, RunStore, Scope, Start, Started, StoreError, StoreMoment,
-    Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
+    RunKey, RunKind, RunPromises, RunRecord, RunState, RunStore, Scope, Start, Started, StoreError,
+    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
 };
 
 use super::{Now, Runs};
@@ -88,6 +88,7 @@ impl RunStore for MemoryStore {
         if !runs.has_beaten(node) {
             return Err(node_unknown());
         }
+        runs.registers(node);
         Ok(definitions
             .iter()
             .map(|definition| runs.register(node, definition, now))
@@ -107,6 +108,19 @@ impl RunStore for MemoryStore {
         let mut runs = locked(&self.shared.runs);
         let now = self.run_now();
         Ok(runs.claim(batch, now))
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError> {
+        checked(restore.runs.len())?;
+        let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
+        if !runs.has_beaten(restore.node) {
+            return Err(node_unknown());
+        }
+        let restored = runs.restore(restore, now);
+        drop(runs);
+        self.wake_runners();
+        Ok(restored)
     }
 
     async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {

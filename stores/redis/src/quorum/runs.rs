@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
     Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note,
-    Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises, RunRecord, RunStore,
-    Scope, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord,
-    Timestamp, Wakes,
+    Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
+    RunRecord, RunStore, Scope, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take,
+    TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 use super::QuorumStore;
@@ -49,6 +49,7 @@ refuse! {
     tasks() -> Vec<TaskRecord>;
     nodes() -> Vec<NodeRecord>;
     claim(_batch: &ClaimBatch) -> ClaimReply;
+    restore(_restore: &Restore) -> Restored;
     take(_take: &Take) -> Vec<Claim>;
     start(_starts: &[Start]) -> Vec<Started>;
     finish(_finishes: &[Finish]) -> Vec<Finished>;

@@ -105,10 +105,8 @@ impl RedisStore {
                     word.clear();
                     continue;
                 }
-                "lapsed" => {
-                    let lapsed = |_: &ClaimItem| ClaimAnswer::Refused(Refusal::NodeLapsed);
-                    batch.items.iter().map(lapsed).collect()
-                }
+                "lapsed" => all_refused(batch, &Refusal::NodeLapsed),
+                "behind" => all_refused(batch, &Refusal::StoreForgot),
                 _ => {
                     let base = fence.parse().map_err(|_| reply.unknown(&fence))?;
                     self.decided(batch, &plan, now, base, reply).await?
@@ -187,6 +185,9 @@ impl RedisStore {
         call.push(Token::random().to_string());
         call.push(word);
         call.push(plan.groups.len());
+        for seen in [batch.seen.sequence, batch.seen.own, batch.seen.losses] {
+            call.push(seen);
+        }
         let mut offset = 0;
         for group in &plan.groups {
             push_group(&mut call, group, offset, word.is_empty())?;
@@ -275,6 +276,11 @@ impl RedisStore {
         });
         named.collect()
     }
+}
+
+fn all_refused(batch: &ClaimBatch, refusal: &Refusal) -> Vec<ClaimAnswer> {
+    let refused = |_: &ClaimItem| ClaimAnswer::Refused(refusal.clone());
+    batch.items.iter().map(refused).collect()
 }
 
 /// A record exists; more is not known.

@@ -17,6 +17,7 @@ mod control;
 mod feed;
 mod history;
 mod holder;
+mod loss;
 mod name;
 mod node;
 mod prune;
@@ -36,9 +37,9 @@ use redis::Value;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
     Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises,
-    RunRecord, RunStore, Scope, Start, StartMode, Started, StoreError, StoreErrorKind, StoreMoment,
-    Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
+    RunKey, RunPromises, RunRecord, RunStore, Scope, Start, StartMode, Started, StoreError,
+    StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
 };
 
 use self::checked::Checked;
@@ -232,6 +233,11 @@ impl RunStore for RedisStore {
     async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
         check_size(batch.items.len())?;
         self.claim_batch(batch).await
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError> {
+        check_size(restore.runs.len())?;
+        self.restore_runs(restore).await
     }
 
     async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {

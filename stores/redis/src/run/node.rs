@@ -66,13 +66,16 @@ impl RedisStore {
         let mut reply = Reply::new(BEAT.doing, self.send(call).await?)?;
         let moment = read_moment(&mut reply)?;
         let had_lapsed = reply.number::<u8>()? == 1;
+        let own = reply.number()?;
         let mut alive = Vec::new();
         let mut rest = reply.rest();
         while let (Some(_number), Some(details)) = (rest.next(), rest.next()) {
             let details = bytes_of(BEAT.doing, details)?;
             alive.push(read_node(&details, &self.run_names().of("nodes"))?);
         }
-        Ok(Beaten::new(moment, had_lapsed, alive))
+        let mut beaten = Beaten::new(moment, had_lapsed, alive);
+        beaten.own = own;
+        Ok(beaten)
     }
 
     pub(super) async fn leave_node(&self, node: HolderId) -> Result<(), StoreError> {
@@ -146,11 +149,13 @@ impl RedisStore {
             );
             return Err(StoreError::new(StoreErrorKind::InvalidRequest, message));
         }
+        let sequence = reply.number()?;
         let mut registered = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let first_seen = reply.timestamp()?;
             let current = self.generation(&reply.bytes()?)?;
             let mut answer = Registered::new(first_seen, current);
+            answer.sequence = sequence;
             let pause = reply.bytes()?;
             if !pause.is_empty() {
                 answer.pause = Some(read_pause(&pause, &names.of("pauses"))?);
@@ -282,12 +287,12 @@ impl RedisStore {
     }
 }
 
-fn read_moment(reply: &mut Reply) -> Result<StoreMoment, StoreError> {
-    Ok(StoreMoment::new(
-        reply.timestamp()?,
-        reply.number()?,
-        reply.text()?,
-    ))
+/// Reads the clock, the sequence, the epoch and the count of losses.
+pub(super) fn read_moment(reply: &mut Reply) -> Result<StoreMoment, StoreError> {
+    let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
+    let mut moment = StoreMoment::new(now, sequence, epoch);
+    moment.losses = reply.number()?;
+    Ok(moment)
 }
 
 /// Of `GEN TAG TAG;GEN TAG`: the newest generation that a live node lists, or else the newest, and

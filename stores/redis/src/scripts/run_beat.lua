@@ -1,10 +1,10 @@
 -- Says that a node is alive, and who else is.
 -- ARGV: holder, ttl_ms, details (JSON), nonce of this request, epoch if there is none
--- Reply: {now_ms, sequence, epoch, had_lapsed (1, 0), number, details, number, details, …} in the
+-- Reply: {now_ms, sequence, epoch, losses, had_lapsed (1, 0), the node's own last sequence, number, details, number, details, …} in the
 --   order of joining
 -- One step, because whether the lease had ended must be judged as it is made anew.
 local holder, nonce = ARGV[1], ARGV[4]
-local meta = call('HMGET', META, 'epoch', 'sequence', 'node')
+local meta = call('HMGET', META, 'epoch', 'sequence', 'node', 'losses')
 local sequence, last = counter(meta[2]), counter(meta[3])
 if not sequence or not last then
   return broken_counters()
@@ -43,7 +43,9 @@ call('ZADD', ALIVE, expires, tag)
 if not meta[1] then
   call('HSET', META, 'epoch', epoch)
 end
-local answer, numbers = { now, text(sequence), epoch, tonumber(had_lapsed) }, {}
+local own = call('HGET', META, 'o' .. number) or '0'
+local answer = { now, text(sequence), epoch, meta[4] or '0', tonumber(had_lapsed), own }
+local numbers = {}
 local alive = call('ZRANGEBYSCORE', ALIVE, '(' .. text(now), '+inf', 'LIMIT', '0', '4000')
 for _, other in ipairs(alive) do
   numbers[#numbers + 1] = tonumber(string.match(other, '^%d+'))

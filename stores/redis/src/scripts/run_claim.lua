@@ -1,14 +1,15 @@
 -- Decides a batch of claims.
 -- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]:
 --   for each group its bucket and outputs, then for each item the history of its task.
--- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups; for
---   each group, earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
+-- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups, what
+--   the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group, earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
 --   all its items the tasks, the generations (unless checked), the fields, and the ends of their
 --   records from the offset of the fence on. No run is twice in one group.
 -- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this
 --   very node, when the registry and the node's tag were these. While they are, that stays true,
 --   and the generations need no look.
--- Reply: {now_ms, sequence, epoch, 'lapsed'}; {now_ms, sequence, epoch, 'again'} if the generations
+-- Reply: {now_ms, sequence, epoch, 'lapsed'}, or 'behind' if the holder saw more than this server
+--   remembers, or another count of losses; {now_ms, sequence, epoch, 'again'} if the generations
 --   do need a look; or {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter
 --   an item, and for each letter but w, W, e and l a detail. w won, its fence is the reply's and
 --   its own offset, and W if its generation was found as above; t taken: "STATE NODE SINCE"; m
@@ -17,7 +18,7 @@
 --   history's score, so that it begins with the newest.
 -- One step, because the window, what exists, what is in hand and what is won must not be apart:
 -- that is what makes a second claim of one tick impossible.
-local meta = call('HMGET', META, 'epoch', 'sequence', 'fence', 'registry')
+local meta = call('HMGET', META, 'epoch', 'sequence', 'fence', 'registry', 'losses')
 local sequence, fence = counter(meta[2]), counter(meta[3])
 if not sequence or not fence or now_us >= LARGEST - 100000 then
   return broken_counters()
@@ -31,12 +32,19 @@ if not tag then
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence))
   return { now, text(sequence), epoch, 'lapsed' }
 end
+local node = string.match(tag, '^%d+')
+local own = 'o' .. node
+local is_behind = ARGV[7] ~= '0' and (tonumber(ARGV[7]) >= sequence or ARGV[9] ~= (meta[5] or '0')
+  or tonumber(ARGV[8]) > (tonumber(call('HGET', META, own) or '') or 0))
+if is_behind then
+  -- The sequence stays: it must not look afterwards as if this node had been answered.
+  return { now, text(sequence - 1), epoch, 'behind' }
+end
 local seen = (meta[4] or '0') .. ' ' .. tag
 local is_checked = ARGV[5] == seen
 if ARGV[5] ~= '' and not is_checked then
   return { now, text(sequence - 1), epoch, 'again' }
 end
-local node = string.match(tag, '^%d+')
 local latest = now + tonumber(ARGV[3])
 -- Locals are found faster than globals, and the loop below is the store's busiest.
 local ARGV, KEYS, call, unpack = ARGV, KEYS, call, unpack
@@ -82,7 +90,7 @@ local function decide(value, closed, pause, in_force, wanted, runs, tail)
   return own, nil, won_head .. tail
 end
 
-local at, history, coded, oldest = 7, 12 + 2 * groups, 0, nil
+local at, history, coded, oldest = 10, 12 + 2 * groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
@@ -156,9 +164,10 @@ for group = 1, groups do
 end
 if made > 0 then
   count_made(made)
-  call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), 'fence', text(fence + coded))
+  call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), 'fence', text(fence + coded),
+    own, text(sequence))
   tell(events, made > 16)
 else
-  call('HSET', META, 'epoch', epoch, 'sequence', text(sequence))
+  call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), own, text(sequence))
 end
 return { now, text(sequence), epoch, text(fence), concat(codes), details, seen }

@@ -16,6 +16,7 @@ for item = 1, (#ARGV - 2) / 2 do
     end
     if seen < tonumber(ARGV[2]) then
       call('HDEL', NODES, number)
+      call('HDEL', META, 'o' .. number)
       forgotten = forgotten + 1
     end
   end

@@ -3,7 +3,7 @@
 --   TASK" to the definition; KEYS[14]: a hash from a task to its generation if it has only one,
 --   else to its list; KEYS[15..]: the history of each task.
 -- ARGV: holder; for each definition: task, generation, definition (JSON)
--- Reply: {'unknown'} if the node never beat, else {now_ms, first_ms, generation in force, pause or
+-- Reply: {'unknown'} if the node never beat, else {now_ms, sequence, first_ms, generation in force, pause or
 --   nothing, latest scheduled run in the history or nothing, …}
 -- One step, because which generation is the newest must be decided in one order for all.
 local FIRST, DEFINITIONS, GENERATIONS = KEYS[12], KEYS[13], KEYS[14]
@@ -68,7 +68,13 @@ local function latest(history)
   return ''
 end
 
-local answer, is_changed = { now }, false
+local sequence = counter(call('HGET', META, 'sequence'))
+if not sequence then
+  return broken_counters()
+end
+sequence = text(sequence + 1)
+call('HSET', META, 'sequence', sequence, 'o' .. own, sequence)
+local answer, is_changed = { now, sequence }, false
 for item = 1, #KEYS - 14 do
   local a = 3 * item - 1
   local task, generation = ARGV[a], ARGV[a + 1]

@@ -7,6 +7,7 @@ use tenure_core::{
 };
 
 use super::find;
+use super::loss;
 use super::node;
 use super::row::RunRow;
 use crate::column;
@@ -14,6 +15,19 @@ use crate::step::{Fault, Step};
 
 pub(super) fn claim(step: &Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, Fault> {
     let node = node::alive(step, batch.node)?;
+    if node.is_some() && loss::seen_by(step, batch.node)?.is_behind(&batch.seen) {
+        // The sequence stays: it must not look afterwards as if this node had been answered.
+        let refused = batch.items.iter();
+        let refused = refused.map(|_| ClaimAnswer::Refused(Refusal::StoreForgot));
+        let moment = node::moment(step)?;
+        let answers = refused.collect();
+        return Ok(ClaimReply::new(
+            moment.now,
+            moment.sequence,
+            moment.epoch,
+            answers,
+        ));
+    }
     // Earlier ticks first, so that of two runs that must not overlap the earlier one wins.
     let mut order: Vec<_> = batch.items.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| (a.tick, &a.task, a.index).cmp(&(b.tick, &b.task, b.index)));
@@ -27,15 +41,7 @@ pub(super) fn claim(step: &Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, F
     }
     answers.sort_by_key(|(at, _)| *at);
     let answers = answers.into_iter().map(|(_, answer)| answer).collect();
-    let (sequence, epoch) = step
-        .one(
-            "UPDATE namespace SET sequence = sequence + 1 WHERE id = ?1
-             RETURNING sequence, epoch",
-            [step.ns],
-            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
-        )?
-        .unwrap_or_default();
-    let sequence = u64::try_from(sequence).unwrap_or_default();
+    let (sequence, epoch) = loss::raise_sequence(step, batch.node)?;
     Ok(ClaimReply::new(step.wall, sequence, epoch, answers))
 }
 

@@ -5,6 +5,7 @@ mod claim;
 mod control;
 mod find;
 mod history;
+mod loss;
 mod node;
 mod note;
 mod prune;
@@ -17,8 +18,9 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Enqueue, Enqueued,
     EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note, Pass,
-    Pause, Prune, Recovered, Recovery, Registered, RunKey, RunPromises, RunRecord, RunStore, Start,
-    Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
+    Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
+    RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName,
+    TaskRecord, Timestamp, Wakes,
 };
 
 pub(crate) use self::note::add_note;
@@ -92,6 +94,13 @@ impl RunStore for SqliteStore {
         check_size(batch.items.len())?;
         let batch = batch.clone();
         self.write(Unwanted::Drop, move |step| claim::claim(step, &batch))
+            .await
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError> {
+        check_size(restore.runs.len())?;
+        let restore = restore.clone();
+        self.write(Unwanted::Do, move |step| loss::restore(step, &restore))
             .await
     }
 

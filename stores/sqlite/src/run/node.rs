@@ -7,6 +7,7 @@ use tenure_core::{
 };
 
 use super::claim::{current_generation, pause_of};
+use super::loss;
 use super::note::add_note;
 use crate::column;
 use crate::step::{Counter, Fault, Step};
@@ -32,15 +33,17 @@ pub(super) fn alive(step: &Step<'_>, node: HolderId) -> Result<Option<Holder>, F
 }
 
 pub(super) fn moment(step: &Step<'_>) -> Result<StoreMoment, Fault> {
-    let (sequence, epoch) = step
+    let (sequence, losses, epoch): (i64, i64, String) = step
         .one(
-            "SELECT sequence, epoch FROM namespace WHERE id = ?1",
+            "SELECT sequence, losses, epoch FROM namespace WHERE id = ?1",
             [step.ns],
-            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?
         .unwrap_or_default();
     let sequence = u64::try_from(sequence).unwrap_or_default();
-    Ok(StoreMoment::new(step.wall, sequence, epoch))
+    let mut moment = StoreMoment::new(step.wall, sequence, epoch);
+    moment.losses = u64::try_from(losses).unwrap_or_default();
+    Ok(moment)
 }
 
 pub(super) fn beat(step: &Step<'_>, beat: &Beat) -> Result<Beaten, Fault> {
@@ -79,7 +82,9 @@ pub(super) fn beat(step: &Step<'_>, beat: &Beat) -> Result<Beaten, Fault> {
         params![step.ns, step.now.as_millis()],
         read,
     )?;
-    Ok(Beaten::new(moment(step)?, had_lapsed, alive))
+    let mut beaten = Beaten::new(moment(step)?, had_lapsed, alive);
+    beaten.own = loss::seen_by(step, id)?.own;
+    Ok(beaten)
 }
 
 fn write(
@@ -196,20 +201,28 @@ pub(super) fn register(
     node: HolderId,
     definitions: &[Definition],
 ) -> Result<Vec<Registered>, Fault> {
+    if !is_known(step, node)? {
+        return Err(Fault::request(format!(
+            "node {node} cannot register tasks before its first beat"
+        )));
+    }
+    let (sequence, _) = loss::raise_sequence(step, node)?;
+    let registered = definitions.iter().map(|definition| {
+        let mut registered = register_one(step, node, definition)?;
+        registered.sequence = sequence;
+        Ok(registered)
+    });
+    registered.collect()
+}
+
+/// Whether a node ever beat, as far as the file remembers.
+pub(super) fn is_known(step: &Step<'_>, node: HolderId) -> Result<bool, Fault> {
     let known = step.one(
         "SELECT 1 FROM node WHERE ns = ?1 AND holder = ?2",
         params![step.ns, node.as_bytes()],
         |_| Ok(()),
     )?;
-    if known.is_none() {
-        return Err(Fault::request(format!(
-            "node {node} cannot register tasks before its first beat"
-        )));
-    }
-    definitions
-        .iter()
-        .map(|definition| register_one(step, node, definition))
-        .collect()
+    Ok(known.is_some())
 }
 
 fn register_one(
