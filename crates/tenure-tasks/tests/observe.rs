@@ -87,13 +87,13 @@ async fn s46_each_attempt_has_a_span_that_tells_which_run_it_is_and_how_it_ended
 async fn an_observer_misses_no_event() {
     let cluster = Cluster::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let sees = seen.clone();
+    let recorder = seen.clone();
     let _node = TaskScheduling::builder(cluster.state("n"))
         .manager(StoreLockManager::new(cluster.store.clone()))
         .clock(cluster.clock.clone())
         .observe(move |event| {
             if let RunnerEvent::Finished { key, .. } = event {
-                sees.lock().unwrap().push(key.tick);
+                recorder.lock().unwrap().push(key.tick);
             }
         })
         .task(logged("t", "* * * * * *"))
