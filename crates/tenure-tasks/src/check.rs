@@ -10,6 +10,7 @@ use tenure_core::{Generation, OnCrash, TaskName, format_duration};
 use tenure_schedule::{Schedule, Zone};
 use tokio::runtime::Handle;
 
+use crate::alarm::{self, AlarmRule, check_rules};
 use crate::attempt::Code;
 use crate::config_error::{ConfigError, ConfigErrors};
 use crate::context::TaskContext;
@@ -42,9 +43,12 @@ pub(crate) fn check<S: Send + Sync + 'static>(
     managers: &[Arc<dyn TaskManager>],
     tasks: Vec<Task<S>>,
     options: &RunnerOptions,
+    alarms: &[AlarmRule],
 ) -> Result<Vec<Assigned>, ConfigErrors> {
     let mut faults = Vec::new();
     options.check(&mut faults);
+    let can_keep = managers.iter().any(|manager| manager.runs().is_some());
+    check_rules(alarms, can_keep, &mut faults);
     let places = check_managers(managers, &mut faults);
     let states = applications(application, managers, &mut faults);
     check_repeated(&tasks, &mut faults);
@@ -60,6 +64,13 @@ pub(crate) fn check<S: Send + Sync + 'static>(
     for task in tasks {
         let spec = checker.spec(&task.draft, &mut faults);
         let place = place_of(&task.draft, &places, &mut faults);
+        if task.draft.name.starts_with(alarm::PREFIX) {
+            faults.push(ConfigError::Setting {
+                task: task.draft.name.clone(),
+                setting: "name",
+                problem: format!("`{}` begins the names of tenure's own tasks", alarm::PREFIX),
+            });
+        }
         if task.handler.is_none() {
             faults.push(ConfigError::NoCode {
                 task: task.draft.name.clone(),

@@ -117,6 +117,14 @@ pub enum ConfigError {
         /// What is wrong with it, and what is allowed.
         problem: String,
     },
+    /// An alarm makes no sense.
+    #[error("alarm `{}`: {problem}", shown(.alarm))]
+    Alarm {
+        /// The alarm's name.
+        alarm: String,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
     /// An option of the runner makes no sense.
     #[error("option {option}: {problem}")]
     Option {

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tenure_core::{Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
 use tokio::sync::broadcast;
 
+use crate::alarm::Alarm;
+
 /// Something that happened in this process's runner. Instants are the store's, as this node knows
 /// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +178,12 @@ pub enum RunnerEvent {
         manager: Option<Arc<str>>,
         /// How long it did not.
         after: Duration,
+    },
+    /// An alarm was raised, or what it told of is right again. Told by one node only; telling it to
+    /// people is a run of its own.
+    Alarm {
+        /// What people are told.
+        alarm: Box<Alarm>,
     },
     /// The runner stops claiming.
     Draining {

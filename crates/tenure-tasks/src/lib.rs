@@ -42,6 +42,7 @@
 //! This crate knows no store by name and no cron syntax: it is given a
 //! [`RunStore`](tenure_core::RunStore) and a [`Schedule`](tenure_schedule::Schedule).
 
+mod alarm;
 mod attempt;
 mod check;
 mod config_error;
@@ -65,6 +66,7 @@ mod store_time;
 mod table;
 mod task;
 
+pub use alarm::{Alarm, AlarmKind, AlarmRule, AlarmState, AlarmTarget, tells_alarms};
 pub use config_error::{ConfigError, ConfigErrors, StartError};
 pub use context::TaskContext;
 pub use event::{Events, RunnerEvent};

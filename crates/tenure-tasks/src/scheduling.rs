@@ -1,12 +1,14 @@
 //! The front of the crate: managers and tasks are put together, checked, and started.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_core::{Clock, SystemClock};
+use tenure_core::{Clock, SystemClock, TaskName};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::alarm::{AlarmRule, Warden, WardenParts, Watch, works};
 use crate::check::{Assigned, check, check_alone};
 use crate::config_error::{ConfigErrors, StartError};
 use crate::event::{EventSender, Observer, RunnerEvent};
@@ -49,6 +51,7 @@ pub struct TaskScheduling<S> {
     options: RunnerOptions,
     clock: Arc<dyn Clock>,
     observers: Vec<Observer>,
+    alarms: Vec<AlarmRule>,
 }
 
 impl<S: Send + Sync + 'static> TaskScheduling<S> {
@@ -68,6 +71,7 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
             options: RunnerOptions::default(),
             clock: Arc::new(SystemClock),
             observers: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 
@@ -115,6 +119,16 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         self
     }
 
+    /// Adds a rule by which people are told when tasks do not run as they should: once per cluster,
+    /// whatever the number of nodes that notice.
+    ///
+    /// Works for the tasks of managers that keep records of runs, as those over a store do.
+    #[must_use]
+    pub fn alarm(mut self, rule: AlarmRule) -> Self {
+        self.alarms.push(rule);
+        self
+    }
+
     /// Checks everything, prepares the managers, and starts. Must be called on a tokio runtime with
     /// its timers enabled; the runtime must outlive the scheduling.
     ///
@@ -126,12 +140,21 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
     /// # Cancel safety
     /// Not safe: a dropped call may leave a node registered, which ends by itself within one ttl.
     pub async fn start(self) -> Result<RunningTasks, StartError> {
-        let assigned = check(&self.application, &self.managers, self.tasks, &self.options)?;
-        let events = EventSender::new(self.options.event_capacity, self.observers);
+        let assigned = check(
+            &self.application,
+            &self.managers,
+            self.tasks,
+            &self.options,
+            &self.alarms,
+        )?;
+        let rules: Vec<_> = self.alarms.into_iter().map(Arc::new).collect();
+        let (observers, wardens) = watches(&assigned, &rules, self.observers);
+        let events = EventSender::new(self.options.event_capacity, observers);
         let mut ready: Vec<Ready> = Vec::new();
-        for assigned in assigned {
+        for (assigned, warden) in assigned.into_iter().zip(wardens) {
             let manager = assigned.manager.clone();
-            let prepared = prepare(assigned, &self.options, &self.clock, &events).await;
+            let alarms = warden.map(|warden| (&*rules, warden));
+            let prepared = prepare(assigned, alarms, &self.options, &self.clock, &events).await;
             match prepared {
                 Ok(prepared) => ready.push(prepared),
                 Err(source) => {
@@ -169,14 +192,40 @@ impl<S> Task<S> {
     }
 }
 
+/// What sees all events: the observers given, and a watch for each manager that alarms work for.
+fn watches(
+    assigned: &[Assigned],
+    rules: &[Arc<AlarmRule>],
+    mut observers: Vec<Observer>,
+) -> (Vec<Observer>, Vec<Option<WardenParts>>) {
+    let names = |assigned: &Assigned| -> HashSet<TaskName> {
+        let specs = assigned.work.iter().map(|work| work.spec.name().clone());
+        specs.collect()
+    };
+    let mut wardens = Vec::with_capacity(assigned.len());
+    for (place, one) in assigned.iter().enumerate() {
+        if rules.is_empty() || one.manager.runs().is_none() {
+            wardens.push(None);
+            continue;
+        }
+        let others = assigned.iter().enumerate().filter(|(it, _)| *it != place);
+        let others = others.flat_map(|(_, other)| names(other)).collect();
+        let (watch, parts) = Watch::new(rules, others);
+        observers.push(Arc::new(move |event| watch.see(event)));
+        wardens.push(Some(parts));
+    }
+    (observers, wardens)
+}
+
 /// A runner that is prepared and not started.
 enum Ready {
-    Full(Box<Runner>, Part),
+    Full(Box<Runner>, Option<Box<Warden>>, Part),
     Simple(Box<SimpleRunner>, Part),
 }
 
 async fn prepare(
-    assigned: Assigned,
+    mut assigned: Assigned,
+    alarms: Option<(&[Arc<AlarmRule>], WardenParts)>,
     options: &RunnerOptions,
     clock: &Arc<dyn Clock>,
     events: &EventSender,
@@ -190,6 +239,14 @@ async fn prepare(
         let runner = SimpleRunner::new(assigned, options, clock, events, inbox, part.pulse.clone());
         return Ok(Ready::Simple(Box::new(runner), part));
     };
+    let warden = alarms.map(|(rules, parts)| {
+        assigned
+            .work
+            .extend(works(rules, manager.name(), &access.store));
+        let time = (clock.clone(), options.store_timeout);
+        let feed = (events.clone(), part.pulse.clone());
+        Box::new(parts.finish(access.clone(), manager.name(), time, feed, specs))
+    });
     let mut runner = Runner::new(
         assigned,
         access,
@@ -203,13 +260,21 @@ async fn prepare(
         manager.close().await;
         return Err(error.into());
     }
-    Ok(Ready::Full(Box::new(runner), part))
+    Ok(Ready::Full(Box::new(runner), warden, part))
 }
 
 impl Ready {
     fn start(self) -> Part {
         let (runner, part) = match self {
-            Self::Full(runner, part) => (tokio::spawn(runner.run()), part),
+            Self::Full(runner, warden, part) => {
+                let runner = async move {
+                    let warden = warden.map(|it| AbortOnDropHandle::new(tokio::spawn(it.run())));
+                    runner.run().await;
+                    // It watches as long as the runner runs.
+                    drop(warden);
+                };
+                (tokio::spawn(runner), part)
+            }
             Self::Simple(runner, part) => (tokio::spawn(runner.run()), part),
         };
         part.driven_by(AbortOnDropHandle::new(runner))
@@ -217,7 +282,7 @@ impl Ready {
 
     async fn give_up(self) {
         match self {
-            Self::Full(runner, _) => runner.close().await,
+            Self::Full(runner, ..) => runner.close().await,
             Self::Simple(runner, _) => runner.close().await,
         }
     }

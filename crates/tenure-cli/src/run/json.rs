@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::core::{Clock as _, RunKey, SystemClock};
+use tenure::core::{Clock as _, RunKey, SystemClock, TaskName};
 use tenure::tasks::RunnerEvent;
 
 use crate::locks::{holder_json, millis};
@@ -157,6 +157,11 @@ fn of_node(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::Draining { running, .. } => {
             json!({ "event": "draining", "running": running })
         }
+        RunnerEvent::Alarm { alarm } => json!({
+            "event": "alarm", "id": alarm.id, "rule": alarm.rule, "kind": alarm.kind.as_str(),
+            "state": alarm.state.as_str(), "task": alarm.task.as_ref().map(TaskName::as_str),
+            "run": alarm.run, "node": alarm.node, "count": alarm.count, "text": alarm.text,
+        }),
         RunnerEvent::EventsLost { count } => json!({ "event": "events_lost", "count": count }),
         _ => return None,
     })

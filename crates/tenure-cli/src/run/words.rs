@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
 use tenure::core::{Outcome, RunKey, TaskName, Timestamp};
-use tenure::tasks::RunnerEvent;
+use tenure::tasks::{Alarm, AlarmState, RunnerEvent, tells_alarms};
 
 use crate::output::about;
 use crate::text::visible;
@@ -28,6 +28,12 @@ pub(super) fn of_event(
     now: Timestamp,
 ) -> Option<(String, bool)> {
     let (text, is_bad) = match event {
+        // That an alarm was told is no news; that it was not is.
+        RunnerEvent::Finished {
+            key,
+            outcome: Outcome::Succeeded,
+            ..
+        } if tells_alarms(&key.task) => return None,
         RunnerEvent::Finished {
             key,
             attempt,
@@ -129,6 +135,7 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
             let what = visible(what);
             format!("{BAD}forgot{BAD:#}    the store lost acknowledged facts: {what}")
         }
+        RunnerEvent::Alarm { alarm } => return Some(alarm_in_words(alarm)),
         RunnerEvent::StoreTrouble { call, error, .. } => {
             format!(
                 "{BAD}store{BAD:#}     {call}: {}; trying again",
@@ -144,6 +151,14 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
         _ => return None,
     };
     Some((text, true))
+}
+
+fn alarm_in_words(alarm: &Alarm) -> (String, bool) {
+    let (rule, text) = (visible(&alarm.rule), visible(&alarm.text));
+    match alarm.state {
+        AlarmState::Recovered => (format!("{GOOD}right{GOOD:#}     {text} ({rule})"), false),
+        _ => (format!("{BAD}alarm{BAD:#}     {text} ({rule})"), true),
+    }
 }
 
 fn word_of(outcome: Outcome) -> (&'static str, Style) {
