@@ -110,8 +110,8 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         self
     }
 
-    /// Calls `observer` with every event of this scheduling, in the runner's own loop: none is lost,
-    /// and it must return at once. For what takes longer there is
+    /// Calls `observer` with every event of this scheduling, in the runner's own loop: none is
+    /// lost, and it must return at once. For what takes longer there is
     /// [`RunningTasks::events`](crate::RunningTasks::events).
     #[must_use]
     pub fn observe(mut self, observer: impl Fn(&RunnerEvent) + Send + Sync + 'static) -> Self {

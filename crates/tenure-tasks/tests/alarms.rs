@@ -121,11 +121,11 @@ async fn s44_failing_is_told_once_after_so_many_runs_wherever_they_ran_and_once_
         cluster.log.by_node().len() > 1,
         "one node alone shows nothing"
     );
-    let notes = cluster.store.events(None, 1000).await.unwrap().events;
-    let notes = notes.iter().filter(
+    let feed = cluster.store.events(None, 1000).await.unwrap().events;
+    let kept = feed.iter().filter(
         |event| matches!(&event.kind, tenure_core::EventKind::Note(note) if note.kind == "alarm"),
     );
-    assert_eq!(notes.count(), 3, "each stands in the store's events");
+    assert_eq!(kept.count(), 3, "each stands in the store's events");
 }
 
 #[tokio::test(start_paused = true)]

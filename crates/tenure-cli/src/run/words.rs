@@ -28,12 +28,7 @@ pub(super) fn of_event(
     now: Timestamp,
 ) -> Option<(String, bool)> {
     let (text, is_bad) = match event {
-        // That an alarm was told is no news; that it was not is.
-        RunnerEvent::Finished {
-            key,
-            outcome: Outcome::Succeeded,
-            ..
-        } if tells_alarms(&key.task) => return None,
+        event if is_routine(event) => return None,
         RunnerEvent::Finished {
             key,
             attempt,
@@ -95,8 +90,15 @@ pub(super) fn of_event(
         }
         other => task_or_node(other)?,
     };
-    let at = clock_time(now);
-    Some((format!("{DIM}{at}{DIM:#} {text}"), is_bad))
+    Some((format!("{DIM}{}{DIM:#} {text}", clock_time(now)), is_bad))
+}
+
+/// Whether an alarm was told: that is no news, only that it was not would be.
+fn is_routine(event: &RunnerEvent) -> bool {
+    let RunnerEvent::Finished { key, outcome, .. } = event else {
+        return false;
+    };
+    tells_alarms(&key.task) && *outcome == Outcome::Succeeded
 }
 
 /// Events that are not about one run, in words.

@@ -30,8 +30,8 @@ const MAX_ATTEMPTS: u32 = 20;
 /// Which alarms are raised for which tasks, and whom they are told to.
 ///
 /// Rules of one name on several nodes are one rule: whatever it notices is told once. An alarm is
-/// told when something goes wrong, and again, as recovered, when a later run shows that it is right;
-/// nothing in between.
+/// told when something goes wrong, and again, as recovered, when a later run shows that it is
+/// right; nothing in between.
 ///
 /// # Examples
 /// ```

@@ -1,7 +1,8 @@
 //! Notices when an alarm is due: one loop for one manager's rules, beside its runner.
 //!
-//! What happens on this node says where to look ([`Sign`]s); the records say how things are. A look that fails is made again
-//! later, so the store may be away. Every node does the same; the [`Book`] lets one of them be first.
+//! What happens on this node says where to look ([`Sign`]s); the records say how things are. A look
+//! that fails is made again later, so the store may be away. Every node does the same; the
+//! [`Book`] lets one of them be first.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
