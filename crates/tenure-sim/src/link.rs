@@ -156,6 +156,14 @@ impl RunStore for Link {
         })
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Answer<()> {
+        let tasks: Arc<[TaskName]> = tasks.into();
+        passed_on!(self, |server| {
+            let tasks = tasks.clone();
+            async move { server.withdraw(node, &tasks).await }
+        })
+    }
+
     async fn tasks(&self) -> Answer<Vec<TaskRecord>> {
         passed_on!(self, |server| async move { server.tasks().await })
     }

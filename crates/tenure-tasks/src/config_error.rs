@@ -275,7 +275,7 @@ pub(crate) fn shown(name: &str) -> String {
     short
 }
 
-fn named(manager: Option<&String>) -> String {
+pub(crate) fn named(manager: Option<&String>) -> String {
     manager.map_or_else(
         || "without a name".to_owned(),
         |name| format!("`{}`", shown(name)),

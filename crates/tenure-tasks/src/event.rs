@@ -13,6 +13,7 @@ use tenure_core::{Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
 use tokio::sync::broadcast;
 
 use crate::alarm::Alarm;
+use crate::replacing::Replaced;
 
 /// Something that happened in this process's runner. Instants are the store's, as this node knows
 /// them.
@@ -184,6 +185,13 @@ pub enum RunnerEvent {
     Alarm {
         /// What people are told.
         alarm: Box<Alarm>,
+    },
+    /// Other tasks run from now on.
+    Replaced {
+        /// The manager; `None` for the default.
+        manager: Option<Arc<str>>,
+        /// What changed.
+        replaced: Replaced,
     },
     /// The runner stops claiming.
     Draining {

@@ -55,6 +55,7 @@ mod options;
 mod outcome;
 mod output;
 mod policy;
+mod replacing;
 mod runner;
 mod running;
 mod scheduling;
@@ -77,6 +78,7 @@ pub use manager::{
 pub use options::RunnerOptions;
 pub use outcome::{IntoTaskResult, TaskFailure, TaskReport};
 pub use policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
+pub use replacing::{ReplaceError, Replaced};
 pub use running::{Drained, Health, Impairment, ImpairmentKind, ManagerHealth, RunningTasks};
 pub use scheduling::TaskScheduling;
 pub use spec::TaskSpec;

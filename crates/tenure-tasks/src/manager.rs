@@ -29,8 +29,9 @@ pub trait TaskManager: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Prepares for these tasks. Called once, before anything runs; every instance calls it, at
-    /// any moment, so it must be safe to run at the same time elsewhere.
+    /// Prepares for these tasks. Called before anything runs, and again before other tasks take
+    /// their place; every instance calls it, at any moment, so it must be safe to run at the same
+    /// time elsewhere.
     ///
     /// # Errors
     /// [`TaskError`] if it cannot work; nothing is started then.

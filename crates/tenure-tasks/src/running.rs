@@ -12,6 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config_error::shown;
 use crate::event::{EventSender, Events};
+use crate::manager::TaskManager;
+use crate::options::RunnerOptions;
+use crate::replacing::Replacement;
 use crate::table::NextTick;
 
 /// The most ticks one call of [`RunningTasks::next_ticks`] answers.
@@ -20,7 +23,8 @@ const MAX_NEXT: usize = 10_000;
 /// The tasks, running. Dropping it stops everything at once, without farewell: what runs is
 /// dropped, and other nodes find it lost within one ttl. [`RunningTasks::drain`] is the way to end.
 pub struct RunningTasks {
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) options: RunnerOptions,
     events: EventSender,
     clock: Arc<dyn Clock>,
 }
@@ -29,6 +33,7 @@ pub struct RunningTasks {
 #[derive(Debug)]
 pub(crate) enum Command {
     Drain(Duration, oneshot::Sender<Drained>),
+    Replace(Replacement),
     NextTicks(usize, oneshot::Sender<Vec<NextTick>>),
 }
 
@@ -217,17 +222,17 @@ impl Pulse {
 
 /// One manager's runner.
 pub(crate) struct Part {
-    manager: Option<String>,
-    commands: mpsc::Sender<Command>,
+    pub(crate) manager: Arc<dyn TaskManager>,
+    pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) pulse: Arc<Pulse>,
     /// Stops the runner when this is dropped.
     driver: Option<AbortOnDropHandle<()>>,
 }
 
 impl Part {
-    pub(crate) fn new(manager: Option<&str>, commands: mpsc::Sender<Command>) -> Self {
+    pub(crate) fn new(manager: Arc<dyn TaskManager>, commands: mpsc::Sender<Command>) -> Self {
         Self {
-            manager: manager.map(str::to_owned),
+            manager,
             commands,
             pulse: Arc::default(),
             driver: None,
@@ -252,7 +257,7 @@ impl Part {
             .as_ref()
             .is_some_and(|driver| !driver.is_finished());
         ManagerHealth {
-            manager: self.manager.clone(),
+            manager: self.manager.name().map(str::to_owned),
             node: beat.node,
             is_running: is_alive && beat.is_live,
             is_trusted: beat.trusted_until.is_none_or(|until| now < until),
@@ -268,9 +273,15 @@ impl Part {
 }
 
 impl RunningTasks {
-    pub(crate) fn new(parts: Vec<Part>, events: EventSender, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        parts: Vec<Part>,
+        options: RunnerOptions,
+        events: EventSender,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             parts,
+            options,
             events,
             clock,
         }

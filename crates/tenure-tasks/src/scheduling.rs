@@ -169,7 +169,7 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
             }
         }
         let parts = ready.into_iter().map(Ready::start).collect();
-        Ok(RunningTasks::new(parts, events, self.clock))
+        Ok(RunningTasks::new(parts, self.options, events, self.clock))
     }
 }
 
@@ -234,7 +234,7 @@ async fn prepare(
     let specs: Vec<_> = assigned.work.iter().map(|work| work.spec.clone()).collect();
     manager.init(&specs).await?;
     let (commands, inbox) = mpsc::channel(16);
-    let part = Part::new(manager.name(), commands);
+    let part = Part::new(manager.clone(), commands);
     let Some(access) = manager.runs() else {
         let runner = SimpleRunner::new(assigned, options, clock, events, inbox, part.pulse.clone());
         return Ok(Ready::Simple(Box::new(runner), part));

@@ -21,6 +21,7 @@ use crate::event::{EventSender, RunnerEvent};
 use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
 use crate::output::Output;
+use crate::replacing::{Replaced, Replacement};
 use crate::running::{Command, Drained, Pulse};
 use crate::stop::{Stop, StopReason};
 use crate::table::{Table, TaskId};
@@ -295,8 +296,37 @@ impl SimpleRunner {
         });
     }
 
+    /// Runs these tasks from now on. What is new begins with the ticks after this instant.
+    fn replace(&mut self, work: Vec<Work>) -> Replaced {
+        let now = self.clock.wall();
+        let replaced = self.table.compare(&work);
+        for name in &replaced.removed {
+            if let Some(id) = self.table.id_of(name) {
+                self.table.retire(id);
+            }
+        }
+        for work in work {
+            self.table.put(work);
+        }
+        for name in replaced.added.iter().chain(&replaced.changed) {
+            if let Some(id) = self.table.id_of(name) {
+                self.table.enter(id, now);
+            }
+        }
+        self.pulse.change().tasks = self.table.len();
+        self.events.tell(|| RunnerEvent::Replaced {
+            manager: self.name.clone(),
+            replaced: replaced.clone(),
+        });
+        replaced
+    }
+
     fn asked(&mut self, command: Command) {
         match command {
+            Command::Replace(Replacement { work, reply }) => {
+                let replaced = self.replace(work);
+                let _ = reply.send(Ok(replaced));
+            }
             Command::NextTicks(count, reply) => {
                 let _ = reply.send(self.table.upcoming(count));
             }

@@ -5,12 +5,13 @@
 //! until the first one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use tenure_core::{TaskName, Timestamp};
 
 use crate::check::Work;
 use crate::due::{Due, PUNCTUAL, due};
+use crate::replacing::Replaced;
 use crate::spec::TaskSpec;
 
 /// A task's place in its table.
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) work: Work,
     cursor: Timestamp,
     timer: Option<Timestamp>,
+    /// It was taken out. What was claimed of it before still finds its work.
+    is_retired: bool,
 }
 
 /// A tick to come.
@@ -47,6 +50,7 @@ pub(crate) struct Table {
     entries: Vec<Entry>,
     by_name: HashMap<TaskName, TaskId>,
     timers: BTreeSet<(Timestamp, TaskId)>,
+    listed: usize,
 }
 
 impl Table {
@@ -56,24 +60,91 @@ impl Table {
             entries: Vec::with_capacity(work.len()),
             by_name: HashMap::with_capacity(work.len()),
             timers: BTreeSet::new(),
+            listed: 0,
         };
-        for (id, work) in (0..).zip(work) {
-            table.by_name.insert(work.spec.name().clone(), id);
-            table.entries.push(Entry {
-                work,
-                cursor: Timestamp::EPOCH,
-                timer: None,
-            });
+        for work in work {
+            table.put(work);
         }
         table
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// What `work` would change if it were put here in place of everything.
+    pub(crate) fn compare(&self, work: &[Work]) -> Replaced {
+        let mut replaced = Replaced::default();
+        let mut kept = HashSet::new();
+        for work in work {
+            let name = work.spec.name();
+            kept.insert(name);
+            let old = self.id_of(name).filter(|id| self.is_listed(*id));
+            match old.and_then(|id| self.spec(id)) {
+                None => replaced.added.push(name.clone()),
+                Some(old) if old.generation() != work.spec.generation() => {
+                    replaced.changed.push(name.clone());
+                }
+                Some(_) => replaced.unchanged += 1,
+            }
+        }
+        let names = self.ids().map(|(_, entry)| entry.work.spec.name());
+        let removed = names.filter(|name| !kept.contains(name)).cloned();
+        replaced.removed = removed.collect();
+        replaced
     }
 
+    /// Puts a task in the place of the one with its name, or in a new place. Its cursor stays, and
+    /// its timer follows the new schedule.
+    pub(crate) fn put(&mut self, work: Work) -> TaskId {
+        if let Some(id) = self.id_of(work.spec.name()) {
+            let Some(entry) = self.entry_mut(id) else {
+                return id;
+            };
+            let is_same = entry.work.spec.generation() == work.spec.generation();
+            let (was_retired, cursor) = (entry.is_retired, entry.cursor);
+            entry.work = work;
+            entry.is_retired = false;
+            if was_retired {
+                self.listed += 1;
+            } else if !is_same {
+                self.enter(id, cursor);
+            }
+            return id;
+        }
+        let id = TaskId::try_from(self.entries.len()).unwrap_or(TaskId::MAX);
+        self.by_name.insert(work.spec.name().clone(), id);
+        self.entries.push(Entry {
+            work,
+            cursor: Timestamp::EPOCH,
+            timer: None,
+            is_retired: false,
+        });
+        self.listed += 1;
+        id
+    }
+
+    /// Takes a task out: it is never due again. If it comes back, it begins as a new one does.
+    pub(crate) fn retire(&mut self, id: TaskId) {
+        self.set(id, Timestamp::EPOCH, None);
+        if let Some(entry) = self.entry_mut(id)
+            && !entry.is_retired
+        {
+            entry.is_retired = true;
+            self.listed -= 1;
+        }
+    }
+
+    /// Whether the task was not taken out.
+    pub(crate) fn is_listed(&self, id: TaskId) -> bool {
+        self.entry(id).is_some_and(|entry| !entry.is_retired)
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.listed
+    }
+
+    /// All tasks but those that were taken out.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (TaskId, &Entry)> {
-        (0..).zip(&self.entries)
+        let all = (0..).zip(&self.entries);
+        all.filter(|(_, entry)| !entry.is_retired)
     }
 
     pub(crate) fn work(&self, id: TaskId) -> Option<&Work> {
@@ -205,6 +276,7 @@ impl Table {
         let Some(entry) = self.entry_mut(id) else {
             return;
         };
+        let timer = timer.filter(|_| !entry.is_retired);
         entry.cursor = cursor;
         let old = std::mem::replace(&mut entry.timer, timer);
         if let Some(old) = old {

@@ -91,6 +91,7 @@ async fn use_runs(store: &SqliteStore) -> Result<(), StoreError> {
     store.pause(&task, &Pause::new("me", "why")).await?;
     store.resume(&task, "me").await?;
     let backfill = Backfill::new(RequestId::random(), task.clone(), tick, tick);
+    store.withdraw(node.id, std::slice::from_ref(&task)).await?;
     store.save_backfill(&backfill, None).await?;
     store.save_backfill(&backfill, Some(tick)).await?;
     store.backfills().await?;

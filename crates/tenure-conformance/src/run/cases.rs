@@ -112,6 +112,7 @@ macro_rules! __run_cases {
                 s35_s53_claims_under_an_older_generation_are_refused
                 s53_the_older_generation_is_current_again_when_the_newer_is_gone
                 s53_a_restart_of_the_old_definition_does_not_win
+                s55_a_task_that_a_node_withdrew_is_none_of_its_own
                 s56_a_node_takes_only_tasks_it_registered
                 registering_answers_in_order_and_remembers_the_first_time
                 a_task_is_first_seen_when_it_is_first_registered

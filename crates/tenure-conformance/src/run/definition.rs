@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, ClaimItem, HistoryQuery, Pause, Refusal, Timestamp};
+use tenure_core::{ClaimAnswer, ClaimItem, HistoryQuery, Outcome, Pause, Refusal, Timestamp};
 
 use super::actor::{Node, definition, generation, item, request, task};
 use super::cases::Shared;
@@ -70,6 +70,44 @@ pub(super) async fn s53_a_restart_of_the_old_definition_does_not_win(harness: &S
         generation("v2")
     );
     is_stale(&restarted, "v1", 1, "v2").await;
+}
+
+pub(super) async fn s55_a_task_that_a_node_withdrew_is_none_of_its_own(harness: &Shared) {
+    let old = Node::join_with(harness, "old", &["t", "u"]).await;
+    let new = Node::join(harness, "new").await;
+    new.register("t", "g2").await;
+    let nodes = async |name: &str| {
+        let tasks = old.store.tasks().await.unwrap();
+        let found = tasks
+            .into_iter()
+            .find(|record| record.definition.task == task(name));
+        let found = found.unwrap();
+        (found.nodes, found.definition.generation)
+    };
+    assert_eq!(nodes("t").await, (2, generation("g2")));
+    let running = new.win(under("g2", new.now().await, 1)).await;
+    // Withdrawn twice, and with one that it never listed.
+    for _ in 0..2 {
+        let names = [task("t"), task("never")];
+        new.store.withdraw(new.holder.id, &names).await.unwrap();
+    }
+    assert_eq!(nodes("t").await, (1, generation("g1")));
+    old.enqueue(request("t", old.now().await, "r1")).await;
+    assert_eq!(new.take(10).await, []);
+    // What it has in hand goes on.
+    new.finish(&running, Outcome::Succeeded).await;
+    assert_eq!(old.take(10).await.len(), 1);
+    old.store
+        .withdraw(old.holder.id, &[task("u")])
+        .await
+        .unwrap();
+    assert_eq!(nodes("u").await, (0, generation("g1")));
+    assert_eq!(nodes("t").await.0, 1);
+    // It may come back.
+    new.register("t", "g2").await;
+    assert_eq!(nodes("t").await, (2, generation("g2")));
+    old.register("u", "g1").await;
+    assert_eq!(nodes("u").await, (1, generation("g1")));
 }
 
 pub(super) async fn s56_a_node_takes_only_tasks_it_registered(harness: &Shared) {

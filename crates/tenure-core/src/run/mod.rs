@@ -94,6 +94,11 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
         definitions: &[Definition],
     ) -> Result<Vec<Registered>, StoreError>;
 
+    /// Says that a node can no longer run these tasks: it takes no waiting runs of them, and what
+    /// it registered of them no longer counts. What it has in hand goes on. Tasks that it did not
+    /// list are left as they are.
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError>;
+
     /// Every task the store knows, by name.
     async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError>;
 

@@ -121,6 +121,10 @@ impl RunStore for Tampered {
         self.inner.register(node, definitions).await
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Answer<()> {
+        self.inner.withdraw(node, tasks).await
+    }
+
     async fn tasks(&self) -> Answer<Vec<TaskRecord>> {
         self.inner.tasks().await
     }

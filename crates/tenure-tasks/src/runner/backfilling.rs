@@ -126,6 +126,7 @@ impl Runner {
         let work = self
             .table
             .id_of(&backfill.task)
+            .filter(|id| self.table.is_listed(*id))
             .and_then(|id| self.table.work(id));
         let (Some(work), Some(now)) = (work, self.time.at(self.clock.now())) else {
             return;

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::claiming::{Flight, Wanted};
 use super::expansion::Next;
 use super::gaps::{LOOK_BACK, Recent};
+use super::replacing::Heard;
 use super::reports::PassGroup;
 use crate::spec::TaskSpec;
 
@@ -33,6 +34,7 @@ pub(super) enum Done {
         answer: Result<Beaten, StoreError>,
     },
     Registered(Result<Standings, StoreError>),
+    Replaced(Result<Heard, StoreError>),
     Claimed {
         flight: Flight,
         asked_at: Moment,

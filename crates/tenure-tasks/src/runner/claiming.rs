@@ -150,8 +150,9 @@ impl Runner {
             while wanted.len() < self.calls.max_batch
                 && let Some(next) = self.claims.queue.pop_front()
             {
-                // Never a second claim of the same run while the first is under way.
-                if self.claims.in_flight.insert(next.place()) {
+                // Never a second claim of the same run while the first is under way, and none of a
+                // task that was taken out.
+                if self.table.is_listed(next.task) && self.claims.in_flight.insert(next.place()) {
                     wanted.push(next);
                 }
             }

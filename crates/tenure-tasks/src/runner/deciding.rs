@@ -56,6 +56,11 @@ impl Runner {
 
     fn refused(&mut self, wanted: &Wanted, refusal: Refusal, now: Timestamp) {
         let id = wanted.task;
+        if let Refusal::StaleGeneration { current } = &refusal
+            && self.is_becoming(id, current)
+        {
+            return self.claim_again_soon(wanted);
+        }
         match refusal {
             // The ticks of the chain stay due and are planned anew.
             Refusal::TooEarly { .. } | Refusal::NodeLapsed | Refusal::Paused { .. } => {

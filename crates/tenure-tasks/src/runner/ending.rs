@@ -27,6 +27,7 @@ impl Runner {
                 });
                 self.claims.stop();
                 self.chains.clear();
+                self.replacing.clear();
                 self.phase = Phase::Draining {
                     until: now + patience,
                 };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tenure_core::{Beat, Beaten, Moment, Note, StoreError, TaskRecord, Timestamp};
 
-use super::calls::{Done, Standings};
+use super::calls::{Done, Standing, Standings};
+use super::gaps::Recent;
 use super::lease::Registration;
 use super::{Phase, Runner};
 use crate::due::PUNCTUAL;
@@ -147,6 +148,7 @@ impl Runner {
     pub(super) fn register_if_needed(&mut self, now: Moment) {
         let lease = &mut self.lease;
         if lease.registration != Registration::Needed
+            || self.replacing.is_under_way()
             || lease.is_in_trouble()
             || !lease.is_trusted(now)
         {
@@ -173,41 +175,44 @@ impl Runner {
     /// have none themselves are dealt with again.
     pub(super) fn enter(&mut self, standings: &Standings) {
         self.lease.registered();
-        let ids: Vec<(TaskId, bool)> = self
-            .table
-            .ids()
-            .map(|(id, entry)| (id, entry.work.spec.concurrency() > 1))
-            .collect();
-        for ((id, has_indices), registered) in ids.into_iter().zip(&standings.all) {
-            let mut known = registered.first_seen;
-            if let Some(last) = registered.last_tick {
-                let spec = self.table.spec(id);
-                let gap = spec.and_then(|spec| standings.recent.first_gap(spec, last));
-                // Of a tick with several indices, some may be left.
-                let dealt_with = if has_indices {
-                    last - Duration::from_millis(1)
-                } else {
-                    last
-                };
-                let before_gap = gap.map(|gap| gap - Duration::from_millis(1));
-                let dealt_with = before_gap.map_or(dealt_with, |gap| gap.min(dealt_with));
-                known = known.max(dealt_with);
-            }
-            let cursor = self.table.cursor(id).unwrap_or_default();
-            self.table.enter(id, cursor.max(known));
-            let store_now = self.time.at(self.clock.now());
-            if let (Some(pause), Some(now)) = (&registered.pause, store_now)
-                && pause.holds_at(now)
-            {
-                self.paused_by(id, pause.by.clone());
-            }
+        let ids: Vec<TaskId> = self.table.ids().map(|(id, _)| id).collect();
+        for (id, registered) in ids.into_iter().zip(&standings.all) {
+            self.enter_one(id, registered, &standings.recent);
+        }
+    }
+
+    /// The same for one task.
+    pub(super) fn enter_one(&mut self, id: TaskId, registered: &Standing, recent: &Recent) {
+        let Some(spec) = self.table.spec(id) else {
+            return;
+        };
+        let mut known = registered.first_seen;
+        if let Some(last) = registered.last_tick {
+            let gap = recent.first_gap(spec, last);
+            // Of a tick with several indices, some may be left.
+            let dealt_with = if spec.concurrency() > 1 {
+                last - Duration::from_millis(1)
+            } else {
+                last
+            };
+            let before_gap = gap.map(|gap| gap - Duration::from_millis(1));
+            let dealt_with = before_gap.map_or(dealt_with, |gap| gap.min(dealt_with));
+            known = known.max(dealt_with);
+        }
+        let cursor = self.table.cursor(id).unwrap_or_default();
+        self.table.enter(id, cursor.max(known));
+        let store_now = self.time.at(self.clock.now());
+        if let (Some(pause), Some(now)) = (&registered.pause, store_now)
+            && pause.holds_at(now)
+        {
+            self.paused_by(id, pause.by.clone());
         }
     }
 
     /// Begins tasks whose schedule has changed with this deployment: the ticks that the new
     /// schedule would have had before it existed are not caught up. The latest of them is recorded
     /// as left out, so that no node that comes later takes it for missed.
-    fn begin_anew(&mut self, known: &[TaskRecord]) {
+    pub(super) fn begin_anew(&mut self, known: &[TaskRecord]) {
         let Some(now) = self.time.at(self.clock.now()) else {
             return;
         };

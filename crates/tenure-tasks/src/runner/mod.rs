@@ -27,6 +27,7 @@ mod lease;
 mod membership;
 mod peers;
 mod planning;
+mod replacing;
 mod reports;
 mod runs;
 mod shares;
@@ -48,6 +49,7 @@ use self::chains::Chains;
 use self::claiming::Claims;
 use self::lease::NodeLease;
 use self::peers::Peers;
+use self::replacing::Replacing;
 use self::reports::Reports;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
@@ -84,6 +86,7 @@ pub(crate) struct Runner {
     reports: Reports,
     take: Taking,
     backfilling: Backfilling,
+    replacing: Replacing,
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
     /// Every attempt that was won and whose end the store has not heard of.
@@ -173,6 +176,7 @@ impl Runner {
             reports: Reports::default(),
             take: Taking::new(now),
             backfilling: Backfilling::new(now),
+            replacing: Replacing::default(),
             running: BTreeMap::new(),
             in_hand: HashSet::new(),
             next_run: 0,
@@ -210,6 +214,7 @@ impl Runner {
         self.flush(now);
         if matches!(self.phase, Phase::Live) {
             self.register_if_needed(now);
+            self.replace_if_asked(now);
             if self.lease.may_claim(now) {
                 self.evaluate_due(now);
                 self.sweep(now);
@@ -281,6 +286,7 @@ impl Runner {
                 answer,
             }) => self.beaten(asked_at, answered_at, answer),
             Some(Done::Registered(answer)) => self.registered(answer),
+            Some(Done::Replaced(answer)) => self.replaced(answer),
             Some(Done::Claimed {
                 flight,
                 asked_at,
@@ -325,6 +331,7 @@ impl Runner {
                 let _ = reply.send(self.table.upcoming(count));
             }
             Command::Drain(patience, reply) => self.drain(patience, reply),
+            Command::Replace(replacement) => self.replace(replacement),
         }
     }
 

@@ -133,6 +133,11 @@ impl RunStore for FaultyStore {
         self.inner.register(node, definitions).await
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.withdraw(node, tasks).await
+    }
+
     async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
         self.check()?;
         self.inner.tasks().await

@@ -167,6 +167,15 @@ impl Runs {
         registered
     }
 
+    pub(super) fn withdraw(&mut self, id: HolderId, name: &TaskName) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.tasks.remove(name);
+        }
+        if let Some(task) = self.tasks.get_mut(name) {
+            task.listed_by.retain(|(node, _)| *node != id);
+        }
+    }
+
     pub(super) fn task_records(&self, now: Now) -> Vec<TaskRecord> {
         self.tasks
             .iter()

@@ -95,6 +95,15 @@ impl RunStore for MemoryStore {
             .collect())
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError> {
+        checked(tasks.len())?;
+        let mut runs = locked(&self.shared.runs);
+        for task in tasks {
+            runs.withdraw(node, task);
+        }
+        Ok(())
+    }
+
     async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
         Ok(locked(&self.shared.runs).task_records(self.run_now()))
     }

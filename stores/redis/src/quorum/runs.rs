@@ -46,6 +46,7 @@ refuse! {
     beat(_beat: &Beat) -> Beaten;
     leave(_node: HolderId) -> ();
     register(_node: HolderId, _definitions: &[Definition]) -> Vec<Registered>;
+    withdraw(_node: HolderId, _tasks: &[TaskName]) -> ();
     tasks() -> Vec<TaskRecord>;
     nodes() -> Vec<NodeRecord>;
     claim(_batch: &ClaimBatch) -> ClaimReply;

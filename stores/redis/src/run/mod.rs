@@ -222,6 +222,13 @@ impl RunStore for RedisStore {
         Ok(registered)
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError> {
+        for part in tasks.chunks(MAX_BATCH) {
+            self.withdraw_some(node, part).await?;
+        }
+        Ok(())
+    }
+
     async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
         self.task_records().await
     }

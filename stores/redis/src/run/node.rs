@@ -28,6 +28,11 @@ static REGISTER: Script = Script::new(
     &[BASE, TASK, include_str!("../scripts/run_register.lua")],
 );
 
+static WITHDRAW: Script = Script::new(
+    "withdraw tasks",
+    &[BASE, include_str!("../scripts/run_withdraw.lua")],
+);
+
 /// How many tasks are read at once.
 const PAGE: u32 = 500;
 
@@ -165,6 +170,21 @@ impl RedisStore {
             registered.push(answer);
         }
         Ok(registered)
+    }
+
+    pub(super) async fn withdraw_some(
+        &self,
+        node: HolderId,
+        tasks: &[TaskName],
+    ) -> Result<(), StoreError> {
+        let mut call = self
+            .run_call(&WITHDRAW, 1)
+            .arg(self.run_names().of("generations"))
+            .arg(node.to_string());
+        for task in tasks {
+            call.push(task.as_str());
+        }
+        self.send(call).await.map(drop)
     }
 
     fn generation(&self, text: &[u8]) -> Result<Generation, StoreError> {

@@ -82,6 +82,13 @@ impl RunStore for SqliteStore {
         Ok(registered)
     }
 
+    async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError> {
+        check_size(tasks.len())?;
+        let tasks = tasks.to_vec();
+        self.write(Unwanted::Do, move |step| node::withdraw(step, node, &tasks))
+            .await
+    }
+
     async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
         self.read(|step| node::tasks(step)).await
     }

@@ -225,6 +225,16 @@ pub(super) fn is_known(step: &Step<'_>, node: HolderId) -> Result<bool, Fault> {
     Ok(known.is_some())
 }
 
+pub(super) fn withdraw(step: &Step<'_>, node: HolderId, tasks: &[TaskName]) -> Result<(), Fault> {
+    for task in tasks {
+        step.run(
+            "DELETE FROM node_task WHERE ns = ?1 AND task = ?2 AND holder = ?3",
+            params![step.ns, task.as_str(), node.as_bytes()],
+        )?;
+    }
+    Ok(())
+}
+
 fn register_one(
     step: &Step<'_>,
     node: HolderId,
