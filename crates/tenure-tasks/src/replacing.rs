@@ -106,7 +106,7 @@ impl RunningTasks {
     ) -> Result<Replaced, ReplaceError> {
         let managers: Vec<_> = self.parts.iter().map(|part| part.manager.clone()).collect();
         let tasks = tasks.into_iter().collect();
-        let assigned = check(&application, &managers, tasks, &self.options)?;
+        let assigned = check(&application, &managers, tasks, &self.options, &[])?;
         let parts: Vec<_> = self
             .parts
             .iter()
