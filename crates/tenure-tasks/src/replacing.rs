@@ -110,12 +110,13 @@ impl RunningTasks {
         let parts: Vec<_> = self
             .parts
             .iter()
-            .map(|part| part.commands.clone())
+            .map(|part| (part.commands.clone(), part.own.clone()))
             .collect();
         // On its own, so that a dropped call leaves no manager with half of it.
         let replacing = tokio::spawn(async move {
             let each = assigned.into_iter().zip(parts);
-            join_all(each.map(|(assigned, commands)| replace_one(assigned, commands))).await
+            let each = each.map(|(assigned, (commands, own))| replace_one(assigned, own, commands));
+            join_all(each).await
         });
         let mut all = Replaced::default();
         for replaced in replacing.await.map_err(|_| ReplaceError::Ended)? {
@@ -126,7 +127,8 @@ impl RunningTasks {
 }
 
 async fn replace_one(
-    assigned: Assigned,
+    mut assigned: Assigned,
+    own: Vec<Work>,
     commands: tokio::sync::mpsc::Sender<Command>,
 ) -> Result<Replaced, ReplaceError> {
     let manager = assigned.manager.name().map(str::to_owned);
@@ -135,6 +137,7 @@ async fn replace_one(
     if let Err(error) = assigned.manager.init(&specs).await {
         return Err(refused(error));
     }
+    assigned.work.extend(own);
     let (reply, answer) = oneshot::channel();
     let replacement = Replacement {
         work: assigned.work,

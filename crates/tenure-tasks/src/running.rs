@@ -10,6 +10,7 @@ use tenure_core::{Clock, Holder, Moment, RunKey, format_duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::check::Work;
 use crate::config_error::shown;
 use crate::event::{EventSender, Events};
 use crate::manager::TaskManager;
@@ -225,6 +226,8 @@ pub(crate) struct Part {
     pub(crate) manager: Arc<dyn TaskManager>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) pulse: Arc<Pulse>,
+    /// Tasks of tenure's own, which stay when the others are replaced.
+    pub(crate) own: Vec<Work>,
     /// Stops the runner when this is dropped.
     driver: Option<AbortOnDropHandle<()>>,
 }
@@ -235,6 +238,7 @@ impl Part {
             manager,
             commands,
             pulse: Arc::default(),
+            own: Vec::new(),
             driver: None,
         }
     }

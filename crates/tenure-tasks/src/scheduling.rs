@@ -234,15 +234,14 @@ async fn prepare(
     let specs: Vec<_> = assigned.work.iter().map(|work| work.spec.clone()).collect();
     manager.init(&specs).await?;
     let (commands, inbox) = mpsc::channel(16);
-    let part = Part::new(manager.clone(), commands);
+    let mut part = Part::new(manager.clone(), commands);
     let Some(access) = manager.runs() else {
         let runner = SimpleRunner::new(assigned, options, clock, events, inbox, part.pulse.clone());
         return Ok(Ready::Simple(Box::new(runner), part));
     };
     let warden = alarms.map(|(rules, parts)| {
-        assigned
-            .work
-            .extend(works(rules, manager.name(), &access.store));
+        part.own = works(rules, manager.name(), &access.store);
+        assigned.work.extend(part.own.iter().cloned());
         let time = (clock.clone(), options.store_timeout);
         let feed = (events.clone(), part.pulse.clone());
         Box::new(parts.finish(access.clone(), manager.name(), time, feed, specs))
