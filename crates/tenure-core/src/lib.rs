@@ -51,12 +51,13 @@ pub use promises::{
     Ties,
 };
 pub use run::{
-    AttemptRecord, Backfill, BackfillState, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch,
-    ClaimItem, ClaimReply, Cursor, Definition, Enqueue, Enqueued, Event, EventKind, EventPage,
-    Finish, Finished, Generation, HistoryPage, HistoryQuery, InvalidName, Kept, NodeRecord, Note,
-    OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, RecoveredRun, Recovery, Refusal,
-    Registered, Remembered, RequestId, Restore, Restored, RunKey, RunKind, RunRecord, RunRef,
-    RunState, RunStore, Seen, Start, StartMode, Started, StoreMoment, Take, TaskName, TaskRecord,
+    Admission, AttemptRecord, Backfill, BackfillState, Beat, Beaten, Cancel, Cancelling, Claim,
+    ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, Cursor, Definition, Enqueue, Enqueued,
+    Event, EventKind, EventPage, Finish, Finished, Generation, HistoryPage, HistoryQuery,
+    InvalidName, Kept, MaxRunning, NodeRecord, Note, OnCrash, Outcome, Overlap, Pass, Pause, Prune,
+    Recovered, RecoveredRun, Recovery, Refusal, Registered, Remembered, RequestId, Restore,
+    Restored, RunKey, RunKind, RunRecord, RunRef, RunState, RunStore, Seen, Start, StartMode,
+    Started, StoreMoment, Take, TaskName, TaskRecord, TaskRoom,
 };
 pub use time::{Moment, Timestamp};
 pub use token::Token;

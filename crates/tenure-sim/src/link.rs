@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor, Definition,
-    Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
-    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor,
+    Definition, Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery,
+    HolderId, NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore,
+    Restored, RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
     StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 use tokio::sync::oneshot;
@@ -263,6 +263,18 @@ impl RunStore for Link {
             })
         });
         self.call(ask).await
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Answer<Cancelling> {
+        let cancel = Arc::new(cancel.clone());
+        passed_on!(self, |server| {
+            let cancel = cancel.clone();
+            async move { server.cancel_run(&cancel).await }
+        })
+    }
+
+    async fn cancels(&self, node: HolderId) -> Answer<Vec<Cancel>> {
+        passed_on!(self, |server| async move { server.cancels(node).await })
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Answer<()> {

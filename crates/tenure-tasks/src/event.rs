@@ -78,6 +78,23 @@ pub enum RunnerEvent {
         /// Why.
         reason: String,
     },
+    /// A tick waits in the store, by the task's overlap rule or its limit, until somebody takes it.
+    /// Told by the node that claimed it.
+    Queued {
+        /// The run.
+        key: RunKey,
+        /// What it waits for.
+        reason: String,
+    },
+    /// Somebody wants a run of this node to stop, and it was told so.
+    CancelRequested {
+        /// The run.
+        key: RunKey,
+        /// Who asks: a person, or the newer run for which the overlap rule asks.
+        by: String,
+        /// Why, in their words.
+        why: String,
+    },
     /// Nobody ran these ticks, and nobody will.
     Missed {
         /// The task.

@@ -19,7 +19,7 @@ pub(crate) fn note(sql: &str) {
 }
 
 /// What may be walked through from end to end, and why.
-const WALKED: [(&str, &str); 4] = [
+const WALKED: [(&str, &str); 5] = [
     ("ORDER BY joined", "nodes are few"),
     (
         "AND token = ?3 ORDER BY fence",
@@ -30,6 +30,10 @@ const WALKED: [(&str, &str); 4] = [
         "backfills are few",
     ),
     ("FROM task AS t", "the listing of all tasks"),
+    (
+        "AND kind = 0 ORDER BY tick_at, idx LIMIT 1",
+        "a task has few runs in hand",
+    ),
 ];
 
 async fn use_leases(store: &SqliteStore) -> Result<(), StoreError> {
@@ -81,6 +85,22 @@ async fn use_runs(store: &SqliteStore) -> Result<(), StoreError> {
         finish.run.attempt = 9;
         store.finish(&[finish]).await?;
     }
+    for (back, overlap) in [
+        (9, Overlap::Skip),
+        (8, Overlap::CancelOther),
+        (7, Overlap::QueueOne),
+        (6, Overlap::QueueAll { max: 1 }),
+    ] {
+        let mut item = item(if back == 8 { 4 } else { 3 });
+        item.tick = tick - Duration::from_secs(back);
+        (item.overlap, item.max_running) = (overlap, Some(MaxRunning::new(1, 4)));
+        let batch = ClaimBatch::new(node.id, vec![item.clone()]);
+        store.claim(&batch).await?;
+        store
+            .cancel_run(&Cancel::new(item.key(), "me", "why"))
+            .await?;
+    }
+    store.cancels(node.id).await?;
     let late = RunKey::scheduled(task.clone(), tick - Duration::from_secs(60), 1);
     store.pass(&[Pass::missed(late, "late")]).await?;
     let asked = RunKey::manual(task.clone(), tick, 1, RequestId::random());

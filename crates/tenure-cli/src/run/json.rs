@@ -75,6 +75,10 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
             run("finished", key, more)
         }
         RunnerEvent::Skipped { key, reason } => run("skipped", key, json!({ "reason": reason })),
+        RunnerEvent::Queued { key, reason } => run("queued", key, json!({ "reason": reason })),
+        RunnerEvent::CancelRequested { key, by, why } => {
+            run("cancel_requested", key, json!({ "by": by, "why": why }))
+        }
         RunnerEvent::Lost {
             key,
             attempt,

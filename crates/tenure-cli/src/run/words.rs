@@ -66,6 +66,21 @@ pub(super) fn of_event(
             let (run, tick, reason) = (run_of(key), clock_time(key.tick), visible(reason));
             (format!("skipped   {run} tick {tick}: {reason}"), true)
         }
+        RunnerEvent::Queued { key, reason } => {
+            let (run, tick, reason) = (run_of(key), clock_time(key.tick), visible(reason));
+            (format!("waits     {run} tick {tick}: {reason}"), false)
+        }
+        RunnerEvent::CancelRequested { key, by, why } => {
+            let (run, tick, by) = (run_of(key), clock_time(key.tick), visible(by));
+            let why = match why.as_str() {
+                "" => String::new(),
+                why => format!(": {}", visible(why)),
+            };
+            (
+                format!("stopping  {run} tick {tick}, asked by {by}{why}"),
+                true,
+            )
+        }
         RunnerEvent::Lost {
             key,
             attempt,

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tenure_core::{
     Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimItem, Definition, Enqueue, Enqueued, Event,
-    EventKind, Finish, Finished, Generation, Holder, Note, Outcome, Overlap, Recovered, Recovery,
-    Registered, RequestId, RunKey, RunRecord, RunState, RunStore, Start, StartMode, Started, Take,
-    TaskName, Timestamp,
+    EventKind, Finish, Finished, Generation, Holder, MaxRunning, Note, Outcome, Overlap, Recovered,
+    Recovery, Refusal, Registered, RequestId, RunKey, RunRecord, RunState, RunStore, Start,
+    StartMode, Started, Take, TaskName, Timestamp,
 };
 
 use super::cases::Shared;
@@ -114,6 +114,22 @@ impl Node {
         }
     }
 
+    /// Claims a run that must wait; tells for what.
+    pub(super) async fn queue(&self, item: ClaimItem) -> Refusal {
+        match self.try_claim(item).await {
+            ClaimAnswer::Waits(because) => because,
+            other => panic!("expected to wait, was answered {other:?}"),
+        }
+    }
+
+    /// Claims a run that is recorded as skipped; tells why.
+    pub(super) async fn is_refused(&self, item: ClaimItem) -> Refusal {
+        match self.try_claim(item).await {
+            ClaimAnswer::Refused(because) => because,
+            other => panic!("expected a refusal, was answered {other:?}"),
+        }
+    }
+
     /// Wins a run that does not begin with the claim.
     pub(super) async fn win_for_later(&self, item: ClaimItem) -> Claim {
         let mut batch = ClaimBatch::new(self.holder.id, vec![item]);
@@ -199,6 +215,18 @@ impl Node {
 /// The same claim, with both runs allowed at once.
 pub(super) fn beside(mut item: ClaimItem) -> ClaimItem {
     item.overlap = Overlap::Allow;
+    item
+}
+
+/// The same claim under another overlap rule.
+pub(super) fn with(mut item: ClaimItem, overlap: Overlap) -> ClaimItem {
+    item.overlap = overlap;
+    item
+}
+
+/// The same claim of a task of three indices, of which at most `runs` runs may be in hand.
+pub(super) fn limited(mut item: ClaimItem, runs: u32) -> ClaimItem {
+    item.max_running = Some(MaxRunning::new(runs, 3));
     item
 }
 

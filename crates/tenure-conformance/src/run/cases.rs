@@ -62,6 +62,36 @@ macro_rules! __run_cases {
                 s38_a_retry_waits_while_a_later_tick_runs
                 s60_a_requested_run_does_not_cost_a_tick
             }
+            queue {
+                s39_with_queue_one_the_newest_tick_waits_and_the_older_is_recorded_as_replaced
+                s39_with_queue_all_ticks_wait_in_order_up_to_the_bound
+                s39_a_queued_tick_is_released_when_its_blocker_is_lost
+                s39_a_queued_tick_outlives_the_node_that_claimed_it
+                s39_each_index_has_a_line_of_its_own
+                s39_of_one_batch_later_ticks_queue_behind_the_first
+                s39_a_tick_that_comes_when_another_waits_stands_behind_it
+                s30_a_claim_that_waits_is_answered_so_again
+                s59_a_queued_tick_of_a_paused_task_goes_on_waiting
+                a_record_that_waits_is_kept_as_long_as_one_that_ran
+            }
+            limit {
+                s38_a_limit_counts_every_tick_and_index_of_the_task
+                s38_what_exceeds_a_limit_follows_the_overlap_rule
+                s38_a_limit_holds_for_what_is_taken_too
+                s38_a_limit_of_racing_nodes_is_never_exceeded
+                s60_requested_runs_count_and_cost_no_tick
+                a_node_takes_no_more_of_a_task_than_it_has_room_for
+            }
+            cancel {
+                s38_with_cancel_other_the_older_run_is_asked_to_stop_and_the_newer_waits
+                s38_with_cancel_other_the_newer_begins_when_the_older_nodes_lease_ends
+                a_run_in_hand_is_asked_to_stop_and_its_node_finds_out
+                a_run_that_waits_is_cancelled_at_once
+                a_run_that_is_over_or_unknown_is_not_cancelled
+                a_cancelled_run_is_not_tried_again
+                s40_a_cancelled_run_is_not_recovered_into_another_attempt
+                a_request_to_stop_wakes_listeners
+            }
             life {
                 s28_a_claimed_run_that_was_handed_over_cannot_be_started
                 s40_a_late_completion_changes_nothing_and_is_noted
@@ -132,6 +162,7 @@ macro_rules! __run_cases {
                 s61_a_backfill_leaves_out_what_ran_well
                 s61_the_same_run_is_put_into_the_store_once
                 a_take_sent_again_gets_the_same_runs
+                s30_a_take_sent_again_when_its_runs_ended_gets_no_others
                 of_many_takers_one_gets_a_run
                 a_backfills_cursor_moves_only_from_where_it_was
                 listeners_hear_that_something_waits

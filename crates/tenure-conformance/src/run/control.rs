@@ -232,6 +232,22 @@ pub(super) async fn a_take_sent_again_gets_the_same_runs(harness: &Shared) {
     assert_eq!(node.take(10).await.len(), 2);
 }
 
+pub(super) async fn s30_a_take_sent_again_when_its_runs_ended_gets_no_others(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let now = node.now().await;
+    node.enqueue(request("t", now, "r1")).await;
+    let take = Take::new(node.holder.id, 3);
+    let first = node.store.take(&take).await.unwrap();
+    assert_eq!(first.len(), 1);
+    node.finish(&first[0], Outcome::Succeeded).await;
+    node.enqueue(request("t", now, "r2")).await;
+    // A copy that was late on its way: nobody would know of what it took.
+    harness.sever().await;
+    let again = harness.store().await.take(&take).await.unwrap();
+    assert_eq!(again, []);
+    assert_eq!(node.take(10).await.len(), 1);
+}
+
 pub(super) async fn of_many_takers_one_gets_a_run(harness: &Shared) {
     let now = Node::join(harness, "clock").await.now().await;
     let mut nodes = Vec::new();

@@ -7,15 +7,18 @@
 
 mod actor;
 mod batch;
+mod cancel;
 mod cases;
 mod claim;
 mod control;
 mod definition;
 mod elsewhere;
 mod life;
+mod limit;
 mod loss;
 mod node;
 mod overlap;
+mod queue;
 mod reading;
 mod recovery;
 mod window;

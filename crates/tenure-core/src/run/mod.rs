@@ -12,7 +12,7 @@
 //! by.
 //!
 //! ```text
-//!             enqueue, retry, recovery
+//!       enqueue, retry, recovery, a claim that queues
 //!                     │
 //!                  waiting ──take──┐
 //!                                  ▼
@@ -20,7 +20,11 @@
 //!        │                         └────────────┬──────┘
 //!        └─pass─→ skipped, missed       recover └─→ lost (or waiting again)
 //! ```
+//!
+//! A run that waits may also be replaced by a newer one (skipped) or cancelled. A run in hand that
+//! somebody wants to stop is ended by its node, which finds the request in the store.
 
+mod admission;
 mod control;
 mod key;
 mod loss;
@@ -32,6 +36,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::admission::{Admission, Crowd, MaxRunning};
 pub use self::control::{
     Backfill, BackfillState, Cursor, Event, EventKind, EventPage, HistoryPage, HistoryQuery, Note,
     Pause, Prune,
@@ -41,8 +46,9 @@ pub use self::loss::{Kept, Remembered, Restore, Restored, Seen};
 pub use self::node::{Beat, Beaten, Definition, NodeRecord, Registered, StoreMoment, TaskRecord};
 pub use self::record::{AttemptRecord, OnCrash, Outcome, Overlap, RunRecord, RunState};
 pub use self::request::{
-    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued, Finish, Finished,
-    Pass, Recovered, RecoveredRun, Recovery, Refusal, RunRef, Start, StartMode, Started, Take,
+    Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued,
+    Finish, Finished, Pass, Recovered, RecoveredRun, Recovery, Refusal, RunRef, Start, StartMode,
+    Started, Take, TaskRoom,
 };
 use crate::{HolderId, RunPromises, StoreError, Timestamp, Wakes};
 
@@ -110,11 +116,13 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// Claims scheduled ticks. Every item is decided, all in one atomic step.
     ///
     /// An item is won if its tick is inside the window, its task is not paused, its generation is
-    /// current, no record of the run exists, and its overlap rule allows it. A refusal for overlap
-    /// leaves a record in state `skipped`; no other refusal leaves any. The reply grows the
-    /// store's sequence by one. A task that nobody registered has no generation to compare. A node
-    /// whose lease has ended wins nothing, and nor does one that remembers more than the store
-    /// does ([`ClaimBatch::seen`]), which leaves the sequence as it is.
+    /// current, no record of the run exists, and its overlap rule and the task's limit allow it, as
+    /// [`ClaimItem::admit`] says. A run that must wait is recorded as `waiting`, due when it was
+    /// claimed; one that is refused for overlap, a limit or a full queue, as `skipped`; no other
+    /// refusal leaves a record. The reply grows the store's sequence by one. A task that nobody
+    /// registered has no generation to compare. A node whose lease has ended wins nothing, and nor
+    /// does one that remembers more than the store does ([`ClaimBatch::seen`]), which leaves the
+    /// sequence as it is.
     async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError>;
 
     /// Puts back runs that the store acknowledged and forgot, as a node remembers them: the same
@@ -125,9 +133,11 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// another attempt if a crash lets it. A node that never beat is refused.
     async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError>;
 
-    /// Takes runs that wait in the store and are due: retries, requested runs, backfills. Only of
-    /// tasks that the node registered in their current generation and that are not paused, the
-    /// longest due first. The same token gets the same runs. A lapsed node gets none.
+    /// Takes runs that wait in the store and are due: retries, queued ticks, requested runs,
+    /// backfills. Only of tasks that the node registered in their current generation and that are
+    /// not paused, the longest due first, none that must not overlap with what is in hand, and none
+    /// that would exceed its task's limit. The same token gets the same runs, as far as they are
+    /// still in hand, if it got any. A lapsed node gets none.
     async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError>;
 
     /// Says that claimed runs begin now. Each is one step; answers stand in order.
@@ -145,6 +155,14 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// `on_crash = retry` with attempts left, and for those that were claimed but provably never
     /// started. Each lost run is reported by one call on one node only.
     async fn recover(&self, recovery: &Recovery) -> Result<Recovered, StoreError>;
+
+    /// Asks for a run to stop. One that waits is cancelled at once. For one in hand the request is
+    /// kept until it ends, its node is woken, and neither a retry nor a recovery lets it begin
+    /// again: it then ends as `cancelled`. Leaves a note of kind `cancel_requested`, once.
+    async fn cancel_run(&self, cancel: &Cancel) -> Result<Cancelling, StoreError>;
+
+    /// The runs in a node's hands that are asked to stop.
+    async fn cancels(&self, node: HolderId) -> Result<Vec<Cancel>, StoreError>;
 
     // Control.
 

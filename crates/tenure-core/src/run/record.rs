@@ -155,6 +155,22 @@ pub enum Overlap {
     Skip,
     /// Both run.
     Allow,
+    /// The later run waits in the store until the earlier one has ended. Only the newest waits: one
+    /// that waited before it is skipped, and recorded as replaced.
+    QueueOne,
+    /// Later runs wait in the store and begin one after the other, the oldest first.
+    QueueAll {
+        /// How many may wait; what comes then is skipped. At least 1.
+        max: u32,
+    },
+    /// The earlier run is asked to stop, and the later one waits until it has ended or its node's
+    /// lease has. Only the newest waits.
+    CancelOther,
+}
+
+impl Overlap {
+    /// How many runs [`Overlap::QueueAll`] lets wait where nothing else is said.
+    pub const DEFAULT_QUEUE_MAX: u32 = 100;
 }
 
 /// An attempt that is over, of a run that went on to another.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::admission::MaxRunning;
 use super::key::{Generation, RunKey, TaskName};
 use super::loss::Seen;
 use super::record::{OnCrash, Outcome, Overlap, RunRecord, RunState};
@@ -36,6 +37,8 @@ pub struct ClaimItem {
     pub window: Duration,
     /// What to do if an earlier run of the same task and index is in hand.
     pub overlap: Overlap,
+    /// How many runs of the task may be in hand at once. `None`: any number.
+    pub max_running: Option<MaxRunning>,
     /// What a crash does to the run.
     pub on_crash: OnCrash,
 }
@@ -52,6 +55,7 @@ impl ClaimItem {
             generation,
             window: Duration::from_secs(300),
             overlap: Overlap::default(),
+            max_running: None,
             on_crash: OnCrash::default(),
         }
     }
@@ -170,6 +174,9 @@ pub enum ClaimAnswer {
         /// Since when the record exists.
         since: Timestamp,
     },
+    /// The run waits in the store, by its overlap rule, and goes to whoever takes it when what
+    /// this refusal names has ended. Not this node's.
+    Waits(Refusal),
     /// The store did not accept the claim.
     Refused(Refusal),
 }
@@ -201,6 +208,26 @@ pub enum Refusal {
     Overlap {
         /// The run that is in hand.
         blocker: RunKey,
+    },
+    /// As many runs of the task are in hand as it allows. The tick is recorded as skipped.
+    #[error("skipped, because {max} runs of the task are in hand, which is its limit")]
+    Limit {
+        /// The task's limit.
+        max: u32,
+    },
+    /// As many ticks wait already as the task's overlap rule allows. The tick is recorded as
+    /// skipped.
+    #[error("skipped, because {max} ticks wait already")]
+    QueueFull {
+        /// How many may wait.
+        max: u32,
+    },
+    /// A newer tick waits, and the task's overlap rule keeps only the newest. The tick is recorded
+    /// as skipped.
+    #[error("skipped, because the newer {by} waits")]
+    Replaced {
+        /// The newer run.
+        by: RunKey,
     },
     /// The task has a newer definition.
     #[error("generation {current} is current")]
@@ -268,6 +295,64 @@ impl RunRef {
     }
 }
 
+/// A request that a run stop. A store keeps it until the run ends, and the run's node finds it
+/// there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cancel {
+    /// Which run.
+    pub key: RunKey,
+    /// Who asks: a person, or the newer run for which the overlap rule asks.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub why: String,
+}
+
+impl Cancel {
+    /// A request of `by` that `key` stop.
+    #[must_use]
+    pub fn new(key: RunKey, by: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            key,
+            by: by.into(),
+            why: why.into(),
+        }
+    }
+
+    /// The request that [`Overlap::CancelOther`] makes of `key` on behalf of the newer run `by`.
+    #[must_use]
+    pub fn by_overlap(key: RunKey, by: &RunKey) -> Self {
+        Self::new(key, by.to_string(), "overlap = cancel_other")
+    }
+
+    /// The reason that stands in the record of a run that was cancelled so.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        if self.why.is_empty() {
+            format!("cancelled by {}", self.by)
+        } else {
+            format!("cancelled by {}: {}", self.by, self.why)
+        }
+    }
+}
+
+/// The answer to a request that a run stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancelling {
+    /// A node has it in hand and is asked to stop it; so also if it was asked before.
+    Asked,
+    /// It waited, and is cancelled now.
+    Cancelled,
+    /// It is over, so there was nothing to stop.
+    Over {
+        /// How it ended.
+        state: RunState,
+    },
+    /// The store has no record of the run.
+    Unknown,
+}
+
 /// A request for runs that wait in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -278,6 +363,9 @@ pub struct Take {
     pub token: Token,
     /// The most runs to take; at most [`crate::RunPromises::max_batch`] counts.
     pub limit: usize,
+    /// The tasks of which no more than so many runs are wanted, each named once; the node has no
+    /// room for others.
+    pub room: Vec<TaskRoom>,
     /// How taken runs begin.
     pub start: StartMode,
 }
@@ -290,8 +378,27 @@ impl Take {
             node,
             token: Token::random(),
             limit,
+            room: Vec::new(),
             start: StartMode::AtOnce,
         }
+    }
+}
+
+/// How many more runs of a task a node has room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskRoom {
+    /// Which task.
+    pub task: TaskName,
+    /// The most runs of it to take; may be 0.
+    pub runs: usize,
+}
+
+impl TaskRoom {
+    /// Room for at most `runs` runs of `task`.
+    #[must_use]
+    pub fn new(task: TaskName, runs: usize) -> Self {
+        Self { task, runs }
     }
 }
 
@@ -490,8 +597,11 @@ pub struct Enqueue {
     pub key: RunKey,
     /// How long from now it waits before it is due.
     pub due_in: Duration,
-    /// Whether it waits for a run of the same task and index that is in hand, or runs beside it.
+    /// Runs beside others of its task and index if this is [`Overlap::Allow`]; under every other
+    /// rule it waits for one that is in hand.
     pub overlap: Overlap,
+    /// How many runs of the task may be in hand when it begins. `None`: any number.
+    pub max_running: Option<MaxRunning>,
     /// What a crash does to it.
     pub on_crash: OnCrash,
     /// Leaves it out if the scheduled run of the same tick and index succeeded or is in hand.
@@ -508,6 +618,7 @@ impl Enqueue {
             key,
             due_in: Duration::ZERO,
             overlap: Overlap::Skip,
+            max_running: None,
             on_crash: OnCrash::Lose,
             only_missing: false,
             reason: reason.into(),

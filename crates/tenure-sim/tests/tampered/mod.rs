@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor, Definition,
-    Enqueue, Enqueued, EventPage, Fence, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
-    NodeRecord, Note, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, Recovery,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor,
+    Definition, Enqueue, Enqueued, EventPage, Fence, Finish, Finished, HistoryPage, HistoryQuery,
+    HolderId, NodeRecord, Note, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, Recovery,
     Registered, Restore, Restored, RunKey, RunPromises, RunRecord, RunRef, RunStore, Start,
     Started, StoreError, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
@@ -238,6 +238,14 @@ impl RunStore for Tampered {
             }
         }
         Ok(recovered)
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Answer<Cancelling> {
+        self.inner.cancel_run(cancel).await
+    }
+
+    async fn cancels(&self, node: HolderId) -> Answer<Vec<Cancel>> {
+        self.inner.cancels(node).await
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Answer<()> {

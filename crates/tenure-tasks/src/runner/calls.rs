@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery, HolderId,
-    Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RequestId, RunKey, RunStore,
-    StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
+    Backfill, Beat, Beaten, Cancel, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery,
+    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RequestId, RunKey,
+    RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -61,6 +61,7 @@ pub(super) enum Done {
     Backfills(Result<Vec<Backfill>, StoreError>),
     Expanded(RequestId, Result<Next, StoreError>),
     Pruned(Result<u64, StoreError>),
+    Cancels(Result<Vec<Cancel>, StoreError>),
     Noted,
 }
 
@@ -228,6 +229,10 @@ impl Calls {
 
     pub(super) async fn backfills(self) -> Done {
         Done::Backfills(self.bounded(self.store.backfills()).await)
+    }
+
+    pub(super) async fn cancels(self, node: HolderId) -> Done {
+        Done::Cancels(self.bounded(self.store.cancels(node)).await)
     }
 
     pub(super) async fn prune(self, prune: Prune) -> Done {

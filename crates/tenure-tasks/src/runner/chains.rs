@@ -27,6 +27,8 @@ struct Chain {
     token: Token,
     turn: Turn,
     before: Timestamp,
+    /// The head was found to be in hand elsewhere, or to wait.
+    is_waiting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,7 @@ impl Runner {
             token: Token::random(),
             turn,
             before,
+            is_waiting: false,
         };
         self.chains.chains.insert(place, chain);
         self.chains.head(place)
@@ -113,13 +116,17 @@ impl Runner {
         self.chains.is_head(place, wanted.tick)
     }
 
-    /// Another node has this run in hand: if it heads a chain, the chain waits.
-    pub(super) fn chain_waits(&mut self, wanted: &Wanted) {
+    /// Another node has this run in hand, or it waits: if it heads a chain, the chain waits. Tells
+    /// whether that is news.
+    pub(super) fn chain_waits(&mut self, wanted: &Wanted) -> bool {
         let place = (wanted.task, wanted.index);
-        if self.chains.is_head(place, wanted.tick) {
-            let at = self.clock.now() + LOOK_EVERY;
-            self.chains.looks.insert((at, place, wanted.tick));
+        if !self.chains.is_head(place, wanted.tick) {
+            return true;
         }
+        let at = self.clock.now() + LOOK_EVERY;
+        self.chains.looks.insert((at, place, wanted.tick));
+        let chain = self.chains.chains.get_mut(&place);
+        chain.is_none_or(|chain| !std::mem::replace(&mut chain.is_waiting, true))
     }
 
     /// A run is over: if it heads a chain, the next is claimed.
@@ -131,6 +138,7 @@ impl Runner {
         if let Some(chain) = self.chains.chains.get_mut(&place) {
             chain.ticks.pop_front();
             chain.token = Token::random();
+            chain.is_waiting = false;
             if chain.ticks.is_empty() {
                 self.chains.remove(place);
             }

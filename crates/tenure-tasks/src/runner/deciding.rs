@@ -50,6 +50,15 @@ impl Runner {
                     self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
                 }
             }
+            ClaimAnswer::Waits(because) => {
+                // Whoever takes it later ends it; a chain waits for that as for any other node.
+                let is_news = self.chain_waits(wanted);
+                if let Some(key) = self.key_of(wanted).filter(|_| is_news) {
+                    let reason = because.obstacle().unwrap_or_else(|| because.to_string());
+                    tracing::info!(run = %key, reason, "waits");
+                    self.events.tell(|| RunnerEvent::Queued { key, reason });
+                }
+            }
             _ => tracing::warn!("the store gave an answer this version does not know"),
         }
     }
@@ -89,7 +98,10 @@ impl Runner {
                 let why = format!("claimed {by:?} after its window");
                 self.give_up(id, &missed, Some(&why));
             }
-            Refusal::Overlap { .. } => {
+            Refusal::Overlap { .. }
+            | Refusal::Limit { .. }
+            | Refusal::QueueFull { .. }
+            | Refusal::Replaced { .. } => {
                 self.accepted(id);
                 if let Some(key) = self.key_of(wanted) {
                     let reason = refusal.to_string();

@@ -17,6 +17,7 @@
 
 mod backfilling;
 mod calls;
+mod cancelling;
 mod chains;
 mod claiming;
 mod deciding;
@@ -45,6 +46,7 @@ use tokio::time::sleep;
 
 use self::backfilling::Backfilling;
 use self::calls::{Calls, Done};
+use self::cancelling::Cancelling;
 use self::chains::Chains;
 use self::claiming::Claims;
 use self::lease::NodeLease;
@@ -85,6 +87,7 @@ pub(crate) struct Runner {
     chains: Chains,
     reports: Reports,
     take: Taking,
+    cancelling: Cancelling,
     backfilling: Backfilling,
     replacing: Replacing,
     // What is walked through is ordered, so that a simulation repeats exactly.
@@ -175,6 +178,7 @@ impl Runner {
             chains: Chains::default(),
             reports: Reports::default(),
             take: Taking::new(now),
+            cancelling: Cancelling::default(),
             backfilling: Backfilling::new(now),
             replacing: Replacing::default(),
             running: BTreeMap::new(),
@@ -305,6 +309,7 @@ impl Runner {
             Some(Done::Backfills(answer)) => self.backfills(answer),
             Some(Done::Expanded(id, answer)) => self.expanded(&id, answer),
             Some(Done::Pruned(answer)) => self.pruned(answer),
+            Some(Done::Cancels(answer)) => self.cancels(answer),
         }
     }
 
@@ -318,6 +323,7 @@ impl Runner {
     fn hinted(&mut self) {
         let now = self.clock.now();
         self.take.look_now(now);
+        self.look_at_cancels();
         self.backfills_hinted(now);
         if let Some(store_now) = self.time.at(now) {
             self.look_at_paused(store_now);

@@ -17,10 +17,12 @@ use crate::stop::{Stop, StopReason};
 /// An attempt that is going on.
 #[derive(Debug)]
 pub(super) struct Running {
-    run: RunRef,
-    attempt: Arc<Attempt>,
+    pub(super) run: RunRef,
+    pub(super) attempt: Arc<Attempt>,
     on_crash: OnCrash,
     began_at: Moment,
+    /// Why it was told to stop, if somebody asked for it.
+    pub(super) cancel: Option<String>,
 }
 
 impl Runner {
@@ -108,6 +110,7 @@ impl Runner {
                 attempt,
                 on_crash: claim.on_crash,
                 began_at: now,
+                cancel: None,
             },
         );
         self.pulse
@@ -155,7 +158,7 @@ impl Runner {
         };
         let mut finish = Finish::new(running.run.clone(), outcome);
         finish.again_after = again_after;
-        finish.reason = reason_of(&ending, outcome, attempt);
+        finish.reason = reason_of(&ending, outcome, &running);
         let printed = attempt.output.take();
         let (exit_code, output) = match ending {
             Ending::Returned(Ok(report)) => (report.exit_code, report.output),
@@ -228,7 +231,8 @@ pub(crate) fn outcome_of(ending: &Ending, stop: Option<StopReason>) -> Outcome {
     }
 }
 
-fn reason_of(ending: &Ending, outcome: Outcome, attempt: &Attempt) -> Option<String> {
+fn reason_of(ending: &Ending, outcome: Outcome, running: &Running) -> Option<String> {
+    let attempt = &running.attempt;
     let what = match outcome {
         Outcome::Succeeded => return None,
         Outcome::TimedOut => format!(
@@ -237,7 +241,10 @@ fn reason_of(ending: &Ending, outcome: Outcome, attempt: &Attempt) -> Option<Str
         ),
         Outcome::Interrupted => "stopped because the node was leaving".to_owned(),
         Outcome::Lost => "stopped because the node's lease could not be renewed".to_owned(),
-        Outcome::Cancelled => "stopped on request".to_owned(),
+        Outcome::Cancelled => running
+            .cancel
+            .clone()
+            .unwrap_or_else(|| "stopped on request".to_owned()),
         _ => return Some(ending.to_string()),
     };
     Some(format!("{what}; {ending}"))

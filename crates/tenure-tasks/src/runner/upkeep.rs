@@ -16,6 +16,7 @@ impl Runner {
     pub(super) fn look_after_others(&mut self, now: Moment) {
         self.ops
             .spawn(self.calls.clone().recover(Recovery::new(self.node.id)));
+        self.look_at_cancels();
         self.backfilling.look_at(now);
         if let Some(keep) = self.options.keep_history
             && self.next_prune <= now

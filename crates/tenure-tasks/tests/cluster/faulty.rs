@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Enqueue, Enqueued,
-    EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note, Pass,
-    Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
-    RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName,
-    TaskRecord, Timestamp, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimBatch, ClaimReply, Cursor, Definition,
+    Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
+    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
+    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 use super::pass;
@@ -200,6 +200,16 @@ impl RunStore for FaultyStore {
     async fn recover(&self, recovery: &Recovery) -> Result<Recovered, StoreError> {
         self.check()?;
         self.inner.recover(recovery).await
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Result<Cancelling, StoreError> {
+        self.check()?;
+        self.inner.cancel_run(cancel).await
+    }
+
+    async fn cancels(&self, node: HolderId) -> Result<Vec<Cancel>, StoreError> {
+        self.check()?;
+        self.inner.cancels(node).await
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {

@@ -1,10 +1,12 @@
 //! Winning runs: claims of scheduled ticks, and taking what waits.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 
 use tenure_core::{
-    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, HolderId, Overlap, Refusal, RunKey,
-    RunKind, RunRecord, RunRef, RunState, StartMode, Take, Timestamp, Token,
+    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, HolderId,
+    MaxRunning, Overlap, Refusal, RunKey, RunKind, RunRecord, RunRef, RunState, StartMode, Take,
+    TaskName, Timestamp, Token,
 };
 
 use super::{Now, Run, Runs, TAKES_KEPT};
@@ -59,15 +61,97 @@ impl Runs {
         let mut run = Run::new(record, now.wall + item.keep_for());
         run.claimed_with = Some(item.token);
         run.overlap = item.overlap;
-        if let Some(blocker) = self.blocker(&key, item.overlap) {
-            run.record.reason = Some(format!("{blocker} is still running"));
-            run.record.ended_at = Some(now.wall);
-            run.blocker = Some(blocker.clone());
-            self.put(run, now);
-            return ClaimAnswer::Refused(Refusal::Overlap { blocker });
+        run.max_running = item.max_running;
+        match item.admit(&self.crowd(item)) {
+            Admission::Begin => {
+                let claim = self.give(run, batch.node, item.token, batch.start, now);
+                ClaimAnswer::Won(claim)
+            }
+            Admission::Wait {
+                because,
+                replaces,
+                cancels,
+            } => {
+                if replaces {
+                    self.replace_queued(&key, now);
+                }
+                if cancels {
+                    self.cancel_other(item, &key);
+                }
+                run.record.state = RunState::Waiting;
+                run.record.due_at = Some(key.tick.min(now.wall));
+                run.record.reason = because.obstacle();
+                run.kept_back = Some(because.clone());
+                self.put(run, now);
+                ClaimAnswer::Waits(because)
+            }
+            Admission::Skip(because) => {
+                run.record.reason = because.obstacle();
+                run.record.ended_at = Some(now.wall);
+                run.kept_back = Some(because.clone());
+                self.put(run, now);
+                ClaimAnswer::Refused(because)
+            }
         }
-        let claim = self.give(run, batch.node, item.token, batch.start, now);
-        ClaimAnswer::Won(claim)
+    }
+
+    /// What there is around a claim.
+    fn crowd(&self, item: &ClaimItem) -> Crowd {
+        let slot = (item.task.clone(), item.index);
+        let mut crowd = Crowd::default();
+        let active = self.active_by_slot.get(&slot).into_iter().flatten();
+        crowd.blocker = active.filter(|key| is_scheduled(key)).min().cloned();
+        if let Some(queued) = self.queued.get(&slot) {
+            crowd.queued = queued.last().cloned();
+            crowd.queue_len = u32::try_from(queued.len()).unwrap_or(u32::MAX);
+        }
+        if let Some(max) = item.max_running {
+            for key in self.in_hand_of(&item.task, max) {
+                crowd.in_hand += 1;
+                crowd.scheduled += u32::from(is_scheduled(key));
+            }
+        }
+        crowd
+    }
+
+    /// The runs that a task's limit counts.
+    fn in_hand_of(&self, task: &TaskName, max: MaxRunning) -> impl Iterator<Item = &RunKey> {
+        (1..=max.indices)
+            .filter_map(move |index| self.active_by_slot.get(&(task.clone(), index)))
+            .flatten()
+    }
+
+    /// Skips what waits for its first attempt, in favour of `newer`.
+    fn replace_queued(&mut self, newer: &RunKey, now: Now) {
+        let slot = (newer.task.clone(), newer.index);
+        let older = self.queued.get(&slot).cloned().unwrap_or_default();
+        for key in older {
+            let Some(mut run) = self.get(&key).cloned() else {
+                continue;
+            };
+            run.record.state = RunState::Skipped;
+            run.record.due_at = None;
+            run.record.ended_at = Some(now.wall);
+            let because = Refusal::Replaced { by: newer.clone() };
+            run.record.reason = because.obstacle();
+            run.kept_back = Some(because);
+            self.put(run, now);
+        }
+    }
+
+    /// Asks the run in the way of `newer` to stop: that of its index, or else the task's oldest.
+    fn cancel_other(&mut self, item: &ClaimItem, newer: &RunKey) {
+        let slot = (newer.task.clone(), newer.index);
+        let own = self.active_by_slot.get(&slot).into_iter().flatten();
+        let own = own.filter(|key| is_scheduled(key)).min().cloned();
+        let oldest = || {
+            let all = self.in_hand_of(&item.task, item.max_running?);
+            all.filter(|key| is_scheduled(key)).min().cloned()
+        };
+        if let Some(key) = own.or_else(oldest) {
+            let cancel = Cancel::by_overlap(key.clone(), newer);
+            self.cancels.entry(key).or_insert(cancel);
+        }
     }
 
     /// Everything that refuses a claim without leaving a record.
@@ -87,18 +171,20 @@ impl Runs {
         }
     }
 
-    /// The run that stands in the way of `key`. A scheduled run minds earlier scheduled ones only,
-    /// so that a requested run never costs a tick; a requested run minds any.
-    fn blocker(&self, key: &RunKey, overlap: Overlap) -> Option<RunKey> {
-        if overlap == Overlap::Allow {
-            return None;
-        }
-        let active = self.active_by_slot.get(&(key.task.clone(), key.index))?;
-        let scheduled = key.kind == RunKind::Scheduled;
-        active
-            .iter()
-            .find(|other| *other != key && (!scheduled || other.kind == RunKind::Scheduled))
-            .cloned()
+    /// Whether anything in hand keeps a waiting run from beginning. A scheduled run minds scheduled
+    /// ones only, so that a requested run never costs a tick; a requested run minds any. The limit
+    /// counts all.
+    fn is_kept_back(&self, run: &Run) -> bool {
+        let key = &run.record.key;
+        let is_full = run.max_running.is_some_and(|max| {
+            let in_hand = self.in_hand_of(&key.task, max).count();
+            in_hand >= usize::try_from(max.runs).unwrap_or(usize::MAX)
+        });
+        let slot = (key.task.clone(), key.index);
+        let mut active = self.active_by_slot.get(&slot).into_iter().flatten();
+        is_full
+            || run.overlap != Overlap::Allow
+                && active.any(|other| !is_scheduled(key) || is_scheduled(other))
     }
 
     /// Puts a run into a node's hands as its next attempt.
@@ -118,6 +204,9 @@ impl Runs {
         record.claimed_at = Some(now.wall);
         record.due_at = None;
         record.ended_at = None;
+        if run.kept_back.take().is_some() {
+            record.reason = None;
+        }
         (record.state, record.started_at) = match start {
             StartMode::AtOnce => (RunState::Running, Some(now.wall)),
             _ => (RunState::Claimed, None),
@@ -138,10 +227,15 @@ impl Runs {
         let limit = take.limit.min(most);
         let mut claims = Vec::new();
         let mut looked_at = None;
+        let room = take.room.iter().map(|room| (&room.task, room.runs));
+        let mut room: HashMap<&TaskName, usize> = room.collect();
         // Each run that is given may stand in the way of the next, so they are found one by one.
         while claims.len() < limit
-            && let Some(place) = self.next_to_take(take.node, looked_at.as_ref(), now)
+            && let Some(place) = self.next_to_take(take.node, looked_at.as_ref(), &room, now)
         {
+            if let Some(room) = room.get_mut(&place.1.task) {
+                *room = room.saturating_sub(1);
+            }
             if let Some(mut run) = self.get(&place.1).cloned() {
                 run.record.generation = self.current_generation(&place.1.task, now);
                 claims.push(self.give(run, take.node, take.token, take.start, now));
@@ -156,12 +250,14 @@ impl Runs {
         &self,
         node: HolderId,
         after: Option<&(Timestamp, RunKey)>,
+        room: &HashMap<&TaskName, usize>,
         now: Now,
     ) -> Option<(Timestamp, RunKey)> {
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.waiting
             .range((behind, Bound::Unbounded))
             .take_while(|(due, _)| *due <= now.wall)
+            .filter(|(_, key)| room.get(&key.task) != Some(&0))
             .find(|(_, key)| self.may_take(node, key, now))
             .cloned()
     }
@@ -202,7 +298,7 @@ impl Runs {
         listed.is_some()
             && listed == self.current_generation(&key.task, now).as_ref()
             && self.pause_of(&key.task, now).is_none()
-            && self.blocker(key, run.overlap).is_none()
+            && !self.is_kept_back(run)
     }
 }
 
@@ -210,10 +306,13 @@ impl Runs {
 fn repeated(run: &Run, token: Token) -> ClaimAnswer {
     let record = &run.record;
     if run.claimed_with == Some(token) {
-        if let Some(blocker) = &run.blocker {
-            return ClaimAnswer::Refused(Refusal::Overlap {
-                blocker: blocker.clone(),
-            });
+        // Nothing keeps it back any more once it was taken or cancelled.
+        if let Some(because) = &run.kept_back {
+            return if record.state == RunState::Waiting {
+                ClaimAnswer::Waits(because.clone())
+            } else {
+                ClaimAnswer::Refused(because.clone())
+            };
         }
         if run.token == Some(token) && record.state.is_active() {
             let claimed_at = record.claimed_at.unwrap_or_default();
@@ -225,6 +324,10 @@ fn repeated(run: &Run, token: Token) -> ClaimAnswer {
         state: record.state,
         since: record.created_at,
     }
+}
+
+fn is_scheduled(key: &RunKey) -> bool {
+    key.kind == RunKind::Scheduled
 }
 
 fn claim_of(run: &Run, token: Token, claimed_at: Timestamp) -> Claim {

@@ -48,6 +48,7 @@ impl Runs {
         record.reason = Some(order.reason.clone()).filter(|reason| !reason.is_empty());
         let mut run = Run::new(record, now.wall);
         run.overlap = order.overlap;
+        run.max_running = order.max_running;
         self.put(run, now);
         Enqueued::Waiting
     }

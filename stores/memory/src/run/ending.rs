@@ -34,6 +34,16 @@ impl Runs {
         run.ended = Some((finish.run.attempt, finish.run.token));
         run.record.exit_code = finish.exit_code;
         run.record.output = finish.output.as_deref().map(|text| cut(text).to_owned());
+        // A run that is asked to stop does not begin again.
+        let cancel = self.cancels.get(&finish.run.key);
+        let cancel = cancel.filter(|_| finish.again_after.is_some()).cloned();
+        if let Some(cancel) = cancel {
+            run.record.state = RunState::Cancelled;
+            run.record.ended_at = Some(now.wall);
+            run.record.reason = Some(cancel.reason());
+            self.put(run, now);
+            return Finished::Recorded;
+        }
         if let Some(delay) = finish.again_after {
             archive(
                 &mut run.record,
@@ -140,7 +150,12 @@ impl Runs {
             Some(node) => format!("{node} was lost"),
             None => "its node was lost".to_owned(),
         };
-        if again || !had_started {
+        let cancel = self.cancels.get(key);
+        if let Some(cancel) = cancel.filter(|_| again || !had_started) {
+            record.state = RunState::Cancelled;
+            record.ended_at = Some(now.wall);
+            record.reason = Some(format!("{}; {reason}", cancel.reason()));
+        } else if again || !had_started {
             archive(record, RunState::Lost, Some(reason), now);
             record.state = RunState::Waiting;
             record.due_at = Some(now.wall);

@@ -4,6 +4,7 @@
 //! What each request means stands in the files beside this one: claims, endings, nodes, control,
 //! reading.
 
+mod cancel;
 mod claim;
 mod control;
 mod ending;
@@ -16,8 +17,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use tenure_core::{
-    Backfill, Definition, Event, EventKind, Generation, HolderId, NodeRecord, Note, Overlap, Pause,
-    RequestId, RunKey, RunKind, RunRecord, RunState, TaskName, Timestamp, Token,
+    Backfill, Cancel, Definition, Event, EventKind, Generation, HolderId, MaxRunning, NodeRecord,
+    Note, Overlap, Pause, Refusal, RequestId, RunKey, RunKind, RunRecord, RunState, TaskName,
+    Timestamp, Token,
 };
 
 /// How many events are kept.
@@ -57,6 +59,10 @@ pub(crate) struct Runs {
     active_by_slot: HashMap<(TaskName, u32), BTreeSet<RunKey>>,
     active_by_node: HashMap<HolderId, BTreeSet<RunKey>>,
     waiting: BTreeSet<(Timestamp, RunKey)>,
+    /// Scheduled runs that wait for their first attempt, the oldest tick first.
+    queued: HashMap<(TaskName, u32), BTreeSet<RunKey>>,
+    /// Of runs in hand, those that are asked to stop.
+    cancels: HashMap<RunKey, Cancel>,
     nodes: HashMap<HolderId, Node>,
     ended_nodes: VecDeque<Node>,
     joined: u64,
@@ -72,12 +78,13 @@ struct Run {
     record: RunRecord,
     /// The token of the current attempt.
     token: Option<Token>,
-    /// The token of the claim that made the record, and the run that stood in its way.
+    /// The token of the claim that made the record, and what kept the run back.
     claimed_with: Option<Token>,
-    blocker: Option<RunKey>,
+    kept_back: Option<Refusal>,
     /// The last attempt that its own node ended.
     ended: Option<(u32, Token)>,
     overlap: Overlap,
+    max_running: Option<MaxRunning>,
     keep_until: Timestamp,
 }
 
@@ -118,9 +125,10 @@ impl Run {
             record,
             token: None,
             claimed_with: None,
-            blocker: None,
+            kept_back: None,
             ended: None,
             overlap: Overlap::Skip,
+            max_running: None,
             keep_until,
         }
     }
@@ -151,6 +159,9 @@ impl Runs {
             );
             self.unindex(&key, state, node.map(|node| node.id), due);
         }
+        if !run.record.state.is_active() {
+            self.cancels.remove(&key);
+        }
         self.index(&run.record);
         self.tell(now, EventKind::Run(Box::new(run.record.clone())));
         self.by_task
@@ -177,6 +188,10 @@ impl Runs {
         }
         if let (RunState::Waiting, Some(due)) = (record.state, record.due_at) {
             self.waiting.insert((due, key.clone()));
+            if record.attempt == 0 && key.kind == RunKind::Scheduled {
+                let slot = (key.task.clone(), key.index);
+                self.queued.entry(slot).or_default().insert(key.clone());
+            }
         }
     }
 
@@ -201,6 +216,13 @@ impl Runs {
         }
         if let Some(due) = due {
             self.waiting.remove(&(due, key.clone()));
+            let slot = (key.task.clone(), key.index);
+            if let Some(keys) = self.queued.get_mut(&slot) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.queued.remove(&slot);
+                }
+            }
         }
     }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
-    Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
-    RunKey, RunKind, RunPromises, RunRecord, RunState, RunStore, Scope, Start, Started, StoreError,
-    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor,
+    Definition, Durability, Enqueue, Enqueued, EventDetail, EventPage, Finish, Finished,
+    HistoryPage, HistoryQuery, HolderId, Key, NodeRecord, Note, Pass, Pause, Prune, Recovered,
+    Recovery, Registered, Restore, Restored, RunKey, RunKind, RunPromises, RunRecord, RunState,
+    RunStore, Scope, Start, Started, StoreError, StoreMoment, Take, TaskName, TaskRecord,
+    Timestamp, Token, Wakes,
 };
 
 use super::{Now, Runs};
@@ -114,9 +115,20 @@ impl RunStore for MemoryStore {
 
     async fn claim(&self, batch: &ClaimBatch) -> Result<ClaimReply, StoreError> {
         checked(batch.items.len())?;
-        let mut runs = locked(&self.shared.runs);
-        let now = self.run_now();
-        Ok(runs.claim(batch, now))
+        let reply = {
+            let mut runs = locked(&self.shared.runs);
+            let now = self.run_now();
+            runs.claim(batch, now)
+        };
+        // One may be asked to stop in favour of what waits, or what it waits for may be gone.
+        if reply
+            .answers
+            .iter()
+            .any(|answer| matches!(answer, ClaimAnswer::Waits(_)))
+        {
+            self.wake_runners();
+        }
+        Ok(reply)
     }
 
     async fn restore(&self, restore: &Restore) -> Result<Restored, StoreError> {
@@ -181,6 +193,20 @@ impl RunStore for MemoryStore {
             self.wake_runners();
         }
         Ok(recovered)
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Result<Cancelling, StoreError> {
+        let answer = {
+            let mut runs = locked(&self.shared.runs);
+            let now = self.run_now();
+            runs.cancel(cancel, now)
+        };
+        self.wake_runners();
+        Ok(answer)
+    }
+
+    async fn cancels(&self, node: HolderId) -> Result<Vec<Cancel>, StoreError> {
+        Ok(locked(&self.shared.runs).cancels(node))
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
-    Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note,
-    Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
-    RunRecord, RunStore, Scope, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take,
-    TaskName, TaskRecord, Timestamp, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimBatch, ClaimReply, Cursor, Definition,
+    Durability, Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery,
+    HolderId, NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore,
+    Restored, RunKey, RunPromises, RunRecord, RunStore, Scope, Start, Started, StoreError,
+    StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 use super::QuorumStore;
@@ -56,6 +56,8 @@ refuse! {
     finish(_finishes: &[Finish]) -> Vec<Finished>;
     pass(_passes: &[Pass]) -> Vec<bool>;
     recover(_recovery: &Recovery) -> Recovered;
+    cancel_run(_cancel: &Cancel) -> Cancelling;
+    cancels(_node: HolderId) -> Vec<Cancel>;
     pause(_task: &TaskName, _pause: &Pause) -> ();
     resume(_task: &TaskName, _by: &str) -> bool;
     enqueue(_runs: &[Enqueue]) -> Vec<Enqueued>;

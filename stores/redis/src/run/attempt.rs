@@ -115,8 +115,9 @@ impl RedisStore {
 
     fn finish_call(&self, groups: &[Group<'_>]) -> Result<Call, StoreError> {
         let names = self.run_names();
-        let mut call = self.run_call(&FINISH, 1 + 2 * groups.len());
+        let mut call = self.run_call(&FINISH, 2 + 2 * groups.len());
         call.push(names.request(Token::random()));
+        call.push(names.of("cancels"));
         for group in groups {
             call.push(names.bucket(group.tick));
             call.push(names.outputs(group.tick));

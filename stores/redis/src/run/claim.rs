@@ -4,27 +4,37 @@
 //! wins, and in groups of one tick, index and window, which the script decides with one read and
 //! one write of the tick's bucket. This is the store's busiest path, on both sides.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
-    RunRef, RunState, StoreError, Timestamp, Token,
+    RunRef, RunState, StoreError, StoreErrorKind, Timestamp, Token,
 };
 
 use super::control::read_pause;
-use super::name::{push_hex, read_mark, score};
+use super::name::{push_hex, read_tick, score};
 use super::row::{NodeNumber, Row, crash_of, not_ours, report, unreadable};
+use super::rule::{Rule, rule_of};
 use super::state::state_of;
 use super::{BASE, RECORD, TASK, first_state, millis};
 use crate::link::{Call, Script};
-use crate::reply::Reply;
+use crate::reply::{Reply, text_of};
 use crate::store::RedisStore;
 
 static CLAIM: Script = Script::new(
     "claim runs",
-    &[BASE, RECORD, TASK, include_str!("../scripts/run_claim.lua")],
+    &[
+        BASE,
+        RECORD,
+        TASK,
+        include_str!("../scripts/run_admit.lua"),
+        include_str!("../scripts/run_claim.lua"),
+    ],
 );
+
+/// How often a batch is sent when what it concerns changes meanwhile.
+const MOST_SENDINGS: usize = 16;
 
 /// Items of one tick, one index and one window, no task twice.
 struct Group<'b> {
@@ -67,6 +77,16 @@ impl<'b> Plan<'b> {
         Self { groups }
     }
 
+    /// The ticks whose records items may replace, of which none is known yet; nothing if no item
+    /// can wait or has a limit.
+    fn lines(&self) -> Option<BTreeSet<Timestamp>> {
+        let is_plain = |item: &ClaimItem| {
+            item.max_running.is_none() && matches!(item.overlap, Overlap::Skip | Overlap::Allow)
+        };
+        let all_plain = self.items().all(|(_, item)| is_plain(item));
+        (!all_plain).then(BTreeSet::new)
+    }
+
     /// The items in the order in which they are sent and answered.
     fn items(&self) -> impl Iterator<Item = (usize, &'b ClaimItem)> {
         self.groups.iter().flat_map(|group| &group.items).copied()
@@ -94,8 +114,9 @@ impl RedisStore {
         let plan = Plan::new(&batch.items);
         let checked = &self.shared.runs.checked;
         let mut word = checked.word_for(batch.node, &batch.items);
-        loop {
-            let call = self.claim_call(batch, &plan, &word)?;
+        let mut lines = plan.lines();
+        for _ in 0..MOST_SENDINGS {
+            let call = self.claim_call(batch, &plan, &word, lines.as_ref())?;
             let mut reply = Reply::new(CLAIM.doing, self.send(call).await?)?;
             let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
             let fence = reply.text()?;
@@ -103,6 +124,21 @@ impl RedisStore {
                 // Generations changed. Without a word, this is not answered.
                 "again" if !word.is_empty() => {
                     word.clear();
+                    continue;
+                }
+                "lines" => {
+                    let ticks = reply.nested()?.rest();
+                    let mut missing = Vec::new();
+                    for tick in ticks {
+                        let tick = text_of(CLAIM.doing, tick)?;
+                        let known = read_tick(&tick);
+                        missing.push(known.ok_or_else(|| {
+                            not_ours("the line", &self.run_names().of("slots"), tick.as_bytes())
+                        })?);
+                    }
+                    if let Some(lines) = &mut lines {
+                        lines.extend(missing);
+                    }
                     continue;
                 }
                 "lapsed" => all_refused(batch, &Refusal::NodeLapsed),
@@ -114,6 +150,11 @@ impl RedisStore {
             };
             return Ok(ClaimReply::new(now, sequence, epoch, answers));
         }
+        // Each sending decides nothing, so nothing happened.
+        Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            "what the claims concern changed again and again while they were sent; try again",
+        ))
     }
 
     /// Reads what was decided of each item.
@@ -168,10 +209,14 @@ impl RedisStore {
         batch: &ClaimBatch,
         plan: &Plan<'_>,
         word: &str,
+        lines: Option<&BTreeSet<Timestamp>>,
     ) -> Result<Call, StoreError> {
         let names = self.run_names();
-        let mut call = self.run_call(&CLAIM, 1 + 2 * plan.groups.len() + batch.items.len());
+        let more = lines.map_or(0, BTreeSet::len);
+        let own = 2 + 2 * plan.groups.len() + batch.items.len() + 2 * more;
+        let mut call = self.run_call(&CLAIM, own);
         call.push(names.of("generations"));
+        call.push(names.of("cancels"));
         for group in &plan.groups {
             call.push(names.bucket(group.tick));
             call.push(names.outputs(group.tick));
@@ -179,11 +224,16 @@ impl RedisStore {
         for (_, item) in plan.items() {
             call.push(names.history(&item.task));
         }
+        for tick in lines.into_iter().flatten() {
+            call.push(names.bucket(*tick));
+            call.push(names.outputs(*tick));
+        }
         call.push(batch.node.to_string());
         call.push(first_state(batch.start));
         call.push(millis(batch.early.min(ClaimBatch::MAX_EARLY)));
         call.push(Token::random().to_string());
         call.push(word);
+        call.push(lines.map_or_else(String::new, |lines| self.write_lines(plan, lines)));
         call.push(plan.groups.len());
         for seen in [batch.seen.sequence, batch.seen.own, batch.seen.losses] {
             call.push(seen);
@@ -194,6 +244,20 @@ impl RedisStore {
             offset += group.items.len();
         }
         Ok(call)
+    }
+
+    /// What the script must know of items that may wait.
+    fn write_lines(&self, plan: &Plan<'_>, ticks: &BTreeSet<Timestamp>) -> String {
+        let by = plan.items().enumerate();
+        let by = by.filter(|(_, (_, item))| item.overlap == Overlap::CancelOther);
+        let by: HashMap<String, String> = by
+            .map(|(offset, (_, item))| (offset.to_string(), item.key().to_string()))
+            .collect();
+        let ticks: Vec<_> = ticks
+            .iter()
+            .map(|tick| tick.as_millis().to_string())
+            .collect();
+        serde_json::json!({ "ticks": ticks, "hint": self.hint(), "by": by }).to_string()
     }
 
     /// Reads an answer that says more than its letter. What cannot be read is told in the log, and
@@ -226,12 +290,17 @@ impl RedisStore {
                     |row| of_existing(item, row),
                 ))
             }
-            'o' => {
-                let blocker = read_mark(&item.task, item.index, &text).unwrap_or_else(|| {
+            'o' | 'q' => {
+                let rule = Rule::new(item.overlap, item.max_running);
+                let because = rule.kept_back(&item.key(), &text).unwrap_or_else(|| {
                     report(&not_ours("the run", &names.of("slots"), detail));
-                    item.key()
+                    let blocker = item.key();
+                    Refusal::Overlap { blocker }
                 });
-                Ok(Answer::refused(Refusal::Overlap { blocker }))
+                Ok(match code {
+                    'q' => Answer::Final(ClaimAnswer::Waits(because)),
+                    _ => Answer::refused(because),
+                })
             }
             'p' => {
                 let pause = read_pause(detail, &names.of("pauses"));
@@ -340,17 +409,9 @@ fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), 
     text.push(' ');
     text.push_str(&crash_of(item.on_crash)?);
     text.push(' ');
-    text.push_str(flag_of(item.overlap));
+    text.push_str(&rule_of(item.overlap, item.max_running)?);
     text.push_str(" *");
     Ok(())
-}
-
-/// Whether a run runs beside its like, as records say it.
-pub(super) fn flag_of(overlap: Overlap) -> &'static str {
-    match overlap {
-        Overlap::Allow => "a",
-        _ => "s",
-    }
 }
 
 /// Reads `STATE NODE SINCE`.
@@ -368,8 +429,13 @@ fn read_taken(text: &str) -> Option<Answer> {
 /// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
 fn of_existing(item: &ClaimItem, row: Row) -> Answer {
     if row.token == Some(item.token) {
-        if let Some(blocker) = row.blocker {
-            return Answer::refused(Refusal::Overlap { blocker });
+        // Nothing keeps it back any more once it was taken or cancelled.
+        if let Some(because) = row.kept_back {
+            return if row.state == RunState::Waiting {
+                Answer::Final(ClaimAnswer::Waits(because))
+            } else {
+                Answer::refused(because)
+            };
         }
         // One that is over, or waits again, was ended by this very node, which so knows it had it.
         if let Some(claim) = row.claim(&item.key()) {

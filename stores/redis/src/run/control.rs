@@ -30,11 +30,11 @@ const STATES: [(BackfillState, &str); 4] = [
     (BackfillState::Cancelled, "cancelled"),
 ];
 
-/// Why a task is paused, behind until when.
+/// Who wants something, and why.
 #[derive(Serialize, Deserialize)]
-struct Words {
-    by: String,
-    why: String,
+pub(super) struct Words {
+    pub(super) by: String,
+    pub(super) why: String,
 }
 
 /// A pause as it is kept: `UNTIL_MS|* JSON`.

@@ -4,10 +4,10 @@
 use redis::Value;
 use tenure_core::{Remembered, Restore, Restored, RunState, StoreError, StoreErrorKind, Token};
 
-use super::claim::flag_of;
 use super::name::{RunName, hex, score};
 use super::node::read_moment;
 use super::row::{crash_of, write_reason};
+use super::rule::rule_of;
 use super::state::letter_of;
 use super::{BASE, RECORD, millis};
 use crate::link::{Call, Script};
@@ -79,7 +79,7 @@ fn push_run(call: &mut Call, run: &Remembered) -> Result<(), StoreError> {
     let generation = run.generation.as_ref();
     call.push(generation.map_or("*", tenure_core::Generation::as_str));
     call.push(crash_of(run.on_crash)?);
-    call.push(flag_of(run.overlap));
+    call.push(rule_of(run.overlap, None)?);
     call.push(millis(run.keep_for));
     call.push(write_reason(run.reason.as_deref()));
     call.push(

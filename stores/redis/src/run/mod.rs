@@ -11,6 +11,7 @@
 //! contract tells them in `tenure_core::RunStore`.
 
 mod attempt;
+mod cancel;
 mod checked;
 mod claim;
 mod control;
@@ -25,6 +26,7 @@ mod read;
 mod recover;
 mod request;
 mod row;
+mod rule;
 mod state;
 mod take;
 
@@ -35,11 +37,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Durability, Enqueue,
-    Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, Key,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
-    RunKey, RunPromises, RunRecord, RunStore, Scope, Start, StartMode, Started, StoreError,
-    StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Token, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimBatch, ClaimReply, Cursor, Definition,
+    Durability, Enqueue, Enqueued, EventDetail, EventPage, Finish, Finished, HistoryPage,
+    HistoryQuery, HolderId, Key, NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery,
+    Registered, Restore, Restored, RunKey, RunPromises, RunRecord, RunStore, Scope, Start,
+    StartMode, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName, TaskRecord,
+    Timestamp, Token, Wakes,
 };
 
 use self::checked::Checked;
@@ -125,15 +128,21 @@ impl RedisStore {
         self.shared.link.run(call).await
     }
 
-    /// Adds the command and the channel by which a script tells listeners to look.
-    fn push_hint(&self, call: &mut Call) {
+    /// The command and the channel by which a script tells listeners to look.
+    fn hint(&self) -> [&str; 2] {
         // In a cluster the channel is in the slot of the keys.
-        call.push(if self.shared.link.joins_slots() {
+        let command = if self.shared.link.joins_slots() {
             "PUBLISH"
         } else {
             "SPUBLISH"
-        });
-        call.push(&self.shared.ears.runs_channel);
+        };
+        [command, &self.shared.ears.runs_channel]
+    }
+
+    fn push_hint(&self, call: &mut Call) {
+        for part in self.hint() {
+            call.push(part);
+        }
     }
 
     fn listen_for_runs(&self) -> Wakes {
@@ -268,6 +277,14 @@ impl RunStore for RedisStore {
 
     async fn recover(&self, recovery: &Recovery) -> Result<Recovered, StoreError> {
         self.recover_runs(recovery).await
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Result<Cancelling, StoreError> {
+        self.ask_to_stop(cancel).await
+    }
+
+    async fn cancels(&self, node: HolderId) -> Result<Vec<Cancel>, StoreError> {
+        self.asked_to_stop(node).await
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {

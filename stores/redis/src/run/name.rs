@@ -156,6 +156,15 @@ pub(super) fn read_field(tick: Timestamp, field: &str) -> Option<RunKey> {
     Some(key(task, tick, index, kind))
 }
 
+/// Reads a member of what waits: `FLAG[+RUNS/INDICES ]TICK/FIELD`.
+pub(super) fn read_member(member: &str) -> Option<RunKey> {
+    let rest = member.get(1..)?;
+    match rest.strip_prefix('+') {
+        Some(limited) => read_reference(limited.split_once(' ')?.1),
+        None => read_reference(rest),
+    }
+}
+
 /// Reads `TICK/FIELD`.
 pub(super) fn read_reference(text: &str) -> Option<RunKey> {
     let (tick, field) = text.split_once('/')?;

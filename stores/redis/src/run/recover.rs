@@ -191,8 +191,9 @@ impl RedisStore {
         is_all: bool,
     ) -> Result<Call, StoreError> {
         let names = self.run_names();
-        let mut call = self.run_call(&RECOVER, 1 + 2 * left.len());
+        let mut call = self.run_call(&RECOVER, 2 + 2 * left.len());
         call.push(names.request(Token::random()));
+        call.push(names.of("cancels"));
         for run in left {
             call.push(names.bucket(run.key.tick));
             call.push(names.outputs(run.key.tick));

@@ -5,9 +5,9 @@ use tenure_core::{
     Enqueue, Enqueued, Pass, RunKey, RunKind, RunState, StoreError, StoreErrorKind, Token,
 };
 
-use super::claim::flag_of;
 use super::name::{RunName, score};
 use super::row::{crash_of, report, write_reason};
+use super::rule::rule_of;
 use super::state::{letter_of, state_of};
 use super::{BASE, RECORD, millis};
 use crate::link::{Call, Script};
@@ -97,7 +97,7 @@ impl RedisStore {
             call.push(millis(order.due_in));
             call.push(Token::random().to_string());
             call.push(crash_of(order.on_crash)?);
-            call.push(flag_of(order.overlap));
+            call.push(rule_of(order.overlap, order.max_running)?);
             let reason = Some(order.reason.as_str()).filter(|reason| !reason.is_empty());
             call.push(write_reason(reason));
         }

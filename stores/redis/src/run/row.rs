@@ -12,11 +12,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use tenure_core::{
-    AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, RunKey, RunRecord, RunRef, RunState,
-    StoreError, StoreErrorKind, Timestamp, Token,
+    AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, Refusal, RunKey, RunRecord, RunRef,
+    RunState, StoreError, StoreErrorKind, Timestamp, Token,
 };
 
-use super::name::read_mark;
+use super::rule::Rule;
 use super::state::state_of;
 use crate::error::shown;
 
@@ -35,8 +35,8 @@ pub(super) struct Row {
     pub(super) token: Option<Token>,
     pub(super) node: Option<NodeNumber>,
     pub(super) has_output: bool,
-    /// The run that was in the way, of one that overlap left out.
-    pub(super) blocker: Option<RunKey>,
+    /// What keeps a run back that waits, or that was left out by overlap or a limit.
+    pub(super) kept_back: Option<Refusal>,
     pub(super) since: Timestamp,
     claimed: Option<Timestamp>,
     started: Option<Timestamp>,
@@ -124,10 +124,8 @@ impl Row {
         let token = parts.maybe()?;
         let generation = parts.maybe_with(|text| Generation::new(text).ok())?;
         let on_crash = read_crash(parts.next()?)?;
-        if !matches!(parts.next()?, "s" | "a") {
-            return None;
-        }
-        let blocker = parts.maybe_with(|mark| read_mark(&key.task, key.index, mark))?;
+        let rule = Rule::read(parts.next()?)?;
+        let kept_back = parts.maybe_with(|word| rule.kept_back(key, word))?;
         let reason = match lines.next() {
             Some(line) => read_reason(line)?,
             None => None,
@@ -139,7 +137,7 @@ impl Row {
             token,
             node,
             has_output,
-            blocker,
+            kept_back,
             since,
             claimed,
             started,
@@ -186,10 +184,9 @@ impl Row {
         record.started_at = self.started;
         record.ended_at = self.ended;
         record.due_at = self.due;
-        record.reason = match (&self.blocker, self.reason) {
-            (Some(blocker), None) => Some(format!("{blocker} is still running")),
-            (_, reason) => reason,
-        };
+        record.reason = self
+            .reason
+            .or_else(|| self.kept_back.as_ref().and_then(Refusal::obstacle));
         record.exit_code = self.exit_code;
         record.output = output;
         for earlier in self.attempts {

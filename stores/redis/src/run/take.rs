@@ -4,12 +4,12 @@
 //! what may be taken, mostly nothing, and another takes it, if it is still there.
 
 use redis::Value;
-use tenure_core::{Claim, RunKey, StoreError, Take};
+use tenure_core::{Claim, RunKey, StoreError, Take, TaskRoom};
 
-use super::name::{RunName, read_reference};
+use super::name::{RunName, read_member};
 use super::row::{Row, not_ours, report};
 use super::{BASE, MAX_BATCH, RECORD, TAKER, TASK, first_state};
-use crate::link::Script;
+use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::store::RedisStore;
 
@@ -57,6 +57,14 @@ struct Waiting {
     key: RunKey,
 }
 
+fn push_room(call: &mut Call, room: &[TaskRoom]) {
+    call.push(room.len());
+    for room in room {
+        call.push(room.task.as_str());
+        call.push(room.runs);
+    }
+}
+
 impl RedisStore {
     pub(super) async fn take_waiting(&self, take: &Take) -> Result<Vec<Claim>, StoreError> {
         let limit = take.limit.min(MAX_BATCH);
@@ -89,13 +97,14 @@ impl RedisStore {
         limit: usize,
         offset: usize,
     ) -> Result<Found, StoreError> {
-        let call = self
+        let mut call = self
             .run_call(&DUE, 1)
             .arg(self.run_names().request(take.token))
             .arg(take.node.to_string())
             .arg(limit)
             .arg(offset)
             .arg(PAGE);
+        push_room(&mut call, &take.room);
         let mut reply = Reply::new(DUE.doing, self.send(call).await?)?;
         let word = reply.text()?;
         match word.as_str() {
@@ -115,7 +124,7 @@ impl RedisStore {
         let mut waiting = Vec::new();
         for member in reply.nested()?.rest() {
             let member = text_of(DUE.doing, member)?;
-            match member.get(1..).and_then(read_reference) {
+            match read_member(&member) {
                 Some(key) => waiting.push(Waiting { member, key }),
                 None => report(&not_ours(
                     "the waiting run",
@@ -142,6 +151,7 @@ impl RedisStore {
         call.push(take.node.to_string());
         call.push(take.token.to_string());
         call.push(first_state(take.start));
+        push_room(&mut call, &take.room);
         for run in &waiting {
             let name = RunName::new(&run.key)?;
             call.push(&run.member);

@@ -16,13 +16,19 @@
 --                  "GENERATION TAG TAG;GENERATION TAG"
 -- KEYS[6]  PAUSES  a hash from a task to "UNTIL_MS|* JSON"
 -- KEYS[7]  SLOTS   a hash from sINDEX:TASK to the runs of that task and index in hand:
---                  "MARK@NODE MARK@NODE"
--- KEYS[8]  DUE     a sorted set of "s|aTICK/FIELD" (a: runs beside its like), scored by when the
---                  run is due
+--                  "MARK@NODE MARK@NODE"; and from wINDEX:TASK to the ticks that wait in line for
+--                  their first attempt: "TICK TICK"
+-- KEYS[8]  DUE     a sorted set of "FLAG[+RUNS/INDICES ]TICK/FIELD", scored by when the run is due.
+--                  FLAG is s, or a if it runs beside its like; the rest, if there is a limit on how
+--                  many RUNS of the task's INDICES may be in hand
 -- KEYS[9]  EVENTS  a stream; the pairs of an entry are a tick and the FIELDs of its runs that
 --                  changed, with a NUL between them, or a word and its details
 -- KEYS[10] TICKS   a sorted set of the ticks that have records
 -- KEYS[11] ENDS    a sorted set of the ticks whose records are all final, scored by when they go
+--
+-- Some scripts have one more, named where it stands:
+--          CANCELS a hash from SLOT, a NUL and MARK of a run in hand that is asked to stop to who
+--                  asks and why (JSON: by, why)
 --
 -- A run is named by its FIELD in the bucket of its tick: sINDEX:TASK, mINDEX:ID:TASK or
 -- bINDEX:ID:TASK. Its MARK is TICKs, TICKmID or TICKbID. No id, number or generation holds a space,

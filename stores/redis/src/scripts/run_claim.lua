@@ -1,20 +1,26 @@
 -- Decides a batch of claims.
--- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13..]:
---   for each group its bucket and outputs, then for each item the history of its task.
--- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, groups, what
---   the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group, earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
+-- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13]:
+--   CANCELS; KEYS[14..]: for each group its bucket and outputs, then for each item the history of its
+--   task, then for each of the ticks in `lines` its bucket and outputs.
+-- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, lines, groups,
+--   what the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group,
+--   earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
 --   all its items the tasks, the generations (unless checked), the fields, and the ends of their
 --   records from the offset of the fence on. No run is twice in one group.
 -- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this
 --   very node, when the registry and the node's tag were these. While they are, that stays true,
 --   and the generations need no look.
+-- `lines` is nothing if no item can wait or has a limit. Else it is JSON: `ticks` whose records the
+--   items may replace, `hint` the command and channel for hints, and `by` for the offset of each item
+--   that may ask another to stop its name.
 -- Reply: {now_ms, sequence, epoch, 'lapsed'}, or 'behind' if the holder saw more than this server
 --   remembers, or another count of losses; {now_ms, sequence, epoch, 'again'} if the generations
---   do need a look; or {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter
+--   do need a look; {now_ms, sequence, epoch, 'lines', ticks} if these must be among the ticks of
+--   `lines`; or {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter
 --   an item, and for each letter but w, W, e and l a detail. w won, its fence is the reply's and
 --   its own offset, and W if its generation was found as above; t taken: "STATE NODE SINCE"; m
---   perhaps taken by an earlier sending of this claim: its record; o overlap: the blocker's mark; p
---   paused: the pause; g another generation: the current; e too early; l too late. -tick is a
+--   perhaps taken by an earlier sending of this claim: its record; o skipped and q waits, for what
+--   BLOCKER says; p paused: the pause; g another generation: the current; e too early; l too late. -tick is a
 --   history's score, so that it begins with the newest.
 -- One step, because the window, what exists, what is in hand and what is won must not be apart:
 -- that is what makes a second claim of one tick impossible.
@@ -34,8 +40,8 @@ if not tag then
 end
 local node = string.match(tag, '^%d+')
 local own = 'o' .. node
-local is_behind = ARGV[7] ~= '0' and (tonumber(ARGV[7]) >= sequence or ARGV[9] ~= (meta[5] or '0')
-  or tonumber(ARGV[8]) > (tonumber(call('HGET', META, own) or '') or 0))
+local is_behind = ARGV[8] ~= '0' and (tonumber(ARGV[8]) >= sequence or ARGV[10] ~= (meta[5] or '0')
+  or tonumber(ARGV[9]) > (tonumber(call('HGET', META, own) or '') or 0))
 if is_behind then
   -- The sequence stays: it must not look afterwards as if this node had been answered.
   return { now, text(sequence - 1), epoch, 'behind' }
@@ -49,17 +55,100 @@ local latest = now + tonumber(ARGV[3])
 -- Locals are found faster than globals, and the loop below is the store's busiest.
 local ARGV, KEYS, call, unpack = ARGV, KEYS, call, unpack
 local find, match, sub, concat = string.find, string.match, string.sub, table.concat
-local groups, GENERATIONS = tonumber(ARGV[6]), KEYS[12]
+local groups, GENERATIONS, CANCELS = tonumber(ARGV[7]), KEYS[12], KEYS[13]
+local lines = ARGV[6] ~= '' and cjson.decode(ARGV[6])
 local some_paused = call('EXISTS', PAUSES) == 1
 
 local begins = ARGV[2] == 'r' and '=' or '*'
 local won_head =
   concat({ ARGV[2], '* * * *', node, text(now), '1 =', begins, text(fence) .. '+' }, ' ')
 local skipped_head = 'k = * * * * ' .. text(now) .. ' 0 * * *+'
-local codes, details, events, made = {}, {}, {}, 0
+local waits_head, waits_tail = 'w * ', ' * * * ' .. text(now) .. ' 0 * * *+'
+local codes, details, events, made, waits = {}, {}, {}, 0, false
+
+-- Where the records of a tick are that an item may replace: bucket and outputs.
+local buckets = {}
+if lines then
+  for place, tick in ipairs(lines.ticks) do
+    local key = #KEYS - 2 * (#lines.ticks - place) - 1
+    buckets[tick] = { KEYS[key], KEYS[key + 1] }
+  end
+  local at, missing = 11, {}
+  for group = 1, groups do
+    local tick, place, count = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 5])
+    local tail = at + 5 + (is_checked and 2 or 3) * count
+    buckets[tick] = buckets[tick] or { KEYS[12 + 2 * group], KEYS[13 + 2 * group] }
+    for item = 1, count do
+      local replaces = match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [^Q]%S+ ')
+        or match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [qx] ')
+      local line = replaces and line_of(place .. ':' .. ARGV[at + 5 + item])
+      for other in string.gmatch(line and call('HGET', SLOTS, line) or '', '%S+') do
+        if not buckets[other] then
+          missing[#missing + 1] = other
+        end
+      end
+    end
+    at = tail + count + 1
+  end
+  if #missing > 0 then
+    return { now, text(sequence - 1), epoch, 'lines', missing }
+  end
+end
+
+-- Skips a tick that waits in the line of a slot, in favour of a newer one.
+local function replace(slot, tick, newer)
+  local bucket, outputs = unpack(buckets[tick])
+  local had = call('HMGET', bucket, slot, 'n', 'k')
+  local r = had[1] and read_record(had[1])
+  leave_line(slot, tick)
+  if r and r.state == 'w' then
+    call('ZREM', DUE, due_flag(r.overlap) .. tick .. '/' .. slot)
+    r.state, r.due, r.ended, r.blocker, r.reason = 'k', '*', text(now), '>' .. newer .. 's', ''
+    save(bucket, outputs, tick, had[2], had[3], -1, 0, { slot, write_record(r) })
+    events[#events + 1], events[#events + 2] = tick, slot
+  end
+end
+
+-- Asks the run that is in the way of an item to stop: that of its slot, or else the task's oldest.
+local function stop_other(rule, slot, runs, offset)
+  local mark, place = runs and scheduled_in(runs), slot
+  if not mark then
+    local _, indices = limit_of(rule)
+    if indices then
+      place, mark = oldest_of(match(slot, '^s%d+:(.*)$'), indices)
+    end
+  end
+  local words = mark and cjson.encode({ by = lines.by[offset], why = 'overlap = cancel_other' })
+  if words then
+    call('HSETNX', CANCELS, place .. '\0' .. mark, words)
+  end
+end
+
+-- Puts an item into the line of its slot, or leaves it out: its code, a detail, and its record; or
+-- nothing if it may begin.
+local function line_up(rule, runs, tail, slot, tick)
+  local code, because, replaced, stops = admit(rule, slot, tick, runs)
+  local kept = code and sub(tail, 1, -2) .. because
+  if code == 'q' then
+    for _, other in ipairs(replaced) do
+      replace(slot, other, tick)
+    end
+    if stops then
+      stop_other(rule, slot, runs, match(tail, '^%d+'))
+    end
+    waits = true
+    local due = text(math.min(tonumber(tick), now))
+    local line = call('HGET', SLOTS, line_of(slot))
+    call('HSET', SLOTS, line_of(slot), line and line .. ' ' .. tick or tick)
+    call('ZADD', DUE, due, due_flag(rule) .. tick .. '/' .. slot)
+    return code, because, waits_head .. due .. waits_tail .. kept
+  elseif code then
+    return code, because, skipped_head .. kept
+  end
+end
 
 -- Decides an item that is not simply free: its code, a detail, and a record if it makes one.
-local function decide(value, closed, pause, in_force, wanted, runs, tail)
+local function decide(value, closed, pause, in_force, wanted, runs, tail, slot, tick)
   if value then
     if find(value, match(tail, '^%d+ (%x+)'), 1, true) then
       return 'm', value
@@ -83,18 +172,25 @@ local function decide(value, closed, pause, in_force, wanted, runs, tail)
   if in_force and in_force ~= wanted then
     return 'g', in_force
   end
-  local blocker = runs and match(tail, '^%S+ %S+ %S+ %S+ s') and scheduled_in(runs)
+  local rule = match(tail, '^%S+ %S+ %S+ %S+ (%S+)')
+  if rule ~= 's' and rule ~= 'a' then
+    local code, because, record = line_up(rule, runs, tail, slot, tick)
+    if code then
+      return code, because, record
+    end
+  end
+  local blocker = rule == 's' and runs and scheduled_in(runs)
   if blocker then
     return 'o', blocker, skipped_head .. sub(tail, 1, -2) .. blocker
   end
   return own, nil, won_head .. tail
 end
 
-local at, history, coded, oldest = 10, 12 + 2 * groups, 0, nil
+local at, history, coded, oldest = 11, 13 + 2 * groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local bucket, outputs, task = KEYS[11 + 2 * group], KEYS[12 + 2 * group], at + 5
+  local bucket, outputs, task = KEYS[12 + 2 * group], KEYS[13 + 2 * group], at + 5
   local generation = is_checked and task or task + count
   local field, tail = generation + count, generation + 2 * count
   at = tail + count + 1
@@ -109,9 +205,9 @@ for group = 1, groups do
   local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count)) or {}
   local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
-  local is_open = not closed and not some_paused
+  local is_open = not closed and not some_paused and not lines
   local entry, member = tick .. 's@' .. node, tick .. '/' .. place
-  local sets, in_hand, s, h = {}, {}, 0, 0
+  local sets, in_hand, s, h, w = {}, {}, 0, 0, 0
   for item = 1, count do
     local runs, rest = busy[item], ARGV[tail + item]
     local code, detail, value = 'W', nil, nil
@@ -120,7 +216,8 @@ for group = 1, groups do
     else
       local wanted = ARGV[generation + item]
       code, detail, value =
-        decide(had[item + 2], closed, pauses[item], generations[item], wanted, runs, rest)
+        decide(had[item + 2], closed, pauses[item], generations[item], wanted, runs, rest,
+          ARGV[field + item], tick)
       details[#details + 1] = detail
     end
     codes[coded + item] = code
@@ -128,7 +225,9 @@ for group = 1, groups do
       local name = ARGV[field + item]
       sets[s + 1], sets[s + 2] = name, value
       s = s + 2
-      if code ~= 'o' then
+      if code == 'q' then
+        w = w + 1
+      elseif code ~= 'o' then
         in_hand[h + 1], in_hand[h + 2] = name, runs and runs .. ' ' .. entry or entry
         h = h + 2
       end
@@ -148,7 +247,7 @@ for group = 1, groups do
     end
     events[#events + 1], events[#events + 2] = tick, names
     made = made + s / 2
-    save(bucket, outputs, tick, had[1], had[2], h / 2, now + keep, sets)
+    save(bucket, outputs, tick, had[1], had[2], h / 2 + w, now + keep, sets)
   end
   if h > 0 then
     call('HSET', SLOTS, unpack(in_hand))
@@ -167,6 +266,10 @@ if made > 0 then
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), 'fence', text(fence + coded),
     own, text(sequence))
   tell(events, made > 16)
+  if waits then
+    -- One may be asked to stop, or what it waits for may be gone.
+    hint(unpack(lines.hint))
+  end
 else
   call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), own, text(sequence))
 end

@@ -2,7 +2,7 @@
 -- KEYS[12..]: for each run: bucket, outputs, history of its task.
 -- ARGV: command and channel for hints; for each run: tick, -tick, field, place (the field without
 --   its task), field of the scheduled run if only a missing tick is wanted (else nothing),
---   due_in_ms, token, crash, overlap (s, a), reason (a JSON string)
+--   due_in_ms, token, crash, overlap, reason (a JSON string)
 -- Reply: a letter or two a run: w it waits; xS it was there, in state S; nS the tick was not
 --   missing, its run being in state S.
 -- One step a run, because a run must be put in once, and only if its tick is missing.
@@ -31,7 +31,7 @@ for item = 1, (#KEYS - 11) / 3 do
       reason = ARGV[a + 9], earlier = '',
     }
     save(bucket, KEYS[k + 1], tick, had[2], had[3], 1, now, { field, write_record(r) })
-    call('ZADD', DUE, r.due, r.overlap .. tick .. '/' .. field)
+    call('ZADD', DUE, r.due, due_flag(r.overlap) .. tick .. '/' .. field)
     call('ZADD', KEYS[k + 2], ARGV[a + 1], tick .. '/' .. ARGV[a + 3])
     events[#events + 1], events[#events + 2] = tick, field
     made = made + 1

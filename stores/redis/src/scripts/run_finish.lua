@@ -1,5 +1,6 @@
 -- Ends attempts.
--- KEYS[12]: what of this request was told already; KEYS[13..]: for each group: bucket, outputs.
+-- KEYS[12]: what of this request was told already; KEYS[13]: CANCELS; KEYS[14..]: for each group:
+--   bucket, outputs.
 -- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items:
 --   field, slot and mark with a NUL between (nothing for a scheduled run: the slot is called as the
 --   field, the mark is TICKs), attempt, token, how ("STATE EXIT KEEPS": its letter, and 1 if a
@@ -12,14 +13,17 @@ local ARGV, call = ARGV, call
 local match, find, sub, concat = string.match, string.find, string.sub, table.concat
 local codes, details, events, late = {}, {}, {}, {}
 local ended, coded = 0, 0
+local CANCELS = KEYS[13]
+local some_cancelled = call('EXISTS', CANCELS) == 1
 
 -- Whether an earlier attempt was ended by this very report.
 local function was_ended(r, attempt, token)
   return find(r.earlier, '\n' .. attempt .. ' %a %S+ %S+ %S+ ' .. token .. ' ') ~= nil
 end
 
--- Writes down how an attempt ended: its record, whether the run is over, and its node.
-local function finish(r, tick, outputs, field, how, reason, again, output)
+-- Writes down how an attempt ended: its record, whether the run is over, and its node. One that is
+-- asked to stop does not begin again.
+local function finish(r, tick, outputs, field, how, reason, again, output, asked)
   local state, exit, keeps = match(how, '^(%a) (%S+) (%d)$')
   r.exit = exit
   if output ~= '' then
@@ -28,6 +32,9 @@ local function finish(r, tick, outputs, field, how, reason, again, output)
   elseif r.out == 'o' then
     call('HDEL', outputs, field)
     r.out = '*'
+  end
+  if again ~= '' and asked then
+    state, again, reason = 'x', '', cancel_reason(asked)
   end
   if again == '' then
     r.state, r.ended = state, text(now)
@@ -49,7 +56,7 @@ local heads = setmetatable({}, { __index = function(heads, how)
 end })
 
 -- Ends one attempt: its code, its record if that changed, whether the run is over, its node.
-local function decide(value, a, tick, outputs)
+local function decide(value, a, tick, outputs, asked)
   local attempt, token, how, reason = ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
   if ARGV[a + 6] == '' and ARGV[a + 7] == '' then
     local node, rest, own_attempt, own_token = match(value, PLAIN)
@@ -63,7 +70,8 @@ local function decide(value, a, tick, outputs)
     return 'b'
   elseif r.attempt == attempt and r.token == token then
     if r.state == 'c' or r.state == 'r' then
-      return 'd', finish(r, tick, outputs, ARGV[a], how, reason, ARGV[a + 6], ARGV[a + 7])
+      local again, output = ARGV[a + 6], ARGV[a + 7]
+      return 'd', finish(r, tick, outputs, ARGV[a], how, reason, again, output, asked)
     end
     return 'd'
   elseif was_ended(r, attempt, token) then
@@ -78,7 +86,7 @@ end
 
 local at = 4
 for group = 1, tonumber(ARGV[3]) do
-  local bucket, outputs = KEYS[11 + 2 * group], KEYS[12 + 2 * group]
+  local bucket, outputs = KEYS[12 + 2 * group], KEYS[13 + 2 * group]
   local tick, count = ARGV[at], tonumber(ARGV[at + 1])
   local first, scheduled = at + 2, ARGV[at] .. 's@'
   at = first + 8 * count
@@ -95,8 +103,13 @@ for group = 1, tonumber(ARGV[3]) do
   local sets, names, free, s, over = {}, {}, {}, 0, 0
   for item = 1, count do
     local value, code, record, is_over, node = had[item + 2], 'u', nil, nil, nil
+    local request = some_cancelled and slots[item] .. '\0' .. (marks[item] or tick .. 's')
+    local asked = request and call('HGET', CANCELS, request)
     if value then
-      code, record, is_over, node = decide(value, first + 8 * item - 8, tick, outputs)
+      code, record, is_over, node = decide(value, first + 8 * item - 8, tick, outputs, asked)
+    end
+    if record and asked then
+      call('HDEL', CANCELS, request)
     end
     coded = coded + 1
     codes[coded] = code

@@ -8,8 +8,10 @@
 -- What is not there is `*`; CLAIMED and ENDED `=` are SINCE, STARTED `=` is CLAIMED. STATE is one
 -- letter: w waiting, c claimed, r running, s succeeded, f failed, t timed out, x cancelled, i
 -- interrupted, l lost, k skipped, m missed. OUT is o if output is kept. CRASH is l (lose) or the
--- most attempts, OVERLAP s (skip) or a (allow), BLOCKER the mark of the run that a skipped one
--- would have overlapped with.
+-- most attempts, OVERLAP s (skip), a (allow), q (queue one), QMAX (queue all) or x (cancel other),
+-- with +RUNS/INDICES behind it if there is a limit. BLOCKER is what keeps a run back that waits or
+-- was skipped: the mark of the run in its way, `limit`, `full`, or > and the mark of the newer run
+-- that replaced it.
 --
 -- A bucket is a hash of the records of one tick, and besides `n`, how many are not final, and `k`,
 -- until when it is needed to refuse claims. While `n` is not 0 it does not expire.
@@ -50,6 +52,43 @@ local function write_record(r)
   return head .. '\n' .. r.reason .. r.earlier
 end
 
+-- What stands before a run in DUE, by how its record keeps overlap and limit.
+local function due_flag(rule)
+  local flag, limit = string.sub(rule, 1, 1) == 'a' and 'a' or 's', string.match(rule, '%+.*$')
+  return limit and flag .. limit .. ' ' or flag
+end
+
+-- The limit of a rule: how many runs, of how many indices.
+local function limit_of(rule)
+  local runs, indices = string.match(rule, '%+(%d+)/(%d+)$')
+  return tonumber(runs), tonumber(indices)
+end
+
+-- How many runs of a task are in hand, and how many of them are scheduled.
+local function in_hand_of(task, indices)
+  local all, scheduled = 0, 0
+  for index = 1, indices do
+    local runs = call('HGET', SLOTS, 's' .. index .. ':' .. task)
+    for run in string.gmatch(runs or '', '%S+') do
+      all = all + 1
+      scheduled = string.find(run, '^%-?%d+s@') and scheduled + 1 or scheduled
+    end
+  end
+  return all, scheduled
+end
+
+-- Where the ticks stand that wait in line for a slot.
+local function line_of(slot)
+  return 'w' .. string.sub(slot, 2)
+end
+
+-- The reason of a run that was cancelled by this request, as a JSON string; `behind` follows it.
+local function cancel_reason(request, behind)
+  local words = cjson.decode(request)
+  local why = words.why ~= '' and ': ' .. words.why or ''
+  return cjson.encode('cancelled by ' .. words.by .. why .. (behind or ''))
+end
+
 -- Files the attempt that is over and lets the run wait for another.
 local function wait_again(r, over, token, reason, due, member)
   local line = table.concat({ r.attempt, over, r.node, r.started, text(now), token, reason }, ' ')
@@ -58,7 +97,7 @@ local function wait_again(r, over, token, reason, due, member)
     r.earlier = string.match(r.earlier, '^\n[^\n]*(.*)$')
   end
   r.state, r.due, r.started, r.ended = 'w', text(due), '*', '*'
-  call('ZADD', DUE, r.due, r.overlap .. member)
+  call('ZADD', DUE, r.due, due_flag(r.overlap) .. member)
 end
 
 -- Of the runs in a slot: the mark of a scheduled one, or of any.
@@ -82,6 +121,17 @@ local function without(runs, entry)
     return nil
   end
   return table.concat(left, ' ')
+end
+
+-- Takes a tick out of the line of a slot.
+local function leave_line(slot, tick)
+  local ticks = call('HGET', SLOTS, line_of(slot))
+  local left = ticks and without(ticks, tick)
+  if left then
+    call('HSET', SLOTS, line_of(slot), left)
+  elseif ticks then
+    call('HDEL', SLOTS, line_of(slot))
+  end
 end
 
 local function vacate(slot, entry)

@@ -1,5 +1,6 @@
 -- Takes runs from nodes that are gone: the last part of a recovery.
--- KEYS[12]: what this request answered already; KEYS[13..]: for each run: bucket, outputs.
+-- KEYS[12]: what this request answered already; KEYS[13]: CANCELS; KEYS[14..]: for each run: bucket,
+--   outputs.
 -- ARGV: command and channel for hints, grace_ms, nodes; for each node: tag, whether its runs named
 --   here are all it has (1, 0); for each run: number of its node, tick, field, slot, mark, reason
 --   (a JSON string)
@@ -36,10 +37,10 @@ local function tell_run(item, attempt, state, record)
 end
 
 local at = 5 + 2 * count
-for item = 1, (#KEYS - 12) / 2 do
+for item = 1, (#KEYS - 13) / 2 do
   local a = at + 6 * (item - 1)
   local node, tick, field = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]
-  local bucket, outputs = KEYS[11 + 2 * item], KEYS[12 + 2 * item]
+  local bucket, outputs = KEYS[12 + 2 * item], KEYS[13 + 2 * item]
   local had = gone[node] and call('HMGET', bucket, field, 'n', 'k') or {}
   local r = had[1] and read_record(had[1])
   if had[1] and not r then
@@ -51,8 +52,15 @@ for item = 1, (#KEYS - 12) / 2 do
   if r and r.node == numbers[node] and (r.state == 'c' or r.state == 'r') then
     local state, attempt = r.state, r.attempt
     local may_retry = tonumber(r.crash) and tonumber(attempt) < tonumber(r.crash)
-    local over = 0
-    if may_retry or state == 'c' then
+    local over, request = 0, ARGV[a + 3] .. '\0' .. ARGV[a + 4]
+    local asked = call('HGET', KEYS[13], request)
+    if asked then
+      call('HDEL', KEYS[13], request)
+    end
+    if asked and (may_retry or state == 'c') then
+      r.reason = cancel_reason(asked, '; ' .. cjson.decode(ARGV[a + 5]))
+      r.state, r.ended, over = 'x', text(now), 1
+    elseif may_retry or state == 'c' then
       -- What was claimed and did not begin provably never ran.
       wait_again(r, 'l', '*', ARGV[a + 5], now, tick .. '/' .. field)
     else

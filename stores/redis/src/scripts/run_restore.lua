@@ -62,7 +62,10 @@ for item = 1, runs do
       if ACTIVE[r.state] then
         vacate(slot, mark .. '@' .. r.node)
       elseif r.state == WAITING then
-        call('ZREM', DUE, r.overlap .. member)
+        call('ZREM', DUE, due_flag(r.overlap) .. member)
+        if r.attempt == '0' and mark == tick .. 's' then
+          leave_line(slot, tick)
+        end
       end
     else
       made = made + 1
@@ -80,7 +83,7 @@ for item = 1, runs do
       call('HSET', SLOTS, slot, beside and beside .. ' ' .. entry or entry)
     elseif state == WAITING then
       put.due = text(now + tonumber(ARGV[4]))
-      call('ZADD', DUE, put.due, put.overlap .. member)
+      call('ZADD', DUE, put.due, due_flag(put.overlap) .. member)
     end
     more = more + (is_over and 0 or 1)
     local keep = now + tonumber(ARGV[a + 16])

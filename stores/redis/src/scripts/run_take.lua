@@ -1,7 +1,7 @@
 -- Takes waiting runs: the second half of a take.
 -- KEYS[12]: what this request took already; KEYS[13..]: the bucket of each run.
--- ARGV: holder, token, state of what is taken (r, c); for each run: member of DUE, tick, field,
---   kind, slot, task, mark
+-- ARGV: holder, token, state of what is taken (r, c), the tasks with little room, as run_taker.lua
+--   says; for each run: member of DUE, tick, field, kind, slot, task, mark
 -- Reply: {number, record, number, record, …}. A broken record is left as it is, and looked at again
 --   in a minute. If this script took them at an earlier sending of the request, there are none, and
 --   the first half names them.
@@ -16,10 +16,10 @@ if not tag then
   return {}
 end
 local node = string.match(tag, '^%d+')
-local taker = take_as(ARGV[1])
+local taker, first = take_as(ARGV[1], 4, true), 5 + 2 * tonumber(ARGV[4])
 local answer, events, members = {}, {}, {}
 for item = 1, #KEYS - 12 do
-  local a = 7 * item - 3
+  local a = first + 7 * (item - 1)
   local member, tick, field, kind, slot, task = unpack(ARGV, a, a + 5)
   local bucket, entry = KEYS[12 + item], ARGV[a + 6] .. '@' .. node
   local due = call('ZSCORE', DUE, member)
@@ -31,8 +31,16 @@ for item = 1, #KEYS - 12 do
   elseif value and not r then
     call('ZADD', DUE, text(now + 60000), member)
   elseif r then
-    local generation, runs = taker(string.sub(member, 1, 1), kind, slot, task, entry)
+    local flag, limit = read_member(member)
+    local generation, runs = taker(flag, limit, kind, slot, task, entry)
     if generation then
+      if kind == 's' and r.attempt == '0' then
+        leave_line(slot, tick)
+      end
+      if r.blocker ~= '*' then
+        -- Nothing keeps it back any more.
+        r.blocker, r.reason = '*', ''
+      end
       r.state, r.node, r.attempt, r.token = ARGV[3], node, text(r.attempt + 1), ARGV[2]
       r.generation = generation
       r.claimed, r.started = text(now), ARGV[3] == 'r' and text(now) or '*'

@@ -3,6 +3,7 @@
 use rusqlite::params;
 use tenure_core::{Finish, Finished, Note, RunKind, RunRef, RunState, Start, Started};
 
+use super::cancel;
 use super::find;
 use super::note::add_note;
 use super::row::RunRow;
@@ -44,7 +45,14 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
     if finish.reason.is_some() || run.key.kind == RunKind::Scheduled {
         run.reason.clone_from(&finish.reason);
     }
-    if let Some(delay) = finish.again_after {
+    let cancel = cancel::settle(step, &run)?;
+    if let Some(cancel) = cancel.filter(|_| finish.again_after.is_some()) {
+        // A run that is asked to stop does not begin again.
+        run.state = RunState::Cancelled;
+        run.ended = Some(step.wall);
+        run.reason = Some(cancel.reason());
+        hint_if_anything_waits(step)?;
+    } else if let Some(delay) = finish.again_after {
         let due = step.wall + delay;
         run.wait_again(step, finish.outcome.state(), finish.reason.as_deref(), due)?;
         step.hint()?;

@@ -2,10 +2,11 @@
 
 use rusqlite::params;
 use tenure_core::{
-    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Generation, Holder, Overlap, Pause,
-    Refusal, RunState, StartMode, TaskName,
+    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Generation, Holder,
+    Pause, Refusal, RunKey, RunState, StartMode, TaskName,
 };
 
+use super::cancel;
 use super::find;
 use super::loss;
 use super::node;
@@ -13,7 +14,7 @@ use super::row::RunRow;
 use crate::column;
 use crate::step::{Fault, Step};
 
-pub(super) fn claim(step: &Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, Fault> {
+pub(super) fn claim(step: &mut Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, Fault> {
     let node = node::alive(step, batch.node)?;
     if node.is_some() && loss::seen_by(step, batch.node)?.is_behind(&batch.seen) {
         // The sequence stays: it must not look afterwards as if this node had been answered.
@@ -46,7 +47,7 @@ pub(super) fn claim(step: &Step<'_>, batch: &ClaimBatch) -> Result<ClaimReply, F
 }
 
 fn decide(
-    step: &Step<'_>,
+    step: &mut Step<'_>,
     batch: &ClaimBatch,
     item: &ClaimItem,
     node: &Holder,
@@ -66,26 +67,66 @@ fn decide(
     {
         return Ok(ClaimAnswer::Refused(Refusal::StaleGeneration { current }));
     }
-    let blocker = match item.overlap {
-        Overlap::Allow => None,
-        _ => find::blocker(step, &key)?,
-    };
+    let admission = item.admit(&find::crowd(step, item, &key)?);
     let mut run = RunRow::new(step, key, RunState::Skipped);
     run.generation = Some(item.generation.clone());
     run.on_crash = item.on_crash;
     run.overlap = item.overlap;
+    run.max_running = item.max_running;
     run.keep_until = step.wall + item.keep_for();
-    if let Some(RunRow { key: blocker, .. }) = blocker {
-        run.blocker = Some(blocker.to_string());
-        run.token = Some(item.token);
-        run.ended = Some(step.wall);
-        run.reason = Some(format!("{blocker} is still running"));
-        run.insert(step)?;
-        return Ok(ClaimAnswer::Refused(Refusal::Overlap { blocker }));
+    match admission {
+        Admission::Begin => {
+            run.give(step, node, item.token, batch.start == StartMode::AtOnce)?;
+            run.insert(step)?;
+            Ok(run.claim().map_or_else(|| taken(run), ClaimAnswer::Won))
+        }
+        Admission::Wait {
+            because,
+            replaces,
+            cancels,
+        } => {
+            if replaces {
+                replace_queued(step, &run.key)?;
+            }
+            if cancels && let Some(older) = find::to_cancel(step, item, &run.key)? {
+                cancel::ask(step, older.id, &Cancel::by_overlap(older.key, &run.key))?;
+            }
+            run.state = RunState::Waiting;
+            run.due = Some(run.key.tick.min(step.wall));
+            keep_back(&mut run, item, &because);
+            run.insert(step)?;
+            // One may be asked to stop, or what it waits for may be gone.
+            step.hint()?;
+            Ok(ClaimAnswer::Waits(because))
+        }
+        Admission::Skip(because) => {
+            run.ended = Some(step.wall);
+            keep_back(&mut run, item, &because);
+            run.insert(step)?;
+            Ok(ClaimAnswer::Refused(because))
+        }
     }
-    run.give(step, node, item.token, batch.start == StartMode::AtOnce)?;
-    run.insert(step)?;
-    Ok(run.claim().map_or_else(|| taken(run), ClaimAnswer::Won))
+}
+
+/// Notes why a run does not begin, and by which token a resend is known.
+fn keep_back(run: &mut RunRow, item: &ClaimItem, because: &Refusal) {
+    run.token = Some(item.token);
+    run.reason = because.obstacle();
+    run.kept_back = Some(because.clone());
+}
+
+/// Skips what waits for its first attempt, in favour of `newer`.
+fn replace_queued(step: &Step<'_>, newer: &RunKey) -> Result<(), Fault> {
+    for mut run in find::queued(step, newer)? {
+        run.state = RunState::Skipped;
+        run.due = None;
+        run.ended = Some(step.wall);
+        let because = Refusal::Replaced { by: newer.clone() };
+        run.reason = because.obstacle();
+        run.kept_back = Some(because);
+        run.save(step)?;
+    }
+    Ok(())
 }
 
 /// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
@@ -93,8 +134,13 @@ fn of_existing(run: RunRow, item: &ClaimItem) -> ClaimAnswer {
     if run.token != Some(item.token) {
         return taken(run);
     }
-    if let Some(blocker) = run.blocker.as_ref().and_then(|key| key.parse().ok()) {
-        return ClaimAnswer::Refused(Refusal::Overlap { blocker });
+    // Nothing keeps it back any more once it was taken or cancelled.
+    if let Some(because) = run.kept_back {
+        return if run.state == RunState::Waiting {
+            ClaimAnswer::Waits(because)
+        } else {
+            ClaimAnswer::Refused(because)
+        };
     }
     // One that is over, or waits again, was ended by this very node, which so knows it had it.
     match run.claim() {

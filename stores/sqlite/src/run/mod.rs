@@ -1,6 +1,7 @@
 //! The run half of the contract: each method is one step in the file.
 
 mod attempt;
+mod cancel;
 mod claim;
 mod control;
 mod find;
@@ -16,11 +17,11 @@ mod take;
 
 use async_trait::async_trait;
 use tenure_core::{
-    Backfill, Beat, Beaten, Claim, ClaimBatch, ClaimReply, Cursor, Definition, Enqueue, Enqueued,
-    EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId, NodeRecord, Note, Pass,
-    Pause, Prune, Recovered, Recovery, Registered, Restore, Restored, RunKey, RunPromises,
-    RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind, StoreMoment, Take, TaskName,
-    TaskRecord, Timestamp, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimBatch, ClaimReply, Cursor, Definition,
+    Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
+    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
+    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
+    StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 pub(crate) use self::note::add_note;
@@ -174,6 +175,16 @@ impl RunStore for SqliteStore {
             recover::recover(step, &recovery)
         })
         .await
+    }
+
+    async fn cancel_run(&self, cancel: &Cancel) -> Result<Cancelling, StoreError> {
+        let cancel = cancel.clone();
+        self.write(Unwanted::Do, move |step| cancel::cancel(step, &cancel))
+            .await
+    }
+
+    async fn cancels(&self, node: HolderId) -> Result<Vec<Cancel>, StoreError> {
+        self.read(move |step| cancel::cancels(step, node)).await
     }
 
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError> {

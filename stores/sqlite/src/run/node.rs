@@ -189,6 +189,10 @@ pub(super) fn prune(step: &Step<'_>) -> Result<(), Fault> {
     for node in gone {
         forget_tasks(step, node)?;
         step.run(
+            "DELETE FROM node_take WHERE ns = ?1 AND holder = ?2",
+            params![step.ns, node.as_bytes()],
+        )?;
+        step.run(
             "DELETE FROM node WHERE ns = ?1 AND holder = ?2",
             params![step.ns, node.as_bytes()],
         )?;

@@ -3,6 +3,7 @@
 use rusqlite::params;
 use tenure_core::{Holder, Note, OnCrash, Recovered, RecoveredRun, Recovery, RunState, Timestamp};
 
+use super::cancel;
 use super::note::add_note;
 use super::row::{RunRow, run_columns};
 use crate::column;
@@ -95,8 +96,13 @@ fn give_up(step: &Step<'_>, mut run: RunRow) -> Result<RecoveredRun, Fault> {
         Some(node) => format!("{node} was lost"),
         None => "its node was lost".to_owned(),
     };
-    // What was claimed and not begun provably never ran, so it may go to another node.
-    if may_retry || !had_started {
+    let cancel = cancel::settle(step, &run)?;
+    if let Some(cancel) = cancel.filter(|_| may_retry || !had_started) {
+        run.state = RunState::Cancelled;
+        run.ended = Some(step.wall);
+        run.reason = Some(format!("{}; {reason}", cancel.reason()));
+    } else if may_retry || !had_started {
+        // What was claimed and not begun provably never ran, so it may go to another node.
         let due: Timestamp = step.wall;
         run.wait_again(step, RunState::Lost, Some(&reason), due)?;
     } else {

@@ -54,6 +54,7 @@ pub(super) fn enqueue(step: &Step<'_>, enqueue: &Enqueue) -> Result<Enqueued, Fa
     let mut run = RunRow::new(step, key.clone(), RunState::Waiting);
     run.due = Some(step.wall + enqueue.due_in);
     run.overlap = enqueue.overlap;
+    run.max_running = enqueue.max_running;
     run.on_crash = enqueue.on_crash;
     run.reason = Some(enqueue.reason.clone()).filter(|reason| !reason.is_empty());
     run.insert(step)?;

@@ -2,8 +2,8 @@
 
 use rusqlite::{Row, params};
 use tenure_core::{
-    AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, Overlap, RunKey, RunKind, RunRecord,
-    RunRef, RunState, Timestamp, Token,
+    AttemptRecord, Claim, Fence, Generation, Holder, MaxRunning, OnCrash, Overlap, Refusal, RunKey,
+    RunKind, RunRecord, RunRef, RunState, Timestamp, Token,
 };
 
 use crate::column;
@@ -16,7 +16,7 @@ macro_rules! run_columns {
         "id, task, tick_at, idx, kind, request, state, attempt, fence, token, \
          holder, label, host, pid, generation, overlap, max_attempts, \
          created_at, claimed_at, started_at, ended_at, due_at, keep_until, \
-         blocker, reason, exit_code, changed, changed_at"
+         blocker, reason, exit_code, changed, changed_at, max_runs, max_indices"
     };
 }
 pub(super) use run_columns;
@@ -34,6 +34,7 @@ pub(super) struct RunRow {
     pub(super) node: Option<Holder>,
     pub(super) generation: Option<Generation>,
     pub(super) overlap: Overlap,
+    pub(super) max_running: Option<MaxRunning>,
     pub(super) on_crash: OnCrash,
     pub(super) created: Timestamp,
     pub(super) claimed: Option<Timestamp>,
@@ -41,8 +42,8 @@ pub(super) struct RunRow {
     pub(super) ended: Option<Timestamp>,
     pub(super) due: Option<Timestamp>,
     pub(super) keep_until: Timestamp,
-    /// The run that was in the way, of one that overlap left out.
-    pub(super) blocker: Option<String>,
+    /// What keeps a run back that waits, or that was left out by overlap or a limit.
+    pub(super) kept_back: Option<Refusal>,
     pub(super) reason: Option<String>,
     pub(super) exit_code: Option<i32>,
     pub(super) changed: i64,
@@ -58,6 +59,60 @@ pub(super) fn kind_of(kind: &RunKind) -> Result<(i64, &str), Fault> {
         other => Err(Fault::request(format!(
             "this store does not know runs of kind {other:?}; upgrade tenure"
         ))),
+    }
+}
+
+/// From this number on an overlap rule is to queue all, and the rest says how many.
+const QUEUE_ALL: i64 = 16;
+
+fn read_overlap(number: i64) -> Overlap {
+    match number {
+        0 => Overlap::Skip,
+        1 => Overlap::Allow,
+        2 => Overlap::QueueOne,
+        3 => Overlap::CancelOther,
+        _ => Overlap::QueueAll {
+            max: u32::try_from(number - QUEUE_ALL).unwrap_or_default(),
+        },
+    }
+}
+
+fn write_overlap(overlap: Overlap) -> Result<i64, Fault> {
+    match overlap {
+        Overlap::Skip => Ok(0),
+        Overlap::Allow => Ok(1),
+        Overlap::QueueOne => Ok(2),
+        Overlap::CancelOther => Ok(3),
+        Overlap::QueueAll { max } => Ok(QUEUE_ALL + i64::from(max)),
+        other => Err(Fault::request(format!(
+            "this store does not know the overlap rule {other:?}; upgrade tenure"
+        ))),
+    }
+}
+
+/// Reads a run's name, `limit N`, `full N`, or `newer` and a run's name.
+fn read_kept_back(text: &str) -> Option<Refusal> {
+    let number_behind = |word| text.strip_prefix(word)?.parse().ok();
+    if let Some(max) = number_behind("limit ") {
+        return Some(Refusal::Limit { max });
+    }
+    if let Some(max) = number_behind("full ") {
+        return Some(Refusal::QueueFull { max });
+    }
+    if let Some(by) = text.strip_prefix("newer ").and_then(|key| key.parse().ok()) {
+        return Some(Refusal::Replaced { by });
+    }
+    let blocker = text.parse().ok()?;
+    Some(Refusal::Overlap { blocker })
+}
+
+fn write_kept_back(because: &Refusal) -> Option<String> {
+    match because {
+        Refusal::Overlap { blocker } => Some(blocker.to_string()),
+        Refusal::Limit { max } => Some(format!("limit {max}")),
+        Refusal::QueueFull { max } => Some(format!("full {max}")),
+        Refusal::Replaced { by } => Some(format!("newer {by}")),
+        _ => None,
     }
 }
 
@@ -96,6 +151,7 @@ impl RunRow {
             node: None,
             generation: None,
             overlap: Overlap::Skip,
+            max_running: None,
             on_crash: OnCrash::Lose,
             created: step.wall,
             claimed: None,
@@ -103,7 +159,7 @@ impl RunRow {
             ended: None,
             due: None,
             keep_until: step.wall,
-            blocker: None,
+            kept_back: None,
             reason: None,
             exit_code: None,
             changed: 0,
@@ -131,10 +187,10 @@ impl RunRow {
             token,
             node: column::maybe_holder(row, 10)?,
             generation,
-            overlap: if row.get(15)? {
-                Overlap::Allow
-            } else {
-                Overlap::Skip
+            overlap: read_overlap(row.get(15)?),
+            max_running: match (row.get(28)?, row.get(29)?) {
+                (Some(runs), Some(indices)) => Some(MaxRunning::new(runs, indices)),
+                _ => None,
             },
             on_crash: max_attempts.map_or(OnCrash::Lose, |max_attempts| OnCrash::Retry {
                 max_attempts,
@@ -145,7 +201,12 @@ impl RunRow {
             ended: column::maybe_time(row, 20)?,
             due: column::maybe_time(row, 21)?,
             keep_until: column::time(row, 22)?,
-            blocker: row.get(23)?,
+            kept_back: row
+                .get_ref(23)?
+                .as_str_or_null()
+                .ok()
+                .flatten()
+                .and_then(read_kept_back),
             reason: row.get(24)?,
             exit_code: row.get(25)?,
             changed: row.get(26)?,
@@ -185,6 +246,9 @@ impl RunRow {
         };
         self.ended = None;
         self.due = None;
+        if self.kept_back.take().is_some() {
+            self.reason = None;
+        }
         Ok(())
     }
 
@@ -245,7 +309,7 @@ impl RunRow {
                 self.node.as_ref().map(|node| &node.host),
                 self.node.as_ref().map(|node| node.pid),
                 self.generation.as_ref().map(Generation::as_str),
-                self.overlap == Overlap::Allow,
+                write_overlap(self.overlap)?,
                 self.max_attempts_column(),
                 self.created.as_millis(),
                 self.claimed.map(Timestamp::as_millis),
@@ -253,10 +317,12 @@ impl RunRow {
                 self.ended.map(Timestamp::as_millis),
                 self.due.map(Timestamp::as_millis),
                 self.keep_until.as_millis(),
-                self.blocker,
+                self.kept_back.as_ref().and_then(write_kept_back),
                 self.reason,
                 self.changed,
                 self.changed_at.as_millis(),
+                self.max_running.map(|max| max.runs),
+                self.max_running.map(|max| max.indices),
             ],
         )?;
         self.id = step.file.last_insert_rowid();
@@ -288,6 +354,7 @@ impl RunRow {
                 self.exit_code,
                 self.changed,
                 self.changed_at.as_millis(),
+                self.kept_back.as_ref().and_then(write_kept_back),
             ],
         )?;
         Ok(())

@@ -1,6 +1,7 @@
 //! Taking runs that wait in the store: retries, requested runs, backfills.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use rusqlite::params;
 use tenure_core::{Claim, HolderId, Overlap, RunKind, StartMode, Take, TaskName};
@@ -12,6 +13,9 @@ use super::node;
 use super::row::{RunRow, run_columns};
 use crate::column;
 use crate::step::{Fault, Step};
+
+/// How long a request is known again, which is far longer than a copy of it can be on its way.
+const TAKES_KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// Whether there is anything to take or to answer again; spares idle nodes a transaction.
 pub(super) fn is_worth_it(step: &Step<'_>, take: &Take) -> Result<bool, Fault> {
@@ -28,7 +32,8 @@ pub(super) fn take(step: &Step<'_>, take: &Take) -> Result<Vec<Claim>, Fault> {
         return Ok(Vec::new());
     };
     let before = taken_before(step, take)?;
-    if !before.is_empty() {
+    // What this request took may have ended meanwhile.
+    if !before.is_empty() || is_known(step, take)? {
         return Ok(claims(&before));
     }
     let mut taken = Vec::new();
@@ -38,7 +43,42 @@ pub(super) fn take(step: &Step<'_>, take: &Take) -> Result<Vec<Claim>, Fault> {
         run.save(step)?;
         taken.push(run);
     }
+    if !taken.is_empty() {
+        remember(step, take)?;
+    }
     Ok(claims(&taken))
+}
+
+/// Whether this request took runs before.
+fn is_known(step: &Step<'_>, take: &Take) -> Result<bool, Fault> {
+    let known = step.one(
+        "SELECT 1 FROM node_take WHERE ns = ?1 AND holder = ?2 AND token = ?3",
+        params![step.ns, take.node.as_bytes(), take.token.as_bytes()],
+        |_| Ok(()),
+    )?;
+    Ok(known.is_some())
+}
+
+fn remember(step: &Step<'_>, take: &Take) -> Result<(), Fault> {
+    step.run(
+        "DELETE FROM node_take WHERE ns = ?1 AND holder = ?2 AND at < ?3",
+        params![
+            step.ns,
+            take.node.as_bytes(),
+            (step.wall - TAKES_KEPT_FOR).as_millis()
+        ],
+    )?;
+    step.run(
+        "INSERT INTO node_take (ns, holder, token, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (ns, holder, token) DO NOTHING",
+        params![
+            step.ns,
+            take.node.as_bytes(),
+            take.token.as_bytes(),
+            step.wall.as_millis()
+        ],
+    )?;
+    Ok(())
 }
 
 /// What an earlier request with this token got.
@@ -65,10 +105,8 @@ fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
     ))?;
     let mut rows = statement.query(params![step.ns, step.wall.as_millis()])?;
     let mut may_run: HashMap<TaskName, bool> = HashMap::new();
-    // Of this very request: the file knows nothing of them yet.
-    let mut in_hand: HashSet<(TaskName, u32, bool)> = HashSet::new();
-    let mut chosen: Vec<RunRow> = Vec::new();
-    while chosen.len() < limit {
+    let mut chosen = Chosen::new(take);
+    while chosen.runs.len() < limit {
         let Some(row) = rows.next()? else { break };
         let task = column::task(row, 1)?;
         let may = if let Some(may) = may_run.get(&task) {
@@ -81,20 +119,60 @@ fn eligible(step: &Step<'_>, take: &Take) -> Result<Vec<RunRow>, Fault> {
         if !may {
             continue;
         }
-        let run = RunRow::read(row)?;
-        let index = run.key.index;
+        chosen.consider(step, RunRow::read(row)?)?;
+    }
+    Ok(chosen.runs)
+}
+
+/// What one request will take: the file knows nothing of it yet.
+struct Chosen<'t> {
+    runs: Vec<RunRow>,
+    /// By task, index, and whether they are scheduled.
+    in_hand: HashSet<(TaskName, u32, bool)>,
+    /// How many more of a task the node has room for.
+    room: HashMap<&'t TaskName, usize>,
+}
+
+impl<'t> Chosen<'t> {
+    fn new(take: &'t Take) -> Self {
+        let room = take.room.iter().map(|room| (&room.task, room.runs));
+        Self {
+            runs: Vec::new(),
+            in_hand: HashSet::new(),
+            room: room.collect(),
+        }
+    }
+
+    /// Takes a run unless something is in its way, here or in the file.
+    fn consider(&mut self, step: &Step<'_>, run: RunRow) -> Result<(), Fault> {
+        let (task, index) = (run.key.task.clone(), run.key.index);
         let is_scheduled = run.key.kind == RunKind::Scheduled;
-        if run.overlap == Overlap::Skip
-            && (in_hand.contains(&(task.clone(), index, true))
-                || (!is_scheduled && in_hand.contains(&(task.clone(), index, false)))
+        if self.room.get(&task) == Some(&0) {
+            return Ok(());
+        }
+        if run.overlap != Overlap::Allow
+            && (self.in_hand.contains(&(task.clone(), index, true))
+                || (!is_scheduled && self.in_hand.contains(&(task.clone(), index, false)))
                 || find::blocker(step, &run.key)?.is_some())
         {
-            continue;
+            return Ok(());
         }
-        in_hand.insert((task, index, is_scheduled));
-        chosen.push(run);
+        if let Some(max) = run.max_running {
+            let of_task =
+                |other: &&RunRow| other.key.task == task && other.key.index <= max.indices;
+            let chosen = self.runs.iter().filter(of_task).count();
+            let (in_hand, _) = find::in_hand(step, &task, max)?;
+            if chosen.saturating_add(in_hand as usize) >= max.runs as usize {
+                return Ok(());
+            }
+        }
+        if let Some(room) = self.room.get_mut(&task) {
+            *room -= 1;
+        }
+        self.in_hand.insert((task, index, is_scheduled));
+        self.runs.push(run);
+        Ok(())
     }
-    Ok(chosen)
 }
 
 /// Whether a node registered a task in its current generation, and the task is not paused.
