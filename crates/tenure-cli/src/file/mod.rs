@@ -4,6 +4,7 @@
 //! [`settings`]) → tasks ([`task`]). Every step adds what it finds to one list of
 //! [`Problem`]s, so that a file's faults are all told at once. Nothing here runs anything.
 
+mod alarm;
 mod expand;
 mod problem;
 mod render;
@@ -19,6 +20,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::alarm::{AlarmEntry, Target, Webhook};
 pub(crate) use self::problem::Severity;
 use self::problem::{Place, Problem, Problems};
 pub(crate) use self::render::{json, render};
@@ -28,6 +30,7 @@ pub(crate) use self::store::{Interop, StoreEntry, is_redis};
 pub(crate) use self::task::{Action, TaskEntry};
 use tenure::CatchUp;
 use tenure::core::TaskName;
+use tenure::tasks::AlarmRule;
 
 use crate::exit::Failure;
 use crate::text::shown_os;
@@ -38,6 +41,7 @@ pub(crate) struct TaskFiles {
     pub(crate) sources: Vec<Source>,
     pub(crate) store: Option<StoreEntry>,
     pub(crate) tasks: Vec<TaskEntry>,
+    pub(crate) alarms: Vec<AlarmEntry>,
     pub(crate) problems: Problems,
 }
 
@@ -51,6 +55,7 @@ impl TaskFiles {
             sources: Vec::new(),
             store: None,
             tasks: Vec::new(),
+            alarms: Vec::new(),
             problems: Problems::default(),
         };
         for path in paths {
@@ -69,6 +74,7 @@ impl TaskFiles {
             sources: vec![Source::of_text(Path::new(path), text)],
             store: None,
             tasks: Vec::new(),
+            alarms: Vec::new(),
             problems: Problems::default(),
         };
         files.interpret(&|name| (name == "SET").then(|| "value-of-set".to_owned()));
@@ -93,6 +99,7 @@ impl TaskFiles {
             };
             let content = task::read_file(&reading, &table, &mut self.problems);
             self.tasks.extend(content.tasks);
+            self.alarms.extend(content.alarms);
             names.extend(content.names);
             match (&self.store, content.store) {
                 (Some(first), Some(second)) if !first.is(&second) => {
@@ -108,6 +115,7 @@ impl TaskFiles {
             }
         }
         self.find_repeated(&names);
+        self.look_at_alarms(&names);
         self.find_beyond_interop();
         self.find_idle();
         self.problems.sort();
@@ -152,6 +160,42 @@ impl TaskFiles {
                         )),
                 );
             }
+        }
+    }
+
+    /// Alarms need names of their own, tasks to be about, and a store that keeps records.
+    fn look_at_alarms(&mut self, names: &[(TaskName, Place)]) {
+        let mut first: HashMap<&str, &Place> = HashMap::new();
+        for alarm in &self.alarms {
+            if let Some(earlier) = first.insert(&alarm.name, &alarm.place) {
+                self.problems.add(
+                    Problem::error(format!("two alarms are `{}`", alarm.name))
+                        .at(alarm.place.clone(), "used again here")
+                        .and(earlier.clone(), "first used here")
+                        .help("give each a name of its own, or remove one"),
+                );
+            }
+            for (pattern, place) in &alarm.tasks {
+                let mut names = names.iter();
+                let rule = AlarmRule::new("").tasks([pattern]);
+                if !names.any(|(name, _)| rule.is_about(name)) {
+                    let title = format!("no task is called `{}`", crate::text::shown(pattern));
+                    self.problems.add(
+                        Problem::warning(title)
+                            .at(place.clone(), "this alarm is never about it")
+                            .help("`*` stands for any text"),
+                    );
+                }
+            }
+        }
+        let interop = self.store.as_ref().and_then(|store| store.interop.as_ref());
+        if let (Some(interop), Some(alarm)) = (interop, self.alarms.first()) {
+            self.problems.add(
+                Problem::error("alarms cannot be had with interop")
+                    .at(alarm.place.clone(), "noticed by records of runs")
+                    .and(interop.place.clone(), "the origin's keys keep none")
+                    .help("remove the alarms, or interop if all instances are tenure's"),
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use tenure::tasks::{Affinity, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
+use super::alarm::{AlarmEntry, read_alarms};
 use super::expand::Reading;
 use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
@@ -51,10 +52,9 @@ pub(crate) struct TaskEntry {
 }
 
 /// Keys of the file's top that later versions read.
-const LATER_AT_TOP: [&str; 8] = [
+const LATER_AT_TOP: [&str; 7] = [
     "dashboard",
     "api",
-    "alarm",
     "include",
     "namespace",
     "metrics",
@@ -84,6 +84,8 @@ pub(crate) struct Content {
     pub(crate) store: Option<StoreEntry>,
     /// The tasks without faults.
     pub(crate) tasks: Vec<TaskEntry>,
+    /// The alarms without faults.
+    pub(crate) alarms: Vec<AlarmEntry>,
     /// The names of all tasks, also of those with faults.
     pub(crate) names: Vec<(TaskName, Place)>,
 }
@@ -136,6 +138,7 @@ pub(crate) fn read_file<'i>(
             _ => root.wrong_type("task", &found, "tables, each written [[task]]"),
         }
     }
+    content.alarms = read_alarms(&mut root);
     root.finish(&LATER_AT_TOP);
     content
 }
@@ -311,10 +314,13 @@ fn read_action(section: &mut Section<'_, '_, '_>) -> Option<Action> {
             }
         };
     }
-    read_command(section, &command?)
+    read_command(section, &command?).map(Action::Command)
 }
 
-fn read_command(section: &mut Section<'_, '_, '_>, command: &[Text<'_>]) -> Option<Action> {
+pub(super) fn read_command(
+    section: &mut Section<'_, '_, '_>,
+    command: &[Text<'_>],
+) -> Option<Vec<String>> {
     let place = section.key_place("command")?;
     match command.first() {
         None => {
@@ -356,7 +362,7 @@ fn read_command(section: &mut Section<'_, '_, '_>, command: &[Text<'_>]) -> Opti
         return None;
     }
     let words = command.iter().map(|argument| argument.text.to_owned());
-    is_sound.then(|| Action::Command(words.collect()))
+    is_sound.then(|| words.collect())
 }
 
 /// What only a shell gives a meaning to.

@@ -117,7 +117,7 @@ fn command_of(action: &Action) -> (Command, OsString) {
 }
 
 /// What a command gets of ours: little, or all but the store's secrets.
-fn environment(
+pub(super) fn environment(
     inherit: bool,
     withheld: &[String],
     ours: impl Iterator<Item = (OsString, OsString)>,
@@ -156,16 +156,26 @@ fn facts(context: &TaskContext<()>) -> [(&'static str, String); 6] {
 }
 
 /// One pipe for both streams, so that their lines keep their order.
-fn piped(command: &mut Command) -> std::io::Result<pipe::Receiver> {
+pub(super) fn piped(command: &mut Command) -> std::io::Result<pipe::Receiver> {
     let (reader, writer) = std::io::pipe()?;
     command.stderr(writer.try_clone()?).stdout(writer);
     pipe::Receiver::from_owned_fd(OwnedFd::from(reader))
 }
 
 /// Kills the group if the future is dropped before the group is known to be empty.
-struct Leash<'g> {
+pub(super) struct Leash<'g> {
     group: Option<Group>,
     guardian: &'g Guardian,
+}
+
+impl<'g> Leash<'g> {
+    /// Over a group that may outlive the node's lease.
+    pub(super) fn over(group: Option<Group>, guardian: &'g Guardian) -> Self {
+        if let Some(group) = group {
+            guardian.add(group);
+        }
+        Self { group, guardian }
+    }
 }
 
 impl Leash<'_> {

@@ -1,5 +1,6 @@
 //! `tenure run`: task files on a store, until a signal ends it.
 
+mod alarm;
 mod command;
 mod json;
 mod report;
@@ -86,6 +87,11 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         Some(interop) => TaskScheduling::builder(()).manager(chosen.interop(interop).await?),
         None => TaskScheduling::builder(()).manager(tenure.manager()),
     };
+    let rules = files
+        .alarms
+        .into_iter()
+        .map(|it| alarm::rule_of(it, &shared));
+    let scheduling = rules.fold(scheduling, TaskScheduling::alarm);
     let tasks = start(scheduling, entries, &shared).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());

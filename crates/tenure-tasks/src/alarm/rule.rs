@@ -165,7 +165,8 @@ impl AlarmRule {
     }
 
     /// Whether it is about this task.
-    pub(crate) fn is_about(&self, task: &TaskName) -> bool {
+    #[must_use]
+    pub fn is_about(&self, task: &TaskName) -> bool {
         let mut patterns = self.tasks.iter();
         let mut is_named = || patterns.any(|pattern| fits(pattern, task.as_str()));
         !tells_alarms(task) && (self.tasks.is_empty() || is_named())
