@@ -146,6 +146,9 @@ pub(crate) struct RunArgs {
     /// Ends after this time, draining: for trials and demonstrations
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) run_for: Option<Duration>,
+    /// Reads the files again when they change, as at a SIGHUP
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Prints only runs that did not end well and troubles of the store, in JSON too
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -9,6 +9,7 @@ mod backfill;
 mod bench;
 mod child;
 mod control;
+mod definition;
 mod doctor;
 mod exit;
 mod file;

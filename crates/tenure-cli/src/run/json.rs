@@ -158,6 +158,18 @@ fn of_node(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::StoreRecovered { after, .. } => {
             json!({ "event": "store_recovered", "after_ms": millis(*after) })
         }
+        RunnerEvent::Replaced { replaced, .. } => {
+            let names = |tasks: &[tenure::core::TaskName]| -> Vec<String> {
+                tasks.iter().map(|task| task.as_str().to_owned()).collect()
+            };
+            json!({
+                "event": "reloaded",
+                "added": names(&replaced.added),
+                "removed": names(&replaced.removed),
+                "changed": names(&replaced.changed),
+                "unchanged": replaced.unchanged,
+            })
+        }
         RunnerEvent::Draining { running, .. } => {
             json!({ "event": "draining", "running": running })
         }

@@ -3,24 +3,29 @@
 mod alarm;
 mod command;
 mod json;
+mod reload;
 mod report;
 mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use annotate_snippets::Renderer;
-use tenure::core::{Clock as _, OnCrash, SystemClock, TaskName, Timestamp};
+use nix::sys::signal::Signal;
+use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
 use tenure::tasks::{Drained, RunnerOptions, RunningTasks, StartError};
 use tenure::{Task, TaskContext, TaskScheduling};
 use tokio::runtime::Builder;
+use tokio::sync::Notify;
 
 use self::command::{Shared, execute};
+use self::reload::{Reload, Terminal};
 use self::report::Reporter;
 use crate::args::RunArgs;
 use crate::child::Guardian;
+use crate::definition::task_of;
 use crate::exit::{Code, Failure, Outcome, chain};
-use crate::file::{Action, Crash, TaskEntry, TaskFiles, render};
+use crate::file::{TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::signals::Signals;
@@ -29,8 +34,6 @@ use crate::store::{Chosen, code_of_store};
 /// How long stopped commands get; a little more than they are given, so that they are killed by
 /// the one who knows them.
 const STOP_GRACE: Duration = Duration::from_secs(7);
-/// How many attempts `on_crash = "retry"` means where `retry` does not say.
-const CRASH_ATTEMPTS: u32 = 3;
 
 pub(crate) fn run(args: RunArgs) -> Outcome {
     let files = TaskFiles::read(&args.files)?;
@@ -59,9 +62,9 @@ pub(crate) fn tell_problems(files: &TaskFiles) {
 }
 
 async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
-    let mut signals = Signals::listen(&Signals::ENDING).map_err(|error| {
-        Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
-    })?;
+    let mut signals = listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?;
+    let mut hang_ups = listen(&[Signal::SIGHUP])?;
+    let terminal = Terminal::now();
     let tenure = chosen.open().await?.labelled("tenure run");
     let shared = Arc::new(Shared {
         guardian: Guardian::start(),
@@ -97,20 +100,36 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let mut events = tasks.events();
     reporter.begin(&chosen, &next);
+    let reporter = Arc::new(Mutex::new(reporter));
+    let told = reporter.clone();
     let reporting = tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            reporter.tell(&event);
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .tell(&event);
         }
-        reporter
     });
+    let reload = Reload {
+        files: args.files.clone(),
+        is_watched: args.watch,
+        store: files.store,
+        shared: shared.clone(),
+        reporter: reporter.clone(),
+        runs: tenure.runs(),
+        node: tenure.holder().id,
+        terminal,
+        gone: Notify::new(),
+    };
     let (drained, by) = tokio::select! {
-        ended = until_asked(&tasks, &args, &mut signals) => ended,
+        ended = until_asked(&tasks, &args, &mut signals, &reload) => ended,
         never = keep_told(&tasks, &shared.guardian) => match never {},
+        never = reload.keep_current(&tasks, &mut hang_ups) => match never {},
     };
     drop(tasks);
     // All events are told before the summary.
     let finished = tokio::time::timeout(Duration::from_secs(5), reporting).await;
-    if let Ok(Ok(mut reporter)) = finished {
+    if let Ok(Ok(())) = finished {
+        let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.end(&drained);
     }
     Ok(match by {
@@ -118,6 +137,11 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         Ended::Drained if drained.interrupted.is_empty() => Code::OK,
         Ended::Drained => Code::LEASE_OVER,
     })
+}
+
+fn listen(signals: &[Signal]) -> Result<Signals, Failure> {
+    Signals::listen(signals)
+        .map_err(|error| Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}")))
 }
 
 /// When each task is due next, by this machine's clock; those that never are come last.
@@ -144,7 +168,7 @@ async fn start(
         .version(env!("CARGO_PKG_VERSION"));
     let tasks = entries
         .into_iter()
-        .map(|entry| task_of(entry, shared.clone()));
+        .map(|entry| work_of(entry, shared.clone()));
     scheduling
         .tasks(tasks)
         .options(options)
@@ -163,74 +187,20 @@ async fn start(
         })
 }
 
-fn task_of(entry: TaskEntry, shared: Arc<Shared>) -> Task<()> {
+/// The task of a file with its command.
+fn work_of(entry: TaskEntry, shared: Arc<Shared>) -> Task<()> {
+    let task = task_of(&entry);
     let entry = Arc::new(entry);
-    let mut task = Task::new(entry.name.as_str())
-        .schedule(entry.schedule.clone())
-        .concurrency(entry.concurrency)
-        .overlap(entry.overlap)
-        .catch_up(entry.catch_up)
-        .on_lease_loss(entry.on_lease_loss)
-        .affinity(entry.affinity)
-        .jitter(entry.jitter)
-        .details(details(&entry));
-    if let Some(timeout) = entry.timeout {
-        task = task.timeout(timeout);
-    }
-    if let Some(window) = entry.catch_up_window {
-        task = task.catch_up_window(window);
-    }
-    if let Some(most) = entry.catch_up_max {
-        task = task.catch_up_max(most);
-    }
-    if let Some(retry) = entry.retry {
-        task = task.retry(retry);
-    }
-    if entry.on_crash == Crash::Retry {
-        let attempts = entry.retry.map_or(0, |retry| retry.attempts());
-        let max_attempts = if attempts < 2 {
-            CRASH_ATTEMPTS
-        } else {
-            attempts
-        };
-        task = task.on_crash(OnCrash::Retry { max_attempts });
-    }
     task.run(move |context: TaskContext<()>| {
         let (entry, shared) = (entry.clone(), shared.clone());
         async move { execute(&entry, &shared, &context).await }
     })
 }
 
-/// The rest of a definition: a change of it is a new generation. Not the folder or the values of
-/// variables, which may differ from machine to machine for one and the same definition.
-fn details(entry: &TaskEntry) -> String {
-    let words: Vec<&str> = match &entry.action {
-        Action::Shell(text) => vec!["sh", "-c", text],
-        Action::Command(words) => words.iter().map(String::as_str).collect(),
-    };
-    let names: Vec<&str> = entry.env.iter().map(|(name, _)| name.as_str()).collect();
-    let text = serde_json::json!({
-        "command": words,
-        "env": names,
-        "success_codes": entry.success_codes,
-    })
-    .to_string();
-    if text.len() <= DETAILS {
-        return text;
-    }
-    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let shown: String = text.chars().take(DETAILS / 4).collect();
-    format!("{shown}… ({sum:016x})")
-}
-
 /// What is left of a node's first lease, of fifteen seconds, when its commands must be gone.
 const FIRST_END: Duration = Duration::from_secs(14);
 /// How often the guardian is told how long the node's lease lasts.
 const TELL_EVERY: Duration = Duration::from_millis(250);
-/// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
-const DETAILS: usize = 8 * 1024;
 
 /// Tells the guardian until when the node's lease lasts, so that commands end with it although this
 /// process is stopped. By itself the runner stops them earlier, when it may no longer trust it.
@@ -264,9 +234,11 @@ async fn until_asked(
     tasks: &RunningTasks,
     args: &RunArgs,
     signals: &mut Signals,
+    reload: &Reload,
 ) -> (Drained, Ended) {
     tokio::select! {
         _ = signals.next() => {}
+        () = reload.hung_up() => {}
         () = sleep_if(args.run_for) => {}
     }
     let running: usize = tasks

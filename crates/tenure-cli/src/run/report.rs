@@ -108,6 +108,22 @@ impl Reporter {
         }
     }
 
+    /// The task files were not read again; `problems` are those of their texts. People are told on
+    /// standard error.
+    pub(crate) fn reload_failed(&mut self, error: &str, problems: Option<&Value>) {
+        if self.is_json {
+            self.line(
+                &object!({
+                    "event": "reload_failed",
+                    "at": SystemClock.wall().to_string(),
+                    "error": error,
+                    "problems": problems,
+                })
+                .to_string(),
+            );
+        }
+    }
+
     pub(crate) fn end(&mut self, drained: &Drained) {
         let stopped: Vec<String> = drained
             .interrupted

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
 use tenure::core::{Outcome, RunKey, TaskName, Timestamp};
-use tenure::tasks::{Alarm, AlarmState, RunnerEvent, tells_alarms};
+use tenure::tasks::{Alarm, AlarmState, Replaced, RunnerEvent, tells_alarms};
 
 use crate::output::about;
 use crate::text::visible;
@@ -131,6 +131,9 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
         RunnerEvent::Paused { task, by } => {
             return Some((format!("paused    {task} by {}", visible(by)), false));
         }
+        RunnerEvent::Replaced { replaced, .. } => {
+            return Some((format!("reloaded  {}", changes(replaced)), false));
+        }
         RunnerEvent::Resumed { task } => return Some((format!("resumed   {task}"), false)),
         RunnerEvent::Stale { task, .. } => {
             format!("stale     {task}: another node has a newer definition, so it runs there")
@@ -176,6 +179,30 @@ fn alarm_in_words(alarm: &Alarm) -> (String, bool) {
         AlarmState::Recovered => (format!("{GOOD}right{GOOD:#}     {text} ({rule})"), false),
         _ => (format!("{BAD}alarm{BAD:#}     {text} ({rule})"), true),
     }
+}
+
+/// What reading the files again has changed.
+fn changes(replaced: &Replaced) -> String {
+    let parts: Vec<String> = [
+        ("added", &replaced.added),
+        ("removed", &replaced.removed),
+        ("changed", &replaced.changed),
+    ]
+    .into_iter()
+    .filter(|(_, tasks)| !tasks.is_empty())
+    .map(|(word, tasks)| {
+        let names: Vec<String> = tasks.iter().take(5).map(ToString::to_string).collect();
+        let more = match tasks.len().saturating_sub(names.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{word} {}{more}", names.join(", "))
+    })
+    .collect();
+    if parts.is_empty() {
+        return "no definition has changed".to_owned();
+    }
+    parts.join("; ")
 }
 
 fn word_of(outcome: Outcome) -> (&'static str, Style) {
