@@ -14,6 +14,7 @@ use tenure_bench::Workload;
 use crate::backfill::{BackfillArgs, BackfillsArgs};
 use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
+use crate::diff::DiffArgs;
 use crate::exit;
 use crate::simulate::SimulateArgs;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks task files without running anything
     Check(CheckArgs),
+    /// Says what running task files would change, against what a store knows
+    Diff(DiffArgs),
     /// Says what the tasks of files would do on a cluster with dying nodes and wrong clocks
     Simulate(SimulateArgs),
     /// Ends commands whose tenure was killed; started by tenure itself

@@ -93,8 +93,8 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
         ("dst_gap", json!(entry.schedule.gap().as_str())),
         ("dst_overlap", json!(entry.schedule.overlap().as_str())),
     ];
-    let named = all.into_iter().filter(|(_, value)| !value.is_null());
-    named
+    let given = all.into_iter().filter(|(_, value)| !value.is_null());
+    given
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
 }

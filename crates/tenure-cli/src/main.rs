@@ -10,6 +10,7 @@ mod bench;
 mod child;
 mod control;
 mod definition;
+mod diff;
 mod doctor;
 mod exit;
 mod file;
@@ -93,6 +94,7 @@ fn dispatch() -> Outcome {
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),
+        Command::Diff(args) => diff::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Guard => child::serve_as_guardian(),
     }

@@ -1,0 +1,295 @@
+//! `tenure diff FILE`: what running these files would change against what the store knows.
+//!
+//! Reads both and changes nothing. Definitions are compared by their generations; what differs is
+//! told setting by setting, as far as the store keeps it in words.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tenure::core::{Definition, TaskName, TaskRecord, Timestamp};
+use tenure::tasks::tells_alarms;
+use tenure::{Schedule, Zone};
+use tokio::runtime::Builder;
+
+use crate::args::StoreArgs;
+use crate::definition::task_of;
+use crate::exit::{Code, Failure, Outcome, chain};
+use crate::file::TaskFiles;
+use crate::lock::runtime;
+use crate::output::{print, print_json};
+use crate::run::tell_problems;
+use crate::store::{Chosen, failure};
+use crate::text::{shown, visible};
+
+/// How many ticks of an old and of a new schedule are shown.
+const TICKS: usize = 3;
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Task files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str = "\
+Ends with 0 if nothing would change and with 1 if something would; other statuses are troubles.
+
+A task of the files that the store does not know is added. A task that live nodes run and that the
+files do not have, or not enabled, is removed: it is retired when no node lists it any more. Not
+compared is what may differ between machines: `dir`, the values of `env`, `inherit_env`, `output`.";
+
+/// What would change.
+#[derive(Debug, Default)]
+struct Difference {
+    added: Vec<Definition>,
+    removed: Vec<TaskRecord>,
+    changed: Vec<(TaskRecord, Definition)>,
+    unchanged: usize,
+}
+
+pub(crate) fn run(args: DiffArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(compare(args))
+}
+
+async fn compare(args: DiffArgs) -> Outcome {
+    let files = TaskFiles::read(&args.files)?;
+    tell_problems(&files);
+    if !files.are_sound() {
+        return Err(Failure::new(Code::CONFIG, "nothing was compared")
+            .help("mend the task file; `tenure check` shows the same"));
+    }
+    let store = Chosen::new(&args.store, files.store.as_ref())?;
+    let runs = store.open_existing().await?.runs();
+    let trouble = |error| failure("cannot list tasks", &error);
+    let now = runs.now().await.map_err(trouble)?.now;
+    let known = runs.tasks().await.map_err(trouble)?;
+    let mut definitions = Vec::new();
+    for task in files.tasks.iter().filter(|task| task.enabled) {
+        let spec = task_of(task).check();
+        let spec = spec.map_err(|error| Failure::new(Code::CONFIG, chain(&error)))?;
+        definitions.push(spec.definition());
+    }
+    let difference = Difference::between(known, definitions);
+    if args.json {
+        print_json(&[difference.json(now)])?;
+    } else {
+        print(&difference.text(now))?;
+    }
+    Ok(if difference.is_none() {
+        Code::OK
+    } else {
+        Code(1)
+    })
+}
+
+impl Difference {
+    fn between(known: Vec<TaskRecord>, definitions: Vec<Definition>) -> Self {
+        let known = known.into_iter();
+        let mut known: BTreeMap<TaskName, TaskRecord> = known
+            .filter(|record| !tells_alarms(&record.definition.task))
+            .map(|record| (record.definition.task.clone(), record))
+            .collect();
+        let mut difference = Self::default();
+        for definition in definitions {
+            match known.remove(&definition.task) {
+                None => difference.added.push(definition),
+                Some(old) if old.definition.generation == definition.generation => {
+                    difference.unchanged += 1;
+                }
+                Some(old) => difference.changed.push((old, definition)),
+            }
+        }
+        difference.added.sort_by(|a, b| a.task.cmp(&b.task));
+        difference
+            .changed
+            .sort_by(|(_, a), (_, b)| a.task.cmp(&b.task));
+        // Those that nobody runs are retired already.
+        let left = known.into_values().filter(|record| record.nodes > 0);
+        difference.removed = left.collect();
+        difference
+    }
+
+    fn is_none(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    fn text(&self, now: Timestamp) -> String {
+        let mut text = String::new();
+        for new in &self.added {
+            let _ = writeln!(text, "+ {}: added", new.task);
+            let _ = writeln!(text, "    schedule: {}", schedule_of(new));
+            let _ = writeln!(text, "    next: {}", listed(&next_of(new, now)));
+        }
+        for old in &self.removed {
+            let noun = if old.nodes == 1 {
+                "node runs"
+            } else {
+                "nodes run"
+            };
+            let task = &old.definition.task;
+            let _ = writeln!(text, "- {task}: removed; {} {noun} it now", old.nodes);
+            let _ = writeln!(
+                text,
+                "    next, dropped: {}",
+                listed(&next_of(&old.definition, now))
+            );
+        }
+        for (old, new) in &self.changed {
+            let (from, to) = (&old.definition.generation, &new.generation);
+            let idle = if old.nodes == 0 {
+                "; nobody runs it now"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "~ {}: changed, generation {from} to {to}{idle}",
+                new.task
+            );
+            for (name, before, after) in settings(&old.definition, new) {
+                let (before, after) = (in_words(&before), in_words(&after));
+                let _ = writeln!(text, "    {name}: {before} to {after}");
+            }
+            if has_other_ticks(&old.definition, new) {
+                let before = next_of(&old.definition, now);
+                let _ = writeln!(text, "    next until now: {}", listed(&before));
+                let _ = writeln!(text, "    next from then: {}", listed(&next_of(new, now)));
+            }
+        }
+        let noun = if self.unchanged == 1 { "task" } else { "tasks" };
+        let _ = writeln!(text, "= {} {noun} as before", self.unchanged);
+        text
+    }
+
+    fn json(&self, now: Timestamp) -> Value {
+        let ticks = |definition: &Definition| -> Vec<String> {
+            let ticks = next_of(definition, now);
+            ticks.iter().map(ToString::to_string).collect()
+        };
+        let one = |definition: &Definition| {
+            json!({
+                "task": definition.task.as_str(),
+                "generation": definition.generation.as_str(),
+                "schedule": definition.schedule,
+                "zone": definition.zone,
+                "next": ticks(definition),
+            })
+        };
+        let added: Vec<Value> = self.added.iter().map(one).collect();
+        let removed = self.removed.iter().map(|old| {
+            let mut value = one(&old.definition);
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("nodes".to_owned(), json!(old.nodes));
+            }
+            value
+        });
+        let removed: Vec<Value> = removed.collect();
+        let changed = self.changed.iter().map(|(old, new)| {
+            let settings = settings(&old.definition, new).into_iter();
+            let settings: Vec<Value> = settings
+                .map(|(name, old, new)| json!({ "name": name, "old": old, "new": new }))
+                .collect();
+            json!({
+                "task": new.task.as_str(),
+                "nodes": old.nodes,
+                "old_generation": old.definition.generation.as_str(),
+                "new_generation": new.generation.as_str(),
+                "settings": settings,
+                "old_next": ticks(&old.definition),
+                "new_next": ticks(new),
+            })
+        });
+        let changed: Vec<Value> = changed.collect();
+        json!({
+            "now": now.to_string(),
+            "differs": !self.is_none(),
+            "added": added,
+            "removed": removed,
+            "changed": changed,
+            "unchanged": self.unchanged,
+        })
+    }
+}
+
+/// What differs between two definitions of a task: name, old value, new value.
+fn settings(old: &Definition, new: &Definition) -> Vec<(String, Value, Value)> {
+    let mut differ = Vec::new();
+    let mut compare = |name: &str, old: Value, new: Value| {
+        if old != new {
+            differ.push((name.to_owned(), old, new));
+        }
+    };
+    compare("schedule", json!(old.schedule), json!(new.schedule));
+    compare("zone", json!(old.zone), json!(new.zone));
+    compare(
+        "concurrency",
+        json!(old.concurrency),
+        json!(new.concurrency),
+    );
+    let details = |definition: &Definition| -> Option<Map<String, Value>> {
+        serde_json::from_str(&definition.details).ok()
+    };
+    if let (Some(before), Some(after)) = (details(old), details(new)) {
+        let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let value = |of: &Map<String, Value>| of.get(name).cloned().unwrap_or_default();
+            compare(name, value(&before), value(&after));
+        }
+    } else {
+        compare("details", json!(old.details), json!(new.details));
+    }
+    if differ.is_empty() {
+        let name = "what the store keeps no words of".to_owned();
+        differ.push((name, Value::Null, Value::Null));
+    }
+    differ
+}
+
+fn has_other_ticks(old: &Definition, new: &Definition) -> bool {
+    old.schedule != new.schedule || old.zone != new.zone
+}
+
+/// A setting for people.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => "not given".to_owned(),
+        Value::String(text) => format!("`{}`", shown(text)),
+        other => shown(&other.to_string()),
+    }
+}
+
+fn schedule_of(definition: &Definition) -> String {
+    let (text, zone) = (&definition.schedule, &definition.zone);
+    format!("`{}` in {}", visible(text), visible(zone))
+}
+
+fn next_of(definition: &Definition, now: Timestamp) -> Vec<Timestamp> {
+    let schedule = Zone::parse(&definition.zone)
+        .and_then(|zone| Schedule::parse_in(&definition.schedule, &zone));
+    schedule.map_or_else(
+        |_| Vec::new(),
+        |schedule| {
+            let ticks = schedule.ticks_after(now.to_jiff()).take(TICKS);
+            ticks.map(Timestamp::from).collect()
+        },
+    )
+}
+
+fn listed(ticks: &[Timestamp]) -> String {
+    if ticks.is_empty() {
+        return "never".to_owned();
+    }
+    let ticks: Vec<String> = ticks.iter().map(ToString::to_string).collect();
+    ticks.join(", ")
+}

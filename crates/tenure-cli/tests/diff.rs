@@ -1,0 +1,123 @@
+//! `tenure diff`: what running a file would change, against a store that nodes use.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+
+mod program;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::program::{Place, finish, signal, until_true};
+
+const OLD: &str = r#"
+[[task]]
+name = "same"
+schedule = "0 1 * * *"
+shell = "true"
+
+[[task]]
+name = "moves"
+schedule = "0 2 * * *"
+timeout = "30s"
+shell = "true"
+
+[[task]]
+name = "says"
+schedule = "0 3 * * *"
+shell = "echo old"
+
+[[task]]
+name = "goes"
+schedule = "0 4 * * *"
+shell = "true"
+"#;
+
+#[test]
+fn s53_a_diff_names_what_would_be_added_removed_and_changed_and_ends_with_1() {
+    let place = Place::new();
+    place.write("old.toml", OLD);
+    let new = OLD
+        .replace("0 2 * * *", "30 2 * * *")
+        .replace(
+            "timeout = \"30s\"\n",
+            "timeout = \"1m\"\nretry = 3\nconcurrency = 2\n",
+        )
+        .replace("echo old", "echo new")
+        .replace("\"goes\"", "\"comes\"");
+    place.write("new.toml", new);
+    let nowhere = place.run(["diff", "new.toml"]);
+    assert_eq!(nowhere.code, Some(66), "{}", nowhere.stderr);
+
+    let log = std::fs::File::create(place.path("out")).unwrap();
+    let mut command = place.tenure(["run", "--json", "old.toml"]);
+    let runner = command.stdout(log).spawn().unwrap();
+    until_true("the runner", || place.read("out").contains("\"ready\""));
+
+    let same = place.run(["diff", "old.toml"]);
+    assert_eq!(same.code, Some(0), "{} {}", same.stdout, same.stderr);
+    assert_eq!(same.stdout, "= 4 tasks as before\n");
+
+    let told = place.run(["diff", "new.toml"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    for part in [
+        "+ comes: added\n    schedule: `0 4 * * *` in UTC\n    next: 20",
+        "- goes: removed; 1 node runs it now\n",
+        "~ moves: changed, generation ",
+        "    schedule: `0 2 * * *` to `30 2 * * *`\n",
+        "    concurrency: 1 to 2\n",
+        "    retry: not given to {\"attempts\":3",
+        "    timeout: `30s` to `1m`\n",
+        "T02:00:00.000Z\n    next from then: 20",
+        "T02:30:00.000Z\n",
+        "    command: [\"sh\",\"-c\",\"echo old\"] to [\"sh\",\"-c\",\"echo new\"]\n",
+        "= 1 task as before\n",
+    ] {
+        assert!(told.stdout.contains(part), "`{part}`: {}", told.stdout);
+    }
+    assert!(!told.stdout.contains("says: changed, generation \n"));
+
+    let json = place.run(["diff", "new.toml", "--json"]);
+    assert_eq!(json.code, Some(1));
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["differs"], true);
+    assert_eq!(
+        (&json["added"][0]["task"], &json["unchanged"]),
+        (&"comes".into(), &1.into())
+    );
+    assert_eq!(json["removed"][0]["nodes"], 1);
+    let changed = &json["changed"][0];
+    assert_eq!(
+        (&changed["task"], &changed["nodes"]),
+        (&"moves".into(), &1.into())
+    );
+    assert_ne!(changed["old_generation"], changed["new_generation"]);
+    let names: Vec<&str> = changed["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|setting| setting["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["schedule", "concurrency", "retry", "timeout"]);
+
+    // Read again, it is the same.
+    place.write("old.toml", place.read("new.toml"));
+    signal(runner.id(), Signal::SIGHUP);
+    until_true("the reload", || place.read("out").contains("\"reloaded\""));
+    let same = place.run(["diff", "new.toml"]);
+    assert_eq!(
+        (same.code, &*same.stdout),
+        (Some(0), "= 4 tasks as before\n")
+    );
+
+    // Nobody is left who runs anything, so there is nothing to remove.
+    signal(runner.id(), Signal::SIGTERM);
+    finish(runner);
+    place.write(
+        "one.toml",
+        "[[task]]\nname = \"same\"\nschedule = \"0 1 * * *\"\nshell = \"true\"\n",
+    );
+    let one = place.run(["diff", "one.toml"]);
+    assert_eq!((one.code, &*one.stdout), (Some(0), "= 1 task as before\n"));
+    place.write("bad.toml", "[[task]]\nname = \"same\"\n");
+    assert_eq!(place.run(["diff", "bad.toml"]).code, Some(78));
+}
