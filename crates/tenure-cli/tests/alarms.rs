@@ -80,11 +80,14 @@ fn s40_s44_a_command_is_told_an_alarm_once_by_three_processes() {
     assert_eq!(lines, 2, "each change is a line of one process");
 }
 
+/// Heads and bodies of requests.
+type Sent = Arc<Mutex<Vec<(String, String)>>>;
+
 /// A receiver that answers 503 once and then 200, and keeps what it was sent.
-fn receiver() -> (u16, Arc<Mutex<Vec<(String, String)>>>) {
+fn receiver() -> (u16, Sent) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let sent: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let sent = Sent::default();
     let keeps = sent.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
+use tenure_core::{ClaimAnswer, Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
 use tokio::sync::broadcast;
 
 use crate::alarm::Alarm;
@@ -51,6 +51,8 @@ pub enum RunnerEvent {
         attempt: u32,
         /// How long after its time; the task's jitter does not count.
         lateness: Duration,
+        /// What it was late for, if it was.
+        cause: DelayCause,
     },
     /// An attempt ended here.
     Finished {
@@ -224,6 +226,53 @@ pub enum RunnerEvent {
     },
 }
 
+/// Something about one call that a runner made of its store, for counting.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum StoreCall<'a> {
+    /// A call has ended.
+    Ended {
+        /// The method of [`RunStore`](tenure_core::RunStore).
+        call: &'static str,
+        /// How long it took.
+        took: Duration,
+        /// Whether there was an answer; false for an error and for none in time.
+        is_answered: bool,
+    },
+    /// A claim was answered; each item of a batch is told.
+    Decided(&'a ClaimAnswer),
+}
+
+/// Why a run began after its time, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DelayCause {
+    /// Nothing was in its way but the system: clocks, the store, the node.
+    System,
+    /// It waited in line for other runs: its task's overlap rule or limit.
+    Line,
+    /// It is another attempt, after a pause or a crash.
+    Retry,
+    /// Somebody asked for it, so it had no time of its own.
+    Request,
+}
+
+impl DelayCause {
+    /// The word that stands for it in metrics, such as `line`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Line => "line",
+            Self::Retry => "retry",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// What is called with every call of a store.
+pub(crate) type CallObserver = Arc<dyn Fn(StoreCall<'_>) + Send + Sync>;
+
 /// What is called with every event, in the runner's loop.
 pub(crate) type Observer = Arc<dyn Fn(&RunnerEvent) + Send + Sync>;
 
@@ -232,6 +281,7 @@ pub(crate) type Observer = Arc<dyn Fn(&RunnerEvent) + Send + Sync>;
 pub(crate) struct EventSender {
     sender: broadcast::Sender<RunnerEvent>,
     observers: Arc<[Observer]>,
+    call_observers: Arc<[CallObserver]>,
 }
 
 impl EventSender {
@@ -239,6 +289,22 @@ impl EventSender {
         Self {
             sender: broadcast::Sender::new(capacity),
             observers: observers.into(),
+            call_observers: Arc::default(),
+        }
+    }
+
+    /// With observers of the store's calls.
+    pub(crate) fn observing_calls(mut self, observers: Vec<CallObserver>) -> Self {
+        self.call_observers = observers.into();
+        self
+    }
+
+    /// Tells of a call, if anybody counts them.
+    pub(crate) fn called<'a>(&self, call: impl Fn() -> StoreCall<'a>) {
+        for observer in self.call_observers.iter() {
+            if catch_unwind(AssertUnwindSafe(|| observer(call()))).is_err() {
+                tracing::error!("an observer of the store's calls panicked");
+            }
         }
     }
 
@@ -273,7 +339,7 @@ impl fmt::Debug for EventSender {
         f.debug_struct("EventSender")
             .field("readers", &self.sender.receiver_count())
             .field("observers", &self.observers.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -51,6 +51,8 @@ mod due;
 mod event;
 mod hash;
 mod manager;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod options;
 mod outcome;
 mod output;
@@ -70,11 +72,13 @@ mod task;
 pub use alarm::{Alarm, AlarmKind, AlarmRule, AlarmState, AlarmTarget, tells_alarms};
 pub use config_error::{ConfigError, ConfigErrors, StartError};
 pub use context::TaskContext;
-pub use event::{Events, RunnerEvent};
+pub use event::{DelayCause, Events, RunnerEvent, StoreCall};
 pub use manager::{
     DEFAULT_MANAGER, RunAccess, TaskError, TaskExecutionToken, TaskLock, TaskLockManager,
     TaskManager,
 };
+#[cfg(feature = "metrics")]
+pub use metrics::Metrics;
 pub use options::RunnerOptions;
 pub use outcome::{IntoTaskResult, TaskFailure, TaskReport};
 pub use policy::{Affinity, CatchUp, OnLeaseLoss, Retry};

@@ -166,6 +166,8 @@ pub struct ManagerHealth {
     pub tasks: usize,
     /// How many runs are going on here.
     pub running: usize,
+    /// How many runs are due that this node has not asked for, or has no answer about yet.
+    pub backlog: usize,
     /// How many nodes are alive, this one included, as it last heard.
     pub nodes: usize,
     /// How far this machine's wall clock is ahead of the store's, in milliseconds.
@@ -198,6 +200,8 @@ impl ManagerHealth {
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     pub(crate) running: AtomicUsize,
+    /// Runs that are due and not decided yet.
+    pub(crate) backlog: AtomicUsize,
     beat: Mutex<PulseBeat>,
 }
 
@@ -269,6 +273,7 @@ impl Part {
             trouble: beat.trouble,
             tasks: beat.tasks,
             running: self.pulse.running.load(Ordering::Relaxed),
+            backlog: self.pulse.backlog.load(Ordering::Relaxed),
             nodes: beat.nodes,
             clock_ahead_ms: beat.clock_ahead_ms,
             silent_for: beat.heard_at.map(|at| now.since(at)),

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::alarm::{AlarmRule, Warden, WardenParts, Watch, works};
 use crate::check::{Assigned, check, check_alone};
 use crate::config_error::{ConfigErrors, StartError};
-use crate::event::{EventSender, Observer, RunnerEvent};
+use crate::event::{CallObserver, EventSender, Observer, RunnerEvent, StoreCall};
 use crate::manager::TaskManager;
 use crate::options::RunnerOptions;
 use crate::runner::Runner;
@@ -51,6 +51,7 @@ pub struct TaskScheduling<S> {
     options: RunnerOptions,
     clock: Arc<dyn Clock>,
     observers: Vec<Observer>,
+    call_observers: Vec<CallObserver>,
     alarms: Vec<AlarmRule>,
 }
 
@@ -71,6 +72,7 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
             options: RunnerOptions::default(),
             clock: Arc::new(SystemClock),
             observers: Vec::new(),
+            call_observers: Vec::new(),
             alarms: Vec::new(),
         }
     }
@@ -119,6 +121,17 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         self
     }
 
+    /// Calls `observer` with every call that the runners make of their stores, for counting: it
+    /// must return at once.
+    #[must_use]
+    pub fn observe_calls(
+        mut self,
+        observer: impl Fn(StoreCall<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.call_observers.push(Arc::new(observer));
+        self
+    }
+
     /// Adds a rule by which people are told when tasks do not run as they should: once per cluster,
     /// whatever the number of nodes that notice.
     ///
@@ -149,7 +162,8 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         )?;
         let rules: Vec<_> = self.alarms.into_iter().map(Arc::new).collect();
         let (observers, wardens) = watches(&assigned, &rules, self.observers);
-        let events = EventSender::new(self.options.event_capacity, observers);
+        let events = EventSender::new(self.options.event_capacity, observers)
+            .observing_calls(self.call_observers);
         let mut ready: Vec<Ready> = Vec::new();
         for (assigned, warden) in assigned.into_iter().zip(wardens) {
             let manager = assigned.manager.clone();

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::attempt::{Attempt, Ending, Limits, supervise};
 use crate::check::{Assigned, Work};
-use crate::event::{EventSender, RunnerEvent};
+use crate::event::{DelayCause, EventSender, RunnerEvent};
 use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
 use crate::output::Output;
@@ -363,6 +363,7 @@ async fn execute(
         key: key.clone(),
         attempt: attempt.number,
         lateness: attempt.lateness,
+        cause: DelayCause::System,
     });
     let ending = supervise(work.code, work.runtime, attempt, limits).await;
     if let Err(error) = manager.mark_executed(token).await {

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use cluster::{Cluster, FaultyStore, logged, ms, pass, secs, slow};
+use tenure_core::Holder;
 use tenure_tasks::{
     ImpairmentKind, Retry, RunnerEvent, StoreLockManager, Task, TaskContext, TaskScheduling,
 };
@@ -151,4 +152,85 @@ async fn s41_a_node_that_drains_is_not_ready() {
     assert_eq!(node.health().managers[0].running, 1);
     assert_eq!(drain.await.unwrap().finished, 1);
     assert!(!node.health().is_good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn s46_metrics_tell_how_late_runs_began_how_they_ended_and_what_was_asked_of_the_store() {
+    let cluster = Cluster::new();
+    let metrics = tenure_tasks::Metrics::new();
+    let clock = cluster::TestClock::new();
+    clock.step_wall(-2_000);
+    let fails = Task::new("fails")
+        .schedule("*/20 * * * * *")
+        .retry(Retry::fixed(2, secs(2)))
+        .run(|_: TaskContext<cluster::State>| async { Err::<(), _>("no") });
+    let node = TaskScheduling::builder(cluster.state("n"))
+        .manager(StoreLockManager::new(cluster.store.clone()).as_node(Holder::new("n")))
+        .clock(clock)
+        .tasks([logged("good", "*/10 * * * * *"), fails])
+        .task(slow("long", "0 * * * * *", secs(90)))
+        .metrics(&metrics)
+        .start()
+        .await
+        .unwrap();
+    pass(ms(125_000)).await;
+    let text = metrics.text(&node.health());
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    let is = |name: &str, expected: f64| {
+        let value = value(name);
+        assert!(
+            (value - expected).abs() < 0.01,
+            "{name} is {value}, not {expected}"
+        );
+    };
+    is("tenure_ticks_due_total{task=\"good\"}", 12.0);
+    is(
+        "tenure_run_seconds_count{task=\"good\",outcome=\"succeeded\"}",
+        12.0,
+    );
+    is(
+        "tenure_run_seconds_count{task=\"fails\",outcome=\"failed\"}",
+        12.0,
+    );
+    is(
+        "tenure_start_delay_seconds_count{task=\"good\",cause=\"system\"}",
+        12.0,
+    );
+    is(
+        "tenure_start_delay_seconds_bucket{le=\"1.0\",task=\"good\",cause=\"system\"}",
+        12.0,
+    );
+    is(
+        "tenure_start_delay_seconds_count{task=\"fails\",cause=\"retry\"}",
+        6.0,
+    );
+    is("tenure_runs_skipped_total{task=\"long\"}", 1.0);
+    is("tenure_claims_total{result=\"overlap\"}", 1.0);
+    is("tenure_claims_total{result=\"won\"}", 19.0);
+    is(
+        "tenure_next_tick_timestamp_seconds{task=\"good\"}",
+        seconds(130_000),
+    );
+    is(
+        "tenure_last_success_timestamp_seconds{task=\"good\"}",
+        seconds(120_000),
+    );
+    is("tenure_runs_running", 1.0);
+    is("tenure_due_backlog", 0.0);
+    is("tenure_ready", 1.0);
+    is("tenure_nodes", 1.0);
+    is("tenure_clock_offset_seconds", -2.0);
+    assert!(value("tenure_store_calls_total{call=\"beat\",result=\"ok\"}") >= 20.0);
+    assert!(value("tenure_store_call_seconds_count{call=\"claim\"}") >= 12.0);
+    assert!(text.ends_with("# EOF\n"));
+}
+
+/// So many milliseconds after the beginning of the test, as metrics tell it.
+fn seconds(ms: i64) -> f64 {
+    let ms = cluster::at(ms).as_millis();
+    f64::from(u32::try_from(ms / 1000).unwrap())
 }

@@ -199,7 +199,7 @@ fn kinds(section: &mut Section<'_, '_, '_>, called: &str, place: &Place) -> Opti
             kinds.push(kind);
             continue;
         }
-        let near = crate::nearest::nearest(word.text, names.into_iter());
+        let near = crate::nearest::nearest(word.text, names);
         let help = near.map(|near| format!("did you mean `{near}`?"));
         let reason = format!(
             "`{}` is not one of `{}`",

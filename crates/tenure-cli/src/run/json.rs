@@ -49,8 +49,10 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
             key,
             attempt,
             lateness,
+            cause,
         } => {
-            let more = json!({ "attempt": attempt, "lateness_ms": ms(lateness) });
+            let (late, cause) = (ms(lateness), cause.as_str());
+            let more = json!({ "attempt": attempt, "lateness_ms": late, "cause": cause });
             run("started", key, more)
         }
         RunnerEvent::Finished {

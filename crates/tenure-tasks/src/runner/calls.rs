@@ -21,6 +21,7 @@ use super::expansion::Next;
 use super::gaps::{LOOK_BACK, Recent};
 use super::replacing::Heard;
 use super::reports::PassGroup;
+use crate::event::{EventSender, StoreCall};
 use crate::spec::TaskSpec;
 
 /// How many pages of records are read to find ticks that somebody left out.
@@ -98,6 +99,8 @@ pub(super) struct Calls {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limit: Duration,
     pub(super) max_batch: usize,
+    /// Told of every call.
+    pub(super) events: EventSender,
 }
 
 impl Calls {
@@ -105,9 +108,11 @@ impl Calls {
     /// has failed in an unknown way.
     pub(super) async fn bounded<T>(
         &self,
+        name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.limit, AssertUnwindSafe(call).catch_unwind()).await {
+        let asked_at = self.clock.now();
+        let answer = match timeout(self.limit, AssertUnwindSafe(call).catch_unwind()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::new(
                 StoreErrorKind::Protocol,
@@ -118,13 +123,19 @@ impl Calls {
                 let message = format!("no answer within {:?}", self.limit);
                 Err(StoreError::new(StoreErrorKind::Unavailable, message).with_unknown_outcome())
             }
-        }
+        };
+        self.events.called(|| StoreCall::Ended {
+            call: name,
+            took: self.clock.now().since(asked_at),
+            is_answered: answer.is_ok(),
+        });
+        answer
     }
 
     pub(super) async fn beat(self, beat: Beat) -> Done {
         // Read before the request leaves: a slow reply must shorten our trust, never lengthen it.
         let asked_at = self.clock.now();
-        let answer = self.bounded(self.store.beat(&beat)).await;
+        let answer = self.bounded("beat", self.store.beat(&beat)).await;
         Done::Beaten {
             asked_at,
             answered_at: self.clock.now(),
@@ -145,7 +156,7 @@ impl Calls {
         // Piece by piece also in memory: there may be very many tasks.
         for chunk in specs.chunks(self.max_batch) {
             let definitions: Vec<_> = chunk.iter().map(|spec| spec.definition()).collect();
-            let registered = self.bounded(self.store.register(node, &definitions));
+            let registered = self.bounded("register", self.store.register(node, &definitions));
             all.extend(registered.await?.into_iter().map(Standing::of));
         }
         let latest = all.iter().filter_map(|standing| standing.last_tick).max();
@@ -163,7 +174,7 @@ impl Calls {
         query.limit = 1000;
         let mut recent = Recent::default();
         for _ in 0..MAX_PAGES {
-            let page = self.bounded(self.store.history(&query)).await?;
+            let page = self.bounded("history", self.store.history(&query)).await?;
             for record in page.runs {
                 recent.add(record);
             }
@@ -176,12 +187,17 @@ impl Calls {
     }
 
     pub(super) async fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
-        self.bounded(self.store.tasks()).await
+        self.bounded("tasks", self.store.tasks()).await
     }
 
     pub(super) async fn claim(self, flight: Flight) -> Done {
         let asked_at = self.clock.now();
-        let answer = self.bounded(self.store.claim(&flight.batch)).await;
+        let answer = self.bounded("claim", self.store.claim(&flight.batch)).await;
+        if let Ok(reply) = &answer {
+            for answer in &reply.answers {
+                self.events.called(|| StoreCall::Decided(answer));
+            }
+        }
         Done::Claimed {
             flight,
             asked_at,
@@ -192,7 +208,7 @@ impl Calls {
 
     pub(super) async fn take(self, take: Take) -> Done {
         let asked_at = self.clock.now();
-        let answer = self.bounded(self.store.take(&take)).await;
+        let answer = self.bounded("take", self.store.take(&take)).await;
         Done::Taken {
             take,
             asked_at,
@@ -201,7 +217,7 @@ impl Calls {
     }
 
     pub(super) async fn finish(self, finishes: Vec<Finish>) -> Done {
-        let answer = self.bounded(self.store.finish(&finishes)).await;
+        let answer = self.bounded("finish", self.store.finish(&finishes)).await;
         Done::Finished { finishes, answer }
     }
 
@@ -215,7 +231,7 @@ impl Calls {
         for group in groups {
             let mut count = 0;
             for chunk in group.passes.chunks(self.max_batch) {
-                let answers = self.bounded(self.store.pass(chunk)).await?;
+                let answers = self.bounded("pass", self.store.pass(chunk)).await?;
                 count += answers.into_iter().filter(|made| *made).count();
             }
             made.push(count);
@@ -224,23 +240,23 @@ impl Calls {
     }
 
     pub(super) async fn recover(self, recovery: Recovery) -> Done {
-        Done::Recovered(self.bounded(self.store.recover(&recovery)).await)
+        Done::Recovered(self.bounded("recover", self.store.recover(&recovery)).await)
     }
 
     pub(super) async fn backfills(self) -> Done {
-        Done::Backfills(self.bounded(self.store.backfills()).await)
+        Done::Backfills(self.bounded("backfills", self.store.backfills()).await)
     }
 
     pub(super) async fn cancels(self, node: HolderId) -> Done {
-        Done::Cancels(self.bounded(self.store.cancels(node)).await)
+        Done::Cancels(self.bounded("cancels", self.store.cancels(node)).await)
     }
 
     pub(super) async fn prune(self, prune: Prune) -> Done {
-        Done::Pruned(self.bounded(self.store.prune(&prune)).await)
+        Done::Pruned(self.bounded("prune", self.store.prune(&prune)).await)
     }
 
     pub(super) async fn note(self, note: Note) -> Done {
-        if let Err(error) = self.bounded(self.store.note(&note)).await {
+        if let Err(error) = self.bounded("note", self.store.note(&note)).await {
             tracing::debug!(kind = note.kind, %error, "a note was not kept");
         }
         Done::Noted
@@ -260,7 +276,7 @@ impl Calls {
         let mut known = Vec::with_capacity(wanted.len());
         for chunk in wanted.chunks(self.max_batch) {
             let keys: Vec<_> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            known.extend(self.bounded(self.store.known(&keys)).await?);
+            known.extend(self.bounded("known", self.store.known(&keys)).await?);
         }
         Ok(known)
     }

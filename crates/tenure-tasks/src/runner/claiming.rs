@@ -69,6 +69,11 @@ impl Claims {
         sweep.into_iter().chain(resend).min()
     }
 
+    /// How many runs are due here and not decided yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.queue.len() + self.in_flight.len()
+    }
+
     pub(super) fn has_flights(&self) -> bool {
         self.flights > 0
     }

@@ -105,10 +105,10 @@ impl Calls {
         let is_dry = plan.runs.is_empty();
         let is_all = !plan.is_cut_short && ticks.len() < SCAN && reach >= backfill.to;
         for chunk in plan.passes.chunks(self.max_batch) {
-            self.bounded(self.store.pass(chunk)).await?;
+            self.bounded("pass", self.store.pass(chunk)).await?;
         }
         for chunk in plan.runs.chunks(self.max_batch) {
-            self.bounded(self.store.enqueue(chunk)).await?;
+            self.bounded("enqueue", self.store.enqueue(chunk)).await?;
         }
         let mut moved = backfill.clone();
         if is_all {
@@ -119,7 +119,7 @@ impl Calls {
         }
         if moved != *backfill {
             let saved = self.store.save_backfill(&moved, Some(backfill.cursor));
-            if self.bounded(saved).await? && is_all {
+            if self.bounded("save_backfill", saved).await? && is_all {
                 self.tell_done(backfill).await;
             }
         }
@@ -140,7 +140,7 @@ impl Calls {
         let text = format!("all ticks of backfill {} are in the store", backfill.id);
         let note = Note::new("backfill_done", text).about(backfill.task.clone());
         // The backfill itself says the same.
-        if let Err(error) = self.bounded(self.store.note(&note)).await {
+        if let Err(error) = self.bounded("note", self.store.note(&note)).await {
             tracing::debug!(%error, "a note was not kept");
         }
     }
@@ -212,7 +212,7 @@ impl Calls {
     ) -> Result<(), StoreError> {
         query.limit = 1000;
         for _ in 0..MAX_PAGES {
-            let page = self.bounded(self.store.history(&query)).await?;
+            let page = self.bounded("history", self.store.history(&query)).await?;
             for record in page.runs {
                 if !each(record) {
                     return Ok(());

@@ -37,6 +37,7 @@ mod upkeep;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure_core::{Clock, Holder, Moment, RunRef, StoreError, Wakes};
@@ -159,6 +160,7 @@ impl Runner {
             store: access.store,
             clock: clock.clone(),
             limit: options.store_timeout,
+            events: events.clone(),
         };
         Self {
             name: assigned.manager.name().map(Arc::from),
@@ -230,6 +232,8 @@ impl Runner {
         } else {
             self.advance(now);
         }
+        let backlog = self.claims.backlog();
+        self.pulse.backlog.store(backlog, Ordering::Relaxed);
     }
 
     /// Waits until something happens, and deals with all that has happened by then.

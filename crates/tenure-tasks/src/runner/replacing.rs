@@ -67,7 +67,8 @@ impl Calls {
             known.retain(|record| names.contains(&record.definition.task));
             let standings = self.register_all(node, &specs).await?;
             for some in gone.chunks(self.max_batch) {
-                self.bounded(self.store.withdraw(node, some)).await?;
+                self.bounded("withdraw", self.store.withdraw(node, some))
+                    .await?;
             }
             Ok(Heard { standings, known })
         };

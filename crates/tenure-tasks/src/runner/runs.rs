@@ -8,7 +8,7 @@ use tenure_core::{Claim, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunR
 
 use super::{Phase, Runner};
 use crate::attempt::{Attempt, Ending, Limits, supervise};
-use crate::event::RunnerEvent;
+use crate::event::{DelayCause, RunnerEvent};
 use crate::output::{Output, bounded};
 use crate::policy::OnLeaseLoss;
 use crate::spec::TaskSpec;
@@ -79,6 +79,12 @@ impl Runner {
         // Our view of the store's clock may be ahead: nothing starts before its time.
         let started_at = store_now.max(due_at.min(store_now + Duration::from_secs(2)));
         let lateness = started_at.since(due_at);
+        let cause = match key.kind {
+            _ if claim.run.attempt > 1 => DelayCause::Retry,
+            RunKind::Scheduled if self.take.gave(claim.run.token) => DelayCause::Line,
+            RunKind::Scheduled => DelayCause::System,
+            _ => DelayCause::Request,
+        };
         let attempt = Arc::new(Attempt {
             spec: work.spec,
             number: claim.run.attempt,
@@ -93,6 +99,7 @@ impl Runner {
             key: attempt.key.clone(),
             attempt: attempt.number,
             lateness,
+            cause,
         });
         let limits = Limits {
             wait: started_at.since(store_now),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure_core::{Claim, Moment, StoreError, Take};
+use tenure_core::{Claim, Moment, StoreError, Take, Token};
 
 use super::{Phase, Runner};
 
@@ -21,6 +21,8 @@ pub(super) struct Taking {
     is_busy: bool,
     /// A request without an answer: to be sent again as it is.
     unanswered: Option<Take>,
+    /// The request that was answered last: the runs it gave had waited in the store.
+    answered: Option<Token>,
 }
 
 impl Taking {
@@ -30,6 +32,7 @@ impl Taking {
             looks: BTreeSet::new(),
             is_busy: false,
             unanswered: None,
+            answered: None,
         }
     }
 
@@ -50,6 +53,11 @@ impl Taking {
             .first()
             .map_or(self.next, |look| self.next.min(*look));
         (!self.is_busy).then_some(next)
+    }
+
+    /// Whether a run was given by the request that was answered last.
+    pub(super) fn gave(&self, token: Token) -> bool {
+        self.answered == Some(token)
     }
 
     pub(super) fn is_under_way(&self) -> bool {
@@ -82,6 +90,7 @@ impl Runner {
         self.take.is_busy = false;
         match answer {
             Ok(claims) => {
+                self.take.answered = Some(take.token);
                 if claims.len() >= take.limit {
                     self.take.look_now(self.clock.now());
                 }
