@@ -9,8 +9,10 @@
     reason = "a test that cannot go on fails, with the place in its message; its figures are shown"
 )]
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -347,4 +349,159 @@ async fn r33_after_a_reconnection_every_holder_asks_at_once_whether_it_still_hol
     server.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
     let reason = timeout(PATIENCE, guard.lost()).await.unwrap();
     assert!(matches!(reason, LossReason::Taken { .. }), "{reason}");
+}
+
+/// By which the test program knows that it is a child, and of which server.
+const SERVER: &str = "TENURE_TEST_SERVER";
+
+/// A process of its own with some of the waiters. Ends with `kill -9`, whatever happens.
+struct Crowd {
+    child: Child,
+    orders: ChildStdin,
+}
+
+impl Crowd {
+    /// What its waiters say as they get the lock goes to `said`.
+    fn start(url: &str, said: mpsc::Sender<(String, Moment)>) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "is_a_crowd_of_waiters", "--nocapture"])
+            .env(SERVER, url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut words = line.split(' ').skip_while(|word| *word != "held").skip(1);
+                if let (Some(label), Some(at)) = (words.next(), words.next()) {
+                    let at = Duration::from_nanos(at.parse().unwrap());
+                    let _ = said.send((label.to_owned(), Moment::from_origin(at)));
+                }
+            }
+        });
+        let orders = child.stdin.take().unwrap();
+        Self { child, orders }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Not a test by itself: the entry of the processes that the next test starts.
+#[test]
+fn is_a_crowd_of_waiters() {
+    let Ok(url) = std::env::var(SERVER) else {
+        return;
+    };
+    let (order, mut orders) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for label in std::io::stdin().lines().map_while(Result::ok) {
+            order.send(label).unwrap();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let store = Arc::new(RedisStore::connect(&url).await.unwrap());
+        let mut waiters = JoinSet::new();
+        while let Some(label) = orders.recv().await {
+            let locks = Locks::new(store.clone(), Holder::new(&label));
+            waiters.spawn(async move {
+                let guard = locks.lock("k").ttl(TTL).wait_forever().acquire().await;
+                let guard = guard.unwrap();
+                let at = SystemClock.now().since(Moment::from_origin(Duration::ZERO));
+                println!("held {label} {}", at.as_nanos());
+                guard.release().await.unwrap();
+            });
+        }
+        while waiters.join_next().await.is_some() {}
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_r27_of_two_hundred_waiters_in_ten_processes_fifty_die_by_kill_nine() {
+    // Waiters of each process. The first three die, and fifty waiters with them.
+    const CROWDS: [usize; 10] = [20, 20, 10, 22, 22, 22, 21, 21, 21, 21];
+    const DYING: usize = 3;
+    const LIVING: usize = 150;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let url = format!("{}?claim_window=5s", server.url());
+    let window = Duration::from_secs(5);
+    let first = locks(&url, "first").await;
+    let held = first.lock("k").ttl(TTL).acquire().await.unwrap();
+    let (said, hears) = mpsc::channel();
+    let mut crowds: Vec<_> = CROWDS
+        .iter()
+        .map(|_| Crowd::start(&url, said.clone()))
+        .collect();
+    let mut places: Vec<usize> = CROWDS
+        .iter()
+        .enumerate()
+        .flat_map(|(crowd, size)| vec![crowd; *size])
+        .collect();
+    assert_eq!(places.len(), WAITERS);
+    random.shuffle(&mut places);
+    let mut living = Vec::new();
+    for (at, crowd) in places.iter().enumerate() {
+        writeln!(crowds[*crowd].orders, "w{at}").unwrap();
+        if *crowd >= DYING {
+            living.push(format!("w{at}"));
+        }
+        until("it stands in line", PATIENCE, async || {
+            let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+            (length? > i64::try_from(at).ok()?).then_some(())
+        })
+        .await;
+    }
+    crowds.drain(..DYING);
+    until("the server knows", PATIENCE, async || {
+        // Seven processes, the first holder, and whoever asks.
+        let clients: usize = server.info("connected_clients").await?.parse().ok()?;
+        (clients <= CROWDS.len() - DYING + 2).then_some(())
+    })
+    .await;
+    let (before, began) = (requests(&server).await, SystemClock.now());
+    held.release().await.unwrap();
+    let told = tokio::task::spawn_blocking(move || {
+        let grants = (0..LIVING).map(|_| hears.recv_timeout(PATIENCE).unwrap());
+        grants.collect::<Vec<_>>()
+    });
+    let mut grants = told.await.unwrap();
+    // Each process tells of its own; the clock is the machine's.
+    grants.sort_by_key(|(_, at)| *at);
+    until("nobody waits or holds", PATIENCE, async || {
+        let left = server.call(&["EXISTS", "k", "tenure:{k}:q:k"]).await.int();
+        (left == Some(0)).then_some(())
+    })
+    .await;
+    let took = SystemClock.now().since(began);
+    let requests = requests(&server).await - before;
+    let order: Vec<_> = grants.iter().map(|(label, _)| label.clone()).collect();
+    assert_eq!(order, living, "in the order in which they came");
+    let times = std::iter::once(began).chain(grants.iter().map(|(_, at)| *at));
+    let times: Vec<_> = times.collect();
+    let worst = times.windows(2).map(|two| two[1].since(two[0])).max();
+    let worst = worst.unwrap();
+    println!(
+        "{WAITERS} waiters in {} processes, 50 of them killed with {DYING} processes: {LIVING} \
+         hand-offs in {took:?}, {requests} requests, {}.{:02} a hand-off; the longest wait for \
+         the next {worst:?} with a claim window of {window:?}",
+        CROWDS.len(),
+        requests / LIVING,
+        requests * 100 / LIVING % 100,
+    );
+    assert!(worst < window, "{worst:?}");
+    // A release and a confirmation each, and whoever waits asks again every four to five seconds.
+    let seconds = usize::try_from(took.as_secs()).unwrap();
+    let asked = WAITERS * (seconds + 1) / 4 + WAITERS;
+    assert!(requests <= 2 * LIVING + asked, "{requests} in {took:?}");
 }

@@ -201,20 +201,46 @@ fn first_word(error: &RedisError) -> Option<&str> {
     error.code()
 }
 
-/// The error that a caller sees, for a step that was `doing` something.
-pub(crate) fn store_error(doing: &str, error: RedisError) -> StoreError {
+/// The error that a caller sees, for a step that was `doing` something at the server `at`.
+pub(crate) fn store_error(doing: &str, at: &str, error: RedisError) -> StoreError {
     let meaning = meaning(&error);
     let kind = match meaning {
         Meaning::Refused(kind) => kind,
         Meaning::NoScript | Meaning::Elsewhere | Meaning::Unknown => StoreErrorKind::Unavailable,
     };
-    let advice = advice(&error, kind);
-    let message = format!("{doing}: {}{advice}", shown_error(&error));
+    let message = format!("{doing}: {at}: {}", told(&error, kind));
     let mut shown = StoreError::new(kind, message);
     if meaning == Meaning::Unknown {
         shown = shown.with_unknown_outcome();
     }
     shown.with_source(error)
+}
+
+/// The error of a step for which there was no connection to `at`, and why the last one failed.
+pub(crate) fn no_connection(doing: &str, at: &str, error: Option<RedisError>) -> StoreError {
+    let kind = StoreErrorKind::Unavailable;
+    let Some(error) = error else {
+        let message = format!("{doing}: no connection to {at} within the request's time");
+        return StoreError::new(kind, message);
+    };
+    let message = format!("{doing}: no connection to {at}: {}", told(&error, kind));
+    StoreError::new(kind, message).with_source(error)
+}
+
+/// The error of a step that left for `at` and was not answered.
+pub(crate) fn too_late(doing: &str, at: &str) -> StoreError {
+    let message = format!("{doing}: {at}: no answer within the request's time");
+    StoreError::new(StoreErrorKind::Unavailable, message).with_unknown_outcome()
+}
+
+/// What a server said, and what to do about it.
+fn told(error: &RedisError, kind: StoreErrorKind) -> String {
+    if error.kind() == ErrorKind::MasterNameNotFoundBySentinel {
+        return "no primary at the moment, which passes when a fail-over is over; if it does not, \
+                ask a sentinel: SENTINEL MASTERS"
+            .to_owned();
+    }
+    format!("{}{}", shown_error(error), advice(error, kind))
 }
 
 /// What to do about a server's refusal, by its first word.

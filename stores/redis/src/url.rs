@@ -324,14 +324,8 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
             return Ok(options.safety(safety));
         }
         "max_ttl" => return Ok(options.max_ttl(duration()?)),
-        "replicas" => match value.parse() {
-            Ok(replicas) => return Ok(options.replicas(replicas)),
-            Err(_) => return Err(invalid("must be a number, 0 to 20".to_owned())),
-        },
-        "max_waiters" => match value.parse() {
-            Ok(most) => return Ok(options.max_waiters(most)),
-            Err(_) => return Err(invalid("must be a number, 1 to 1000000".to_owned())),
-        },
+        "replicas" => return Ok(options.replicas(number(name, value, "0 to 20")?)),
+        "max_waiters" => return Ok(options.max_waiters(number(name, value, "1 to 1000000")?)),
         "nodelay" => return Ok(options.nodelay(switch()?)),
         "pool" => options.set_pool().max = count(value).map_err(invalid)?,
         "pool_timeout" => options.set_pool().patience = duration()?,
@@ -369,6 +363,14 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
         }
     }
     Ok(options)
+}
+
+fn number(name: &str, value: &str, limits: &str) -> Result<u32, OptionsError> {
+    let refused = |_| {
+        let reason = format!("must be a number, {limits}");
+        OptionsError::parameter(name, value, reason)
+    };
+    value.parse().map_err(refused)
 }
 
 fn count(value: &str) -> Result<usize, String> {

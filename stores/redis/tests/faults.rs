@@ -13,10 +13,10 @@ mod steps;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use tenure_bed::{Cluster, Redis, Relay, until};
+use tenure_bed::{Cluster, Flavour, Redis, Relay, Sentinel, until};
 use tenure_core::{
-    Acquisition, HandOff, LeaseRequest, LeaseStore as _, Release, RenewRequest, Renewal,
-    StoreError, StoreErrorKind, Wake,
+    Acquisition, Clock as _, HandOff, LeaseRequest, LeaseStore as _, Release, RenewRequest,
+    Renewal, StoreError, StoreErrorKind, SystemClock, Wake,
 };
 use tenure_redis::RedisStore;
 
@@ -315,6 +315,8 @@ async fn e78_a_server_that_takes_no_more_clients_is_asked_again_in_growing_pause
     for _ in 0..10 {
         let error = store.acquire(&request("x")).await.unwrap_err();
         assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+        let place = format!("no connection to {}: ", server.socket().display());
+        assert!(error.to_string().contains(&place), "{place} in: {error}");
     }
     drop(guests);
     granted_at_last(&store, "y").await;
@@ -326,6 +328,126 @@ async fn e78_a_server_that_takes_no_more_clients_is_asked_again_in_growing_pause
         .parse()
         .unwrap();
     assert!((2..=25).contains(&rejected), "{rejected}");
+}
+
+/// Makes servers refuse every write of a script.
+async fn lonely(servers: &[Redis]) {
+    for server in servers {
+        set(server, "min-replicas-to-write", "9").await;
+    }
+}
+
+#[tokio::test]
+async fn e77_a_refusal_names_the_server_that_refuses_wherever_it_is() {
+    let one = redis().tcp().start().await;
+    let address = |server: &Redis| format!("127.0.0.1:{}", server.port());
+    let over_tcp = connect(&one.url()).await;
+    let with_pool = connect(&format!("{}?pool=2", one.url())).await;
+    let url = format!("redis+unix:{}", one.socket().display());
+    let over_socket = connect(&url).await;
+    let sentinel = Sentinel::start(Flavour::Redis, 1).await;
+    let primary = connect(&sentinel.url()).await;
+    let cluster = Cluster::start(Flavour::Redis).await;
+    let slot = cluster.slot_of_key("k").await;
+    let node = &cluster.nodes()[cluster.node_of_slot(slot).await];
+    let in_cluster = connect(&cluster.url()).await;
+    lonely(std::slice::from_ref(&one)).await;
+    lonely(sentinel.nodes()).await;
+    lonely(cluster.nodes()).await;
+    let places = [
+        (&over_tcp, address(&one)),
+        (&with_pool, address(&one)),
+        (&over_socket, one.socket().display().to_string()),
+        (&primary, address(sentinel.primary().await)),
+        (&in_cluster, address(node)),
+    ];
+    for (store, place) in places {
+        let place = format!("acquire a lease: {place}: NOREPLICAS");
+        refused(store, "k", UNAVAILABLE, &[&place]).await;
+    }
+}
+
+#[tokio::test]
+async fn e77_a_server_that_is_silent_or_gone_is_named_too() {
+    let server = redis().tcp().start().await;
+    let store = connect(&format!("{}?timeout=300ms", server.url())).await;
+    let place = format!("127.0.0.1:{}", server.port());
+    granted(&store, &request("k")).await;
+    server.pause();
+    let error = store.acquire(&request("x")).await.unwrap_err();
+    let silent = format!("acquire a lease: {place}: no answer within the request's time");
+    assert_eq!(error.to_string(), silent);
+    assert!(error.outcome_is_unknown());
+    server.resume();
+    server.kill();
+    until("the connection's end is noticed", PATIENCE, async || {
+        let error = store.acquire(&request("x")).await.unwrap_err();
+        let gone = format!("no connection to {place}: ");
+        error.to_string().contains(&gone).then_some(())
+    })
+    .await;
+    let error = RedisStore::connect(&server.url()).await.unwrap_err();
+    let gone = format!("cannot connect: {place}: ");
+    assert!(error.to_string().starts_with(&gone), "{error}");
+}
+
+#[tokio::test]
+async fn e32_a_wrong_name_of_a_primary_is_answered_with_those_that_the_sentinels_know() {
+    let sentinel = Sentinel::start(Flavour::Redis, 0).await;
+    let url = sentinel.url();
+    let wrong = url.replace(&format!("/{}", sentinel.name()), "/nosuch");
+    assert_ne!(url, wrong);
+    let error = RedisStore::connect(&wrong).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
+    let port = sentinel.sentinels()[0].port();
+    for part in [
+        "`nosuch`",
+        &format!("they know `{}`", sentinel.name()),
+        &format!("127.0.0.1:{port}"),
+    ] {
+        assert!(error.to_string().contains(part), "{part} in: {error}");
+    }
+}
+
+#[tokio::test]
+async fn e71_a_first_connection_while_there_is_no_primary_waits_and_then_says_so() {
+    let sentinel = Sentinel::start(Flavour::Redis, 0).await;
+    sentinel.kill_primary().await;
+    until("the sentinels know", PATIENCE, async || {
+        for one in sentinel.sentinels() {
+            let primary = one.call(&["SENTINEL", "MASTER", sentinel.name()]).await;
+            let words = primary.list().iter();
+            words
+                .map(ToString::to_string)
+                .find(|word| word.contains("s_down"))?;
+        }
+        Some(())
+    })
+    .await;
+    let url = format!("{}?connect_timeout=1s", sentinel.url());
+    let began = SystemClock.now();
+    let error = RedisStore::connect(&url).await.unwrap_err();
+    assert!(SystemClock.now().since(began) >= Duration::from_millis(300));
+    assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+    let mut parts = vec![
+        "no primary at the moment".to_owned(),
+        format!("`{}`", sentinel.name()),
+    ];
+    for one in sentinel.sentinels() {
+        parts.push(format!("127.0.0.1:{}", one.port()));
+    }
+    for part in parts {
+        assert!(error.to_string().contains(&part), "{part} in: {error}");
+    }
+}
+
+#[tokio::test]
+async fn e71_a_first_connection_during_a_fail_over_gets_the_new_primary() {
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    sentinel.kill_primary().await;
+    let url = format!("{}?connect_timeout=30s", sentinel.url());
+    let store = RedisStore::connect(&url).await.unwrap();
+    granted_at_last(&store, "k").await;
 }
 
 #[tokio::test]

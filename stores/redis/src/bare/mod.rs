@@ -152,7 +152,7 @@ fn unexpected(doing: &'static str, value: &Value) -> StoreError {
 }
 
 fn failed(doing: &'static str) -> impl Fn(redis::RedisError) -> StoreError {
-    move |error| store_error(doing, error)
+    move |error| store_error(doing, "the bare connection", error)
 }
 
 /// What stands before every lock's name.

@@ -165,7 +165,7 @@ impl RslockPairs {
         let of = |kind, message: String| StoreError::new(kind, message);
         let dial = Dial::new(options, ProtocolVersion::RESP3)
             .map_err(|error| of(StoreErrorKind::Misconfigured, error.to_string()))?;
-        let Dial::Fixed(client) = dial else {
+        let Dial::Fixed(client, _) = dial else {
             let message = "rslock is measured on one server only".to_owned();
             return Err(of(StoreErrorKind::Unsupported, message));
         };

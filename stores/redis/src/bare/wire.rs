@@ -97,8 +97,9 @@ where
 {
     let dial = Dial::new(options, ProtocolVersion::RESP3)
         .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
-    dial.connect(options.connect_timeout, Some(hear))
-        .await
+    let dialled = dial.connect(options.connect_timeout, Some(hear)).await;
+    dialled
+        .map(|(connection, _)| connection)
         .map_err(failed("cannot connect"))
 }
 

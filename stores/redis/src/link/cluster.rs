@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -16,23 +17,29 @@ use redis::{
 };
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
+use tokio::time::Instant;
 
 use super::dial::{certificates, settings, tcp};
-use super::{Hears, Node};
+use super::{Call, Hears, Node, Sent};
 use crate::ears::TAKEN;
-use crate::error::{OptionsError, store_error};
+use crate::error::{Meaning, OptionsError, meaning, store_error};
 use crate::options::{Address, RedisOptions};
+use crate::slots::slot_of;
 
 /// How often the driver follows one request to another node.
 const MOST_REDIRECTS: u32 = 5;
 /// How long it waits in between, growing.
 const LEAST_PAUSE_MS: u64 = 10;
 const MOST_PAUSE_MS: u64 = 100;
+/// How long it may take to find out which node a message is about.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Cluster {
     connection: ClusterConnection,
     /// The channels we are subscribed to, as far as we know.
     channels: Arc<Mutex<HashSet<String>>>,
+    /// What messages call it as a whole.
+    place: String,
 }
 
 impl Cluster {
@@ -44,19 +51,22 @@ impl Cluster {
         let channels = Arc::<Mutex<HashSet<String>>>::default();
         let client = client(options, nodes, hears, channels.clone())
             .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
+        let seeds: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        let place = format!("the cluster of {}", seeds.join(", "));
         let connecting = client.get_async_connection();
         let connection = tokio::time::timeout(options.connect_timeout, connecting)
             .await
             .map_err(|_| {
                 StoreError::new(
                     StoreErrorKind::Unavailable,
-                    "cannot connect: no node of the cluster answered within connect_timeout",
+                    format!("cannot connect: {place}: no node answered within connect_timeout"),
                 )
             })?
-            .map_err(|error| store_error("cannot connect to the cluster", error))?;
+            .map_err(|error| store_error("cannot connect", &place, error))?;
         let mut cluster = Self {
             connection,
             channels,
+            place,
         };
         // No sharded channel: who takes a lock by force does not know where its holder listens. The
         // driver subscribes again after a reconnection.
@@ -74,6 +84,51 @@ impl Cluster {
         let mut connection = self.connection.clone();
         let answer = connection.req_packed_command(cmd).await;
         answer.map_err(unsettled)
+    }
+
+    /// Sends one request to the node that has its keys.
+    pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Sent {
+        let answer = match tokio::time::timeout_at(deadline, self.send(call.cmd())).await {
+            Ok(answer) => answer.and_then(Value::extract_error),
+            Err(_) => return Sent::TooLate(self.node_of(call.cmd()).await),
+        };
+        match answer {
+            Ok(value) => Sent::Answer(value),
+            // Nobody is told of a script that a node has not got yet.
+            Err(error) if meaning(&error) == Meaning::NoScript => {
+                Sent::Failed(error, self.place.as_str().into())
+            }
+            Err(error) => Sent::Failed(error, self.node_of(call.cmd()).await),
+        }
+    }
+
+    /// What messages call the cluster.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What messages call the node that has the keys of a script's request, as the other nodes say
+    /// now; without their word, the cluster.
+    async fn node_of(&self, cmd: &redis::Cmd) -> Arc<str> {
+        let key = cmd.args_iter().nth(3).and_then(|arg| match arg {
+            redis::Arg::Simple(key) => Some(slot_of(key)),
+            _ => None,
+        });
+        let Some(slot) = key else {
+            return self.place.as_str().into();
+        };
+        let mut nodes = redis::cmd("CLUSTER");
+        nodes.arg("NODES");
+        let text = match tokio::time::timeout(LOOK, self.send(&nodes)).await {
+            Ok(Ok(answer)) => redis::from_redis_value::<String>(answer).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let mut lines = text.lines();
+        let found = lines.find_map(|line| primary_of(line).filter(|_| has_slot(line, slot)));
+        match found {
+            Some(Node::At(host, port)) => Address { host, port }.to_string().into(),
+            _ => self.place.as_str().into(),
+        }
     }
 
     pub(super) async fn send_to(
@@ -139,6 +194,17 @@ fn primary_of(line: &str) -> Option<Node> {
     Some(Node::At(host.to_owned(), port.parse().ok()?))
 }
 
+/// Whether the slots at the end of such a line are `slot` or a range around it.
+fn has_slot(line: &str, slot: u16) -> bool {
+    line.split_ascii_whitespace().skip(8).any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse::<u16>(), last.parse::<u16>()) {
+            (Ok(first), Ok(last)) => (first..=last).contains(&slot),
+            _ => false,
+        }
+    })
+}
+
 fn client(
     options: &RedisOptions,
     nodes: &[Address],
@@ -200,6 +266,20 @@ fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_node_of_a_slot_is_read_from_its_ranges() {
+        let line = "0123 10.0.0.1:7001@17001 master - 0 0 1 connected 5461 7000-7001 [9->-0f]";
+        for (slot, is_here) in [
+            (5461, true),
+            (7000, true),
+            (7001, true),
+            (7002, false),
+            (9, false),
+        ] {
+            assert_eq!(has_slot(line, slot), is_here, "{slot}");
+        }
+    }
 
     #[test]
     fn only_live_primaries_with_slots_are_asked_for_everything() {

@@ -1,6 +1,7 @@
 //! How a connection to one server is made: over TCP, TLS, a socket, or by asking sentinels.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -21,12 +22,15 @@ const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Makes connections to the one server that takes writes.
 #[derive(Clone)]
 pub(crate) enum Dial {
-    /// Always the same server.
-    Fixed(Box<Client>),
+    /// Always the same server, and what it is called in messages.
+    Fixed(Box<Client>, Arc<str>),
     /// The one that the sentinels name now.
     #[cfg(feature = "sentinel")]
-    Sentinel(std::sync::Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
+    Sentinel(Arc<super::sentinel::Named>),
 }
+
+/// A connection, and the server it leads to, as messages call it.
+pub(crate) type Dialled = (MultiplexedConnection, Arc<str>);
 
 impl Dial {
     /// For `servers`, which are one server or sentinels.
@@ -37,23 +41,17 @@ impl Dial {
         match &options.servers {
             Servers::One(address) => {
                 let addr = tcp(address, options.tls.as_ref());
-                fixed(options, addr, protocol)
+                fixed(options, addr, protocol, &address.to_string())
             }
-            Servers::Socket(path) => fixed(options, ConnectionAddr::Unix(path.clone()), protocol),
+            Servers::Socket(path) => {
+                let addr = ConnectionAddr::Unix(path.clone());
+                fixed(options, addr, protocol, &path.display().to_string())
+            }
             #[cfg(feature = "sentinel")]
-            Servers::Sentinel {
-                sentinels,
-                master,
-                username,
-                password,
-            } => sentinel(
-                options,
-                sentinels,
-                master,
-                username.as_deref(),
-                password.as_ref(),
-                protocol,
-            ),
+            Servers::Sentinel { .. } => {
+                let named = super::sentinel::Named::new(options, protocol)?;
+                Ok(Self::Sentinel(Arc::new(named)))
+            }
             _ => Err(OptionsError::Malformed {
                 reason: "names servers that this build cannot reach; see the crate's features"
                     .to_owned(),
@@ -61,9 +59,27 @@ impl Dial {
         }
     }
 
+    /// What messages call the server while there is no connection.
+    pub(super) fn place(&self) -> Arc<str> {
+        match self {
+            Self::Fixed(_, place) => place.clone(),
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(named) => named.place(),
+        }
+    }
+
+    /// Why dialling again will never help, which sentinels know that have no primary to name.
+    pub(super) async fn is_misnamed(&self) -> Option<tenure_core::StoreError> {
+        match self {
+            Self::Fixed(..) => None,
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(named) => named.is_misnamed().await,
+        }
+    }
+
     /// Whether another connection may be one to another server.
     pub(super) fn may_lead_elsewhere(&self) -> bool {
-        !matches!(self, Self::Fixed(_))
+        !matches!(self, Self::Fixed(..))
     }
 
     /// A new connection, whose pushes go to `hear`.
@@ -71,7 +87,7 @@ impl Dial {
         &self,
         timeout: Duration,
         hear: Option<F>,
-    ) -> RedisResult<MultiplexedConnection>
+    ) -> RedisResult<Dialled>
     where
         F: Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
     {
@@ -83,16 +99,12 @@ impl Dial {
             config = config.set_push_sender(hear);
         }
         match self {
-            Self::Fixed(client) => {
-                client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await
+            Self::Fixed(client, place) => {
+                let connecting = client.get_multiplexed_async_connection_with_config(&config);
+                Ok((connecting.await?, place.clone()))
             }
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(client) => {
-                let mut client = client.lock().await;
-                client.get_async_connection_with_config(&config).await
-            }
+            Self::Sentinel(named) => named.connect(&config).await,
         }
     }
 }
@@ -136,6 +148,7 @@ fn fixed(
     options: &RedisOptions,
     addr: ConnectionAddr,
     protocol: ProtocolVersion,
+    place: &str,
 ) -> Result<Dial, OptionsError> {
     let info: ConnectionInfo = addr
         .into_connection_info()
@@ -147,55 +160,8 @@ fn fixed(
         None => Client::open(info),
     };
     client
-        .map(|client| Dial::Fixed(Box::new(client)))
+        .map(|client| Dial::Fixed(Box::new(client), Arc::from(place)))
         .map_err(|error| refused(&error))
-}
-
-#[cfg(feature = "sentinel")]
-fn sentinel(
-    options: &RedisOptions,
-    sentinels: &[Address],
-    master: &str,
-    username: Option<&str>,
-    password: Option<&crate::options::Password>,
-    protocol: ProtocolVersion,
-) -> Result<Dial, OptionsError> {
-    use redis::TlsMode;
-    use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-
-    let addresses = sentinels.iter().map(|at| tcp(at, options.tls.as_ref()));
-    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
-        .map_err(|error| refused(&error))?
-        .set_client_to_redis_db(i64::from(options.db))
-        .set_client_to_redis_protocol(protocol)
-        .set_client_to_redis_tcp_settings(settings(options));
-    if let Some(username) = &options.username {
-        builder = builder.set_client_to_redis_username(username);
-    }
-    if let Some(password) = &options.password {
-        builder = builder.set_client_to_redis_password(password.expose_secret());
-    }
-    if let Some(username) = username {
-        builder = builder.set_client_to_sentinel_username(username);
-    }
-    if let Some(password) = password {
-        builder = builder.set_client_to_sentinel_password(password.0.expose_secret());
-    }
-    if let Some(tls) = &options.tls {
-        let mode = if tls.insecure {
-            TlsMode::Insecure
-        } else {
-            TlsMode::Secure
-        };
-        builder = builder
-            .set_client_to_redis_tls_mode(mode)
-            .set_client_to_redis_certificates(certificates(tls)?)
-            .set_client_to_sentinel_certificates(certificates(tls)?);
-    }
-    let client = builder.build().map_err(|error| refused(&error))?;
-    Ok(Dial::Sentinel(std::sync::Arc::new(
-        tokio::sync::Mutex::new(client),
-    )))
 }
 
 /// The certificates named by the options, read from their files.
@@ -237,7 +203,7 @@ fn pem(name: &str, path: &Path) -> Result<Vec<u8>, OptionsError> {
     })
 }
 
-fn refused(error: &redis::RedisError) -> OptionsError {
+pub(super) fn refused(error: &redis::RedisError) -> OptionsError {
     OptionsError::Malformed {
         reason: format!("cannot be used: {error}"),
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::{Call, Hears, from_now};
 use crate::ears::TAKEN;
-use crate::error::{Meaning, meaning, store_error};
+use crate::error::{Meaning, meaning, no_connection, store_error};
 use crate::options::RedisOptions;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Wire {
     pub(super) connection: MultiplexedConnection,
+    /// The server it leads to, as messages call it.
+    pub(super) at: Arc<str>,
     number: u64,
     /// Whether the server pushes to us.
     pub(super) can_push: bool,
@@ -82,17 +84,48 @@ impl Direct {
             direct.dial_in_background();
             return Ok(direct);
         }
-        let wire = tokio::time::timeout(options.connect_timeout, direct.dial_once())
-            .await
-            .map_err(|_| {
-                StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    "cannot connect: no answer within connect_timeout",
-                )
-            })?
-            .map_err(|error| store_error("cannot connect", error))?;
+        let wire = direct.dial_first(from_now(options.connect_timeout)).await?;
         direct.state.send_replace(State::Up(wire));
         Ok(direct)
+    }
+
+    /// Makes the first connection. During a fail-over there is no primary for a while, so whoever
+    /// asks sentinels asks them again until `deadline`.
+    async fn dial_first(self: &Arc<Self>, deadline: Instant) -> Result<Wire, StoreError> {
+        let doing = "cannot connect";
+        let mut pause = FIRST_PAUSE;
+        let mut last = None;
+        loop {
+            let error = match tokio::time::timeout_at(deadline, self.dial_once()).await {
+                Ok(Ok(wire)) => return Ok(wire),
+                Ok(Err(error)) => error,
+                Err(_) => break,
+            };
+            let may_pass = self.dial.may_lead_elsewhere() && !is_final(&error);
+            if !may_pass {
+                return Err(store_error(doing, &self.dial.place(), error));
+            }
+            if last.is_none()
+                && let Some(misnamed) = self.dial.is_misnamed().await
+            {
+                return Err(misnamed);
+            }
+            last = Some(error);
+            let until = from_now(pause.mul_f64(0.5 + fastrand::f64() / 2.0));
+            if until >= deadline {
+                break;
+            }
+            tokio::time::sleep_until(until).await;
+            pause = (pause * 2).min(LONGEST_PAUSE / 2);
+        }
+        let place = self.dial.place();
+        Err(match last {
+            Some(error) => no_connection(doing, &place, Some(error)),
+            None => StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("{doing}: {place}: no answer within connect_timeout"),
+            ),
+        })
     }
 
     /// The connection, as soon as there is one.
@@ -114,36 +147,33 @@ impl Direct {
         if let Ok(Ok(state)) = &found {
             match &**state {
                 State::Up(wire) => return Ok(wire.clone()),
-                State::Refused { error, .. } => return Err(store_error(doing, error.clone())),
+                State::Refused { error, .. } => {
+                    return Err(store_error(doing, &self.dial.place(), error.clone()));
+                }
                 State::Down(_) => {}
             }
         }
         drop(found);
-        let state = self.state.borrow();
-        Err(match &*state {
-            State::Down(Some(error)) => {
-                let message = format!("{doing}: no connection: {error}");
-                StoreError::new(StoreErrorKind::Unavailable, message).with_source(error.clone())
-            }
-            _ => StoreError::new(
-                StoreErrorKind::Unavailable,
-                format!("{doing}: no connection within the request's time"),
-            ),
-        })
+        let last = match &*self.state.borrow() {
+            State::Down(error) => error.clone(),
+            _ => None,
+        };
+        Err(no_connection(doing, &self.dial.place(), last))
     }
 
     /// Sends requests in one go. There are as many answers as requests, or none if the connection
-    /// broke.
+    /// broke; and the server that was asked.
     pub(super) async fn send_all(
         self: &Arc<Self>,
         calls: &[Call],
         deadline: Instant,
-    ) -> Vec<Value> {
+    ) -> (Vec<Value>, Arc<str>) {
+        let nothing = |at: Arc<str>| (Vec::new(), at);
         let Some(first) = calls.first() else {
-            return Vec::new();
+            return nothing(self.place());
         };
         let Ok(wire) = self.wire(first.doing, deadline).await else {
-            return Vec::new();
+            return nothing(self.place());
         };
         let mut pipeline = Pipeline::with_capacity(calls.len());
         pipeline.ignore_errors();
@@ -153,10 +183,15 @@ impl Direct {
         let mut connection = wire.connection.clone();
         let sent = connection.send_packed_commands(&pipeline, 0, calls.len());
         if let Ok(Ok(answers)) = tokio::time::timeout_at(deadline, sent).await {
-            return answers;
+            return (answers, wire.at);
         }
         self.retire(&wire);
-        Vec::new()
+        nothing(wire.at)
+    }
+
+    /// What messages call the server while there is no connection.
+    pub(super) fn place(&self) -> Arc<str> {
+        self.dial.place()
     }
 
     /// Asks the server to tell us when `key` changes. False if it cannot.
@@ -280,15 +315,16 @@ impl Direct {
             Ok(())
         };
         match self.dial.connect(self.connect_timeout, Some(hear)).await {
-            Ok(connection) => Ok(self.set_up(connection, number).await),
+            Ok((connection, at)) => Ok(self.set_up(connection, at, number).await),
             Err(error) if lacks_resp3(&error) => {
                 let none = None::<fn(PushInfo) -> Result<(), ()>>;
-                let mut connection = self.plain.connect(self.connect_timeout, none).await?;
+                let (mut connection, at) = self.plain.connect(self.connect_timeout, none).await?;
                 redis::cmd("PING")
                     .query_async::<()>(&mut connection)
                     .await?;
                 Ok(Wire {
                     connection,
+                    at,
                     number,
                     can_push: false,
                     can_track: false,
@@ -299,7 +335,12 @@ impl Direct {
     }
 
     /// Subscribes and asks for tracking; a server that refuses either is used without it.
-    async fn set_up(&self, mut connection: MultiplexedConnection, number: u64) -> Wire {
+    async fn set_up(
+        &self,
+        mut connection: MultiplexedConnection,
+        at: Arc<str>,
+        number: u64,
+    ) -> Wire {
         let channels = {
             let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
             channels.clone()
@@ -307,6 +348,7 @@ impl Direct {
         if channels.is_empty() {
             return Wire {
                 connection,
+                at,
                 number,
                 can_push: false,
                 can_track: false,
@@ -324,6 +366,7 @@ impl Direct {
             .is_ok();
         Wire {
             connection,
+            at,
             number,
             can_push,
             can_track,

@@ -18,8 +18,8 @@ use super::direct::{Direct, Wire};
 #[cfg(feature = "cluster")]
 use super::lanes_cluster::Nodes;
 use super::pool::{Lent, Pool};
-use super::{Call, PAUSE, from_now, too_late};
-use crate::error::{Meaning, meaning, store_error};
+use super::{Call, PAUSE, from_now};
+use crate::error::{Meaning, meaning, store_error, too_late};
 #[cfg(feature = "cluster")]
 use crate::options::Servers;
 use crate::options::{PoolSize, RedisOptions};
@@ -62,9 +62,14 @@ impl Kept {
             sent => sent,
         };
         match sent {
-            Some(answer) => answer.map_err(|error| store_error(call.doing, error)),
-            None => Err(too_late(call.doing)),
+            Some(answer) => answer.map_err(|error| store_error(call.doing, self.at(), error)),
+            None => Err(too_late(call.doing, self.at())),
         }
+    }
+
+    /// The server where the step was made, as messages call it.
+    pub(crate) fn at(&self) -> &str {
+        &self.lane.wire.at
     }
 
     /// Gives the connection up, so that the next step looks for the primary anew.
@@ -169,14 +174,14 @@ impl Lanes {
             let error = match lane.send(&call, deadline).await {
                 Some(Ok(answer)) => return finish(lane, &call, answer, counts, copies).await,
                 Some(Err(error)) => error,
-                None => return Err(too_late(call.doing)),
+                None => return Err(too_late(call.doing, &lane.wire.at)),
             };
             if self.follows(lock, &error) {
-                last = Some(store_error(call.doing, error));
+                last = Some(store_error(call.doing, &lane.wire.at, error));
                 continue;
             }
             let meaning = meaning(&error);
-            let shown = store_error(call.doing, error);
+            let shown = store_error(call.doing, &lane.wire.at, error);
             match meaning {
                 Meaning::NoScript => match call.whole() {
                     Some(whole) => call = whole,
@@ -306,9 +311,9 @@ async fn finish(
         Some(Ok(Value::Int(copies))) => Some(u32::try_from(copies).unwrap_or(0)),
         Some(Ok(_)) => Some(0),
         Some(Err(error)) => {
-            return Err(store_error(call.doing, error).with_unknown_outcome());
+            return Err(store_error(call.doing, kept.at(), error).with_unknown_outcome());
         }
-        None => return Err(too_late(call.doing)),
+        None => return Err(too_late(call.doing, kept.at())),
     };
     Ok(kept)
 }

@@ -13,6 +13,8 @@ mod lanes;
 mod lanes_cluster;
 mod pool;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use self::direct::Direct;
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
 pub(crate) use self::script::{Call, Script};
-use crate::error::{Meaning, meaning, store_error};
+use crate::error::{Meaning, meaning, store_error, too_late};
 use crate::options::{RedisOptions, Servers};
 use crate::slots::tag_of;
 
@@ -82,11 +84,13 @@ enum Way {
 
 /// How a request was answered by the way it went.
 enum Sent {
-    Answer(Result<Value, RedisError>),
+    Answer(Value),
+    /// The server, or the way to it, failed.
+    Failed(RedisError, Arc<str>),
     /// It did not leave.
     Nowhere(StoreError),
-    /// It left, and nothing came back in time.
-    TooLate,
+    /// It left for this server, and nothing came back in time.
+    TooLate(Arc<str>),
 }
 
 impl Link {
@@ -173,8 +177,8 @@ impl Link {
             Way::Cluster(cluster) => {
                 let doing = "list the nodes";
                 match tokio::time::timeout(self.timeout, cluster.nodes()).await {
-                    Ok(nodes) => nodes.map_err(|error| store_error(doing, error)),
-                    Err(_) => Err(too_late(doing)),
+                    Ok(nodes) => nodes.map_err(|error| store_error(doing, cluster.place(), error)),
+                    Err(_) => Err(too_late(doing, cluster.place())),
                 }
             }
         }
@@ -185,12 +189,13 @@ impl Link {
         match (&self.way, node) {
             #[cfg(feature = "cluster")]
             (Way::Cluster(cluster), Node::At(host, port)) => {
+                let at = format!("{host}:{port}");
                 let sent = cluster.send_to((host, *port), call.cmd());
                 match tokio::time::timeout(self.timeout, sent).await {
                     Ok(answer) => answer
                         .and_then(Value::extract_error)
-                        .map_err(|error| store_error(call.doing, error)),
-                    Err(_) => Err(too_late(call.doing)),
+                        .map_err(|error| store_error(call.doing, &at, error)),
+                    Err(_) => Err(too_late(call.doing, &at)),
                 }
             }
             _ => self.run(call).await,
@@ -216,16 +221,16 @@ impl Link {
             }
         };
         for _ in 0..MOST_MOVES {
-            let error = match self.send(&call, deadline).await {
-                Sent::Answer(Ok(value)) => return Ok(value),
-                Sent::Answer(Err(error)) => error,
+            let (error, at) = match self.send(&call, deadline).await {
+                Sent::Answer(value) => return Ok(value),
+                Sent::Failed(error, at) => (error, at),
                 Sent::Nowhere(error) => return Err(known(error, may_have_happened)),
-                Sent::TooLate => return Err(too_late(doing)),
+                Sent::TooLate(at) => return Err(too_late(doing, &at)),
             };
             match meaning(&error) {
                 Meaning::NoScript => match call.whole() {
                     Some(whole) => call = whole,
-                    None => return Err(store_error(doing, error)),
+                    None => return Err(store_error(doing, &at, error)),
                 },
                 Meaning::Elsewhere => self.look_elsewhere().await,
                 Meaning::Unknown if !may_have_happened && call.may_repeat() => {
@@ -233,15 +238,12 @@ impl Link {
                     self.look_elsewhere().await;
                 }
                 Meaning::Unknown | Meaning::Refused(_) => {
-                    return Err(known(store_error(doing, error), may_have_happened));
+                    return Err(known(store_error(doing, &at, error), may_have_happened));
                 }
             }
-            last = Some(error);
+            last = Some(store_error(doing, &at, error));
         }
-        let error = match last {
-            Some(error) => store_error(doing, error),
-            None => too_late(doing),
-        };
+        let error = last.unwrap_or_else(|| too_late(doing, "the servers"));
         Err(known(error, may_have_happened))
     }
 
@@ -265,7 +267,7 @@ impl Link {
                 let Ok(answer) = tokio::time::timeout_at(deadline, sent).await else {
                     // A late reply belongs to nobody; the connection may be half open.
                     direct.retire(&wire);
-                    return Sent::TooLate;
+                    return Sent::TooLate(wire.at);
                 };
                 let answer = answer.and_then(Value::extract_error);
                 let leads_nowhere = answer.as_ref().is_err_and(|error| {
@@ -274,15 +276,13 @@ impl Link {
                 if leads_nowhere {
                     direct.retire(&wire);
                 }
-                Sent::Answer(answer)
-            }
-            #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => {
-                match tokio::time::timeout_at(deadline, cluster.send(call.cmd())).await {
-                    Ok(answer) => Sent::Answer(answer.and_then(Value::extract_error)),
-                    Err(_) => Sent::TooLate,
+                match answer {
+                    Ok(value) => Sent::Answer(value),
+                    Err(error) => Sent::Failed(error, wire.at),
                 }
             }
+            #[cfg(feature = "cluster")]
+            Way::Cluster(cluster) => cluster.ask(call, deadline).await,
         }
     }
 
@@ -306,12 +306,13 @@ impl Link {
         };
         let answers = if pool.is_some() && lent.is_none() {
             // Each request then fails for itself, with the pool's reason.
-            Vec::new()
+            (Vec::new(), main.place())
         } else {
             let direct = lent.as_deref().unwrap_or(main);
             direct.send_all(&calls, deadline).await
         };
         drop(lent);
+        let (answers, at) = answers;
         let mut answers = answers.into_iter();
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
@@ -321,7 +322,7 @@ impl Link {
                 Some(Err(error)) => match meaning(&error) {
                     // Alone, a request follows the server and brings its script along.
                     Meaning::NoScript | Meaning::Elsewhere => self.run(call).await,
-                    _ => Err(store_error(doing, error)),
+                    _ => Err(store_error(doing, &at, error)),
                 },
                 None => self.run(call).await,
             });
@@ -363,14 +364,6 @@ fn from_now(after: Duration) -> Instant {
 
 fn channel(name: &str) -> String {
     format!("tenure:c:{name}")
-}
-
-fn too_late(doing: &str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        format!("{doing}: no answer within the request's time"),
-    )
-    .with_unknown_outcome()
 }
 
 /// Passes on what a server pushed.

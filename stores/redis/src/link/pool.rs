@@ -77,9 +77,15 @@ impl Pool {
         };
         let idle = self.idle().pop();
         let direct = match idle {
-            Some(direct) => direct,
-            None => self.dial().await?,
+            Some(direct) => Ok(Ok(direct)),
+            None => tokio::time::timeout_at(deadline, self.dial()).await,
         };
+        let Ok(direct) = direct else {
+            let message =
+                format!("{doing}: the pool opened no further connection within the request's time");
+            return Err(StoreError::new(StoreErrorKind::Unavailable, message));
+        };
+        let direct = direct?;
         Ok(Lent {
             pool: self.clone(),
             direct,
