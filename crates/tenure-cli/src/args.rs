@@ -16,6 +16,7 @@ use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::diff::DiffArgs;
 use crate::exit;
+use crate::pause::{PauseArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 
 /// Distributed locks and scheduled tasks.
@@ -307,33 +308,6 @@ pub(crate) struct WhyArgs {
     /// Prints one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PauseArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// Which task
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
-    /// How long, such as 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "until")]
-    pub(crate) pause_for: Option<Duration>,
-    /// Until which instant
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub(crate) until: Option<Timestamp>,
-    /// Why, for everybody who looks
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(crate) why: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ResumeArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// Which task
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
 }
 
 #[derive(Debug, Args)]

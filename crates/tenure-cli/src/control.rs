@@ -1,20 +1,20 @@
-//! `tenure pause`, `resume` and `trigger`: what a person decides about a task, from any machine.
+//! `tenure trigger`: a run that a person asks for, from any machine; and who that person is.
 //!
-//! The store keeps each decision with who took it and why, and the nodes act on it. Nothing here
-//! runs a task.
+//! The store keeps the request with who asked and why, and the nodes act on it. Nothing here runs a
+//! task.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenure::Timestamp;
 use tenure::core::{
-    Clock as _, Enqueue, Enqueued, Pause, RequestId, RunKey, RunRecord, RunState, RunStore,
-    SystemClock, TaskName, TaskRecord, format_duration,
+    Clock as _, Enqueue, Enqueued, RequestId, RunKey, RunRecord, RunState, RunStore, SystemClock,
+    TaskName, TaskRecord, format_duration,
 };
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use crate::args::{PauseArgs, ResumeArgs, TriggerArgs, Wait};
+use crate::args::{TriggerArgs, Wait};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::nearest::nearest;
@@ -25,14 +25,6 @@ use crate::text::visible;
 
 /// How often the end of a run is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-pub(crate) fn pause(args: PauseArgs) -> Outcome {
-    runtime(&mut Builder::new_current_thread())?.block_on(stop(args))
-}
-
-pub(crate) fn resume(args: ResumeArgs) -> Outcome {
-    runtime(&mut Builder::new_current_thread())?.block_on(go_on(args))
-}
 
 pub(crate) fn trigger(args: TriggerArgs) -> Outcome {
     runtime(&mut Builder::new_current_thread())?.block_on(run_now(args))
@@ -71,52 +63,6 @@ pub(crate) fn who(node: &tenure::core::Holder) -> String {
         return user;
     }
     format!("{user}@{}", node.host)
-}
-
-async fn stop(args: PauseArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
-    let tenure = store.open_existing().await?;
-    let runs = tenure.runs();
-    let (task, now) = known(&*runs, &args.task, &store).await?;
-    let name = task.definition.task;
-    let mut pause = Pause::new(who(tenure.holder()), args.why);
-    pause.until = match (args.pause_for, args.until) {
-        (Some(length), _) => Some(now + length),
-        (None, until) => until,
-    };
-    if let Some(until) = pause.until
-        && until <= now
-    {
-        let message = format!("--until {until} is over: it is {now} in the store");
-        return Err(Failure::new(Code::USAGE, message).help("give a later instant, or --for"));
-    }
-    let stopped = runs.pause(&name, &pause).await;
-    stopped.map_err(|error| failure("cannot pause the task", &error))?;
-    let until = match pause.until {
-        Some(until) => format!("until {until}"),
-        None => format!("until somebody types `tenure resume {name}`"),
-    };
-    print(&format!(
-        "task `{name}` is paused by {} {until}; what runs goes on\n",
-        visible(&pause.by)
-    ))?;
-    Ok(Code::OK)
-}
-
-async fn go_on(args: ResumeArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
-    let tenure = store.open_existing().await?;
-    let runs = tenure.runs();
-    let (task, _) = known(&*runs, &args.task, &store).await?;
-    let name = task.definition.task;
-    let resumed = runs.resume(&name, &who(tenure.holder())).await;
-    let was_paused = resumed.map_err(|error| failure("cannot resume the task", &error))?;
-    print(&if was_paused {
-        format!("task `{name}` runs again; its `catch_up` decides about the ticks meanwhile\n")
-    } else {
-        format!("task `{name}` was not paused\n")
-    })?;
-    Ok(Code::OK)
 }
 
 async fn run_now(args: TriggerArgs) -> Outcome {

@@ -20,6 +20,7 @@ mod login;
 mod nearest;
 mod notice;
 mod output;
+mod pause;
 mod run;
 mod schedules;
 mod signals;
@@ -83,8 +84,8 @@ fn dispatch() -> Outcome {
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
         Command::Why(args) => why::run(args),
-        Command::Pause(args) => control::pause(args),
-        Command::Resume(args) => control::resume(args),
+        Command::Pause(args) => pause::pause(args),
+        Command::Resume(args) => pause::resume(args),
         Command::Trigger(args) => control::trigger(args),
         Command::Backfill(args) => backfill::run(args),
         Command::Backfills(args) => backfill::administer(args),

@@ -83,6 +83,110 @@ fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why()
 }
 
 #[test]
+fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
+    let place = Place::new();
+    let task = |name: &str, catch_up: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nschedule = \"* * * * * *\"\ncatch_up = \"{catch_up}\"\n\
+             shell = 'echo $TENURE_TICK >> {name}'\n"
+        )
+    };
+    place.write(
+        "tasks.toml",
+        task("runs", "skip") + &task("leaves", "all") + &task("last", "skip"),
+    );
+    let runner = runner(&place, "tasks.toml", "a");
+    let ticks = |name: &str| {
+        let text = place.read(name);
+        let lines = text
+            .lines()
+            .map(|line| line.parse::<tenure::Timestamp>().unwrap());
+        let mut ticks: Vec<_> = lines.map(|tick| tick.as_millis() / 1000).collect();
+        ticks.sort_unstable();
+        ticks
+    };
+    for name in ["runs", "leaves", "last"] {
+        until_true("a tick", || !ticks(name).is_empty());
+    }
+    ok(place.run(["pause", "last", "--why", "mine"]));
+    let paused = ok(place.run(["pause", "--all", "--why", "all of it"]));
+    assert!(paused.contains("task `last` stays paused by "), "{paused}");
+    assert!(paused.contains(": mine\n"), "{paused}");
+    assert_eq!(paused.matches(" is paused by ").count(), 2, "{paused}");
+    let before = ticks("leaves");
+    // Until some ticks are over that nobody ran.
+    until_true("five ticks to pass", || {
+        let told = place.run(["why", "leaves"]);
+        let line = told.stdout.lines().next().unwrap_or_default().to_owned();
+        let tick = line.rsplit(' ').next().unwrap_or_default();
+        let tick = tick
+            .parse::<tenure::Timestamp>()
+            .map(|tick| tick.as_millis() / 1000);
+        tick.is_ok_and(|tick| tick >= before.last().unwrap() + 5)
+    });
+    let left_out = ok(place.run(["resume", "leaves", "--catch-up", "skip"]));
+    assert!(
+        left_out.contains(" ticks meanwhile are left out"),
+        "{left_out}"
+    );
+    let last = ok(place.run(["resume", "last", "--catch-up", "latest"]));
+    assert!(last.contains("the last of "), "{last}");
+    let all = ok(place.run(["resume", "--all", "--catch-up", "all"]));
+    assert!(
+        all.contains("(paused by ") && all.contains(": all of it); "),
+        "{all}"
+    );
+    assert!(all.contains(" ticks meanwhile run as backfill "), "{all}");
+    until_true("both backfills", || {
+        let all = ok(place.run(["backfills", "--json"]));
+        let mut all = all
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        all.all(|backfill| {
+            let runs = &backfill["runs"];
+            backfill["state"] == "done" && runs["waiting"].is_null() && runs["running"].is_null()
+        })
+    });
+    let gaps = |name: &str| {
+        let ticks = ticks(name);
+        let pairs = ticks.iter().zip(ticks.iter().skip(1));
+        pairs
+            .map(|(a, b)| b - a - 1)
+            .filter(|gap| *gap != 0)
+            .collect::<Vec<i64>>()
+    };
+    assert_eq!(gaps("runs"), [0; 0], "every second once");
+    let left = gaps("leaves");
+    assert!(
+        left.len() == 1 && left.iter().all(|gap| *gap >= 4),
+        "{left:?}"
+    );
+    let before_last = gaps("last");
+    assert!(
+        !before_last.is_empty() && before_last.iter().all(|gap| *gap > 0),
+        "{before_last:?}"
+    );
+    let skipped = recorded(&place, "leaves", "skipped");
+    let reason = skipped["reason"].as_str().unwrap();
+    assert!(reason.starts_with("left out when ") && reason.ends_with(" resumed the task"));
+    assert_eq!(ok(place.run(["resume", "--all"])), "no task was paused\n");
+    for (arguments, part) in [
+        (&["pause"][..], "TASK"),
+        (&["pause", "runs", "--all"], "--all"),
+        (&["resume", "runs", "--catch-up", "most"], "latest"),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(part),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+    }
+    end(runner);
+}
+
+#[test]
 fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() {
     let place = Place::new();
     place.write(

@@ -13,7 +13,7 @@ use std::time::Duration;
 use annotate_snippets::Renderer;
 use nix::sys::signal::Signal;
 use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
-use tenure::tasks::{Drained, RunnerOptions, RunningTasks, StartError};
+use tenure::tasks::{Drained, Events, RunnerOptions, RunningTasks, StartError};
 use tenure::{Task, TaskContext, TaskScheduling};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
@@ -98,17 +98,10 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let tasks = start(scheduling, entries, &shared).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
-    let mut events = tasks.events();
+    let events = tasks.events();
     reporter.begin(&chosen, &next);
     let reporter = Arc::new(Mutex::new(reporter));
-    let told = reporter.clone();
-    let reporting = tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            told.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .tell(&event);
-        }
-    });
+    let reporting = tokio::spawn(tell_all(events, reporter.clone()));
     let reload = Reload {
         files: args.files.clone(),
         is_watched: args.watch,
@@ -137,6 +130,14 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         Ended::Drained if drained.interrupted.is_empty() => Code::OK,
         Ended::Drained => Code::LEASE_OVER,
     })
+}
+
+/// Tells what happens until nothing more does.
+async fn tell_all(mut events: Events, reporter: Arc<Mutex<Reporter>>) {
+    while let Some(event) = events.next().await {
+        let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
+        reporter.tell(&event);
+    }
 }
 
 fn listen(signals: &[Signal]) -> Result<Signals, Failure> {

@@ -1,168 +1,29 @@
-//! `tenure why TASK [TIME]`: what became of one tick, from the records: due, claimed by whom,
-//! begun how late, ended how; or why it did not run.
+//! What the records say of a tick, in words and as JSON.
 //!
-//! Reads and decides nothing. What the records do not say is not guessed: a reason is told as a
-//! fact only if a record or the store's clock proves it.
+//! What the records do not say is not guessed: a reason is told as a fact only if a record or the
+//! store's clock proves it.
 
 use std::fmt::Write as _;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::core::{
-    Event, EventKind, HistoryQuery, HolderId, Note, RunKind, RunRecord, RunState, RunStore,
-    TaskRecord, Timestamp,
-};
-use tenure::{Schedule, Zone};
-use tokio::runtime::Builder;
+use tenure::core::{NodeRecord, Note, RunKind, RunRecord, RunState, TaskRecord, Timestamp};
 
-use crate::args::WhyArgs;
-use crate::control::known;
-use crate::exit::{Code, Failure, Outcome};
-use crate::lock::runtime;
-use crate::output::{about, print, print_json};
-use crate::store::{Chosen, failure};
+use super::schedule_of;
+use crate::output::about;
 use crate::text::visible;
 
-/// How much of the store's feed is read, at most.
-const MOST_EVENTS: usize = 100_000;
-/// Notes of the task that came so long before a tick, or after it, have to do with it.
-const AROUND: Duration = Duration::from_secs(60);
-
-pub(crate) fn run(args: WhyArgs) -> Outcome {
-    runtime(&mut Builder::new_current_thread())?.block_on(explain(args))
-}
-
-async fn explain(args: WhyArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
-    let runs = store.open_existing().await?.runs();
-    let (task, now) = known(&*runs, &args.task, &store).await?;
-    let tick = which(&*runs, &task, args.time, now).await?;
-    let records = records_of(&*runs, &task, tick).await?;
-    let notes = notes_around(&*runs, &task, tick, &records, now).await?;
-    let account = Account {
-        task: &task,
-        tick,
-        now,
-        records: &records,
-        notes: &notes,
-    };
-    if args.json {
-        print_json(&[account.json()])?;
-    } else {
-        print(&account.text())?;
-    }
-    Ok(Code::OK)
-}
-
-/// The tick that is meant: without a time the last one, else the last at or before it.
-async fn which(
-    runs: &dyn RunStore,
-    task: &TaskRecord,
-    time: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Timestamp, Failure> {
-    let name = &task.definition.task;
-    let until = time.unwrap_or(now);
-    // A record is the best witness, also of ticks of an older schedule and of runs asked for.
-    let mut query = HistoryQuery::of(name.clone());
-    query.to = Some(until);
-    query.limit = 1;
-    let page = runs.history(&query).await;
-    let page = page.map_err(|error| failure("cannot read the history", &error))?;
-    let recorded = page.runs.first().map(|run| run.key.tick);
-    let scheduled = schedule_of(task)
-        .and_then(|schedule| schedule.previous_at_or_before(until.to_jiff()))
-        .map(Timestamp::from);
-    recorded.max(scheduled).ok_or_else(|| {
-        let message = format!("task `{name}` was never due until {until}");
-        Failure::new(Code::DATA, message).help("see `tenure history` and `tenure tasks`")
-    })
-}
-
-pub(crate) fn schedule_of(task: &TaskRecord) -> Option<Schedule> {
-    let zone = Zone::parse(&task.definition.zone).ok()?;
-    Schedule::parse_in(&task.definition.schedule, &zone).ok()
-}
-
-async fn records_of(
-    runs: &dyn RunStore,
-    task: &TaskRecord,
-    tick: Timestamp,
-) -> Result<Vec<RunRecord>, Failure> {
-    let mut query = HistoryQuery::of(task.definition.task.clone());
-    (query.from, query.to, query.limit) = (Some(tick), Some(tick), 1000);
-    let page = runs.history(&query).await;
-    let page = page.map_err(|error| failure("cannot read the history", &error))?;
-    Ok(page.runs)
-}
-
-/// What else the store told about the task, or about the nodes of its runs, around the tick.
-async fn notes_around(
-    runs: &dyn RunStore,
-    task: &TaskRecord,
-    tick: Timestamp,
-    records: &[RunRecord],
-    now: Timestamp,
-) -> Result<Vec<(Timestamp, Note)>, Failure> {
-    let nodes: Vec<HolderId> = records
-        .iter()
-        .flat_map(|run| {
-            let earlier = run.attempts.iter().map(|attempt| &attempt.node);
-            earlier.chain([&run.node]).flatten().map(|node| node.id)
-        })
-        .collect();
-    let last = records.iter().map(|run| run.ended_at.unwrap_or(now)).max();
-    let window = tick..=last.unwrap_or(tick).max(tick) + AROUND;
-    let mut found = Vec::new();
-    let (mut after, mut read) = (None, 0);
-    while read < MOST_EVENTS {
-        let page = runs.events(after, 1000).await;
-        let page = page.map_err(|error| failure("cannot read the events", &error))?;
-        read += page.events.len();
-        let is_over = page.events.is_empty();
-        found.extend(
-            (page.events.into_iter()).filter_map(|event| concerns(event, task, &nodes, &window)),
-        );
-        after = page.next;
-        if is_over || after.is_none() {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-/// The note in an event, if it has to do with the tick.
-fn concerns(
-    event: Event,
-    task: &TaskRecord,
-    nodes: &[HolderId],
-    window: &RangeInclusive<Timestamp>,
-) -> Option<(Timestamp, Note)> {
-    let EventKind::Note(note) = event.kind else {
-        return None;
-    };
-    // A pause or a definition holds until another one: those before the tick count as well.
-    let is_earlier = event.at < *window.start();
-    let is_of_task = note.task.as_ref() == Some(&task.definition.task);
-    let is_of_node = note.node.is_some_and(|node| nodes.contains(&node));
-    let is_lasting = matches!(note.kind.as_str(), "paused" | "resumed");
-    let counts = if is_earlier {
-        is_of_task && is_lasting
-    } else {
-        event.at <= *window.end() && (is_of_task || is_of_node)
-    };
-    counts.then_some((event.at, note))
-}
-
 /// What the records say of a tick.
-struct Account<'s> {
-    task: &'s TaskRecord,
-    tick: Timestamp,
-    now: Timestamp,
+pub(super) struct Account<'s> {
+    pub(super) task: &'s TaskRecord,
+    pub(super) tick: Timestamp,
+    /// The instant that was asked about, if it is no tick.
+    pub(super) asked: Option<Timestamp>,
+    pub(super) now: Timestamp,
     /// All runs of this tick, in every kind and index.
-    records: &'s [RunRecord],
-    notes: &'s [(Timestamp, Note)],
+    pub(super) records: &'s [RunRecord],
+    pub(super) notes: &'s [(Timestamp, Note)],
+    /// Every node that is or lately was alive.
+    pub(super) nodes: &'s [NodeRecord],
 }
 
 impl Account<'_> {
@@ -211,7 +72,13 @@ impl Account<'_> {
         let mut reasons = Vec::new();
         if self.tick > self.now {
             let left = about(self.tick.since(self.now));
-            return vec![format!("it is not due yet: in {left}")];
+            let mut reasons = vec![format!("it is not due yet: in {left}")];
+            let pause = self.task.pause.as_ref();
+            if let Some(pause) = pause.filter(|pause| pause.holds_at(self.tick)) {
+                let (by, why) = (visible(&pause.by), visible(&pause.why));
+                reasons.push(format!("the task is paused by {by} until then: {why}"));
+            }
+            return reasons;
         }
         if self.task.first_seen > self.tick {
             reasons.push(format!(
@@ -243,13 +110,16 @@ impl Account<'_> {
         reasons
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let name = &self.task.definition.task;
         let mut text = format!("{name}, tick {}", self.tick);
         if let Some(local) = self.local() {
             let _ = write!(text, " ({local})");
         }
         text.push('\n');
+        if let Some(remark) = self.remark() {
+            let _ = writeln!(text, "{remark}");
+        }
         for run in self.records {
             let _ = writeln!(text, "\n#{}{}: {}", run.key.index, kind_of(run), run.state);
             for (at, what) in self.life(run) {
@@ -275,6 +145,49 @@ impl Account<'_> {
             }
         }
         text
+    }
+
+    /// That the instant asked about is no tick, and which are around it.
+    fn remark(&self) -> Option<String> {
+        let asked = self.asked?;
+        let schedule = schedule_of(self.task);
+        let next = schedule.and_then(|schedule| schedule.next_after(asked.to_jiff()));
+        let next = next.map_or_else(
+            || "there is none after it".to_owned(),
+            |next| format!("the next is {}", Timestamp::from(next)),
+        );
+        Some(format!(
+            "no tick is at {asked}: this is the last before it, and {next}"
+        ))
+    }
+
+    /// Who else was alive when a run was claimed, and did not win it.
+    fn besides(&self, run: &RunRecord) -> Vec<String> {
+        let (Some(claimed), Some(winner)) = (run.claimed_at, &run.node) else {
+            return Vec::new();
+        };
+        let others = self.nodes.iter().filter(|other| {
+            let was_alive = other.joined_at <= claimed && claimed < other.expires_at;
+            was_alive && other.capacity > 0 && other.node.id != winner.id
+        });
+        others.map(|other| other.node.to_string()).collect()
+    }
+
+    /// What a waiting run waits for, as far as that can be known.
+    fn waits_for(&self, run: &RunRecord) -> String {
+        if let Some(due) = run.due_at.filter(|due| *due > self.now) {
+            return format!("waits until it is due, in {}", about(due.since(self.now)));
+        }
+        let pause = self.task.pause.as_ref();
+        if let Some(pause) = pause.filter(|pause| pause.holds_at(self.now)) {
+            let by = visible(&pause.by);
+            return format!("waits: the task is paused by {by}: {}", visible(&pause.why));
+        }
+        if self.task.nodes == 0 {
+            return "waits: no node that can run the task is alive".to_owned();
+        }
+        "waits to be taken: a run of the same index may be in hand, or no node has looked yet"
+            .to_owned()
     }
 
     /// The tick as a clock in the task's zone shows it.
@@ -323,16 +236,21 @@ impl Account<'_> {
             let fence = run
                 .fence
                 .map_or_else(String::new, |fence| format!(", fence {fence}"));
-            life.push((
-                claimed,
-                format!("attempt {} claimed{by}{fence}", run.attempt),
-            ));
+            let others = self.besides(run);
+            let against = if others.is_empty() {
+                String::new()
+            } else {
+                format!("; alive besides: {}", visible(&others.join(", ")))
+            };
+            let what = format!("attempt {} claimed{by}{fence}{against}", run.attempt);
+            life.push((claimed, what));
         }
         if let Some(started) = run.started_at {
             life.push((started, format!("attempt {} began", run.attempt)));
         }
         if let (RunState::Waiting, Some(due)) = (run.state, run.due_at) {
             life.push((due, "may be taken from here on".to_owned()));
+            life.push((self.now.max(due), self.waits_for(run)));
         }
         if let Some(ended) = run.ended_at {
             life.push((ended, end_of(run)));
@@ -341,7 +259,7 @@ impl Account<'_> {
         life
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let runs: Vec<Value> = self
             .records
             .iter()
@@ -353,6 +271,7 @@ impl Account<'_> {
                     .collect();
                 let mut value = crate::tasks::run_json(run, false);
                 if let Some(fields) = value.as_object_mut() {
+                    fields.insert("alive_besides".to_owned(), json!(self.besides(run)));
                     fields.insert("timeline".to_owned(), Value::Array(life));
                 }
                 value
@@ -371,6 +290,7 @@ impl Account<'_> {
         json!({
             "task": self.task.definition.task.as_str(),
             "tick": self.tick.to_string(),
+            "asked": self.asked.map(|asked| asked.to_string()),
             "now": self.now.to_string(),
             "runs": runs,
             "without_record": missing,
