@@ -14,6 +14,7 @@ use crate::alarm::{self, AlarmRule, check_rules};
 use crate::attempt::Code;
 use crate::config_error::{ConfigError, ConfigErrors};
 use crate::context::TaskContext;
+use crate::limits::{check_limits, check_storeless};
 use crate::manager::{DEFAULT_MANAGER, TaskManager};
 use crate::options::RunnerOptions;
 use crate::spec::{TaskSpec, default_window};
@@ -75,6 +76,12 @@ pub(crate) fn check<S: Send + Sync + 'static>(
             faults.push(ConfigError::NoCode {
                 task: task.draft.name.clone(),
             });
+        }
+        let manager = place.and_then(|place| managers.get(place));
+        if let (Some(spec), Some(manager)) = (&spec, manager)
+            && manager.runs().is_none()
+        {
+            check_storeless(spec, &mut faults);
         }
         if let (Some(spec), Some(handler), Some(place)) = (spec, task.handler, place)
             && let (Some(state), Some(assigned)) = (states.get(place), assigned.get_mut(place))
@@ -255,6 +262,8 @@ impl Checker {
             timeout: draft.timeout,
             retry: draft.retry,
             overlap: draft.overlap,
+            max_running: draft.max_running,
+            max_running_per_node: draft.max_running_per_node,
             catch_up: draft.catch_up,
             catch_up_window,
             catch_up_max: draft.catch_up_max.unwrap_or(10),
@@ -356,6 +365,7 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     if let Some(problem) = draft.retry.fault() {
         fault("retry", problem.into());
     }
+    check_limits(draft, &mut fault);
     if let Some(window) = draft.catch_up_window
         && !(Duration::from_secs(1)..=DAY * 31).contains(&window)
     {

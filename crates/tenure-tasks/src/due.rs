@@ -80,6 +80,7 @@ pub(crate) fn due(spec: &TaskSpec, after: Timestamp, now: Timestamp) -> Due {
         let wanted = match spec.catch_up() {
             CatchUp::Skip => usize::from(is_punctual(&newest)),
             CatchUp::Latest => 1,
+            CatchUp::Earliest => return earliest(spec, ticks, more, in_window, now),
             CatchUp::All => spec.catch_up_max(),
         };
         wanted.min(in_window)
@@ -97,6 +98,31 @@ pub(crate) fn due(spec: &TaskSpec, after: Timestamp, now: Timestamp) -> Due {
             open,
         },
         seen: Some(newest),
+    }
+}
+
+/// The earliest of the ticks inside the window, and nothing else; of `ticks`, which stand newest
+/// first, so many are `in_window`.
+fn earliest(
+    spec: &TaskSpec,
+    mut ticks: Vec<Timestamp>,
+    mut more: u64,
+    in_window: usize,
+    now: Timestamp,
+) -> Due {
+    let seen = ticks.first().copied();
+    let chosen = in_window.checked_sub(1).map(|place| ticks.remove(place));
+    more += ticks.len().saturating_sub(MISSED_KEPT) as u64;
+    ticks.truncate(MISSED_KEPT);
+    ticks.reverse();
+    Due {
+        run: chosen.into_iter().collect(),
+        missed: Missed {
+            ticks,
+            more,
+            open: now - spec.claim_window(),
+        },
+        seen,
     }
 }
 
@@ -139,6 +165,7 @@ mod tests {
         for (catch_up, max, run, missed) in [
             (CatchUp::Skip, 10, vec![], vec![1, 2, 3, 4, 5]),
             (CatchUp::Latest, 10, vec![5], vec![1, 2, 3, 4]),
+            (CatchUp::Earliest, 10, vec![3], vec![1, 2, 4, 5]),
             (CatchUp::All, 10, vec![3, 4, 5], vec![1, 2]),
             (CatchUp::All, 2, vec![4, 5], vec![1, 2, 3]),
         ] {
@@ -157,7 +184,12 @@ mod tests {
 
     #[test]
     fn s24_ticks_that_are_hardly_late_run_whatever_the_rule_says() {
-        for catch_up in [CatchUp::Skip, CatchUp::Latest, CatchUp::All] {
+        for catch_up in [
+            CatchUp::Skip,
+            CatchUp::Latest,
+            CatchUp::Earliest,
+            CatchUp::All,
+        ] {
             let spec = spec("@every 500ms", catch_up, 60, 1);
             let due = due(&spec, at(0), at(1_600));
             assert_eq!(due.run, [at(500), at(1_000), at(1_500)], "{catch_up:?}");

@@ -50,6 +50,7 @@ mod context;
 mod due;
 mod event;
 mod hash;
+mod limits;
 mod manager;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -19,6 +19,7 @@ pub struct RunnerOptions {
     pub(crate) keep_history: Option<Duration>,
     pub(crate) capacity: u32,
     pub(crate) event_capacity: usize,
+    pub(crate) max_running: Option<usize>,
     pub(crate) version: String,
 }
 
@@ -107,6 +108,17 @@ impl RunnerOptions {
         self
     }
 
+    /// How many runs the node takes on at once, of all tasks of one manager together; `None`: any
+    /// number. Default: `None`; at least 1.
+    ///
+    /// A node without room leaves ticks to the others, and takes them when it has room again. If no
+    /// node had room inside a tick's catch-up window, it is recorded as missed.
+    #[must_use]
+    pub fn max_running(mut self, runs: Option<usize>) -> Self {
+        self.max_running = runs;
+        self
+    }
+
     /// The program's version, as other nodes' listings show it.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
@@ -158,6 +170,12 @@ impl RunnerOptions {
                 problem: "0 would leave every run to the others; write at least 1".to_owned(),
             });
         }
+        if self.max_running == Some(0) {
+            faults.push(ConfigError::Option {
+                option: "max_running",
+                problem: "0 would run nothing; leave it out for no limit".to_owned(),
+            });
+        }
         if !(1..=1_000_000).contains(&self.event_capacity) {
             faults.push(ConfigError::Option {
                 option: "event_capacity",
@@ -179,6 +197,7 @@ impl Default for RunnerOptions {
             keep_history: Some(Duration::from_secs(30 * 24 * 3600)),
             capacity: u32::MAX,
             event_capacity: 4096,
+            max_running: None,
             version: String::new(),
         }
     }

@@ -17,6 +17,8 @@ pub enum CatchUp {
     /// Run the latest of them, if it is inside the catch-up window. The default.
     #[default]
     Latest,
+    /// Run the earliest of them that is inside the catch-up window.
+    Earliest,
     /// Run those inside the catch-up window, oldest first, but no more than the task's
     /// `catch_up_max`; the newest are kept.
     All,
@@ -29,6 +31,7 @@ impl CatchUp {
         match self {
             Self::Skip => "skip",
             Self::Latest => "latest",
+            Self::Earliest => "earliest",
             Self::All => "all",
         }
     }

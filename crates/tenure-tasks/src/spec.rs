@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Definition, Generation, OnCrash, Overlap, TaskName, Timestamp};
+use tenure_core::{Definition, Generation, MaxRunning, OnCrash, Overlap, TaskName, Timestamp};
 use tenure_schedule::Schedule;
 
 use crate::hash::{self, Hash};
@@ -25,6 +25,8 @@ pub struct TaskSpec {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) overlap: Overlap,
+    pub(crate) max_running: Option<u32>,
+    pub(crate) max_running_per_node: Option<u32>,
     pub(crate) catch_up: CatchUp,
     pub(crate) catch_up_window: Duration,
     pub(crate) catch_up_max: usize,
@@ -76,6 +78,25 @@ impl TaskSpec {
     #[must_use]
     pub fn overlap(&self) -> Overlap {
         self.overlap
+    }
+
+    /// How many runs of it may be in hand at once in the whole cluster, over all ticks and indices;
+    /// `None`: any number.
+    #[must_use]
+    pub fn max_running(&self) -> Option<u32> {
+        self.max_running
+    }
+
+    /// How many runs of it one node takes on at once; `None`: any number.
+    #[must_use]
+    pub fn max_running_per_node(&self) -> Option<u32> {
+        self.max_running_per_node
+    }
+
+    /// The limit that the store keeps.
+    pub(crate) fn limit(&self) -> Option<MaxRunning> {
+        let runs = self.max_running?;
+        Some(MaxRunning::new(runs, self.concurrency))
     }
 
     /// What to do about ticks that nobody ran in time.
@@ -185,6 +206,11 @@ impl TaskSpec {
             .number(self.catch_up_max as u64)
             .text(&format!("{:?}", self.jitter))
             .text(&self.details);
+        // Without limits, tasks keep the generation they had before there were any.
+        let hash = match (self.max_running, self.max_running_per_node) {
+            (None, None) => hash,
+            limits => hash.text(&format!("{limits:?}")),
+        };
         // What is not said leaves the generation as it was before it could be said.
         let hash = match self.affinity {
             Affinity::Spread => hash,

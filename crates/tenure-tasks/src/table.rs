@@ -51,6 +51,8 @@ pub(crate) struct Table {
     by_name: HashMap<TaskName, TaskId>,
     timers: BTreeSet<(Timestamp, TaskId)>,
     listed: usize,
+    /// The tasks that have a limit on each node. There are few, and there may be very many tasks.
+    limited: BTreeSet<TaskId>,
 }
 
 impl Table {
@@ -61,6 +63,7 @@ impl Table {
             by_name: HashMap::with_capacity(work.len()),
             timers: BTreeSet::new(),
             listed: 0,
+            limited: BTreeSet::new(),
         };
         for work in work {
             table.put(work);
@@ -93,6 +96,23 @@ impl Table {
     /// Puts a task in the place of the one with its name, or in a new place. Its cursor stays, and
     /// its timer follows the new schedule.
     pub(crate) fn put(&mut self, work: Work) -> TaskId {
+        let is_limited = work.spec.max_running_per_node().is_some();
+        let id = self.put_unlimited(work);
+        if is_limited {
+            self.limited.insert(id);
+        } else {
+            self.limited.remove(&id);
+        }
+        id
+    }
+
+    /// The tasks of which a node takes on only so many runs.
+    pub(crate) fn limited(&self) -> impl Iterator<Item = (TaskId, &TaskSpec)> {
+        let listed = self.limited.iter().filter(|id| self.is_listed(**id));
+        listed.filter_map(|id| Some((*id, self.spec(*id)?)))
+    }
+
+    fn put_unlimited(&mut self, work: Work) -> TaskId {
         if let Some(id) = self.id_of(work.spec.name()) {
             let Some(entry) = self.entry_mut(id) else {
                 return id;

@@ -69,6 +69,8 @@ pub(crate) struct Draft {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) overlap: Overlap,
+    pub(crate) max_running: Option<u32>,
+    pub(crate) max_running_per_node: Option<u32>,
     pub(crate) catch_up: CatchUp,
     pub(crate) catch_up_window: Option<Duration>,
     pub(crate) catch_up_max: Option<usize>,
@@ -173,9 +175,35 @@ impl<S: Send + Sync + 'static> Task<S> {
 
     /// Whether a run may begin while an earlier one of the same index is in hand anywhere in the
     /// cluster. Default: it is skipped.
+    ///
+    /// What waits ([`Overlap::QueueOne`], [`Overlap::QueueAll`], [`Overlap::CancelOther`]) waits in
+    /// the store and outlives every node. Under [`Overlap::CancelOther`] the newer run begins when
+    /// the older has ended, or its node's lease has: never beside it, unless that node goes on
+    /// although it was told to stop and lost its lease.
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.draft.overlap = overlap;
+        self
+    }
+
+    /// How many runs of this task may be in hand at once in the whole cluster, over all ticks and
+    /// indices; at least 1. Default: any number.
+    ///
+    /// What exceeds it follows the overlap rule, with the reason `limit`. Runs that somebody asked
+    /// for count too; a tick that finds the limit reached by them waits, whatever the rule.
+    #[must_use]
+    pub fn max_running(mut self, runs: u32) -> Self {
+        self.draft.max_running = Some(runs);
+        self
+    }
+
+    /// How many runs of this task one node takes on at once; at least 1. Default: any number.
+    ///
+    /// A node without room leaves a tick to the others, and takes it when it has room again. If no
+    /// node had room inside the catch-up window, the tick is recorded as missed.
+    #[must_use]
+    pub fn max_running_per_node(mut self, runs: u32) -> Self {
+        self.draft.max_running_per_node = Some(runs);
         self
     }
 

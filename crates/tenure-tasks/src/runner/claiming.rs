@@ -85,6 +85,16 @@ impl Claims {
         }
     }
 
+    /// How many claims were sent and not answered.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The same of one task.
+    pub(super) fn in_flight_of(&self, task: TaskId) -> usize {
+        self.in_flight.iter().filter(|(id, ..)| *id == task).count()
+    }
+
     /// Forgets everything that was not sent.
     pub(super) fn stop(&mut self) {
         self.queue.clear();
@@ -128,7 +138,8 @@ impl Runner {
         let sweeps = std::mem::take(&mut self.claims.sweeps)
             .into_values()
             .flatten();
-        let planned: Vec<_> = self.claims.queue.drain(..).chain(sweeps).collect();
+        let planned = self.claims.queue.drain(..).chain(sweeps);
+        let planned: Vec<_> = planned.chain(self.room.take_held()).collect();
         let planned = planned
             .into_iter()
             .map(|wanted| (wanted.task, wanted.before));
@@ -157,7 +168,12 @@ impl Runner {
             {
                 // Never a second claim of the same run while the first is under way, and none of a
                 // task that was taken out.
-                if self.table.is_listed(next.task) && self.claims.in_flight.insert(next.place()) {
+                if !self.table.is_listed(next.task) {
+                    continue;
+                }
+                if !self.has_room(next.task) {
+                    self.hold(next);
+                } else if self.claims.in_flight.insert(next.place()) {
                     wanted.push(next);
                 }
             }
@@ -194,6 +210,7 @@ impl Runner {
         item.token = wanted.token;
         item.window = spec.claim_window();
         item.overlap = spec.overlap();
+        item.max_running = spec.limit();
         item.on_crash = spec.on_crash();
         Some(item)
     }

@@ -26,6 +26,7 @@ impl Runner {
                     running: self.running.len(),
                 });
                 self.claims.stop();
+                self.room.take_held();
                 self.chains.clear();
                 self.replacing.clear();
                 self.phase = Phase::Draining {

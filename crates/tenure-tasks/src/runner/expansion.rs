@@ -292,6 +292,7 @@ fn plan(
             if runs_beside {
                 run.overlap = Overlap::Allow;
             }
+            run.max_running = spec.limit();
             run.on_crash = spec.on_crash();
             run.only_missing = backfill.only_missing;
             plan.runs.push(run);

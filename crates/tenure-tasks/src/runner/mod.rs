@@ -30,6 +30,7 @@ mod peers;
 mod planning;
 mod replacing;
 mod reports;
+mod room;
 mod runs;
 mod shares;
 mod taking;
@@ -54,6 +55,7 @@ use self::lease::NodeLease;
 use self::peers::Peers;
 use self::replacing::Replacing;
 use self::reports::Reports;
+use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
 use self::taking::Taking;
@@ -89,6 +91,7 @@ pub(crate) struct Runner {
     reports: Reports,
     take: Taking,
     cancelling: Cancelling,
+    room: Room,
     backfilling: Backfilling,
     replacing: Replacing,
     // What is walked through is ordered, so that a simulation repeats exactly.
@@ -181,6 +184,7 @@ impl Runner {
             reports: Reports::default(),
             take: Taking::new(now),
             cancelling: Cancelling::default(),
+            room: Room::default(),
             backfilling: Backfilling::new(now),
             replacing: Replacing::default(),
             running: BTreeMap::new(),
@@ -225,6 +229,7 @@ impl Runner {
                 self.evaluate_due(now);
                 self.sweep(now);
                 self.look_at_chains(now);
+                self.look_at_held(now);
                 self.dispatch(now);
                 self.take_if_due(now);
                 self.look_at_backfills(now);

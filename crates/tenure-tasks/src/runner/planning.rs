@@ -17,6 +17,7 @@ use super::shares::Place;
 use crate::event::RunnerEvent;
 use crate::hash;
 use crate::policy::Affinity;
+use crate::spec::TaskSpec;
 use crate::table::{Evaluation, TaskId};
 
 /// How many nodes look soon for what is left of a tick.
@@ -44,6 +45,16 @@ struct Planned {
     chain: Option<Arc<[Timestamp]>>,
     /// It is the only run of its tick.
     is_only: bool,
+}
+
+/// Whether so many ticks of a task that are due together may be claimed together and none is lost:
+/// otherwise each is claimed when the one before it is over.
+fn may_be_claimed_together(spec: &TaskSpec, ticks: usize) -> bool {
+    match spec.overlap() {
+        Overlap::Allow => spec.limit().is_none(),
+        Overlap::QueueAll { max } => usize::try_from(max).is_ok_and(|max| ticks <= max),
+        _ => false,
+    }
 }
 
 impl Runner {
@@ -83,7 +94,7 @@ impl Runner {
                 tick: *tick,
             });
         }
-        let must_not_overlap = due.run.len() > 1 && spec.overlap() == Overlap::Skip;
+        let must_not_overlap = due.run.len() > 1 && !may_be_claimed_together(&spec, due.run.len());
         // Ticks that follow each other in a chain are one thing to own.
         let apart = if must_not_overlap { 1 } else { due.run.len() };
         let chain = must_not_overlap.then(|| due.run.as_slice().into());

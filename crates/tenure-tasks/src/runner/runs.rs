@@ -153,6 +153,12 @@ impl Runner {
             .running
             .store(self.running.len(), Ordering::Relaxed);
         let now = self.clock.now();
+        if self.options.max_running.is_some()
+            || running.attempt.spec.max_running_per_node().is_some()
+        {
+            // There is room for something that waits.
+            self.take.look_now(now);
+        }
         let store_now = self.time.at(now).unwrap_or(running.attempt.started_at);
         let attempt = &running.attempt;
         let outcome = outcome_of(&ending, attempt.stop.reason());

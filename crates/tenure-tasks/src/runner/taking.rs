@@ -75,9 +75,12 @@ impl Runner {
             self.take.looks.pop_first();
         }
         self.take.next = now + self.options.take_every.mul_f64(0.9 + self.rng.f64() / 5.0);
+        let unanswered = self.take.unanswered.take();
+        // Without room, the end of a run is what to wait for; it looks again.
+        let Some(take) = unanswered.or_else(|| self.take_with_room(TAKE)) else {
+            return;
+        };
         self.take.is_busy = true;
-        let take = self.take.unanswered.take();
-        let take = take.unwrap_or_else(|| Take::new(self.node.id, TAKE));
         self.ops.spawn(self.calls.clone().take(take));
     }
 
@@ -88,6 +91,9 @@ impl Runner {
         answer: Result<Vec<Claim>, StoreError>,
     ) {
         self.take.is_busy = false;
+        if !matches!(&answer, Err(error) if error.outcome_is_unknown()) {
+            self.room.has_taken();
+        }
         match answer {
             Ok(claims) => {
                 self.take.answered = Some(take.token);
