@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Lets a paused task run again
     Resume(ResumeArgs),
+    /// Asks runs of a task to stop, wherever they are
+    Cancel(CancelArgs),
     /// Runs a task now, on one of the nodes that can run it
     Trigger(TriggerArgs),
     /// Runs past ticks of a task: those that failed, were missed or never ran
@@ -306,6 +308,24 @@ pub(crate) struct WhyArgs {
     #[arg(value_name = "TIME", value_parser = instant)]
     pub(crate) time: Option<Timestamp>,
     /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// Which run, by its id or its tick; without it every run of the task that is going on
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Why, for everybody who looks
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+    /// Prints one JSON object a line for each run
     #[arg(long)]
     pub(crate) json: bool,
 }

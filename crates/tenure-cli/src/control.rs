@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::args::{TriggerArgs, Wait};
+use crate::definition::limit_of;
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::nearest::nearest;
@@ -128,7 +129,9 @@ fn requests(
         .into_iter()
         .map(|index| {
             let key = RunKey::manual(name.clone(), now, index, id.clone());
-            Enqueue::new(key, reason.clone())
+            let mut request = Enqueue::new(key, reason.clone());
+            request.max_running = limit_of(&task.definition);
+            request
         })
         .collect())
 }

@@ -5,13 +5,15 @@
 
 use serde_json::{Map, Value, json};
 use tenure::Task;
-use tenure::core::{OnCrash, format_duration};
+use tenure::core::{Definition, MaxRunning, OnCrash, Overlap, format_duration};
 use tenure::tasks::OnLeaseLoss;
 
 use crate::file::{Action, Crash, TaskEntry};
 
 /// How many attempts `on_crash = "retry"` means where `retry` does not say.
 const CRASH_ATTEMPTS: u32 = 3;
+/// The setting by which a definition tells the task's limit in the whole cluster.
+const MAX_RUNNING: &str = "max_running";
 /// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
 const DETAILS: usize = 8 * 1024;
 
@@ -20,12 +22,18 @@ pub(crate) fn task_of(entry: &TaskEntry) -> Task<()> {
     let mut task = Task::new(entry.name.as_str())
         .schedule(entry.schedule.clone())
         .concurrency(entry.concurrency)
-        .overlap(entry.overlap)
+        .overlap(entry.beside.overlap)
         .catch_up(entry.catch_up)
         .on_lease_loss(entry.on_lease_loss)
         .affinity(entry.affinity)
         .jitter(entry.jitter)
         .details(details(entry));
+    if let Some(runs) = entry.beside.max_running {
+        task = task.max_running(runs);
+    }
+    if let Some(runs) = entry.beside.max_running_per_node {
+        task = task.max_running_per_node(runs);
+    }
     if let Some(timeout) = entry.timeout {
         task = task.timeout(timeout);
     }
@@ -72,7 +80,10 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
             "past_next_tick": retry.goes_past_next_tick(),
         })
     });
-    let overlap = serde_json::to_value(entry.overlap).unwrap_or_default();
+    let (overlap, queue_max) = match entry.beside.overlap {
+        Overlap::QueueAll { max } => (json!("queue_all"), Some(max)),
+        other => (serde_json::to_value(other).unwrap_or_default(), None),
+    };
     let all = [
         ("command", json!(words)),
         ("env", json!(names)),
@@ -80,6 +91,12 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
         ("timeout", json!(entry.timeout.map(format_duration))),
         ("retry", json!(retry)),
         ("overlap", overlap),
+        ("queue_max", json!(queue_max)),
+        (MAX_RUNNING, json!(entry.beside.max_running)),
+        (
+            "max_running_per_node",
+            json!(entry.beside.max_running_per_node),
+        ),
         ("catch_up", json!(entry.catch_up.as_str())),
         (
             "catch_up_window",
@@ -97,6 +114,15 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
     given
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// The limit of a task that a store knows, as its definition tells it; nothing if it has none, or if
+/// another program than this one defined it.
+pub(crate) fn limit_of(definition: &Definition) -> Option<MaxRunning> {
+    let settings: Value = serde_json::from_str(&definition.details).ok()?;
+    let runs = settings.get(MAX_RUNNING)?.as_u64()?;
+    let runs = u32::try_from(runs).ok()?;
+    Some(MaxRunning::new(runs, definition.concurrency))
 }
 
 /// The rest of a definition.

@@ -7,6 +7,7 @@
 mod args;
 mod backfill;
 mod bench;
+mod cancel;
 mod child;
 mod control;
 mod definition;
@@ -86,6 +87,7 @@ fn dispatch() -> Outcome {
         Command::Why(args) => why::run(args),
         Command::Pause(args) => pause::pause(args),
         Command::Resume(args) => pause::resume(args),
+        Command::Cancel(args) => cancel::run(args),
         Command::Trigger(args) => control::trigger(args),
         Command::Backfill(args) => backfill::run(args),
         Command::Backfills(args) => backfill::administer(args),

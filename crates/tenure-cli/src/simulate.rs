@@ -143,7 +143,7 @@ fn task_plan(task: &TaskEntry, takes: Duration) -> TaskPlan {
     let mut plan = TaskPlan::new(task.name.as_str(), task.schedule.clone());
     plan.takes = (takes, takes);
     plan.concurrency = task.concurrency;
-    plan.overlap = task.overlap;
+    plan.overlap = task.beside.overlap;
     plan.catch_up = task.catch_up;
     plan.window = task.catch_up_window;
     plan.jitter = task.jitter;

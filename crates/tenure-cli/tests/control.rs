@@ -384,3 +384,61 @@ fn s44_why_tells_the_story_of_a_tick_for_each_way_it_can_go() {
         &["#1: interrupted", "attempt 1 began"],
     );
 }
+
+#[test]
+fn s42_a_run_is_cancelled_with_all_its_processes_and_why_tells_who_asked() {
+    let place = Place::new();
+    // The task itself would go on for a quarter of an hour, and so would what it put behind it.
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\noverlap = \"queue_one\"\n\
+         shell = \"sleep 901 & echo $! > behind.pid; sleep 902\"\n",
+    );
+    let runner = runner(&place, "tasks.toml", "a");
+    let run = recorded(&place, "t", "running");
+    until_true("the process behind", || {
+        place.read("behind.pid").ends_with('\n')
+    });
+    let behind = place.read("behind.pid").trim().to_owned();
+    recorded(&place, "t", "waiting");
+    // Nothing new begins while it is looked at.
+    ok(place.run(["pause", "t"]));
+    let told = ok(place.run(["cancel", "t", "--why", "it hangs", "--json"]));
+    let told: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    assert_eq!(told["answer"], "asked");
+    let ended = recorded(&place, "t", "cancelled");
+    assert_eq!(ended["run_id"], run["run_id"]);
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("cancelled by ") && reason.contains("it hangs"),
+        "{reason}"
+    );
+    until_true("the end of the process behind", || {
+        !std::path::Path::new(&format!("/proc/{behind}")).exists()
+            || std::fs::read_to_string(format!("/proc/{behind}/stat"))
+                .is_ok_and(|stat| stat.contains(") Z "))
+    });
+    let why = ok(place.run(["why", "t", ended["tick"].as_str().unwrap()]));
+    assert!(
+        why.contains("asked to stop") && why.contains("it hangs"),
+        "{why}"
+    );
+
+    // One that waits needs no node to be cancelled.
+    let waiting = recorded(&place, "t", "waiting");
+    let id = waiting["run_id"].as_str().unwrap();
+    let told = ok(place.run(["cancel", "t", id]));
+    assert!(told.contains("it waited, and is cancelled"), "{told}");
+    let again = place.run(["cancel", "t", id]);
+    assert_eq!(again.code, Some(1), "{}", again.stderr);
+    assert!(
+        again.stdout.contains("it is over already: cancelled"),
+        "{}",
+        again.stdout
+    );
+    let none = place.run(["cancel", "t"]);
+    assert_eq!(none.code, Some(65), "{}", none.stderr);
+    let wrong = place.run(["cancel", "t", "yesterday"]);
+    assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
+    end(runner);
+}

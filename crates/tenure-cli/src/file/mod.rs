@@ -5,6 +5,7 @@
 //! [`Problem`]s, so that a file's faults are all told at once. Nothing here runs anything.
 
 mod alarm;
+mod beside;
 mod expand;
 mod problem;
 mod render;
@@ -28,9 +29,9 @@ pub(crate) use self::settings::{Crash, OutputMode};
 use self::source::Source;
 pub(crate) use self::store::{Interop, StoreEntry, is_redis};
 pub(crate) use self::task::{Action, TaskEntry};
-use tenure::CatchUp;
 use tenure::core::TaskName;
 use tenure::tasks::AlarmRule;
+use tenure::{CatchUp, Overlap};
 
 use crate::exit::Failure;
 use crate::text::shown_os;
@@ -40,6 +41,8 @@ use crate::text::shown_os;
 pub(crate) struct TaskFiles {
     pub(crate) sources: Vec<Source>,
     pub(crate) store: Option<StoreEntry>,
+    /// How many runs this process takes on at once, and where that is said.
+    node_limit: Option<(usize, Place)>,
     pub(crate) tasks: Vec<TaskEntry>,
     pub(crate) alarms: Vec<AlarmEntry>,
     pub(crate) problems: Problems,
@@ -54,6 +57,7 @@ impl TaskFiles {
         let mut files = Self {
             sources: Vec::new(),
             store: None,
+            node_limit: None,
             tasks: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
@@ -73,6 +77,7 @@ impl TaskFiles {
         let mut files = Self {
             sources: vec![Source::of_text(Path::new(path), text)],
             store: None,
+            node_limit: None,
             tasks: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
@@ -87,7 +92,7 @@ impl TaskFiles {
     }
 
     fn interpret(&mut self, variables: &dyn Fn(&str) -> Option<String>) {
-        let mut names = Vec::new();
+        let (mut names, mut limits) = (Vec::new(), Vec::new());
         for (number, source) in self.sources.iter().enumerate() {
             let reading = expand::Reading {
                 file: number,
@@ -101,6 +106,7 @@ impl TaskFiles {
             self.tasks.extend(content.tasks);
             self.alarms.extend(content.alarms);
             names.extend(content.names);
+            limits.extend(content.node_limit);
             match (&self.store, content.store) {
                 (Some(first), Some(second)) if !first.is(&second) => {
                     self.problems.add(
@@ -113,6 +119,9 @@ impl TaskFiles {
                 (None, Some(store)) => self.store = Some(store),
                 _ => {}
             }
+        }
+        for limit in limits {
+            self.limit_node(limit);
         }
         self.find_repeated(&names);
         self.look_at_alarms(&names);
@@ -135,6 +144,26 @@ impl TaskFiles {
         );
     }
 
+    /// How many runs this process takes on at once; `None`: any number.
+    pub(crate) fn max_running(&self) -> Option<usize> {
+        self.node_limit.as_ref().map(|(most, _)| *most)
+    }
+
+    fn limit_node(&mut self, limit: (usize, Place)) {
+        match &self.node_limit {
+            Some((first, earlier)) if *first != limit.0 => {
+                self.problems.add(
+                    Problem::error("the files set max_running of [node] differently")
+                        .at(limit.1, "another number here")
+                        .and(earlier.clone(), "first set here")
+                        .help("it holds for the whole process; set it in one file"),
+                );
+            }
+            Some(_) => {}
+            None => self.node_limit = Some(limit),
+        }
+    }
+
     /// What the origin's wire format cannot carry is refused, not left undone in silence.
     fn find_beyond_interop(&mut self) {
         let Some(interop) = self.store.as_ref().and_then(|store| store.interop.as_ref()) else {
@@ -144,7 +173,19 @@ impl TaskFiles {
             let asked = [
                 ("retry", task.retry.is_some()),
                 ("on_crash", task.on_crash == Crash::Retry),
-                ("catch_up", task.catch_up == CatchUp::All),
+                (
+                    "catch_up",
+                    matches!(task.catch_up, CatchUp::All | CatchUp::Earliest),
+                ),
+                (
+                    "overlap",
+                    !matches!(task.beside.overlap, Overlap::Skip | Overlap::Allow),
+                ),
+                ("max_running", task.beside.max_running.is_some()),
+                (
+                    "max_running_per_node",
+                    task.beside.max_running_per_node.is_some(),
+                ),
                 ("catch_up_max", task.catch_up_max.is_some()),
             ];
             for (key, _) in asked.iter().filter(|(_, is_asked)| *is_asked) {

@@ -8,6 +8,7 @@ use tenure::tasks::{Affinity, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
 
+use super::problem::Place;
 use super::section::Section;
 
 /// What a crash of the process does to a run.
@@ -35,6 +36,9 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<u32>,
     pub(crate) overlap: Option<Overlap>,
+    pub(crate) queue_max: Option<(u32, Place)>,
+    pub(crate) max_running: Option<(u32, Place)>,
+    pub(crate) max_running_per_node: Option<(u32, Place)>,
     pub(crate) catch_up: Option<CatchUp>,
     pub(crate) catch_up_window: Option<Duration>,
     pub(crate) catch_up_max: Option<usize>,
@@ -60,6 +64,23 @@ const MAX_ATTEMPTS: i64 = 1000;
 /// The bounds of delays if a file says one of them only.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
+const MAX_QUEUE: i64 = 1000;
+const MAX_RUNNING: i64 = 1_000_000;
+
+/// The overlap rules by their words. How many may wait is said by a key of its own.
+const OVERLAPS: [(&str, Overlap); 5] = [
+    ("skip", Overlap::Skip),
+    ("allow", Overlap::Allow),
+    ("queue_one", Overlap::QueueOne),
+    (
+        "queue_all",
+        Overlap::QueueAll {
+            max: Overlap::DEFAULT_QUEUE_MAX,
+        },
+    ),
+    ("cancel_other", Overlap::CancelOther),
+];
+
 /// What every command is told by these variables, so that no file may set them.
 pub(crate) const OWN_VARIABLES: [&str; 6] = [
     "TENURE_TASK",
@@ -82,19 +103,19 @@ impl Settings {
             concurrency: section
                 .number("concurrency", 1, MAX_CONCURRENCY)
                 .and_then(|number| u32::try_from(number).ok()),
-            overlap: section.word(
-                "overlap",
-                &[("skip", Overlap::Skip), ("allow", Overlap::Allow)],
-                &["queue_one", "queue_all", "cancel_other"],
-            ),
+            overlap: section.word("overlap", &OVERLAPS, &[]),
+            queue_max: limit(section, "queue_max", MAX_QUEUE),
+            max_running: limit(section, "max_running", MAX_RUNNING),
+            max_running_per_node: limit(section, "max_running_per_node", MAX_RUNNING),
             catch_up: section.word(
                 "catch_up",
                 &[
                     ("skip", CatchUp::Skip),
                     ("latest", CatchUp::Latest),
+                    ("earliest", CatchUp::Earliest),
                     ("all", CatchUp::All),
                 ],
-                &["earliest"],
+                &[],
             ),
             catch_up_window: section.duration("catch_up_window", 1000 * MS, 31 * DAY),
             catch_up_max: section
@@ -155,6 +176,9 @@ impl Settings {
             timeout: self.timeout.or(defaults.timeout),
             concurrency: self.concurrency.or(defaults.concurrency),
             overlap: self.overlap.or(defaults.overlap),
+            queue_max: self.queue_max.or(defaults.queue_max),
+            max_running: self.max_running.or(defaults.max_running),
+            max_running_per_node: self.max_running_per_node.or(defaults.max_running_per_node),
             catch_up: self.catch_up.or(defaults.catch_up),
             catch_up_window: self.catch_up_window.or(defaults.catch_up_window),
             catch_up_max: self.catch_up_max.or(defaults.catch_up_max),
@@ -170,6 +194,13 @@ impl Settings {
             output: self.output.or(defaults.output),
         }
     }
+}
+
+/// A whole number from 1 on, with the place of its key.
+fn limit(section: &mut Section<'_, '_, '_>, key: &'static str, most: i64) -> Option<(u32, Place)> {
+    let number = section.number(key, 1, most)?;
+    let place = section.key_place(key)?;
+    u32::try_from(number).ok().map(|number| (number, place))
 }
 
 fn success_codes(section: &mut Section<'_, '_, '_>) -> Option<Vec<i32>> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_spanned::Spanned;
 use tenure::core::TaskName;
 use tenure::tasks::{Affinity, OnLeaseLoss};
-use tenure::{CatchUp, Overlap, Retry, Schedule, Zone};
+use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
 use super::alarm::{AlarmEntry, read_alarms};
+use super::beside::{Beside, read_node};
 use super::expand::Reading;
 use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
@@ -37,7 +38,7 @@ pub(crate) struct TaskEntry {
     pub(crate) dir: PathBuf,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: u32,
-    pub(crate) overlap: Overlap,
+    pub(crate) beside: Beside,
     pub(crate) catch_up: CatchUp,
     pub(crate) catch_up_window: Option<Duration>,
     pub(crate) catch_up_max: Option<usize>,
@@ -82,6 +83,8 @@ const MAX_COMMAND: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     pub(crate) store: Option<StoreEntry>,
+    /// How many runs this process takes on at once.
+    pub(crate) node_limit: Option<(usize, Place)>,
     /// The tasks without faults.
     pub(crate) tasks: Vec<TaskEntry>,
     /// The alarms without faults.
@@ -98,6 +101,7 @@ pub(crate) fn read_file<'i>(
 ) -> Content {
     let mut root = Section::new(reading, problems, table.get_ref(), "the file");
     let store = StoreEntry::read(&mut root);
+    let node_limit = read_node(&mut root);
     let defaults = match root.any("defaults") {
         None => Settings::default(),
         Some(found) => {
@@ -114,6 +118,7 @@ pub(crate) fn read_file<'i>(
     };
     let mut content = Content {
         store,
+        node_limit,
         ..Content::default()
     };
     if let Some(found) = root.any("task") {
@@ -207,8 +212,9 @@ impl<'r> Draft<'r> {
 
     /// The task, if nothing is wrong with it. Its schedule is looked at whatever else is wrong.
     fn finish(self, defaults: &Settings, root: &mut Section<'_, '_, '_>) -> Option<TaskEntry> {
+        let own_queue_max = self.settings.queue_max.clone().map(|(_, place)| place);
         let settings = self.settings.or(defaults);
-        let zone = settings.zone.unwrap_or_else(Zone::utc);
+        let zone = settings.zone.clone().unwrap_or_else(Zone::utc);
         let written = self.schedule?;
         let read = match settings.dialect {
             Some(dialect) => Schedule::parse_as_in(dialect, written.text, &zone),
@@ -230,6 +236,7 @@ impl<'r> Draft<'r> {
                 return None;
             }
         };
+        let beside = Beside::read(&settings, own_queue_max, &self.called, root);
         Some(TaskEntry {
             name: self.name?,
             schedule,
@@ -239,7 +246,7 @@ impl<'r> Draft<'r> {
             dir: (settings.dir).unwrap_or_else(|| super::folder_of(root.reading.source.path())),
             timeout: settings.timeout,
             concurrency: settings.concurrency.unwrap_or(1),
-            overlap: settings.overlap.unwrap_or_default(),
+            beside,
             catch_up: settings.catch_up.unwrap_or_default(),
             catch_up_window: settings.catch_up_window,
             catch_up_max: settings.catch_up_max,

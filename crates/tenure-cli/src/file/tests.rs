@@ -2,6 +2,8 @@
 
 use annotate_snippets::Renderer;
 
+use tenure::{CatchUp, Overlap};
+
 use super::{TaskFiles, render};
 
 /// A task that is right, but for what is put behind it.
@@ -252,10 +254,36 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["`user` of task `t` is not supported"],
         ),
         (
-            &format!("{TASK}overlap = \"queue_one\"\n"),
-            "5:11",
-            &["`queue_one` is not supported by this version"],
+            &format!("{TASK}queue_max = 5\n"),
+            "5:1",
+            &["`queue_max` of task `t` bounds nothing", "queue_all"],
         ),
+        (
+            &format!("{TASK}overlap = \"queue_one\"\nqueue_max = 5\n"),
+            "6:1",
+            &["`queue_max` of task `t` bounds nothing"],
+        ),
+        (
+            &format!("{TASK}max_running = 2\nmax_running_per_node = 3\n"),
+            "6:1",
+            &["3 is more than max_running (2)"],
+        ),
+        (
+            &format!("{TASK}concurrency = 3\nmax_running = 2\n"),
+            "6:1",
+            &["2 is less than concurrency (3)", "queue_all"],
+        ),
+        (
+            &format!("{TASK}max_running = 0\n"),
+            "5:15",
+            &["`max_running` of task `t`", "1 to"],
+        ),
+        (
+            "[node]\nmax_runing = 2\n",
+            "2:1",
+            &["did you mean `max_running`?"],
+        ),
+        ("node = 2\n", "1:8", &["`node` of the file must be a table"]),
         (
             &format!("{TASK}overlap = \"alow\"\n"),
             "5:11",
@@ -264,6 +292,30 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
         ("[task]\nname = \"t\"\n", "1:1", &["[[task]]"]),
     ] {
         refused(text, place, parts);
+    }
+}
+
+#[test]
+fn s38_s39_overlap_and_limits_are_read_with_their_bounds() {
+    let text = format!(
+        "[node]\nmax_running = 7\n[defaults]\nqueue_max = 9\nmax_running = 4\n{TASK}\
+         overlap = \"queue_all\"\nmax_running_per_node = 2\ncatch_up = \"earliest\"\n"
+    );
+    let files = TaskFiles::of_text("tasks.toml", &text);
+    assert!(files.are_sound(), "{:?}", files.problems);
+    assert_eq!(files.max_running(), Some(7));
+    let task = &files.tasks[0];
+    assert_eq!(task.beside.overlap, Overlap::QueueAll { max: 9 });
+    assert_eq!(task.beside.max_running, Some(4));
+    assert_eq!(task.beside.max_running_per_node, Some(2));
+    assert_eq!(task.catch_up, CatchUp::Earliest);
+    for (word, overlap) in [
+        ("queue_one", Overlap::QueueOne),
+        ("queue_all", Overlap::QueueAll { max: 100 }),
+        ("cancel_other", Overlap::CancelOther),
+    ] {
+        let files = TaskFiles::of_text("tasks.toml", &format!("{TASK}overlap = \"{word}\"\n"));
+        assert_eq!(files.tasks[0].beside.overlap, overlap, "{word}");
     }
 }
 

@@ -74,6 +74,7 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
             .map(|store| store.variables.clone())
             .unwrap_or_default(),
     });
+    let most = files.max_running();
     let entries: Vec<TaskEntry> = files
         .tasks
         .into_iter()
@@ -95,7 +96,7 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         .into_iter()
         .map(|it| alarm::rule_of(it, &shared));
     let scheduling = rules.fold(scheduling, TaskScheduling::alarm);
-    let tasks = start(scheduling, entries, &shared).await?;
+    let tasks = start(scheduling, entries, &shared, most).await?;
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let events = tasks.events();
@@ -163,9 +164,11 @@ async fn start(
     scheduling: TaskScheduling<()>,
     entries: Vec<TaskEntry>,
     shared: &Arc<Shared>,
+    max_running: Option<usize>,
 ) -> Result<RunningTasks, Failure> {
     let options = RunnerOptions::new()
         .stop_grace(STOP_GRACE)
+        .max_running(max_running)
         .version(env!("CARGO_PKG_VERSION"));
     let tasks = entries
         .into_iter()

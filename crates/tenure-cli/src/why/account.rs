@@ -186,6 +186,10 @@ impl Account<'_> {
         if self.task.nodes == 0 {
             return "waits: no node that can run the task is alive".to_owned();
         }
+        // Of a tick in line, the store keeps what it waited for when it came.
+        if let (RunKind::Scheduled, 0, Some(reason)) = (&run.key.kind, run.attempt, &run.reason) {
+            return format!("waits in line, because when it came {}", visible(reason));
+        }
         "waits to be taken: a run of the same index may be in hand, or no node has looked yet"
             .to_owned()
     }

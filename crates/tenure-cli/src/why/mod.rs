@@ -149,8 +149,13 @@ fn concerns(
     let is_of_task = note.task.as_ref() == Some(&task.definition.task);
     let is_of_node = note.node.is_some_and(|node| nodes.contains(&node));
     let is_lasting = matches!(note.kind.as_str(), "paused" | "resumed");
+    // What names a run of the tick belongs to it, however much later it was said: a node that comes
+    // back from the dead may be late by hours.
+    let run = format!("{}@{}#", task.definition.task, window.start());
     let counts = if is_earlier {
         is_of_task && is_lasting
+    } else if is_of_task && note.text.contains(&run) {
+        true
     } else {
         event.at <= *window.end() && (is_of_task || is_of_node)
     };

@@ -1,0 +1,110 @@
+//! `tenure cancel TASK [RUN]`: asks runs to stop, on whatever node they are.
+
+use serde_json::json;
+use tenure::core::{
+    Cancel, Cancelling, HistoryQuery, RunKey, RunState, RunStore, TaskName, Timestamp,
+};
+use tokio::runtime::Builder;
+
+use crate::args::CancelArgs;
+use crate::control::{known, who};
+use crate::exit::{Code, Failure, Outcome};
+use crate::lock::runtime;
+use crate::output::{print, print_json};
+use crate::store::{Chosen, failure};
+use crate::text::visible;
+
+pub(crate) fn run(args: CancelArgs) -> Outcome {
+    runtime(&mut Builder::new_current_thread())?.block_on(cancel(args))
+}
+
+async fn cancel(args: CancelArgs) -> Outcome {
+    let store = Chosen::new(&args.store, None)?;
+    let tenure = store.open_existing().await?;
+    let runs = tenure.runs();
+    let (task, _) = known(&*runs, &args.task, &store).await?;
+    let name = task.definition.task;
+    let keys = which(&*runs, &name, args.run.as_deref()).await?;
+    let by = who(tenure.holder());
+    let mut told = Vec::with_capacity(keys.len());
+    for key in keys {
+        let request = Cancel::new(key.clone(), by.clone(), args.why.clone());
+        let answer = runs.cancel_run(&request).await;
+        let answer = answer.map_err(|error| failure("cannot ask the run to stop", &error))?;
+        told.push((key, answer));
+    }
+    let is_done = told
+        .iter()
+        .any(|(_, answer)| matches!(answer, Cancelling::Asked | Cancelling::Cancelled));
+    if args.json {
+        let lines: Vec<_> = told
+            .iter()
+            .map(|(key, answer)| json!({ "run_id": key.to_string(), "answer": word(answer) }))
+            .collect();
+        print_json(&lines)?;
+    } else {
+        let lines: Vec<String> = told
+            .iter()
+            .map(|(key, answer)| format!("{}: {}\n", visible(&key.to_string()), sentence(answer)))
+            .collect();
+        print(&lines.concat())?;
+    }
+    Ok(if is_done { Code::OK } else { Code::CONFLICT })
+}
+
+/// The runs that are meant: one by its id, those of a tick, or all that are in hand.
+async fn which(
+    runs: &dyn RunStore,
+    task: &TaskName,
+    run: Option<&str>,
+) -> Result<Vec<RunKey>, Failure> {
+    let mut query = HistoryQuery::of(task.clone());
+    query.limit = 1000;
+    match run {
+        None => query.states = vec![RunState::Claimed, RunState::Running],
+        Some(text) => {
+            if let Ok(key) = text.parse::<RunKey>() {
+                if key.task != *task {
+                    let message = format!("run `{}` is not of task `{task}`", visible(text));
+                    return Err(Failure::new(Code::USAGE, message)
+                        .help(format!("write tenure cancel '{}' …", key.task)));
+                }
+                return Ok(vec![key]);
+            }
+            let tick: Timestamp = text.parse().map_err(|_| {
+                let message = format!("`{}` is neither a run's id nor a tick", visible(text));
+                Failure::new(Code::USAGE, message)
+                    .help("copy the id from `tenure history`, or give a time as it shows there")
+            })?;
+            (query.from, query.to) = (Some(tick), Some(tick));
+        }
+    }
+    let page = runs.history(&query).await;
+    let page = page.map_err(|error| failure("cannot read the history", &error))?;
+    if page.runs.is_empty() {
+        let message = match run {
+            None => format!("no run of task `{task}` is in hand"),
+            Some(tick) => format!("task `{task}` has no run of the tick {}", visible(tick)),
+        };
+        return Err(Failure::new(Code::DATA, message).help("see `tenure history`"));
+    }
+    Ok(page.runs.into_iter().map(|run| run.key).collect())
+}
+
+fn word(answer: &Cancelling) -> String {
+    match answer {
+        Cancelling::Asked => "asked".to_owned(),
+        Cancelling::Cancelled => "cancelled".to_owned(),
+        Cancelling::Over { state } => state.to_string(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn sentence(answer: &Cancelling) -> String {
+    match answer {
+        Cancelling::Asked => "its node is asked to stop it".to_owned(),
+        Cancelling::Cancelled => "it waited, and is cancelled".to_owned(),
+        Cancelling::Over { state } => format!("it is over already: {state}"),
+        _ => "the store has no record of it".to_owned(),
+    }
+}
