@@ -19,10 +19,6 @@ pub const SHOWN_ELSEWHERE: &[(u32, &str)] = &[
         "slots and eviction are of one kind of server: tenure-redis",
     ),
     (
-        39,
-        "no store queues skipped ticks yet; the policies offered are skip and allow",
-    ),
-    (
         42,
         "children and their pipes belong to the program: tenure-cli",
     ),
