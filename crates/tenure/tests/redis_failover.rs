@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::core::{Clock as _, Holder, Moment, SystemClock};
-use tenure::{Fence, Locks, RedisStore};
+use tenure::{Fence, Locks, LossReason, RedisStore};
 use tenure_bed::{Cluster, Flavour, Redis, Sentinel, until};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -156,7 +156,8 @@ async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Du
     assert!(resource.write(VICTIM, next.fence()));
     assert!(!resource.write(VICTIM, lost.fence()));
     let reason = timeout(PATIENCE, lost.lost()).await.unwrap();
-    assert!(reason.to_string().contains("heir"), "{reason}");
+    // A holder asks as soon as it is connected to the new primary, before the heir has it or after.
+    assert!(matches!(reason, LossReason::Taken { .. }), "{reason}");
     let first_taken = SystemClock.now().since(killed);
     until("every key is written again", PATIENCE, async || {
         let keys = resource.keys.lock().unwrap();
@@ -194,11 +195,21 @@ async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Du
     for (what, count) in &*told.lock().unwrap() {
         println!("  {count:>6} x {what}");
     }
+    // Whatever was lost was told as what it is: a lock that was not ours any more, or may not be.
+    let known = [
+        "lost before the write",
+        "write refused by the resource",
+        "release: ",
+        "release failed: ",
+    ];
+    for what in told.lock().unwrap().keys() {
+        assert!(known.iter().any(|known| what.starts_with(known)), "{what}");
+    }
     assert!(*recovered <= limit, "{recovered:?}");
     // A lease whose release died with the primary lasts until its end. The queue as the replica had
-    // it names places of workers that have gone on since, and each costs a claim window.
-    let ghosts = CLAIM_WINDOW * u32::try_from(WORKERS / KEYS).unwrap();
-    assert!(*whole <= limit + TTL + ghosts, "{whole:?}");
+    // it names places of workers that have gone on since; what is handed to those is passed on at
+    // once, unless the word of it comes while their process is not yet connected again.
+    assert!(*whole <= limit + TTL + 2 * CLAIM_WINDOW, "{whole:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,22 +3,29 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on fails, with the place in its message"
 )]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure_bed::{Cluster, Flavour, Redis, Sentinel, until};
+use futures_util::future::join_all;
+use tenure_bed::{Ca, Cluster, Flavour, Redis, RedisBuilder, Sentinel, until};
 use tenure_core::{
-    Acquisition, Clock as _, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Moment,
-    Release, RenewRequest, Renewal, StoreErrorKind, SystemClock, Ttl, Wake,
+    Acquisition, Clock as _, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _,
+    Moment, Release, RenewRequest, Renewal, StoreErrorKind, SystemClock, Ttl, Wake,
 };
 use tenure_redis::{RedisStore, Severity};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const TTL: Duration = Duration::from_millis(1500);
 /// Nothing is granted for so long after a restart or a fail-over.
 const QUARANTINE: Duration = Duration::from_millis(1800);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many locks the workers share.
+const KEYS: usize = 8;
 
 fn key(name: &str) -> Key {
     Key::new(name).unwrap()
@@ -170,9 +177,13 @@ async fn b5_strict_a_server_that_followed_another_and_came_back_is_in_a_new_life
 
 /// One primary with two replicas, and no sentinels.
 async fn trio() -> (Redis, [Redis; 2]) {
-    let primary = server().await;
+    trio_of(|| Redis::builder(Flavour::Redis).tcp()).await
+}
+
+async fn trio_of(builder: impl Fn() -> RedisBuilder) -> (Redis, [Redis; 2]) {
+    let primary = builder().start().await;
     let port = primary.port().to_string();
-    let replicas = [server().await, server().await];
+    let replicas = [builder().start().await, builder().start().await];
     for replica in &replicas {
         replica.call(&["REPLICAOF", "127.0.0.1", &port]).await;
     }
@@ -328,6 +339,142 @@ async fn b5_strict_no_fail_over_hands_a_lock_out_twice() {
         sentinel.failed_over(killed).await;
         killed.launch().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_strict_holds_over_tls_and_with_a_pool_too() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = Ca::new();
+    let builder = || {
+        let builder = Redis::builder(Flavour::Redis).tls(&ca);
+        builder.config("tls-replication", "yes")
+    };
+    let (primary, replicas) = trio_of(builder).await;
+    let url = format!(
+        "rediss://127.0.0.1:{}?ca={}&safety=strict&max_ttl=1500ms&replicas=2",
+        primary.port(),
+        ca.path().display()
+    );
+    for (what, url) in [
+        ("TLS", url.clone()),
+        ("TLS, a pool", format!("{url}&pool=4")),
+    ] {
+        let store = connect(&url).await;
+        eventually(&store, "first").await;
+        for replica in &replicas {
+            replica.pause();
+        }
+        let lonely = request(&format!("{what}, alone"));
+        let error = store.acquire(&lonely).await.unwrap_err();
+        assert!(error.to_string().contains("no quorum"), "{what}: {error}");
+        assert!(error.is_retryable(), "{what}: {error}");
+        for replica in &replicas {
+            replica.resume();
+        }
+        // Far more at once than there are connections; each waits for its own majority.
+        let names: Vec<_> = (0..32).map(|n| format!("{what} {n}")).collect();
+        let many = names.iter().map(|name| eventually(&store, name));
+        assert_eq!(join_all(many).await.len(), 32);
+        let old = eventually(&store, what).await;
+        primary.restart().await;
+        let lost_at = SystemClock.now();
+        let new = eventually(&store, what).await;
+        assert_one_after_the_other(what, &old, lost_at, &new);
+        assert!(new.granted_at.since(lost_at) >= TTL, "{what}");
+    }
+}
+
+/// Who had a lock, from when it was told to when it could not be trusted any more.
+struct Hold {
+    name: usize,
+    from: Moment,
+    to: Moment,
+    fence: Fence,
+}
+
+/// Takes locks and gives half of them back, until it is told to stop.
+async fn work(
+    store: RedisStore,
+    worker: usize,
+    holds: Arc<Mutex<Vec<Hold>>>,
+    stop: watch::Receiver<bool>,
+) {
+    for round in 0.. {
+        if *stop.borrow() {
+            return;
+        }
+        let name = (worker + round) % KEYS;
+        let one = request(&format!("k{name}"));
+        let asked_at = SystemClock.now();
+        let Ok(Acquisition::Granted(grant)) = store.acquire(&one).await else {
+            // Nobody knows: what was granted after all is given back, or ends by itself.
+            let _ = store.cancel(&one.key, one.token).await;
+            // Others of the same process come first.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let from = SystemClock.now();
+        let mut to = asked_at + TTL;
+        let is_given_back = round % 2 == 0;
+        if is_given_back {
+            to = to.min(SystemClock.now());
+            let _ = store.release(&one.key, one.token).await;
+        }
+        let fence = grant.fence;
+        holds.lock().unwrap().push(Hold {
+            name,
+            from,
+            to,
+            fence,
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b5_c1_c3_strict_gives_no_lock_two_holders_while_32_workers_go_through_a_fail_over() {
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    let holds = Arc::<Mutex<Vec<Hold>>>::default();
+    let (stop, stopped) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    for process in 0..4 {
+        let store = connect(&strict(&sentinel.url(), 2)).await;
+        for worker in 0..8 {
+            let at = process * 8 + worker;
+            workers.spawn(work(store.clone(), at, holds.clone(), stopped.clone()));
+        }
+    }
+    let since = async |begin: Moment, count: usize| {
+        until("locks are granted", PATIENCE, async || {
+            let holds = holds.lock().unwrap();
+            let after = holds.iter().filter(|hold| hold.from > begin).count();
+            (after >= count).then_some(())
+        })
+        .await;
+    };
+    since(Moment::from_origin(Duration::ZERO), 64).await;
+    sentinel.in_sync().await;
+    sentinel.kill_primary().await;
+    let killed = SystemClock.now();
+    // What is granted now, another primary granted.
+    since(killed + TTL, 64).await;
+    stop.send(true).unwrap();
+    while let Some(worker) = workers.join_next().await {
+        worker.unwrap();
+    }
+    let mut holds = std::mem::take(&mut *holds.lock().unwrap());
+    holds.sort_by_key(|hold| (hold.name, hold.from));
+    let mut pairs = 0;
+    for (one, next) in holds.iter().zip(holds.iter().skip(1)) {
+        if one.name == next.name {
+            pairs += 1;
+            assert!(one.to <= next.from, "k{}: two holders", one.name);
+            assert!(one.fence < next.fence, "k{}", one.name);
+        }
+    }
+    let mut froms: Vec<_> = holds.iter().map(|hold| hold.from).collect();
+    froms.sort_unstable();
+    let away = froms.windows(2).map(|two| two[1].since(two[0])).max();
+    eprintln!("{pairs} hand-overs, none overlapped; nothing was granted for {away:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
