@@ -128,7 +128,6 @@ CREATE TABLE backfill (
     cursor_at    INTEGER NOT NULL,
     only_missing INTEGER NOT NULL,
     per_minute   INTEGER NOT NULL,
-    parallel     INTEGER NOT NULL,
     by           TEXT    NOT NULL,
     why          TEXT    NOT NULL,
     state        TEXT    NOT NULL,

@@ -4,6 +4,7 @@ mod child;
 mod files;
 mod leases;
 mod locked;
+mod older;
 mod options;
 mod processes;
 mod records;

@@ -1,0 +1,42 @@
+//! Files that an earlier tenure wrote.
+
+use tenure_core::{BackfillState, HistoryQuery, RunState, RunStore};
+
+use super::{open, raw};
+
+/// Where the tables of the first version are described; never changed.
+const FIRST: &str = include_str!("../../src/migrations/0001.sql");
+
+#[tokio::test]
+async fn e37_a_file_of_the_first_version_is_brought_up_to_date_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let file = raw(&path);
+    file.execute_batch(FIRST).unwrap();
+    file.execute_batch(
+        "PRAGMA application_id = 0x74656e72;
+         PRAGMA user_version = 1;
+         INSERT INTO namespace (name, epoch) VALUES ('default', 'first');
+         INSERT INTO backfill VALUES
+             (1, 'b1', 1, 'report', 1000, 9000, 5000, 1, 60, 'ann', 'a gap', 'running');
+         INSERT INTO run (ns, task, tick_at, idx, kind, request, state, attempt, overlap,
+                          created_at, keep_until, changed, changed_at)
+         VALUES (1, 'report', 1000, 0, 0, '', 'succeeded', 1, 0, 1000, 9000000000000, 1, 1000);",
+    )
+    .unwrap();
+    drop(file);
+
+    let store = open(&path);
+    let [backfill] = &store.backfills().await.unwrap()[..] else {
+        panic!("one backfill was written");
+    };
+    assert_eq!(backfill.by, "ann");
+    assert_eq!(backfill.state, BackfillState::Running);
+    assert_eq!(backfill.parallel, 1);
+    let page = store.history(&HistoryQuery::all()).await.unwrap();
+    let states: Vec<_> = page.runs.iter().map(|run| run.state).collect();
+    assert_eq!(states, [RunState::Succeeded]);
+    // Once only: who opens it next finds nothing left to do.
+    drop(store);
+    drop(open(&path));
+}
