@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tenure_core::{StoreError, TaskName};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::alarm::{Specs, specs_of};
 use crate::check::{Assigned, Work, check};
 use crate::config_error::{ConfigErrors, named};
 use crate::manager::TaskError;
@@ -110,12 +111,18 @@ impl RunningTasks {
         let parts: Vec<_> = self
             .parts
             .iter()
-            .map(|part| (part.commands.clone(), part.own.clone()))
+            .map(|part| {
+                (
+                    part.commands.clone(),
+                    part.own.clone(),
+                    part.watched.clone(),
+                )
+            })
             .collect();
         // On its own, so that a dropped call leaves no manager with half of it.
         let replacing = tokio::spawn(async move {
             let each = assigned.into_iter().zip(parts);
-            let each = each.map(|(assigned, (commands, own))| replace_one(assigned, own, commands));
+            let each = each.map(|(assigned, part)| replace_one(assigned, part));
             join_all(each).await
         });
         let mut all = Replaced::default();
@@ -128,8 +135,7 @@ impl RunningTasks {
 
 async fn replace_one(
     mut assigned: Assigned,
-    own: Vec<Work>,
-    commands: tokio::sync::mpsc::Sender<Command>,
+    (commands, own, watched): (mpsc::Sender<Command>, Vec<Work>, Specs),
 ) -> Result<Replaced, ReplaceError> {
     let manager = assigned.manager.name().map(str::to_owned);
     let refused = |source| ReplaceError::Manager { manager, source };
@@ -146,7 +152,11 @@ async fn replace_one(
     let sent = commands.send(Command::Replace(replacement)).await;
     sent.map_err(|_| ReplaceError::Ended)?;
     match answer.await {
-        Ok(Ok(replaced)) => Ok(replaced),
+        Ok(Ok(replaced)) => {
+            let named = specs.into_iter().map(|spec| (spec.name().clone(), spec));
+            *specs_of(&watched) = named.collect();
+            Ok(replaced)
+        }
         Ok(Err(error)) => Err(refused(error.into())),
         Err(_) => Err(ReplaceError::Ended),
     }

@@ -10,6 +10,7 @@ use tenure_core::{Clock, Holder, Moment, RunKey, format_duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::alarm::Specs;
 use crate::check::Work;
 use crate::config_error::shown;
 use crate::event::{EventSender, Events};
@@ -232,6 +233,8 @@ pub(crate) struct Part {
     pub(crate) pulse: Arc<Pulse>,
     /// Tasks of tenure's own, which stay when the others are replaced.
     pub(crate) own: Vec<Work>,
+    /// The tasks that alarms watch.
+    pub(crate) watched: Specs,
     /// Stops the runner when this is dropped.
     driver: Option<AbortOnDropHandle<()>>,
 }
@@ -243,6 +246,7 @@ impl Part {
             commands,
             pulse: Arc::default(),
             own: Vec::new(),
+            watched: Specs::default(),
             driver: None,
         }
     }

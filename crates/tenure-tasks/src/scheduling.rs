@@ -8,7 +8,7 @@ use tenure_core::{Clock, SystemClock, TaskName};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::alarm::{AlarmRule, Warden, WardenParts, Watch, works};
+use crate::alarm::{AlarmRule, Warden, WardenParts, Watch, specs_of, works};
 use crate::check::{Assigned, check, check_alone};
 use crate::config_error::{ConfigErrors, StartError};
 use crate::event::{CallObserver, EventSender, Observer, RunnerEvent, StoreCall};
@@ -258,7 +258,10 @@ async fn prepare(
         assigned.work.extend(part.own.iter().cloned());
         let time = (clock.clone(), options.store_timeout);
         let feed = (events.clone(), part.pulse.clone());
-        Box::new(parts.finish(access.clone(), manager.name(), time, feed, specs))
+        let named = specs.into_iter().map(|spec| (spec.name().clone(), spec));
+        *specs_of(&part.watched) = named.collect();
+        let watched = part.watched.clone();
+        Box::new(parts.finish(access.clone(), manager.name(), time, feed, watched))
     });
     let mut runner = Runner::new(
         assigned,

@@ -380,3 +380,33 @@ async fn every_fault_of_an_alarm_is_found_before_anything_starts() {
             .contains("begins the names of tenure's own tasks")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn s62_alarms_watch_and_are_told_after_the_tasks_were_replaced() {
+    let cluster = Cluster::new();
+    let told = Told::default();
+    let rule = told.rule(&[AlarmKind::Failing, AlarmKind::TooLong]);
+    let nodes = Nodes {
+        cluster: &cluster,
+        rule: rule.after(1).longer_than(secs(5)),
+    };
+    let node = nodes.start("a", vec![logged("old", "0 * * * * *")]).await;
+    pass(secs(10)).await;
+    let is_bad = Arc::new(AtomicUsize::new(1));
+    let tasks = vec![
+        fails_while(&is_bad),
+        slow("lingers", "30 * * * * *", secs(20)),
+    ];
+    let state = Arc::new(cluster.state("a"));
+    let replaced = node.replace(state, tasks).await.unwrap();
+    assert_eq!((replaced.added.len(), replaced.removed.len()), (2, 1));
+    pass(MINUTE).await;
+    let mut words = told.words();
+    words.sort_unstable();
+    words.dedup();
+    assert!(words.contains(&"failing t raised".to_owned()), "{words:?}");
+    assert!(
+        words.contains(&"too_long lingers raised".to_owned()),
+        "{words:?}"
+    );
+}

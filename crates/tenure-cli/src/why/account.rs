@@ -217,7 +217,9 @@ impl Account<'_> {
         let mut life = Vec::new();
         match (&run.key.kind, &run.reason) {
             (RunKind::Scheduled, _) => life.push((self.tick, "due".to_owned())),
-            (_, Some(reason)) => life.push((run.created_at, visible(reason))),
+            (_, Some(reason)) if says_who_asked(reason) => {
+                life.push((run.created_at, visible(reason)));
+            }
             _ => life.push((run.created_at, "asked for".to_owned())),
         }
         for attempt in &run.attempts {
@@ -325,9 +327,17 @@ fn end_of(run: &RunRecord) -> String {
     if let Some(code) = run.exit_code {
         let _ = write!(text, ", status {code}");
     }
+    let is_scheduled = run.key.kind == RunKind::Scheduled;
     // What somebody asked for stands at the beginning already.
-    if let (RunKind::Scheduled, Some(reason)) = (&run.key.kind, &run.reason) {
+    if let Some(reason) = &run.reason
+        && (is_scheduled || !says_who_asked(reason))
+    {
         let _ = write!(text, ": {}", visible(reason));
     }
     text
+}
+
+/// Whether a requested run's reason is still who asked for it: a bad end takes its place.
+fn says_who_asked(reason: &str) -> bool {
+    reason.starts_with("asked for by ") || reason.starts_with("backfill ")
 }

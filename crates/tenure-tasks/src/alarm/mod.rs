@@ -34,7 +34,7 @@ use tenure_core::{TaskName, Timestamp};
 pub(crate) use self::delivery::works;
 pub use self::rule::{AlarmRule, tells_alarms};
 pub(crate) use self::rule::{PREFIX, check_rules};
-pub(crate) use self::warden::{Warden, WardenParts};
+pub(crate) use self::warden::{Specs, Warden, WardenParts, specs_of};
 pub(crate) use self::watch::Watch;
 use crate::outcome::TaskFailure;
 

@@ -5,8 +5,8 @@
 //! [`Book`] lets one of them be first.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{Clock, Moment, RunKey, RunRecord, StoreError, TaskName, Timestamp};
@@ -50,6 +50,14 @@ pub(super) struct Watched {
     pub(super) book: Book,
 }
 
+/// The tasks as they are defined now: they may be replaced while the warden watches.
+pub(crate) type Specs = Arc<Mutex<HashMap<TaskName, Arc<TaskSpec>>>>;
+
+/// A panic elsewhere leaves them whole: they are only ever exchanged as one.
+pub(crate) fn specs_of(specs: &Specs) -> MutexGuard<'_, HashMap<TaskName, Arc<TaskSpec>>> {
+    specs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The loop.
 pub(crate) struct Warden {
     pub(super) watched: Vec<Watched>,
@@ -58,7 +66,7 @@ pub(crate) struct Warden {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pulse: Arc<Pulse>,
     events: EventSender,
-    specs: HashMap<TaskName, Arc<TaskSpec>>,
+    specs: Specs,
     signs: mpsc::Receiver<Sign>,
     has_overflowed: Arc<AtomicBool>,
     pub(super) open: OpenSubjects,
@@ -87,9 +95,8 @@ impl WardenParts {
         manager: Option<&str>,
         (clock, limit): (Arc<dyn Clock>, Duration),
         (events, pulse): (EventSender, Arc<Pulse>),
-        specs: Vec<Arc<TaskSpec>>,
+        specs: Specs,
     ) -> Warden {
-        let specs = specs.into_iter();
         let watched = self.rules.into_iter().filter_map(|rule| {
             let task = TaskName::new(task_of(&rule, manager)).ok()?;
             let book = Book::new(access.store.clone(), limit, task);
@@ -102,7 +109,7 @@ impl WardenParts {
             clock,
             pulse,
             events,
-            specs: specs.map(|spec| (spec.name().clone(), spec)).collect(),
+            specs,
             signs: self.signs,
             has_overflowed: self.has_overflowed,
             open: self.open,
@@ -210,7 +217,7 @@ impl Warden {
     /// Looks at every task in every respect, spread over some seconds.
     fn look_everywhere(&mut self) {
         let now = self.clock.now();
-        let tasks: Vec<TaskName> = self.specs.keys().cloned().collect();
+        let tasks: Vec<TaskName> = specs_of(&self.specs).keys().cloned().collect();
         for (n, task) in tasks.into_iter().enumerate() {
             let wait = Duration::from_millis(u64::try_from(n).unwrap_or(u64::MAX) / 2);
             for kind in AlarmKind::ALL.into_iter().filter(|kind| kind.is_of_task()) {
@@ -303,7 +310,7 @@ impl Warden {
             }
         }
         let now = within(self.limit, self.access.store.now()).await?.now;
-        let spec = self.specs.get(task).cloned();
+        let spec = specs_of(&self.specs).get(task).cloned();
         let spec = spec.as_deref();
         if let Some(bad) = look.reason.bad {
             // Later runs may be good already: told it is, and right behind it that it is over.
