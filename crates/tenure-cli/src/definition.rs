@@ -116,8 +116,8 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
         .collect()
 }
 
-/// The limit of a task that a store knows, as its definition tells it; nothing if it has none, or if
-/// another program than this one defined it.
+/// The limit of a task that a store knows, as its definition tells it; nothing if it has none, or
+/// if another program than this one defined it.
 pub(crate) fn limit_of(definition: &Definition) -> Option<MaxRunning> {
     let settings: Value = serde_json::from_str(&definition.details).ok()?;
     let runs = settings.get(MAX_RUNNING)?.as_u64()?;
