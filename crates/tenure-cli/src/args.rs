@@ -155,6 +155,9 @@ pub(crate) struct RunArgs {
     /// Reads the files again when they change, as at a SIGHUP
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Answers /metrics, /readyz and /healthz there, such as 127.0.0.1:9187; without a login
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
     /// Prints only runs that did not end well and troubles of the store, in JSON too
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -109,6 +109,36 @@ pub(crate) fn check_alone<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
     spec.ok_or_else(|| ConfigErrors::no_schedule(&task.draft.name))
 }
 
+/// Checks tasks without managers, for tests of their code.
+///
+/// # Errors
+/// Everything that is wrong with them.
+#[cfg(feature = "test")]
+pub(crate) fn check_alone_all<S: Send + Sync + 'static>(
+    application: &Arc<S>,
+    tasks: Vec<Task<S>>,
+) -> Result<Vec<Work>, ConfigErrors> {
+    let mut faults = Vec::new();
+    check_repeated(&tasks, &mut faults);
+    let mut checker = Checker::default();
+    let mut works = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let spec = checker.spec(&task.draft, &mut faults);
+        let Some(handler) = task.handler else {
+            let task = task.draft.name.clone();
+            faults.push(ConfigError::NoCode { task });
+            continue;
+        };
+        works.extend(spec.map(|spec| Work {
+            spec: Arc::new(spec),
+            code: with_application(handler, application.clone()),
+            runtime: task.runtime,
+        }));
+    }
+    ConfigErrors::if_any(faults)?;
+    Ok(works)
+}
+
 fn with_application<S: Send + Sync + 'static>(handler: Handler<S>, application: Arc<S>) -> Code {
     Arc::new(move |attempt| handler(TaskContext::new(attempt, application.clone())))
 }

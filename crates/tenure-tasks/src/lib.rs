@@ -69,6 +69,8 @@ mod store_manager;
 mod store_time;
 mod table;
 mod task;
+#[cfg(feature = "test")]
+pub mod test;
 
 pub use alarm::{Alarm, AlarmKind, AlarmRule, AlarmState, AlarmTarget, tells_alarms};
 pub use config_error::{ConfigError, ConfigErrors, StartError};

@@ -115,8 +115,8 @@ impl Metrics {
         }
     }
 
-    /// All figures as text in the format of `OpenMetrics`, which Prometheus reads; those of `health`
-    /// are read now.
+    /// All figures as text in the format of `OpenMetrics`, which Prometheus reads; those of
+    /// `health` are read now.
     #[must_use]
     pub fn text(&self, health: &Health) -> String {
         let all = &self.all;

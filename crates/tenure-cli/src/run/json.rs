@@ -81,6 +81,13 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::CancelRequested { key, by, why } => {
             run("cancel_requested", key, json!({ "by": by, "why": why }))
         }
+        other => return of_loss(other),
+    })
+}
+
+/// Runs that were lost, or given up for lost.
+fn of_loss(event: &RunnerEvent) -> Option<Value> {
+    Some(match event {
         RunnerEvent::Lost {
             key,
             attempt,

@@ -3,6 +3,7 @@
 mod alarm;
 mod command;
 mod json;
+mod probe;
 mod reload;
 mod report;
 mod words;
@@ -19,13 +20,14 @@ use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
 use self::command::{Shared, execute};
+use self::probe::Probe;
 use self::reload::{Reload, Terminal};
 use self::report::Reporter;
 use crate::args::RunArgs;
 use crate::child::Guardian;
 use crate::definition::task_of;
 use crate::exit::{Code, Failure, Outcome, chain};
-use crate::file::{TaskEntry, TaskFiles, render};
+use crate::file::{AlarmEntry, TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::signals::Signals;
@@ -65,12 +67,11 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let mut signals = listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?;
     let mut hang_ups = listen(&[Signal::SIGHUP])?;
     let terminal = Terminal::now();
+    let probe = probe::listen_if(args.metrics).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
     let shared = Arc::new(Shared {
         guardian: Guardian::start(),
-        withheld: files
-            .store
-            .as_ref()
+        withheld: (files.store.as_ref())
             .map(|store| store.variables.clone())
             .unwrap_or_default(),
     });
@@ -83,20 +84,16 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let next = next_of(&entries);
     // Until more is known: no lease that begins from here on ends earlier.
     shared.guardian.until(SystemClock.now() + FIRST_END);
-    let interop = files
-        .store
-        .as_ref()
-        .and_then(|store| store.interop.as_ref());
+    let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
     let scheduling = match interop {
         Some(interop) => TaskScheduling::builder(()).manager(chosen.interop(interop).await?),
         None => TaskScheduling::builder(()).manager(tenure.manager()),
     };
-    let rules = files
-        .alarms
-        .into_iter()
-        .map(|it| alarm::rule_of(it, &shared));
-    let scheduling = rules.fold(scheduling, TaskScheduling::alarm);
-    let tasks = start(scheduling, entries, &shared, most).await?;
+    let scheduling = watched(scheduling, files.alarms, probe.as_ref(), &shared);
+    let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
+    if let Some(probe) = probe {
+        probe.serve(&tasks);
+    }
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let events = tasks.events();
@@ -138,6 +135,21 @@ async fn tell_all(mut events: Events, reporter: Arc<Mutex<Reporter>>) {
     while let Some(event) = events.next().await {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.tell(&event);
+    }
+}
+
+/// With alarms, and counted if somebody reads the figures.
+fn watched(
+    scheduling: TaskScheduling<()>,
+    alarms: Vec<AlarmEntry>,
+    probe: Option<&Probe>,
+    shared: &Arc<Shared>,
+) -> TaskScheduling<()> {
+    let rules = alarms.into_iter().map(|it| alarm::rule_of(it, shared));
+    let scheduling = rules.fold(scheduling, TaskScheduling::alarm);
+    match probe {
+        Some(probe) => probe.watch(scheduling),
+        None => scheduling,
     }
 }
 
