@@ -144,6 +144,8 @@ fn task_plan(task: &TaskEntry, takes: Duration) -> TaskPlan {
     plan.takes = (takes, takes);
     plan.concurrency = task.concurrency;
     plan.overlap = task.beside.overlap;
+    plan.max_running = task.beside.max_running;
+    plan.max_running_per_node = task.beside.max_running_per_node;
     plan.catch_up = task.catch_up;
     plan.window = task.catch_up_window;
     plan.jitter = task.jitter;

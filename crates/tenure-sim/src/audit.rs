@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tenure_core::{Clock as _, Overlap, RunKey, RunRecord, RunState, Timestamp};
+use tenure_core::{Clock as _, OnCrash, Overlap, RunKey, RunRecord, RunState, Timestamp};
 use tenure_tasks::TaskSpec;
 
 use crate::cluster::World;
@@ -71,9 +71,9 @@ impl<'w> Audit<'w> {
     fn check_ticks(&self, spec: &TaskSpec) {
         let first = self.first_seen(spec);
         // Late ticks that must not overlap wait for each other, as long as their window is open.
-        let patience = match spec.overlap() {
-            Overlap::Skip => spec.catch_up_window() + spec.jitter() + PUNCTUAL,
-            _ => PUNCTUAL,
+        let patience = match (spec.overlap(), spec.max_running()) {
+            (Overlap::Allow, None) => PUNCTUAL,
+            _ => spec.catch_up_window() + spec.jitter() + PUNCTUAL,
         };
         let until = self.now - patience - spec.jitter();
         let calm = self.mended_at + self.world.plan.node_ttl * 2 + RECOVERY;
@@ -108,7 +108,9 @@ impl<'w> Audit<'w> {
         // An attempt that goes on later may have begun again since.
         let begun_at = record.attempts.first().and_then(|first| first.started_at);
         let begun_at = begun_at.or(record.started_at);
-        let is_late = begun_at.is_some_and(|at| at.since(due_at) > PUNCTUAL);
+        // What waits in line begins late because it should.
+        let may_wait = !matches!(spec.overlap(), Overlap::Skip | Overlap::Allow);
+        let is_late = !may_wait && begun_at.is_some_and(|at| at.since(due_at) > PUNCTUAL);
         if record.state == RunState::Missed || is_late {
             let what = format!("{key} is {} and began {begun_at:?}", record.state);
             judge.blame(Rule::Recovers, what);
@@ -151,11 +153,30 @@ impl<'w> Audit<'w> {
         let patience = longest(&plan.tasks) + plan.node_ttl * 2 + RECOVERY;
         for record in self.records.values() {
             let since = record.claimed_at.unwrap_or(record.created_at);
+            let patience = patience + self.line_before(record);
             let is_old = self.now.since(since) > patience && since <= self.now;
             if !record.state.is_final() && is_old && !pages.forgotten.contains(&record.key) {
                 let what = format!("{} is {} since {since}", record.key, record.state);
                 found.push((Rule::EveryRunEnds, what));
             }
+        }
+    }
+
+    /// How long a run that waits may stand in line at most. A retry stands behind the ticks that were
+    /// due before it, and each of those may have retries of its own.
+    fn line_before(&self, record: &RunRecord) -> Duration {
+        let mut tasks = self.world.plan.tasks.iter();
+        let task = tasks.find(|task| task.name == record.key.task.as_str());
+        match task.map(|task| (task.overlap, task)) {
+            Some((Overlap::QueueAll { max }, task)) if record.state == RunState::Waiting => {
+                let after_crashes = match task.on_crash {
+                    OnCrash::Retry { max_attempts } => max_attempts,
+                    _ => 1,
+                };
+                let attempts = task.attempts.max(after_crashes);
+                (task.takes.1 + RECOVERY) * (max + 1) * task.concurrency * attempts
+            }
+            _ => Duration::ZERO,
         }
     }
 

@@ -43,6 +43,14 @@ pub(crate) fn task_of(plan: &TaskPlan) -> Task<NodeState> {
         .on_crash(plan.on_crash)
         .catch_up(plan.catch_up)
         .jitter(plan.jitter);
+    let task = match plan.max_running {
+        Some(runs) => task.max_running(runs),
+        None => task,
+    };
+    let task = match plan.max_running_per_node {
+        Some(runs) => task.max_running_per_node(runs),
+        None => task,
+    };
     let task = match plan.window {
         Some(window) => task.catch_up_window(window),
         None => task,

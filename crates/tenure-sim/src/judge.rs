@@ -25,6 +25,7 @@ const DROWSY: Duration = Duration::from_secs(3);
 pub(crate) struct Rules {
     pub(crate) concurrency: u32,
     pub(crate) overlap: Overlap,
+    pub(crate) max_running: Option<u32>,
     pub(crate) on_crash: OnCrash,
     /// Whether failures are tried again.
     pub(crate) retries: bool,
@@ -218,6 +219,7 @@ impl Judge {
         pages.counts.executions += 1;
         self.check_repeated(pages, &run);
         self.check_overlap(pages, &run);
+        self.check_limit(pages, &run);
         self.check_won(pages, &run);
         let rules = pages.rules.get(&run.key.task);
         if rules.is_some_and(|rules| !(1..=rules.concurrency).contains(&run.key.index)) {
@@ -284,7 +286,7 @@ impl Judge {
         let is_exclusive = pages
             .rules
             .get(&run.key.task)
-            .is_some_and(|rules| rules.overlap == Overlap::Skip);
+            .is_some_and(|rules| rules.overlap != Overlap::Allow);
         if !is_exclusive || pages.forgotten.contains(&run.key) {
             return;
         }
@@ -306,6 +308,27 @@ impl Judge {
                 pages.name(other.node)
             );
             self.blame_on(pages, Rule::NoOverlap, what);
+        }
+    }
+
+    /// Whoever is dazed may go on with what it lost, so it and its runs do not count.
+    fn check_limit(&self, pages: &mut Pages, run: &CodeRun) {
+        let rules = pages.rules.get(&run.key.task);
+        let Some(most) = rules.and_then(|rules| rules.max_running) else {
+            return;
+        };
+        if pages.forgotten.contains(&run.key) || pages.is_dazed(run.node) {
+            return;
+        }
+        let others = pages.going_on.values().filter(|other| {
+            other.key.task == run.key.task
+                && !pages.forgotten.contains(&other.key)
+                && !pages.is_dazed(other.node)
+        });
+        let others = others.count();
+        if others >= usize::try_from(most).unwrap_or(usize::MAX) {
+            let what = format!("{} on {} beside {others}", run.key, pages.name(run.node));
+            self.blame_on(pages, Rule::WithinLimit, what);
         }
     }
 

@@ -68,6 +68,10 @@ pub struct TaskPlan {
     pub concurrency: u32,
     /// Whether its runs may overlap.
     pub overlap: Overlap,
+    /// How many of its runs may be in hand at once in the whole cluster.
+    pub max_running: Option<u32>,
+    /// How many of its runs one node takes on at once.
+    pub max_running_per_node: Option<u32>,
     /// What a crash does to its runs.
     pub on_crash: OnCrash,
     /// What is done about late ticks.
@@ -91,6 +95,8 @@ impl TaskPlan {
             attempts: 1,
             concurrency: 1,
             overlap: Overlap::Skip,
+            max_running: None,
+            max_running_per_node: None,
             on_crash: OnCrash::Lose,
             catch_up: CatchUp::Latest,
             window: None,

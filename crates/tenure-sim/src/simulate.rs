@@ -90,6 +90,7 @@ async fn run(plan: Plan, server: impl FnOnce(Arc<dyn RunStore>) -> Arc<dyn RunSt
             let rules = Rules {
                 concurrency: task.concurrency,
                 overlap: task.overlap,
+                max_running: task.max_running,
                 on_crash: task.on_crash,
                 retries: task.attempts > 1,
             };

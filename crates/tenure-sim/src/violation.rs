@@ -13,8 +13,10 @@ pub enum Rule {
     RunsOnce,
     /// No more attempts than the task allows.
     AttemptsEnd,
-    /// Under `overlap = "skip"` a task's index is executed by one node at a time.
+    /// Unless overlap is allowed, a task's index is executed by one node at a time.
     NoOverlap,
+    /// No more runs of a task are executed at once than its `max_running` allows.
+    WithinLimit,
     /// What is executed was won by that node before.
     OnlyWhatWasWon,
     /// Each claim of a task has a greater fence, each claim of a run a greater attempt.
@@ -48,6 +50,7 @@ impl fmt::Display for Rule {
             Self::RunsOnce => "a run that must not be repeated ran again",
             Self::AttemptsEnd => "a run was attempted more often than allowed",
             Self::NoOverlap => "two runs that must not overlap did",
+            Self::WithinLimit => "more runs of a task went on than its limit allows",
             Self::OnlyWhatWasWon => "a node ran what it had not won",
             Self::FencesGrow => "a fence or an attempt did not grow",
             Self::IndexInRange => "an index is out of range",

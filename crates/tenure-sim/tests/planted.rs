@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tampered::{Tampered, Tampering};
-use tenure_core::{OnCrash, Overlap};
+use tenure_core::{OnCrash, Overlap, RunState};
 use tenure_sim::{Fault, Plan, Report, Rule, TaskPlan, simulate, simulate_with};
 use tenure_tasks::CatchUp;
 
@@ -58,6 +58,7 @@ fn each_planted_fault_is_found_by_the_rule_it_breaks() {
         (Tampering::AcceptsTwice, Rule::FencesGrow),
         (Tampering::RepeatsFences, Rule::FencesGrow),
         (Tampering::AllowsOverlap, Rule::NoOverlap),
+        (Tampering::IgnoresLimits, Rule::WithinLimit),
         (Tampering::NeverRecovers, Rule::LostIsTold),
         (Tampering::NeverRecovers, Rule::EveryRunEnds),
         (Tampering::RecoversInSilence, Rule::LostIsTold),
@@ -71,6 +72,13 @@ fn each_planted_fault_is_found_by_the_rule_it_breaks() {
         (Tampering::ClaimsEarly, Rule::NotEarly),
     ] {
         let mut plan = plan();
+        if tampering == Tampering::IgnoresLimits {
+            let mut limited = TaskPlan::new("limited", "@every 3s");
+            limited.takes = (secs(5), secs(8));
+            limited.overlap = Overlap::Allow;
+            limited.max_running = Some(2);
+            plan.tasks.push(limited);
+        }
         if tampering == Tampering::ForgetsMissed {
             // Nobody is there for longer than the window.
             for node in 0..3 {
@@ -100,4 +108,40 @@ fn a_report_names_the_run_and_the_nodes() {
         text.contains("quick@") && text.contains(" and on n"),
         "{text}"
     );
+}
+
+/// A plan in which every tick finds an earlier run in hand, while nodes die and sleep.
+fn crowded(overlap: Overlap) -> Plan {
+    let mut task = TaskPlan::new("crowded", "@every 4s");
+    task.takes = (secs(6), secs(9));
+    task.overlap = overlap;
+    task.max_running = Some(2);
+    task.concurrency = 2;
+    task.window = Some(secs(20));
+    let mut plan = Plan::calm(7, 3, vec![task], secs(60));
+    for (at, node) in [(13, 0), (27, 1)] {
+        plan = plan.with(secs(at), Fault::Kill(node));
+        plan = plan.with(secs(at + 8), Fault::Restart(node));
+    }
+    plan = plan.with(secs(40), Fault::Freeze(2));
+    plan.with(secs(52), Fault::Thaw(2))
+}
+
+#[test]
+fn s38_s39_each_overlap_rule_and_a_limit_hold_while_nodes_die_and_sleep() {
+    for (overlap, state) in [
+        (Overlap::Skip, RunState::Skipped),
+        (Overlap::QueueOne, RunState::Skipped),
+        (Overlap::QueueAll { max: 2 }, RunState::Skipped),
+        (Overlap::CancelOther, RunState::Cancelled),
+    ] {
+        let report = simulate(&crowded(overlap)).unwrap();
+        assert!(report.is_good(), "{overlap:?}: {report}");
+        assert!(report.counts.executions > 8, "{overlap:?}: {report}");
+        let of_state = report.records.iter().filter(|run| run.state == state);
+        assert!(
+            of_state.count() > 3,
+            "{overlap:?} was not put to work: {report}"
+        );
+    }
 }

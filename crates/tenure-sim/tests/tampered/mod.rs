@@ -25,6 +25,8 @@ pub(crate) enum Tampering {
     RepeatsFences,
     /// Takes no notice of the overlap rule.
     AllowsOverlap,
+    /// Takes no notice of the tasks' limits.
+    IgnoresLimits,
     /// Finds nothing that was lost.
     NeverRecovers,
     /// Marks runs lost and tells nobody.
@@ -140,6 +142,7 @@ impl RunStore for Tampered {
         for item in &mut batch.items {
             match self.tampering {
                 Tampering::AllowsOverlap => item.overlap = Overlap::Allow,
+                Tampering::IgnoresLimits => item.max_running = None,
                 Tampering::RetriesWhatMustNotBe => {
                     item.on_crash = OnCrash::Retry { max_attempts: 5 }
                 }
