@@ -314,6 +314,28 @@ async fn r21_a_waiter_is_told_when_a_majority_is_free() {
 }
 
 #[tokio::test]
+async fn f37_the_queues_of_the_servers_end_where_max_waiters_says() {
+    let quorum = Quorum::start(Flavour::Redis, 3).await;
+    let url = format!("{}?node_timeout=500ms&max_waiters=2", quorum.url());
+    let store = QuorumStore::connect(&url).await.unwrap();
+    granted(&store, &request("k")).await;
+    for _ in 0..2 {
+        let waiter = request("k").in_line(TTL);
+        let answer = store.acquire(&waiter).await.unwrap();
+        assert!(matches!(answer, Acquisition::Held(_)), "{answer:?}");
+    }
+    let error = store.acquire(&request("k").in_line(TTL)).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    for part in ["acquire a lease", "127.0.0.1:", "2 wait", "max_waiters"] {
+        assert!(error.to_string().contains(part), "{part} in: {error}");
+    }
+    // Who only asks takes no place.
+    let asked = store.acquire(&request("k")).await.unwrap();
+    assert!(matches!(asked, Acquisition::Held(_)), "{asked:?}");
+}
+
+#[tokio::test]
 async fn r6_the_holder_is_told_by_each_server_whose_vote_is_taken_from_it() {
     let quorum = Quorum::start(Flavour::Redis, 3).await;
     let url = format!("{}?node_timeout=500ms", quorum.url());

@@ -259,6 +259,8 @@ pub(super) async fn two_views_of_one_store_always_agree(harness: &Shared) {
     ];
     let names = ["a", "b", "c"].map(key);
     let mut askers: Vec<Asker> = Vec::new();
+    // Those who asked go on listening: a store may pass on what is pushed to nobody when it likes.
+    let mut listeners: Vec<Asker> = Vec::new();
     for step in 0..80 {
         let via = &views[chance.usize(0..2)];
         let name = &names[chance.usize(0..3)];
@@ -266,16 +268,22 @@ pub(super) async fn two_views_of_one_store_always_agree(harness: &Shared) {
         match (chance.u32(0..8), known) {
             (0, _) => harness.lapse(name).await,
             (1, Some(known)) => {
-                askers.swap_remove(known).through(via).release().await;
+                let asker = askers.swap_remove(known);
+                asker.through(via).release().await;
+                listeners.push(asker);
             }
             (2, Some(known)) => {
-                askers.swap_remove(known).through(via).cancel().await;
+                let asker = askers.swap_remove(known);
+                asker.through(via).cancel().await;
+                listeners.push(asker);
             }
             (3, Some(known)) => {
                 askers[known].through(via).renew(2 * LONG).await;
             }
             (4, Some(known)) => {
-                askers[known].through(via).ask().await;
+                let again = askers[known].through(via);
+                again.ask().await;
+                listeners.push(again);
             }
             _ => {
                 let asker = via.waiter(name);
