@@ -185,6 +185,18 @@ impl Place {
         }
     }
 
+    /// The same servers without fences, where these are a choice and the URL leaves it.
+    pub(crate) async fn unfenced(&self) -> Result<Option<Tenure>, Trouble> {
+        if !matches!(self.kind, Kind::Quorum(_)) || self.url.contains("fenced=") {
+            return Ok(None);
+        }
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        let tenure = tenure::connect(&format!("{}{mark}fenced=false", self.url)).await?;
+        let tenure = tenure.labelled("tenure bench");
+        self.met(tenure.holder().id);
+        Ok(Some(tenure))
+    }
+
     /// Whether pushes of one server can be measured without the library.
     pub(crate) fn has_bare_line(&self) -> bool {
         self.redis().is_some_and(|redis| !redis.is_cluster)

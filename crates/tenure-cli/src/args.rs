@@ -111,6 +111,10 @@ pub(crate) struct BenchArgs {
     /// commands, crash, claims, renewal
     #[arg(value_name = "WORKLOAD", value_parser = workload)]
     pub(crate) workloads: Vec<Workload>,
+    /// Measures the workload quorum on these servers, beside everything else on the store; may be
+    /// given several times
+    #[arg(long, value_name = "URL")]
+    pub(crate) quorum: Vec<String>,
     /// How many rounds of each side; their medians are told [default: 7]
     #[arg(long, value_name = "N", value_parser = rounds)]
     pub(crate) rounds: Option<usize>,

@@ -4,6 +4,7 @@
 //! and how, is the matter of `tenure-bench`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::pin::pin;
 
 use serde_json::{Value, json};
 use tenure_bench::{Bar, Helper, Report, Row, Settings, Trouble, Workload};
@@ -41,11 +42,14 @@ pub(crate) fn serve() -> Outcome {
 async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
     let url = chosen.url()?;
     let settings = settings(args);
-    let workloads = if args.workloads.is_empty() {
+    let mut workloads = if args.workloads.is_empty() {
         Workload::ALL.to_vec()
     } else {
         args.workloads.clone()
     };
+    if !args.quorum.is_empty() {
+        workloads.retain(|workload| *workload != Workload::Quorum);
+    }
     let mut signals = Signals::listen(&Signals::ENDING).map_err(|error| {
         Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
     })?;
@@ -60,7 +64,23 @@ async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
             let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
         }
     };
-    let outcome = tenure_bench::run(url, &workloads, &settings, &progress, stop).await;
+    let outcome = {
+        let mut stop = pin!(stop);
+        let first = tenure_bench::run(url, &workloads, &settings, &progress, &mut stop);
+        let mut outcome = first.await;
+        for url in &args.quorum {
+            let Ok(report) = &mut outcome else { break };
+            let more = tenure_bench::run(url, &[Workload::Quorum], &settings, &progress, &mut stop);
+            match more.await {
+                Ok(more) => {
+                    report.rows.extend(more.rows);
+                    report.skipped.extend(more.skipped);
+                }
+                Err(trouble) => outcome = Err(trouble),
+            }
+        }
+        outcome
+    };
     progress("");
     let report = match (outcome, signal) {
         (Ok(report), _) => report,

@@ -117,12 +117,19 @@ async fn a_quorum_is_measured_beside_a_majority_of_raw_answers() {
     let place = Place::new();
     let (rows, skipped) = quick(&place, &servers.url(), &["quorum", "claims", "commands"]);
     rows.iter().for_each(assert_sane);
-    let [row] = rows.as_slice() else {
+    let [unfenced, fenced] = rows.as_slice() else {
         panic!("{rows:?}")
     };
-    assert_eq!(row["case"], "quorum of 3 servers");
-    assert!(row["limit"].is_number() && row["met"].is_boolean(), "{row}");
+    assert_eq!(unfenced["case"], "quorum of 3 servers, fenced=false");
+    assert!(unfenced["met"].is_boolean(), "{unfenced}");
+    assert_eq!(fenced["case"], "quorum of 3 servers, fenced");
+    assert!(fenced["limit"].is_number(), "{fenced}");
     assert_eq!(workloads(&skipped), BTreeSet::from(["claims", "commands"]));
+    // The same beside another store, for a table of everything in one run.
+    let arguments = ["uncontended", "--quorum", &servers.url()];
+    let (rows, skipped) = quick(&place, &place.store(), &arguments);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert!(skipped.is_empty(), "{skipped:?}");
     for node in servers.nodes() {
         let keys = node.call(&["KEYS", "*"]).await.to_string();
         let left: Vec<_> = keys.lines().filter(|key| !key.ends_with("}:f")).collect();

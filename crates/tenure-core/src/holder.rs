@@ -30,6 +30,12 @@ impl HolderId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
+
+    /// Its 32 hexadecimal digits: see [`Token::to_hex`].
+    #[must_use]
+    pub fn to_hex(&self) -> [u8; 32] {
+        self.0.to_hex()
+    }
 }
 
 impl fmt::Display for HolderId {

@@ -116,6 +116,9 @@ pub struct LeasePromises {
     pub wall_clock_steps_end_leases: bool,
     /// What it forgets, and when: one sentence for people.
     pub forgets: &'static str,
+    /// After how long, at the most, taking or giving back a lease ends by itself, with an answer or
+    /// with an error that says that the outcome is unknown. `None` if callers must stop waiting.
+    pub answers_within: Option<Duration>,
 }
 
 impl LeasePromises {
@@ -134,6 +137,7 @@ impl LeasePromises {
             claim_window: Duration::from_secs(2),
             wall_clock_steps_end_leases: true,
             forgets: "",
+            answers_within: None,
         }
     }
 }

@@ -35,6 +35,19 @@ impl Token {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// Its 32 hexadecimal digits, for stores that write it with every request: without a
+    /// formatter and without memory of its own.
+    #[must_use]
+    pub fn to_hex(&self) -> [u8; 32] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        digits
+    }
 }
 
 fn weak_bytes() -> [u8; 16] {
@@ -48,7 +61,7 @@ fn weak_bytes() -> [u8; 16] {
 /// 32 hexadecimal digits.
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(std::str::from_utf8(&self.to_hex()).unwrap_or_default())
     }
 }
 
@@ -86,7 +99,10 @@ mod tests {
         assert_eq!(tokens.len(), 10_000);
         for token in tokens.iter().take(100) {
             assert_eq!(token.to_string().parse(), Ok(*token));
+            assert_eq!(token.to_string().as_bytes(), token.to_hex());
         }
+        let known = Token::from_bytes(*b"\0\x01\x09\x0a\x10\x7f\x80\xff01234567");
+        assert_eq!(known.to_string(), "0001090a107f80ff3031323334353637");
         assert_eq!("+1".repeat(16).parse::<Token>(), Err(InvalidToken));
     }
 }

@@ -24,6 +24,11 @@ use crate::trust::{self, Anchor};
 /// How long a place in the queue outlives the last request; requests come three times as often.
 pub(crate) const KEEP_PLACE: Duration = Duration::from_secs(15);
 
+/// How long after it was pushed a grant is confirmed. A lock that is held for less needs no request
+/// but its release, and the first steps of whoever has it are not disturbed; others lose nothing,
+/// because until then the lease ends with the claim window.
+const CONFIRM: Duration = Duration::from_millis(10);
+
 /// Everything an acquisition needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -95,7 +100,8 @@ impl Attempt {
         let was_left = std::mem::replace(&mut self.may_be_left, true);
         // Taken before the request leaves: a slow reply must shorten our trust, never lengthen it.
         let asked_at = self.inner.clock.now();
-        match bounded(limit, self.inner.store.acquire(&request)).await {
+        let call = self.inner.store.acquire(&request);
+        match self.inner.bounded(limit, call).await {
             Ok(Acquisition::Granted(grant)) => Ok(Answer::Granted(Granted {
                 fence: grant.fence,
                 asked_at,
@@ -176,8 +182,8 @@ impl Attempt {
         ));
         let first = match source {
             GrantSource::Reply => first_due(&lease, granted.asked_at),
-            // Off the critical path: brings the lease from the claim window to its full ttl.
-            GrantSource::Push => Some(now),
+            // From the claim window to the full ttl, unless the lock is given back first.
+            GrantSource::Push => Some(now + CONFIRM.min(validity / 16)),
         };
         let roster = self.inner.renewals.enter(&self.home, lease.clone(), first);
         self.may_be_left = false;

@@ -111,6 +111,11 @@ impl State {
         true
     }
 
+    fn interval(&self) -> Option<Duration> {
+        let can_grow = self.cap.is_none_or(|cap| self.until < cap.at);
+        self.renewal.every().filter(|_| can_grow)
+    }
+
     fn end_of_window(&self) -> LossReason {
         match self.cap {
             Some(Cap { at, max_hold }) if self.until >= at => LossReason::MaxHold { max_hold },
@@ -127,6 +132,16 @@ pub(crate) struct Granted {
     pub(crate) fence: Fence,
     pub(crate) asked_at: Moment,
     pub(crate) until: Moment,
+}
+
+/// How a trusted lease stands, for its renewal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outlook {
+    /// For how long it is trusted.
+    pub(crate) left: Duration,
+    /// The interval of renewals, if it is renewed by itself.
+    pub(crate) every: Option<Duration>,
+    pub(crate) ttl: Duration,
 }
 
 /// What a renewal asks for.
@@ -225,17 +240,38 @@ impl HeldLease {
         }
     }
 
-    /// Whether renewing could still move the end of the window.
-    pub(crate) fn can_grow(&self) -> bool {
-        let state = self.state();
-        state.cap.is_none_or(|cap| state.until < cap.at)
+    /// How often the lease is to be renewed, if it is and that could still move the end of its
+    /// window.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.state().interval()
     }
 
-    /// The store confirmed the lease, when asked `question` at `asked_at`.
-    pub(crate) fn renewed(&self, question: Question, asked_at: Moment, grant: &Grant) {
+    /// What the renewal needs to know of a lease that is trusted now. `None` if it is not.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        self.step(&mut state, now, Event::Looked);
+        matches!(state.life, Life::Held).then(|| Outlook {
+            left: state.until.since(now),
+            every: state.renewal.every(),
+            ttl: state.renewal.ttl.get(),
+        })
+    }
+
+    /// The store confirmed the lease, when asked `question` at `asked_at`. Says the same as
+    /// [`HeldLease::interval`].
+    pub(crate) fn renewed(
+        &self,
+        question: Question,
+        asked_at: Moment,
+        grant: &Grant,
+    ) -> Option<Duration> {
         let until = trust::trust_end(asked_at, grant, question.ttl.get());
         let version = question.version;
-        self.apply(Event::Renewed { until, version });
+        let mut state = self.state();
+        let now = self.clock.now();
+        self.step(&mut state, now, Event::Renewed { until, version });
+        state.interval()
     }
 
     /// The store says that the lease is not ours.

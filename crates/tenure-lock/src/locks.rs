@@ -1,6 +1,7 @@
 //! The front of the crate: a store, a holder and defaults, from which locks are made.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tenure_core::{
     Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeaseStore, LeaseView, ListQuery,
@@ -11,6 +12,7 @@ use crate::cleanup::Cleanups;
 use crate::home::Home;
 use crate::key::checked;
 use crate::renewal::Renewals;
+use crate::timing::bounded;
 use crate::{AdminError, IntoKey, Lock, LockOptions, LockSet};
 
 /// The most keys that [`Locks::list`] answers.
@@ -35,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) renewals: Renewals,
     pub(crate) cleanups: Cleanups,
     pub(crate) home: Home,
+    /// The store's own limit for its answers, where it promises one.
+    answers_within: Option<Duration>,
     /// What the store answered in place of an answer when a waiter last asked.
     trouble: Mutex<Option<String>>,
 }
@@ -46,6 +50,19 @@ impl Inner {
         *trouble = error.map(ToString::to_string);
     }
 
+    /// Awaits a store's answer for at most `limit`. Where the store keeps a shorter limit itself,
+    /// that is enough, and no timer is set for what nearly always is answered at once.
+    pub(crate) async fn bounded<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.answers_within.is_some_and(|own| own <= limit) {
+            return call.await;
+        }
+        bounded(limit, call).await
+    }
+
     fn new(
         store: Arc<dyn LeaseStore>,
         holder: Holder,
@@ -55,6 +72,7 @@ impl Inner {
         Arc::new(Self {
             renewals: Renewals::new(store.clone(), clock.clone()),
             cleanups: Cleanups::default(),
+            answers_within: store.promises().answers_within,
             store,
             holder,
             clock,

@@ -8,7 +8,6 @@
 
 mod roster;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +20,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tenure_core::{Clock, LeaseStore, Moment, RenewRequest, Renewal, StoreError, StoreErrorKind};
 use tokio::runtime::{Handle, Id};
 
-use self::roster::Outcome;
+use self::roster::{Outcome, share_of_interval};
 pub(crate) use self::roster::{Roster, first_due};
 use crate::lease::{HeldLease, Question};
 use crate::timing::{bounded, sleep_until};
@@ -30,7 +29,8 @@ use crate::timing::{bounded, sleep_until};
 pub(crate) struct Renewals {
     store: Arc<dyn LeaseStore>,
     clock: Arc<dyn Clock>,
-    rosters: Mutex<HashMap<Id, Arc<Roster>>>,
+    /// Looked through from the front: a program has one runtime, or two.
+    rosters: Mutex<Vec<(Id, Arc<Roster>)>>,
 }
 
 impl Renewals {
@@ -64,13 +64,13 @@ impl Renewals {
 
     fn roster(&self, runtime: Id) -> Arc<Roster> {
         let mut rosters = self.rosters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(roster) = rosters.get(&runtime) {
+        if let Some((_, roster)) = rosters.iter().find(|(id, _)| *id == runtime) {
             return roster.clone();
         }
         // A runtime that has gone leaves a roster without leases behind.
-        rosters.retain(|_, roster| !roster.is_idle());
+        rosters.retain(|(_, roster)| !roster.is_idle());
         let roster = Arc::new(Roster::default());
-        rosters.insert(runtime, roster.clone());
+        rosters.push((runtime, roster.clone()));
         roster
     }
 }
@@ -80,7 +80,7 @@ impl Renewals {
 impl Drop for Renewals {
     fn drop(&mut self) {
         let rosters = self.rosters.get_mut();
-        for roster in rosters.unwrap_or_else(PoisonError::into_inner).values() {
+        for (_, roster) in rosters.unwrap_or_else(PoisonError::into_inner) {
             roster.close();
         }
     }
@@ -199,25 +199,34 @@ impl Renewer {
 
     fn settle(&self, answered: Answered) {
         let asked_at = answered.asked_at;
-        for (lease, question, answer) in answered.results {
-            let outcome = match answer {
-                Ok(Renewal::Renewed(grant)) => {
-                    lease.renewed(question, asked_at, &grant);
-                    Outcome::Confirmed { asked_at }
-                }
-                Ok(Renewal::Lost { by, .. }) => {
-                    lease.taken(by);
-                    Outcome::Gone
-                }
-                Ok(_) => Outcome::Failed,
-                Err(error) => {
-                    tracing::debug!(key = %lease.key, %error, "renewal failed, trying again");
-                    lease.troubled(&error);
-                    Outcome::Failed
-                }
-            };
-            self.roster.settle(&lease, outcome, self.clock.now());
-        }
+        // One draw for all: leases that were renewed together stay together, in full requests.
+        let share = share_of_interval();
+        let outcomes = answered
+            .results
+            .into_iter()
+            .map(|(lease, question, answer)| {
+                let outcome = match answer {
+                    Ok(Renewal::Renewed(grant)) => {
+                        let every = lease.renewed(question, asked_at, &grant);
+                        let next = every.map(|every| asked_at + every.mul_f64(share));
+                        Outcome::Confirmed { next }
+                    }
+                    Ok(Renewal::Lost { by, .. }) => {
+                        lease.taken(by);
+                        Outcome::Gone
+                    }
+                    Ok(_) => Outcome::Failed,
+                    Err(error) => {
+                        tracing::debug!(key = %lease.key, %error, "renewal failed, trying again");
+                        lease.troubled(&error);
+                        Outcome::Failed
+                    }
+                };
+                (lease, outcome)
+            });
+        // Before the roster is locked: whoever is told of a loss may ask for something there.
+        let outcomes: Vec<_> = outcomes.collect();
+        self.roster.settle(&outcomes, self.clock.now());
     }
 }
 

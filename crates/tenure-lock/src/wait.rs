@@ -23,8 +23,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// The most that is added to a store's advice on when to ask again.
 const MOST_JITTER: Duration = Duration::from_millis(15);
-/// The same for the first in line, whom nobody stands beside.
-const FIRST_JITTER: Duration = Duration::from_millis(2);
+/// The same for the first in line, whom nobody stands beside: only those of other keys.
+const FIRST_JITTER: Duration = Duration::from_micros(200);
 /// The most of a wait that is kept for giving up the place.
 const MOST_GRACE: Duration = Duration::from_millis(50);
 

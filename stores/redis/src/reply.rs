@@ -26,6 +26,12 @@ impl Reply {
         }
     }
 
+    /// An answer that is one word and needs no more.
+    pub(crate) fn of_word(doing: &'static str, word: &str) -> Self {
+        let parts = vec![Value::SimpleString(word.to_owned())].into_iter();
+        Self { doing, parts }
+    }
+
     pub(crate) fn next(&mut self) -> Result<Value, StoreError> {
         self.parts
             .next()

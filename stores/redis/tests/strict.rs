@@ -301,8 +301,8 @@ async fn b5_of_two_primaries_plain_lets_both_grant_and_strict_only_the_newer() {
 async fn e69_strict_needs_two_rights_more_and_says_so_without_them() {
     let rights = "~* resetchannels &tenure:* -@all +hello +auth +select +client|tracking \
         +client|caching +eval +evalsha +get +getrange +set +del +exists +time +type +ttl +pttl \
-        +pexpire +pexpiretime +scan +zadd +zrem +zrange +zrevrange +zrank +zcard +hget +hset +hdel \
-        +publish +subscribe";
+        +pexpire +pexpiretime +scan +zadd +zrem +zpopmin +zrange +zrevrange +zrank +zcard +hget \
+        +hset +hdel +publish +subscribe";
     let server = Redis::builder(Flavour::Redis)
         .tcp()
         .acl_user(&format!("enough on >pw {rights} +info +wait"))

@@ -10,7 +10,7 @@ use tenure_core::{Moment, Release, StoreError};
 
 use super::GuardView;
 use crate::lease::Standing;
-use crate::timing::{Backoff, bounded, sleep_until};
+use crate::timing::{Backoff, sleep_until};
 use crate::{LossReason, ReleaseError};
 
 /// How long a release is waited for; after that it goes on in the background.
@@ -66,7 +66,7 @@ impl GuardView {
         loop {
             let limit = end.since(clock.now());
             let call = self.inner.store.release(key, self.lease.token);
-            let source = match bounded(limit, call).await {
+            let source = match self.inner.bounded(limit, call).await {
                 Ok(answer) => return Ok(released(answer, may_have_happened)),
                 Err(error) => error,
             };

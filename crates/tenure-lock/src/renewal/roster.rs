@@ -4,6 +4,7 @@
 //! from the others, in smaller and smaller company, so that a bad one is soon alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tenure_core::{Moment, Token};
 use tokio::sync::Notify;
 
 use super::Batch;
-use crate::lease::{HeldLease, Standing};
+use crate::lease::{HeldLease, Outlook};
 use crate::timing::{shortened, up_to};
 
 /// How many leases share a request, by how often they have failed in a row.
@@ -34,7 +35,7 @@ pub(crate) struct Roster {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_token: HashMap<Token, Entry>,
+    by_token: HashMap<Token, Entry, ByToken>,
     /// The renewals to come; a lease in flight is not among them.
     due: BTreeSet<(Moment, Token)>,
     /// When the task looks next; `None` if it is looking now, or waits for answers only.
@@ -45,6 +46,28 @@ struct Entries {
     idle_since: Option<Moment>,
     /// Nobody can add a lease any more.
     is_closed: bool,
+}
+
+/// Tokens are drawn at random by us, so mixing their halves is as good as a slow hash of them.
+type ByToken = BuildHasherDefault<Halves>;
+
+#[derive(Debug, Default)]
+struct Halves(u64);
+
+impl Hasher for Halves {
+    fn write(&mut self, bytes: &[u8]) {
+        for half in bytes.chunks(8) {
+            let half = half.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+            // Spreads what a simulation counts up, too.
+            self.0 = (self.0 ^ half)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(32);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]
@@ -65,10 +88,16 @@ pub(super) struct Plan {
     pub(super) is_over: bool,
 }
 
+/// A lease on its way into a request, and how it stood.
+type Travelling = (Arc<HeldLease>, Outlook);
+
 /// What became of one renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Confirmed { asked_at: Moment },
+    /// And renewed next then, if it is at all.
+    Confirmed {
+        next: Option<Moment>,
+    },
     Failed,
     Gone,
 }
@@ -156,34 +185,11 @@ impl Roster {
         }
     }
 
-    /// Enters what became of a renewal. The task plans anew afterwards.
-    pub(super) fn settle(&self, lease: &HeldLease, outcome: Outcome, now: Moment) {
+    /// Enters what became of renewals. The task plans anew afterwards.
+    pub(super) fn settle(&self, outcomes: &[(Arc<HeldLease>, Outcome)], now: Moment) {
         let mut entries = self.entries();
-        let Some(entry) = entries.by_token.get_mut(&lease.token) else {
-            return;
-        };
-        entry.is_flying = false;
-        let again = std::mem::take(&mut entry.again);
-        let every = lease.renewal().every();
-        let due = match outcome {
-            Outcome::Gone => {
-                entries.remove(lease.token);
-                return;
-            }
-            Outcome::Confirmed { asked_at } => {
-                entry.failures = 0;
-                first_due(lease, asked_at)
-            }
-            Outcome::Failed => {
-                let pause = pause_after(entry.failures, every.unwrap_or(lease.renewal().ttl.get()));
-                entry.failures += 1;
-                // No later than the end of the window, when there is nothing left to try.
-                Some((now + pause).min(lease.until()))
-            }
-        };
-        let due = if again { Some(now) } else { due };
-        if let Some(due) = due {
-            entries.set_due(lease.token, due);
+        for (lease, outcome) in outcomes {
+            entries.settle(lease, *outcome, now);
         }
     }
 
@@ -204,8 +210,13 @@ impl Roster {
 /// When a lease that was confirmed for a question of `asked_at` is renewed next: by its interval,
 /// less a random part, so that processes do not keep step. `None` if it is not, or need not be.
 pub(crate) fn first_due(lease: &HeldLease, asked_at: Moment) -> Option<Moment> {
-    let every = lease.renewal().every().filter(|_| lease.can_grow())?;
-    Some(asked_at + shortened(every))
+    Some(asked_at + shortened(lease.interval()?))
+}
+
+/// Which part of their interval leases that were renewed together are renewed after: all but a
+/// random tenth at most, so that processes do not keep step.
+pub(super) fn share_of_interval() -> f64 {
+    1.0 - fastrand::f64() / 10.0
 }
 
 /// Grows from a thirty-second of the interval to a quarter of it.
@@ -232,43 +243,81 @@ impl Entries {
         self.due.insert((due, token));
     }
 
+    fn settle(&mut self, lease: &HeldLease, outcome: Outcome, now: Moment) {
+        let Some(entry) = self.by_token.get_mut(&lease.token) else {
+            return;
+        };
+        entry.is_flying = false;
+        let again = std::mem::take(&mut entry.again);
+        let due = match outcome {
+            Outcome::Gone => {
+                self.remove(lease.token);
+                return;
+            }
+            Outcome::Confirmed { next } => {
+                entry.failures = 0;
+                next
+            }
+            Outcome::Failed => {
+                let renewal = lease.renewal();
+                let every = renewal.every().unwrap_or(renewal.ttl.get());
+                let pause = pause_after(entry.failures, every);
+                entry.failures += 1;
+                // No later than the end of the window, when there is nothing left to try.
+                Some((now + pause).min(lease.until()))
+            }
+        };
+        let due = if again { Some(now) } else { due };
+        let Some(due) = due else { return };
+        if let Some(before) = entry.due.replace(due) {
+            self.due.remove(&(before, lease.token));
+        }
+        self.due.insert((due, lease.token));
+    }
+
     fn take_due(&mut self, now: Moment, room: usize) -> Vec<Batch> {
-        let mut companies: [Vec<Arc<HeldLease>>; 3] = Default::default();
+        let mut companies: [Vec<Travelling>; 3] = Default::default();
         let mut soon = now;
-        while let Some((due, token)) = self.due.first().copied().filter(|(due, _)| *due <= soon) {
+        while let Some((due, token)) = self.due.first().copied() {
+            let [full, ..] = COMPANY;
+            let [easy, ..] = &companies;
+            // Those that are due soon only fill a request that is sent in any case.
+            let has_seat = due <= soon && !easy.len().is_multiple_of(full);
+            if due > now && !has_seat {
+                break;
+            }
             self.due.remove(&(due, token));
             let Some(entry) = self.by_token.get_mut(&token) else {
                 continue;
             };
             entry.due = None;
-            let lease = entry.lease.clone();
-            let Standing::Trusted(left) = lease.standing() else {
+            let Some(outlook) = entry.lease.outlook() else {
                 self.by_token.remove(&token);
                 continue;
             };
             entry.is_flying = true;
-            let every = lease.renewal().every().unwrap_or_default();
+            let every = outlook.every.unwrap_or_default();
             if soon == now {
                 // The first decides how far ahead others may be taken along.
                 soon = now + every / 8;
             }
             // One that is nearly over cannot wait as long as others can, so it travels alone.
-            let is_urgent = left < every / 2;
-            let alone = companies.len() - 1;
+            let is_urgent = outlook.left < every / 2;
+            let alone = COMPANY.len() - 1;
             let company = if is_urgent {
                 alone
             } else {
                 entry.failures.min(alone)
             };
             if let Some(company) = companies.get_mut(company) {
-                company.push(lease);
+                company.push((entry.lease.clone(), outlook));
             }
         }
         let mut batches = Vec::new();
         for (leases, size) in companies.iter().zip(COMPANY) {
             for some in leases.chunks(size) {
                 if batches.len() < room {
-                    batches.push(Batch::new(some.to_vec(), now));
+                    batches.push(Batch::new(some));
                 } else {
                     self.put_back(some, now);
                 }
@@ -277,8 +326,8 @@ impl Entries {
         batches
     }
 
-    fn put_back(&mut self, leases: &[Arc<HeldLease>], now: Moment) {
-        for lease in leases {
+    fn put_back(&mut self, leases: &[Travelling], now: Moment) {
+        for (lease, _) in leases {
             if let Some(entry) = self.by_token.get_mut(&lease.token) {
                 entry.is_flying = false;
             }
@@ -290,18 +339,14 @@ impl Entries {
 impl Batch {
     /// An answer is waited for so long that there is time for another try, and no longer than any
     /// of the leases is trusted.
-    fn new(leases: Vec<Arc<HeldLease>>, now: Moment) -> Self {
-        let limit = leases
-            .iter()
-            .map(|lease| {
-                let every = lease.renewal().every();
-                let half = every.unwrap_or(lease.renewal().ttl.get()) / 2;
-                half.max(LEAST_LIMIT).min(lease.until().since(now))
-            })
-            .min();
+    fn new(leases: &[Travelling]) -> Self {
+        let limits = leases.iter().map(|(_, outlook)| {
+            let half = outlook.every.unwrap_or(outlook.ttl) / 2;
+            half.max(LEAST_LIMIT).min(outlook.left)
+        });
         Self {
-            leases,
-            limit: limit.unwrap_or(LEAST_LIMIT),
+            limit: limits.min().unwrap_or(LEAST_LIMIT),
+            leases: leases.iter().map(|(lease, _)| lease.clone()).collect(),
         }
     }
 }

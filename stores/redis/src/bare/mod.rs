@@ -77,7 +77,10 @@ pub async fn server_seconds(store: &RedisStore) -> Result<f64, StoreError> {
 pub async fn server_version(store: &RedisStore) -> Result<String, StoreError> {
     let doing = "ask for the server's version";
     let call = Call::command(doing, "INFO").arg("server");
-    let text = crate::reply::text_of(doing, store.shared.link.run(call).await?)?;
+    // Of one of them: a cluster would answer for every node at once.
+    let nodes = store.shared.link.nodes().await?;
+    let node = nodes.first().unwrap_or(&Node::Only);
+    let text = crate::reply::text_of(doing, store.shared.link.run_at(node, call).await?)?;
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.map(|value| value.trim().to_owned())

@@ -11,6 +11,8 @@ mod strict;
 mod unheard;
 mod view;
 
+use std::borrow::Cow;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +21,7 @@ use tenure_core::{
     Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held,
     Holder, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note,
     Occupant, Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError,
-    Timestamp, Token, Waiting, Wakes,
+    Timestamp, Token, Ttl, Waiting, Wakes,
 };
 
 #[cfg(feature = "bare")]
@@ -49,6 +51,7 @@ static RELEASE: Script = Script::new(
     "release a lease",
     &[
         include_str!("../scripts/release_alone.lua"),
+        include_str!("../scripts/release_next.lua"),
         SHARED,
         include_str!("../scripts/release.lua"),
     ],
@@ -90,12 +93,7 @@ const WATCHED: Duration = Duration::from_secs(1);
 impl RedisStore {
     /// A call of `script` on the four keys of a lock.
     pub(crate) fn names(&self, key: &Key, script: &'static Script) -> Call {
-        on_keys(self.key_names(key), script)
-    }
-
-    /// The four keys of a lock.
-    pub(crate) fn key_names(&self, key: &Key) -> [Vec<u8>; 4] {
-        four_keys(self.name_of(key))
+        on_keys(&self.name_of(key), script)
     }
 
     /// The lock's name in the server.
@@ -133,16 +131,15 @@ impl RedisStore {
                 let name = self.name_of(&request.key);
                 (keep, self.shared.link.way_back(&name).await)
             }
-            _ => (Duration::ZERO, String::new()),
+            _ => (Duration::ZERO, Cow::Borrowed("")),
         };
-        let call = call
-            .arg(request.token.to_string())
-            .arg(request.holder.id.to_string())
-            .arg(request.ttl.as_millis())
-            .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
-            .arg(&channel)
-            .arg(self.claim_window())
-            .arg(self.shared.options.max_waiters);
+        let mut call = call
+            .arg(&request.token.to_hex())
+            .arg(&request.holder.id.to_hex())
+            .arg(request.ttl.as_millis());
+        let (keep_ms, window_ms) = (keep.as_millis(), self.claim_window());
+        let most = self.shared.options.max_waiters;
+        call.push_text(format_args!("{keep_ms} {window_ms} {most} {channel}"));
         (call, !keep.is_zero() && channel.is_empty())
     }
 
@@ -152,20 +149,22 @@ impl RedisStore {
         holder: &Holder,
         call: Call,
     ) -> Result<Value, StoreError> {
-        self.introduced(holder, self.shared.link.run(call)).await
+        let asking = pin!(self.shared.link.run(call));
+        self.introduced(holder, asking).await
     }
 
     /// Awaits `asking`, and meanwhile says who `holder` is if it is time to.
     async fn introduced<T>(
         &self,
         holder: &Holder,
-        asking: impl Future<Output = Result<T, StoreError>>,
+        asking: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
     ) -> Result<T, StoreError> {
         let shared = &*self.shared;
         let Some(introduction) = shared.people.introduction(holder) else {
             return asking.await;
         };
-        let (answer, introduced) = tokio::join!(asking, shared.link.run(introduction));
+        let introducing = Box::pin(shared.link.run(introduction));
+        let (answer, introduced) = tokio::join!(asking, introducing);
         if introduced.is_err() {
             shared.people.not_introduced(holder.id);
         }
@@ -227,37 +226,31 @@ impl RedisStore {
     }
 }
 
-/// The four keys of the lock that is called `name` in the server.
-fn four_keys(name: Vec<u8>) -> [Vec<u8>; 4] {
-    let tag = tag_of(&name);
-    let behind = |kind: &str| [format!("tenure:{{{tag}}}:{kind}:").as_bytes(), &name].concat();
-    let (queue, waiters) = (behind("q"), behind("w"));
-    [name, queue, waiters, format!("tenure:{{{tag}}}:f").into()]
+/// A call of `script` on the four keys of the lock that is called `name` in the server.
+fn on_keys(name: &[u8], script: &'static Script) -> Call {
+    let mut call = script.call(4);
+    push_keys(&mut call, name);
+    call
 }
 
-fn on_keys(names: [Vec<u8>; 4], script: &'static Script) -> Call {
-    let mut call = script.call(4);
-    for name in names {
-        call.push(name);
-    }
-    call
+/// Adds the four keys of the lock that is called `name`: itself, its queue, its waiters, and the
+/// fence counter of its slot.
+pub(crate) fn push_keys(call: &mut Call, name: &[u8]) {
+    let tag = tag_of(name).as_bytes();
+    call.push(name);
+    call.push_joined(&[b"tenure:{", tag, b"}:q:", name]);
+    call.push_joined(&[b"tenure:{", tag, b"}:w:", name]);
+    call.push_joined(&[b"tenure:{", tag, b"}:f"]);
 }
 
 /// The scripts of a pair that waits in line, as [`RedisStore`] runs them, on a lock called `name`.
 #[cfg(feature = "bare")]
 pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &str) -> [Call; 2] {
     let window = 2_000;
-    let acquire = on_keys(four_keys(name.to_vec()), &ACQUIRE)
-        .arg(token)
-        .arg(holder)
-        .arg(10_000)
-        .arg(15_000)
-        .arg(channel)
-        .arg(window)
-        .arg(crate::options::MAX_WAITERS);
-    let release = on_keys(four_keys(name.to_vec()), &RELEASE)
-        .arg(token)
-        .arg(window);
+    let mut acquire = on_keys(name, &ACQUIRE).arg(token).arg(holder).arg(10_000);
+    let most = crate::options::MAX_WAITERS;
+    acquire.push_text(format_args!("15000 {window} {most} {channel}"));
+    let release = on_keys(name, &RELEASE).arg(token).arg(window);
     [acquire, release]
 }
 
@@ -281,7 +274,10 @@ impl LeaseStore for RedisStore {
         promises.wall_clock_steps_end_leases = true;
         promises.forgets = "leases granted since the last write to disk or to a replica, when the \
                             server restarts or fails over; fences still grow";
+        // Whoever finds a lock held may also have to connect, to watch it and to ask for a name.
+        promises.answers_within = self.shared.link.limit().map(|limit| limit * 4);
         if self.shared.strict.is_some() {
+            promises.answers_within = None;
             // A release that hands on waits for no replica, so its waiter has to ask.
             promises.hand_off = HandOff::AskAgain(self.shared.options.poll);
             promises.forgets = "leases granted since the last write to disk or to a replica, when \
@@ -297,16 +293,19 @@ impl LeaseStore for RedisStore {
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
         if let Some(strict) = &self.shared.strict {
-            return self.acquire_strictly(strict, request).await;
+            return Box::pin(self.acquire_strictly(strict, request)).await;
         }
         for _ in 0..MOST_STEPS {
             let (answer, must_ask) = self.ask(request).await?;
+            if let Some(grant) = granted_at_once(&answer, request.ttl) {
+                return Ok(Acquisition::Granted(grant));
+            }
             let mut reply = Reply::new(ACQUIRE.doing, answer)?;
             let word = reply.text()?;
             match word.as_str() {
                 "granted" => return granted(&mut reply).map(Acquisition::Granted),
                 "held" => {
-                    let held = self.held(request, &mut reply, must_ask).await?;
+                    let held = Box::pin(self.held(request, &mut reply, must_ask)).await?;
                     return Ok(Acquisition::Held(held));
                 }
                 "again" => {}
@@ -334,13 +333,13 @@ impl LeaseStore for RedisStore {
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
         let call = self
             .names(key, &RELEASE)
-            .arg(token.to_string())
+            .arg(&token.to_hex())
             .arg(self.claim_window());
         let word = text_of(RELEASE.doing, self.shared.link.run(call).await?)?;
         match word.as_str() {
             "freed" => Ok(Release::Freed),
             "handed" => Ok(Release::HandedOn),
-            "more" => self.kick(key).await.map(|()| Release::Freed),
+            "more" => Box::pin(self.kick(key)).await.map(|()| Release::Freed),
             _ => Ok(Release::NotHeld),
         }
     }
@@ -348,7 +347,7 @@ impl LeaseStore for RedisStore {
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
         let call = self
             .names(key, &CANCEL)
-            .arg(token.to_string())
+            .arg(&token.to_hex())
             .arg(self.claim_window());
         let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
         match word.as_str() {
@@ -413,6 +412,18 @@ impl RedisStore {
             tracing::warn!(%key, %error, "a forced release was not recorded");
         }
     }
+}
+
+/// The grant of a lock that was free and that nobody waited for, of which a script says the fence
+/// alone: microseconds of the server's clock.
+pub(crate) fn granted_at_once(answer: &Value, ttl: Ttl) -> Option<Grant> {
+    let Value::BulkString(digits) = answer else {
+        return None;
+    };
+    let micros: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let now = Timestamp::from_millis(micros / 1000);
+    let fence = Fence::new(micros.try_into().ok()?);
+    Some(Grant::new(fence, now, now + ttl.get()))
 }
 
 fn granted(reply: &mut Reply) -> Result<Grant, StoreError> {

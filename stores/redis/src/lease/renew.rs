@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tenure_core::{Fence, Grant, RenewRequest, Renewal, StoreError, Timestamp};
+use redis::Value;
+use tenure_core::{Fence, Grant, RenewRequest, Renewal, StoreError, Timestamp, Ttl};
 
 use super::view::RawOccupant;
 use crate::link::{Call, Script};
@@ -51,9 +52,14 @@ impl RedisStore {
                 Ok(value) => {
                     let mut reply = Reply::new(RENEW.doing, value)?;
                     let now = reply.timestamp()?;
-                    for _ in batch {
-                        let mut answer = reply.nested()?;
-                        results.push(self.renewed(now, &mut answer).await);
+                    for request in batch {
+                        let answer = reply.next()?;
+                        results.push(if let Some(renewed) = kept(now, &answer, request.ttl) {
+                            Ok(renewed)
+                        } else {
+                            let mut answer = Reply::new(RENEW.doing, answer)?;
+                            Box::pin(self.renewed(now, &mut answer)).await
+                        });
                     }
                 }
                 // Nobody's renewal may be kept from its neighbours' answers.
@@ -72,13 +78,14 @@ impl RedisStore {
     ) -> Call {
         let mut call = script.call(batch.len() + usize::from(more.is_some()));
         for request in batch {
-            call.push(self.name_of(&request.key));
+            let prefix = self.shared.options.prefix.as_bytes();
+            call.push_joined(&[prefix, request.key.as_bytes()]);
         }
         if let Some(more) = more {
             call.push(more);
         }
         for request in batch {
-            call.push(request.token.to_string());
+            call.push(&request.token.to_hex());
             call.push(request.ttl.as_millis());
         }
         call
@@ -115,6 +122,18 @@ impl RedisStore {
             is_agreed: false,
         })
     }
+}
+
+/// A lease that is kept for as long as was asked for, of which the script says the fence alone.
+fn kept(now: Timestamp, answer: &Value, ttl: Ttl) -> Option<Renewed> {
+    let Value::BulkString(digits) = answer else {
+        return None;
+    };
+    let fence = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(Renewed {
+        renewal: Renewal::Renewed(Grant::new(Fence::new(fence), now, now + ttl.get())),
+        is_agreed: digits.starts_with(b"0"),
+    })
 }
 
 /// One failure of several requests: the first carries it whole.

@@ -5,12 +5,14 @@
 //! nobody; the request that follows does. A renewal is not kept waiting by a quarantine: the lease
 //! is there, and with a majority's word for it nobody else can have it.
 
+use std::pin::pin;
+
 use redis::Value;
 use tenure_core::{
     Acquisition, Held, LeaseRequest, Occupant, RenewRequest, StoreError, StoreErrorKind,
 };
 
-use super::{MOST_STEPS, REFRESH, RELEASE, Renewed, SHARED, granted};
+use super::{MOST_STEPS, REFRESH, RELEASE, Renewed, SHARED, granted, granted_at_once, push_keys};
 use crate::link::{Kept, Script};
 use crate::reply::Reply;
 use crate::safety::{GUARD, LIFE, Strict, begins_with};
@@ -46,18 +48,23 @@ impl RedisStore {
         let copies = strict.terms.copies(request.ttl.get());
         for _ in 0..MOST_STEPS {
             let mut call = ACQUIRE.call(6);
-            for key in self.key_names(&request.key) {
-                call.push(key);
-            }
+            push_keys(&mut call, &name);
             for key in strict.marker_keys(&name) {
                 call.push(key);
             }
             let (call, must_ask) = self.asked(request, call).await;
             let call = call.arg(strict.terms.settings());
-            let asking = strict.lanes.run(&name, call, is_grant, &copies);
+            let asking = pin!(strict.lanes.run(&name, call, is_grant, &copies));
             let mut kept = self.introduced(&request.holder, asking).await?;
             let answer = std::mem::replace(&mut kept.answer, Value::Nil);
-            let mut reply = Reply::new(ACQUIRE.doing, answer)?;
+            let at_once = granted_at_once(&answer, request.ttl);
+            if let Some(grant) = at_once.clone().filter(|_| kept.has_majority()) {
+                return Ok(Acquisition::Granted(grant));
+            }
+            let mut reply = match at_once {
+                Some(_) => Reply::of_word(ACQUIRE.doing, "granted"),
+                None => Reply::new(ACQUIRE.doing, answer)?,
+            };
             let word = reply.text()?;
             match word.as_str() {
                 "granted" | "kept" if kept.has_majority() => {
@@ -67,7 +74,7 @@ impl RedisStore {
                     let error = strict.no_quorum(ACQUIRE.doing, kept.copies);
                     let undo = self
                         .names(&request.key, &RELEASE)
-                        .arg(request.token.to_string())
+                        .arg(&request.token.to_hex())
                         .arg(self.claim_window());
                     let undone = kept.then(&undo, self.shared.options.timeout).await;
                     self.look_for_the_primary(strict, &name, &kept);
@@ -164,7 +171,7 @@ impl RedisStore {
 }
 
 fn is_grant(answer: &Value) -> bool {
-    begins_with(answer, &["granted", "kept"])
+    matches!(answer, Value::BulkString(_)) || begins_with(answer, &["granted", "kept"])
 }
 
 fn quarantined(reply: &mut Reply) -> Result<Held, StoreError> {

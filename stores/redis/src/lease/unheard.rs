@@ -62,7 +62,7 @@ impl RedisStore {
     async fn pass_on(&self, key: &Key, token: Token, grant: &Grant) -> Result<bool, StoreError> {
         let call = self
             .names(key, &PASS_ON)
-            .arg(token.to_string())
+            .arg(&token.to_hex())
             .arg(grant.fence.get())
             .arg(grant.expires_at.as_millis())
             .arg(self.claim_window());

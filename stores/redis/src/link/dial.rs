@@ -19,6 +19,10 @@ use crate::options::{Address, RedisOptions, Servers, Tls};
 /// A peer that vanished without a word is noticed by the kernel after so long.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many requests the driver takes before whoever comes next has to wait for room, which costs a
+/// wake-up more than the request needs.
+const BUFFERED: usize = 1024;
+
 /// Makes connections to the one server that takes writes.
 #[derive(Clone)]
 pub(crate) enum Dial {
@@ -94,7 +98,8 @@ impl Dial {
         // Requests have deadlines of their own, so the driver's is switched off.
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout))
-            .set_response_timeout(None);
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(BUFFERED);
         if let Some(hear) = hear {
             config = config.set_push_sender(hear);
         }

@@ -128,14 +128,22 @@ impl Direct {
         })
     }
 
+    /// The connection, if there is one now.
+    pub(super) fn wire_now(&self) -> Option<Wire> {
+        match &*self.state.borrow() {
+            State::Up(wire) => Some(wire.clone()),
+            _ => None,
+        }
+    }
+
     /// The connection, as soon as there is one.
     pub(super) async fn wire(
         self: &Arc<Self>,
         doing: &str,
         deadline: Instant,
     ) -> Result<Wire, StoreError> {
-        if let State::Up(wire) = &*self.state.borrow() {
-            return Ok(wire.clone());
+        if let Some(wire) = self.wire_now() {
+            return Ok(wire);
         }
         self.dial_in_background();
         let mut state = self.state.subscribe();

@@ -16,6 +16,7 @@ mod script;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 pub(crate) use self::cluster::Cluster;
 #[cfg(feature = "bare")]
 pub(crate) use self::dial::Dial;
-use self::direct::Direct;
+use self::direct::{Direct, Wire};
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
 pub(crate) use self::script::{Call, Script};
@@ -70,6 +71,8 @@ pub(crate) struct Link {
     timeout: Duration,
     /// Our own name among those who wait.
     name: String,
+    /// How one server reaches us: see [`Link::way_back`].
+    way_back: String,
 }
 
 enum Way {
@@ -119,28 +122,33 @@ impl Link {
         Ok(Self {
             way,
             timeout: options.timeout,
+            way_back: format!("p{}", channel(&name)),
             name,
         })
     }
 
     /// How a script reaches us about `key`: `p` or `s` for the kind of publication, and the
     /// channel. Empty if the servers cannot push to us now, and we must ask.
-    pub(crate) async fn way_back(&self, key: &[u8]) -> String {
+    pub(crate) async fn way_back(&self, key: &[u8]) -> Cow<'_, str> {
         match &self.way {
             Way::Direct { main, .. } => {
-                let deadline = from_now(self.timeout);
-                match main.wire("listen", deadline).await {
-                    Ok(wire) if wire.can_push => format!("p{}", channel(&self.name)),
-                    _ => String::new(),
+                // Nearly always; whoever waits for a connection looks again when it is there.
+                if main.can_push() {
+                    return Cow::Borrowed(&self.way_back);
+                }
+                match Box::pin(main.wire("listen", from_now(self.timeout))).await {
+                    Ok(wire) if wire.can_push => Cow::Borrowed(&self.way_back),
+                    _ => Cow::Borrowed(""),
                 }
             }
             #[cfg(feature = "cluster")]
             Way::Cluster(cluster) => {
                 let channel = format!("tenure:{{{}}}:c:{}", tag_of(key), self.name);
-                let heard = tokio::time::timeout(self.timeout, cluster.subscribe(&channel)).await;
+                let heard = Box::pin(cluster.subscribe(&channel));
+                let heard = tokio::time::timeout(self.timeout, heard).await;
                 match heard {
-                    Ok(true) => format!("s{channel}"),
-                    _ => String::new(),
+                    Ok(true) => Cow::Owned(format!("s{channel}")),
+                    _ => Cow::Borrowed(""),
                 }
             }
         }
@@ -152,6 +160,15 @@ impl Link {
             Way::Direct { main, .. } => main.can_push(),
             #[cfg(feature = "cluster")]
             Way::Cluster(_) => true,
+        }
+    }
+
+    /// How long a request takes at the most, if nothing but its own deadline decides that.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        match &self.way {
+            Way::Direct { pool: None, .. } => Some(self.timeout),
+            // A pool may have to connect first, and a cluster be looked for.
+            _ => None,
         }
     }
 
@@ -209,10 +226,24 @@ impl Link {
     /// gives the same answer to the same request. An error tells whether it may have happened.
     pub(crate) async fn run(&self, call: Call) -> Result<Value, StoreError> {
         let deadline = from_now(self.timeout);
+        match self.send(&call, deadline).await {
+            Sent::Answer(value) => Ok(value),
+            // On the heap, as everything rare on this way: what it needs would make the future of
+            // every request larger, and that memory is asked for and copied each time.
+            sent => Box::pin(self.insist(call, deadline, sent)).await,
+        }
+    }
+
+    /// What to do about a first attempt that brought no answer.
+    async fn insist(
+        &self,
+        mut call: Call,
+        deadline: Instant,
+        first: Sent,
+    ) -> Result<Value, StoreError> {
         let doing = call.doing;
-        let mut call = call;
+        let mut sent = first;
         let mut may_have_happened = false;
-        let mut last = None;
         let known = |error: StoreError, may_have_happened: bool| {
             if may_have_happened {
                 error.with_unknown_outcome()
@@ -220,8 +251,8 @@ impl Link {
                 error
             }
         };
-        for _ in 0..MOST_MOVES {
-            let (error, at) = match self.send(&call, deadline).await {
+        for attempt in 1.. {
+            let (error, at) = match sent {
                 Sent::Answer(value) => return Ok(value),
                 Sent::Failed(error, at) => (error, at),
                 Sent::Nowhere(error) => return Err(known(error, may_have_happened)),
@@ -241,48 +272,25 @@ impl Link {
                     return Err(known(store_error(doing, &at, error), may_have_happened));
                 }
             }
-            last = Some(store_error(doing, &at, error));
+            if attempt == MOST_MOVES {
+                return Err(known(store_error(doing, &at, error), may_have_happened));
+            }
+            sent = self.send(&call, deadline).await;
         }
-        let error = last.unwrap_or_else(|| too_late(doing, "the servers"));
-        Err(known(error, may_have_happened))
+        Err(too_late(doing, "the servers"))
     }
 
     async fn send(&self, call: &Call, deadline: Instant) -> Sent {
         match &self.way {
-            Way::Direct { main, pool } => {
-                let lent = match pool {
-                    Some(pool) => match pool.lend(call.doing, deadline).await {
-                        Ok(lent) => Some(lent),
-                        Err(error) => return Sent::Nowhere(error),
-                    },
-                    None => None,
-                };
-                let direct = lent.as_deref().unwrap_or(main);
-                let wire = match direct.wire(call.doing, deadline).await {
-                    Ok(wire) => wire,
-                    Err(error) => return Sent::Nowhere(error),
-                };
-                let mut connection = wire.connection.clone();
-                let sent = connection.send_packed_command(call.cmd());
-                let Ok(answer) = tokio::time::timeout_at(deadline, sent).await else {
-                    // A late reply belongs to nobody; the connection may be half open.
-                    direct.retire(&wire);
-                    return Sent::TooLate(wire.at);
-                };
-                let answer = answer.and_then(Value::extract_error);
-                let leads_nowhere = answer.as_ref().is_err_and(|error| {
-                    matches!(meaning(error), Meaning::Elsewhere | Meaning::Unknown)
-                });
-                if leads_nowhere {
-                    direct.retire(&wire);
-                }
-                match answer {
-                    Ok(value) => Sent::Answer(value),
-                    Err(error) => Sent::Failed(error, wire.at),
-                }
-            }
+            Way::Direct { main, pool: None } => match main.wire_now() {
+                Some(wire) => send_on(main, wire, call, deadline).await,
+                None => Box::pin(send_when_up(main, call, deadline)).await,
+            },
+            Way::Direct {
+                pool: Some(pool), ..
+            } => Box::pin(send_lent(pool, call, deadline)).await,
             #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => cluster.ask(call, deadline).await,
+            Way::Cluster(cluster) => Box::pin(cluster.ask(call, deadline)).await,
         }
     }
 
@@ -354,6 +362,40 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Sends on a connection that nobody else uses meanwhile.
+async fn send_lent(pool: &Arc<Pool>, call: &Call, deadline: Instant) -> Sent {
+    match pool.lend(call.doing, deadline).await {
+        Ok(lent) => send_when_up(&lent, call, deadline).await,
+        Err(error) => Sent::Nowhere(error),
+    }
+}
+
+/// Sends as soon as there is a connection.
+async fn send_when_up(direct: &Arc<Direct>, call: &Call, deadline: Instant) -> Sent {
+    match direct.wire(call.doing, deadline).await {
+        Ok(wire) => send_on(direct, wire, call, deadline).await,
+        Err(error) => Sent::Nowhere(error),
+    }
+}
+
+async fn send_on(direct: &Arc<Direct>, mut wire: Wire, call: &Call, deadline: Instant) -> Sent {
+    let sent = wire.connection.send_packed_command(call.cmd());
+    let Ok(answer) = tokio::time::timeout_at(deadline, sent).await else {
+        // A late reply belongs to nobody; the connection may be half open.
+        direct.retire(&wire);
+        return Sent::TooLate(wire.at);
+    };
+    match answer.and_then(Value::extract_error) {
+        Ok(value) => Sent::Answer(value),
+        Err(error) => {
+            if matches!(meaning(&error), Meaning::Elsewhere | Meaning::Unknown) {
+                direct.retire(&wire);
+            }
+            Sent::Failed(error, wire.at)
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Scripts and the requests that run them.
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 
-use redis::{Arg, Cmd, ToRedisArgs};
+use redis::{Arg, Cmd, RedisWrite as _, ToRedisArgs};
 
 /// A Lua script: its parts are put together and hashed at the first use.
 #[derive(Debug)]
@@ -76,6 +77,21 @@ impl Call {
 
     pub(crate) fn push(&mut self, arg: impl ToRedisArgs) {
         self.cmd.arg(arg);
+    }
+
+    /// Adds one key or argument that is written in several pieces.
+    pub(crate) fn push_joined(&mut self, pieces: &[&[u8]]) {
+        let mut arg = self.cmd.writer_for_next_arg();
+        for piece in pieces {
+            // Writing into memory does not fail.
+            let _ = arg.write_all(piece);
+        }
+    }
+
+    /// Adds an argument that is written in place.
+    pub(crate) fn push_text(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into memory does not fail.
+        let _ = self.cmd.writer_for_next_arg().write_fmt(text);
     }
 
     /// Never sent again by itself: a second time it would have another answer.

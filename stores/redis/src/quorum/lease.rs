@@ -9,7 +9,7 @@ use tenure_core::{
     Acquisition, Cancellation, Clock as _, Durability, Fence, Fences, ForceRequest, Forced, Grant,
     HandOff, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Moment,
     Order, Place, Release, RenewRequest, Renewal, Scope, StoreError, StoreErrorKind, SystemClock,
-    Ties, Timestamp, Token, Ttl, Waiting, Wakes,
+    Ties, Timestamp, Token, Ttl, Wakes,
 };
 
 use super::node::{End, Ended, Kind, Vote};
@@ -121,7 +121,8 @@ impl LeaseStore for QuorumStore {
     }
 
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
-        let mut asked = self.end(key, token, End::Release);
+        // With the places that servers kept which had not answered when the lease was granted.
+        let mut asked = self.end(key, token, End::Cancel);
         let (majority, minority_lost) = (self.majority(), self.minority_lost());
         let freed = |answers: &Answers<Ended>| answers.count(|end| *end == Ended::Released);
         let is_decided = |answers: &Answers<Ended>| {
@@ -138,7 +139,7 @@ impl LeaseStore for QuorumStore {
         } else {
             Ok(Release::NotHeld)
         };
-        self.sweep((key, token, End::Release), asked);
+        self.sweep((key, token, End::Cancel), asked);
         result
     }
 
@@ -222,7 +223,7 @@ impl QuorumStore {
             return Err(votes.too_few(ACQUIRE, self.majority()));
         };
         let fence = if !self.shared.is_fenced {
-            self.leave_queues(request);
+            self.leave_queues(request, votes);
             Ok(Fence::NONE)
         } else if let Some(agreed) = self.agreed_before(ours(votes)) {
             Ok(agreed)
@@ -297,14 +298,30 @@ impl QuorumStore {
         places
     }
 
-    /// Gives up the places in the queues of those servers that did not vote for us.
-    fn leave_queues(&self, request: &Arc<LeaseRequest>) {
-        if request.waiting == Waiting::No {
+    /// Gives up the places in the queues of those servers that voted for others. A place with one
+    /// that did not answer goes with the lease: while that lasts, being told first is of no use to
+    /// anybody.
+    fn leave_queues(&self, request: &Arc<LeaseRequest>, votes: &Answers<Vote>) {
+        let places = votes
+            .by_number()
+            .filter(|(_, vote)| matches!(vote, Vote::Theirs { place: Some(_), .. }));
+        let places: Vec<usize> = places.map(|(number, _)| number).collect();
+        if places.is_empty() {
             return;
         }
-        let mut asked = self.end(&request.key, request.token, End::Leave);
-        let timeout = self.shared.timeout;
-        tokio::spawn(async move { asked.every(from_now(timeout)).await });
+        let (store, request) = (self.clone(), request.clone());
+        tokio::spawn(async move {
+            let steps = places.into_iter().filter_map(|number| {
+                let node = store.shared.nodes.get(number)?;
+                let (key, token) = (&request.key, request.token);
+                Some(async move {
+                    let result = node.end_vote(key, token, End::Leave).await;
+                    Answer { number, result }
+                })
+            });
+            let mut asked = Asked::new(steps);
+            asked.every(from_now(store.shared.timeout)).await;
+        });
     }
 
     fn end(

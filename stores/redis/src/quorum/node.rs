@@ -3,6 +3,7 @@
 //! A vote is an ordinary lock in that server, which a client of one server sees as one. What the
 //! votes of several servers come to is decided elsewhere.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use redis::Value;
@@ -11,7 +12,7 @@ use tenure_core::{
     Waiting,
 };
 
-use crate::lease::{MARK, SHARED, TAKEN};
+use crate::lease::{MARK, SHARED, TAKEN, granted_at_once, push_keys};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::safety::{GUARD, LIFE, Strict};
@@ -142,6 +143,14 @@ impl RedisStore {
             call.push(strict.terms.settings());
         }
         let answer = self.introducing(&request.holder, call).await?;
+        if let Some(grant) = granted_at_once(&answer, request.ttl) {
+            return Ok(Vote::Ours(Ours {
+                now: grant.now,
+                left: request.ttl.get(),
+                fence: grant.fence,
+                kind: Kind::New { score: Vec::new() },
+            }));
+        }
         let mut reply = Reply::new(ACQUIRE.doing, answer)?;
         let word = reply.text()?;
         if let Some(strict) = &self.shared.strict {
@@ -236,7 +245,7 @@ impl RedisStore {
             End::Cancel => "cancel",
             End::Leave => "leave",
         };
-        let call = self.names(key, &END).arg(token.to_string()).arg(how);
+        let call = self.names(key, &END).arg(&token.to_hex()).arg(how);
         let word = text_of(END.doing, self.shared.link.run(call).await?)?;
         Ok(match word.as_str() {
             "released" => Ended::Released,
@@ -255,7 +264,7 @@ impl RedisStore {
         let is_waiting = request.waiting != Waiting::No;
         let call = self
             .names(&request.key, &RAISE)
-            .arg(request.token.to_string())
+            .arg(&request.token.to_hex())
             .arg(fence.get())
             .arg(u8::from(rise == Rise::Over))
             .arg(u8::from(is_waiting));
@@ -297,10 +306,9 @@ impl RedisStore {
     /// A call that grants nothing while the server may have forgotten leases.
     fn strict_call(&self, strict: &Strict, key: &Key) -> Call {
         let mut call = ACQUIRE_STRICTLY.call(6);
-        for name in self.key_names(key) {
-            call.push(name);
-        }
-        for name in strict.marker_keys(&self.name_of(key)) {
+        let name = self.name_of(key);
+        push_keys(&mut call, &name);
+        for name in strict.marker_keys(&name) {
             call.push(name);
         }
         call
@@ -325,13 +333,13 @@ impl RedisStore {
                 let name = self.name_of(&request.key);
                 (keep, self.shared.link.way_back(&name).await)
             }
-            _ => (Duration::ZERO, String::new()),
+            _ => (Duration::ZERO, Cow::Borrowed("")),
         };
-        call.arg(request.token.to_string())
-            .arg(request.holder.id.to_string())
+        call.arg(&request.token.to_hex())
+            .arg(&request.holder.id.to_hex())
             .arg(request.ttl.as_millis())
             .arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
-            .arg(channel)
+            .arg(&*channel)
             .arg(self.shared.options.max_waiters)
     }
 }

@@ -1,10 +1,15 @@
 -- Grants the lock if it is free and it is this token's turn, else takes or keeps a place in the queue.
--- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, claim_window_ms, the most places
--- Reply: {'granted', now_ms, fence, ttl_ms}, or
+-- ARGV: token, holder, ttl_ms, and in one text, which a lock that is free need not read: "KEEP_MS WINDOW_MS MOST CHANNEL", the
+--       time for which a place is kept (0: none is taken), the claim window, the most places, and where to push to (empty:
+--       nowhere)
+-- Reply: the fence alone (see acquire_free.lua), or
+--        {'granted', now_ms, fence, ttl_ms}, or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
 --        {'again', now_ms} if more dead waiters stand in the way than one step removes.
 -- One step, because the test and the place in the queue must not be apart: no wake-up is lost between them.
-local token, holder, ttl, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local token, holder, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local keep, claim_window, most, channel = string.match(ARGV[4], '^(%d+) (%d+) (%d+) (.*)$')
+keep, claim_window = tonumber(keep), tonumber(claim_window)
 
 local function granted()
   local fence = next_fence()
@@ -30,7 +35,7 @@ if not lock then
   if redis.call('EXISTS', Q) == 0 then
     return granted()
   end
-  local outcome = hand_on(tonumber(ARGV[6]), token)
+  local outcome = hand_on(claim_window, token)
   if outcome == 'own' then
     return granted()
   elseif outcome == 'broken' then
@@ -61,8 +66,8 @@ if keep > 0 then
   end
   local rank = redis.call('ZRANK', Q, token)
   if not rank then
-    if redis.call('ZCARD', Q) >= tonumber(ARGV[7]) then
-      return queue_full(ARGV[7])
+    if redis.call('ZCARD', Q) >= tonumber(most) then
+      return queue_full(most)
     end
     local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
     local arrival = now_us
@@ -72,7 +77,7 @@ if keep > 0 then
     redis.call('ZADD', Q, text(arrival), token)
     rank = redis.call('ZCARD', Q) - 1
   end
-  redis.call('HSET', W, token, holder .. ' ' .. ARGV[3] .. ' ' .. text(now + keep) .. ' ' .. since .. ' ' .. ARGV[5])
+  redis.call('HSET', W, token, holder .. ' ' .. ARGV[3] .. ' ' .. text(now + keep) .. ' ' .. since .. ' ' .. channel)
   -- Both vanish when the last place has lapsed.
   if redis.call('PTTL', Q) < keep + 1000 then
     redis.call('PEXPIRE', Q, keep + 1000)

@@ -10,6 +10,9 @@ local L, Q, W, F = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
+-- The same as text, which costs less than to print the numbers: microseconds, milliseconds.
+local micros = string.sub('000000', #clock[2] + 1) .. clock[2]
+local now_us_text, now_text = clock[1] .. micros, clock[1] .. string.sub(micros, 1, 3)
 
 -- Numbers up to 2^53 without an exponent.
 local function text(number)
@@ -83,12 +86,13 @@ local function waiter_of(token)
   if not details then
     return nil
   end
-  local holder, ttl, deadline, since, channel = string.match(details, '^(%x+) (%d+) (%d+) (%d+) (.*)$')
-  if not holder then
+  -- A holder has 32 digits.
+  local ttl, deadline, since, channel = string.match(details, '^ (%d+) (%d+) (%d+) (.*)$', 33)
+  if not ttl then
     return nil
   end
   return {
-    details = details, holder = holder, ttl = tonumber(ttl), deadline = tonumber(deadline),
+    details = details, holder = string.sub(details, 1, 32), ttl = tonumber(ttl), deadline = tonumber(deadline),
     since = since, channel = channel,
   }
 end
@@ -105,20 +109,38 @@ local function skip_lapsed()
   end
 end
 
--- Writes the lock for a token. False if the server takes no more writes.
-local function write_lock(token, holder, ttl, fence)
+-- Counts the fence up in one command, where SET knows GET (Redis 6.2). The fence and nil; or nil and 'broken', or 'full' if
+-- the server takes no more writes.
+local function raise_fence()
+  local last = redis.pcall('SET', F, now_us_text, 'GET')
+  if last == false
+    or (type(last) == 'string' and #last == #now_us_text and last < now_us_text and not string.find(last, '%D')) then
+    return now_us_text
+  end
+  if type(last) == 'string' then
+    redis.pcall('SET', F, last)
+  end
+  local fence = next_fence()
+  if not fence then
+    return nil, 'broken'
+  end
   local counted = redis.pcall('SET', F, fence)
   if type(counted) == 'table' and counted['err'] then
-    return false
+    return nil, 'full'
   end
-  local value = 'tn1:' .. token .. ':' .. fence .. ':' .. text(now) .. ':' .. holder
+  return fence
+end
+
+-- Writes the lock for a token. False if the server takes no more writes.
+local function write_lock(token, holder, ttl, fence)
+  local value = 'tn1:' .. token .. ':' .. fence .. ':' .. now_text .. ':' .. holder
   local written = redis.pcall('SET', L, value, 'PX', ttl)
   return not (type(written) == 'table' and written['err'])
 end
 
 -- Tells a waiter that the lock is its own; how many heard it, or nil if we may not speak.
 local function tell(waiter, token, fence, expires)
-  local message = 'g ' .. token .. ' ' .. fence .. ' ' .. text(now) .. ' ' .. text(expires) .. ' ' .. L
+  local message = 'g ' .. token .. ' ' .. fence .. ' ' .. now_text .. ' ' .. text(expires) .. ' ' .. L
   local command = string.sub(waiter.channel, 1, 1) == 's' and 'SPUBLISH' or 'PUBLISH'
   local heard = redis.pcall(command, string.sub(waiter.channel, 2), message)
   if type(heard) == 'number' then
@@ -132,24 +154,24 @@ end
 -- The lock of a holder that gives it up is still there; whoever calls this deletes it unless it was handed on.
 local function hand_on(claim_window, own)
   for _ = 1, 64 do
-    local head = redis.call('ZRANGE', Q, 0, 0, 'WITHSCORES')
+    -- The removal comes first: after a write that does not grow, a full server lets the others pass.
+    local head = redis.call('ZPOPMIN', Q)
     local token, score = head[1], head[2]
     if not token then
       return 'nobody'
     end
     local waiter = waiter_of(token)
-    -- The removal comes first: after a write that does not grow, a full server lets the others pass.
-    forget(token)
+    redis.call('HDEL', W, token)
     if token == own then
       return 'own'
     end
     if waiter and waiter.deadline >= now then
-      local fence = next_fence()
-      if not fence then
+      local fence, why = raise_fence()
+      if why == 'broken' then
         return 'broken'
       end
       local ttl = math.min(waiter.ttl, claim_window)
-      if not write_lock(token, waiter.holder, ttl, fence) then
+      if why or not write_lock(token, waiter.holder, ttl, fence) then
         return 'nobody'
       end
       if waiter.channel == '' then

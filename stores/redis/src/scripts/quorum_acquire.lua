@@ -1,7 +1,8 @@
 -- Votes for a token if the lock is free on this server, whoever waits; else keeps a place for it among those to be told.
 -- Stands behind acquire_free.lua, which votes when nobody waits either.
 -- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, the most places
--- Reply: {'granted', now_ms, fence, ttl_ms, score of the place that was given up | ''},
+-- Reply: the fence alone (see acquire_free.lua), or
+--        {'granted', now_ms, fence, ttl_ms, score of the place that was given up | ''},
 --        {'kept', now_ms, fence, pttl_ms} if it had this vote before; a fence that a majority agreed on begins with 0; or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}
 -- One step, because the test and the place must not be apart: no release between them is missed.

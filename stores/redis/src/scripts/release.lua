@@ -1,4 +1,5 @@
--- Gives the lock to the first live waiter; stands behind release_alone.lua, which knows that it is held and waited for.
+-- Gives the lock to the first live waiter; stands behind release_alone.lua and release_next.lua, which know that
+-- it is held and waited for, and that there is something unusual about the waiters.
 -- ARGV: token, claim_window_ms
 -- Reply: 'freed', 'handed', 'not_held', or 'more' (freed, with waiters left to be looked at).
 -- One step, so that nobody can slip in between the holder and the next.
