@@ -91,6 +91,51 @@ fn s43_a_node_that_the_store_forgot_registers_again() {
     }
 }
 
+/// A tick that came while late ones waited in a chain was refused, which dropped the chain, and what
+/// was planned anew was only what came after the chain.
+#[test]
+fn s24_a_chain_that_a_refusal_drops_is_planned_anew_from_its_beginning() {
+    let mut late = task("late", 5, (13_000, 13_282));
+    late.catch_up = CatchUp::All;
+    late.window = Some(ms(17_000));
+    for seed in 0..20 {
+        let plan = Plan::calm(seed, 1, vec![late.clone()], ms(25_000))
+            .with(ms(6_786), Fault::Kill(0))
+            .with(ms(9_088), Fault::Remember)
+            .with(ms(11_527), Fault::Restart(0))
+            .with(ms(11_640), Fault::Forget);
+        assert_good(&plan);
+    }
+}
+
+/// A node registered, the store forgot it, and another claim had taken its place in the sequence.
+#[test]
+fn s50_a_node_whose_last_calls_are_forgotten_begins_again_whoever_called_since() {
+    let mut again = task("again", 3, (205, 948));
+    again.fails_percent = 60;
+    again.attempts = 3;
+    again.window = Some(ms(7_000));
+    for seed in 0..20 {
+        let plan = Plan::calm(seed, 1, vec![again.clone()], ms(34_000))
+            .with(ms(12_000), Fault::Cut(0, Cut::Swallows))
+            .with(ms(19_900), Fault::Heal(0))
+            .with(ms(20_000 + seed * 20), Fault::Remember)
+            .with(ms(20_697 + seed * 20), Fault::Forget);
+        assert_good(&plan);
+    }
+}
+
+/// Only the end of a run was forgotten: no claim was, so nobody noticed, and it ran for ever.
+#[test]
+fn s50_an_end_that_the_store_forgot_is_put_back() {
+    for seed in 0..20 {
+        let plan = Plan::calm(seed, 2, vec![task("t", 10, (1_500, 1_500))], ms(24_000))
+            .with(ms(10_300 + seed * 20), Fault::Remember)
+            .with(ms(13_000 + seed * 100), Fault::Forget);
+        assert_good(&plan);
+    }
+}
+
 /// The farewell was said twice, the second time without a limit on how long the store may take.
 #[test]
 fn s35_a_drain_ends_in_time_although_the_store_does_not_answer() {

@@ -10,12 +10,13 @@
 
 use std::time::Duration;
 
-use tenure_bed::{Flavour, Redis, Relay};
+use tenure_bed::{Flavour, Redis, Relay, Sentinel};
 use tenure_core::{
-    Backfill, Beat, Claim, ClaimAnswer, ClaimBatch, ClaimItem, Definition, Enqueue, Enqueued,
-    EventKind, Finish, Finished, Generation, HistoryQuery, Holder, Note, OnCrash, Outcome, Pass,
-    Pause, Recovery, RequestId, RunKey, RunState, RunStore as _, Start, StartMode, Started,
-    StoreErrorKind, Take, TaskName, Timestamp,
+    Backfill, Beat, Claim, ClaimAnswer, ClaimBatch, ClaimItem, Clock as _, Definition, Enqueue,
+    Enqueued, EventKind, Finish, Finished, Generation, HistoryQuery, Holder, Note, OnCrash,
+    Outcome, Pass, Pause, Recovery, Refusal, Remembered, RequestId, Restore, RunKey, RunState,
+    RunStore as _, Seen, Start, StartMode, Started, StoreErrorKind, SystemClock, Take, TaskName,
+    Timestamp,
 };
 use tenure_redis::RedisStore;
 
@@ -559,4 +560,94 @@ async fn s50_a_store_that_lost_everything_has_another_epoch_and_larger_fences() 
     same.token = claim.run.token;
     let again = bed.win(same).await;
     assert!(again.fence > claim.fence);
+}
+
+/// What a node knows of a store that it asked.
+async fn seen(store: &RedisStore, node: &Holder) -> Seen {
+    let beaten = store.beat(&Beat::new(node.clone(), LONG)).await.unwrap();
+    Seen::of(&beaten.moment, beaten.moment.sequence)
+}
+
+/// A node that won `claim` finds a store that has forgotten it, and mends that.
+async fn finds_and_mends(store: &RedisStore, node: &Holder, claim: &Claim, before: Seen) {
+    let rival = join(store).await;
+    let beat = Beat::new(node.clone(), LONG);
+    let beaten = until_answered(|| store.beat(&beat)).await;
+    let shown = Seen::of(&beaten.moment, beaten.own);
+    assert!(shown.is_behind(&before), "{shown:?} after {before:?}");
+    let key = &claim.run.key;
+    assert_eq!(store.run(key).await.unwrap(), None, "nothing was lost");
+
+    let tick = key.tick + Duration::from_millis(1);
+    let mut batch = ClaimBatch::new(node.id, vec![item(tick, 2)]);
+    batch.seen = before;
+    let answers = store.claim(&batch).await.unwrap().answers;
+    assert_eq!(answers, [ClaimAnswer::Refused(Refusal::StoreForgot)]);
+
+    let mut run = Remembered::new(key.clone(), RunState::Running, 1, claim.claimed_at);
+    run.node = Some(node.clone());
+    (run.token, run.fence) = (Some(claim.run.token), Some(claim.fence));
+    let mut restore = Restore::new(node.id, vec![run]);
+    restore.noticed = Some(before.losses);
+    let restored = store.restore(&restore).await.unwrap();
+    assert_eq!((restored.is_first, restored.put_back), (true, vec![true]));
+
+    let again = ClaimBatch::new(rival.id, vec![item(key.tick, 1)]);
+    let answers = store.claim(&again).await.unwrap().answers;
+    assert!(
+        matches!(answers[..], [ClaimAnswer::Taken { .. }]),
+        "{answers:?}"
+    );
+    let finish = Finish::new(claim.run.clone(), Outcome::Succeeded);
+    assert_eq!(store.finish(&[finish]).await.unwrap(), [Finished::Recorded]);
+}
+
+/// Asks until the server is there again.
+async fn until_answered<T, F>(ask: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, tenure_core::StoreError>>,
+{
+    let deadline = SystemClock.now() + Duration::from_secs(60);
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(SystemClock.now() < deadline, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn s50_what_a_server_without_persistence_forgot_when_it_restarted_is_put_back() {
+    let bed = Bed::new().await;
+    let claim = bed.win(item(bed.now().await, 1)).await;
+    let before = seen(&bed.store, &bed.node).await;
+    bed.redis.restart().await;
+    until_answered(|| bed.store.now()).await;
+    finds_and_mends(&bed.store, &bed.node, &claim, before).await;
+}
+
+#[tokio::test]
+async fn s50_what_a_promoted_replica_never_heard_of_is_put_back() {
+    let servers = Sentinel::start(Flavour::Redis, 1).await;
+    let store = RedisStore::connect(&servers.url()).await.unwrap();
+    let node = join(&store).await;
+    servers.in_sync().await;
+    let primary = servers.primary().await;
+    let replica = servers
+        .nodes()
+        .iter()
+        .find(|other| other.port() != primary.port());
+    let replica = replica.unwrap();
+    // What was sent to a paused replica would be read when it goes on, so it is cut off as well.
+    replica.pause();
+    primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    let tick = store.now().await.unwrap().now;
+    let batch = ClaimBatch::new(node.id, vec![item(tick, 1)]);
+    let claim = won(store.claim(&batch).await.unwrap().answers.remove(0));
+    let before = seen(&store, &node).await;
+    primary.kill();
+    replica.resume();
+    servers.failed_over(primary).await;
+    until_answered(|| store.now()).await;
+    finds_and_mends(&store, &node, &claim, before).await;
 }

@@ -202,5 +202,5 @@ pub(super) async fn the_sequence_grows_by_one_with_each_claim_call_and_the_epoch
         assert!(!reply.epoch.is_empty());
         assert!(reply.now >= begun.now);
     }
-    assert_eq!(b.beat().await.moment.sequence, begun.sequence + 6);
+    assert_eq!(b.beat().await.moment.sequence, begun.sequence + 7);
 }

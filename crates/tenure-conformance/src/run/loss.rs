@@ -63,19 +63,25 @@ pub(super) async fn s50_a_nodes_last_claim_or_registration_is_told_with_its_beat
 ) {
     let node = Node::join(harness, "node").await;
     let other = Node::join(harness, "other").await;
-    assert_eq!(node.beat().await.own, 0);
+    let beaten = node.beat().await;
+    assert!(
+        beaten.own > 0 && beaten.own < beaten.moment.sequence,
+        "{beaten:?}"
+    );
+    let last = beaten.moment.sequence;
+    assert_eq!(node.beat().await.own, last);
     let registered = node.register("t", "g1").await.sequence;
     assert_eq!(node.beat().await.own, registered);
     let first = claim(&node, Seen::default(), node.now().await, 1).await;
-    assert_eq!(first.sequence, registered + 1);
+    assert_eq!(first.sequence, registered + 2);
     let second = claim(&other, Seen::default(), node.now().await, 2).await;
     let beaten = node.beat().await;
     assert_eq!(beaten.own, first.sequence);
-    assert_eq!(beaten.moment.sequence, second.sequence);
+    assert_eq!(beaten.moment.sequence, second.sequence + 1);
     let definitions: [Definition; 2] = [definition("t", "g1"), definition("u", "g1")];
     let all = node.store.register(node.holder.id, &definitions).await;
     let all: Vec<u64> = all.unwrap().iter().map(|one| one.sequence).collect();
-    assert_eq!(all, [second.sequence + 1; 2]);
+    assert_eq!(all, [second.sequence + 2; 2]);
 }
 
 pub(super) async fn s50_a_node_that_remembers_more_than_the_store_wins_nothing(harness: &Shared) {
@@ -99,7 +105,11 @@ pub(super) async fn s50_a_node_that_remembers_more_than_the_store_wins_nothing(h
         None
     );
     let last = node.beat().await;
-    let now = seen(last.moment.sequence, last.own, last.moment.losses);
+    let now = seen(
+        last.moment.sequence,
+        last.moment.sequence,
+        last.moment.losses,
+    );
     let reply = claim(&node, now, tick, 3).await;
     assert!(
         matches!(reply.answers[..], [ClaimAnswer::Won(_)]),

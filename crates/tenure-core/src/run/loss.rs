@@ -19,7 +19,7 @@ use crate::{Fence, Holder, HolderId, Timestamp, Token};
 pub struct Seen {
     /// The greatest sequence that any answer named.
     pub sequence: u64,
-    /// The greatest sequence of a claim or registration of this very node that was answered.
+    /// The greatest sequence of a beat, claim or registration of this very node that was answered.
     pub own: u64,
     /// How many losses the store was said to have had.
     pub losses: u64,

@@ -82,7 +82,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
 
     // Nodes and definitions.
 
-    /// Says that a node is alive until its ttl has passed, and reads who else is.
+    /// Says that a node is alive until its ttl has passed, and reads who else is. Grows the store's
+    /// sequence.
     async fn beat(&self, beat: &Beat) -> Result<Beaten, StoreError>;
 
     /// Says that a node is leaving: its lease ends now. What it still runs is then recovered.

@@ -14,7 +14,7 @@ use crate::{Holder, Timestamp};
 pub struct StoreMoment {
     /// The store's clock.
     pub now: Timestamp,
-    /// Grows with every call that claims or registers.
+    /// Grows with every beat, and with every call that claims or registers.
     pub sequence: u64,
     /// Drawn once when the store was made.
     pub epoch: String,
@@ -76,7 +76,8 @@ pub struct Beaten {
     pub had_lapsed: bool,
     /// Who is alive, this node included, in the order in which they joined.
     pub alive: Vec<NodeRecord>,
-    /// The sequence of this node's last claim or registration, as the store remembers it.
+    /// The sequence of this node's last beat, claim or registration before this beat, as the store
+    /// remembers it. The next beat must not find it lower than this beat's.
     pub own: u64,
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tenure_core::{
     Backfill, Beat, Beaten, Cancel, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery,
-    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, RequestId, RunKey,
-    RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
+    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, Remembered, RequestId,
+    Restore, Restored, RunKey, RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -42,6 +42,7 @@ pub(super) enum Done {
         answered_at: Moment,
         answer: Result<ClaimReply, StoreError>,
     },
+    Restored(Result<(Restored, Vec<RunKey>), StoreError>),
     /// What is left of a tick after the others had their chance.
     Surveyed(Vec<Wanted>),
     Taken {
@@ -72,6 +73,7 @@ pub(super) struct Standing {
     pub(super) first_seen: Timestamp,
     pub(super) last_tick: Option<Timestamp>,
     pub(super) pause: Option<Box<Pause>>,
+    pub(super) sequence: u64,
 }
 
 impl Standing {
@@ -80,6 +82,7 @@ impl Standing {
             first_seen: registered.first_seen,
             last_tick: registered.last_tick,
             pause: registered.pause.map(Box::new),
+            sequence: registered.sequence,
         }
     }
 }
@@ -203,6 +206,48 @@ impl Calls {
             asked_at,
             answered_at: self.clock.now(),
             answer,
+        }
+    }
+
+    /// Puts back what is remembered; tells which runs had been forgotten. A piece that was sent
+    /// before a failure is sent again later, which changes nothing.
+    pub(super) async fn restore(
+        self,
+        node: HolderId,
+        noticed: Option<u64>,
+        runs: Vec<Remembered>,
+        patience: Duration,
+    ) -> Done {
+        Done::Restored(self.restore_all(node, noticed, runs, patience).await)
+    }
+
+    async fn restore_all(
+        &self,
+        node: HolderId,
+        noticed: Option<u64>,
+        runs: Vec<Remembered>,
+        patience: Duration,
+    ) -> Result<(Restored, Vec<RunKey>), StoreError> {
+        let mut put_back = Vec::new();
+        let mut rest = runs;
+        loop {
+            let later = rest.split_off(rest.len().min(self.max_batch));
+            let mut restore = Restore::new(node, rest);
+            restore.noticed = noticed;
+            restore.patience = patience;
+            let restored = self
+                .bounded("restore", self.store.restore(&restore))
+                .await?;
+            let answers = restore.runs.into_iter().zip(&restored.put_back);
+            put_back.extend(
+                answers
+                    .filter(|(_, is_back)| **is_back)
+                    .map(|(run, _)| run.key),
+            );
+            if later.is_empty() {
+                return Ok((restored, put_back));
+            }
+            rest = later;
         }
     }
 

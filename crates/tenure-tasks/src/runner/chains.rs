@@ -49,9 +49,11 @@ impl Chains {
         self.looks.clear();
     }
 
-    /// Forgets a chain, because its ticks are planned anew.
-    pub(super) fn remove(&mut self, place: Place) {
-        self.chains.remove(&place);
+    /// Forgets a chain, because its ticks are planned anew: after the cursor that is told, which
+    /// lies before all of them and before `before`.
+    pub(super) fn remove(&mut self, place: Place, before: Timestamp) -> Timestamp {
+        let chain = self.chains.remove(&place);
+        chain.map_or(before, |chain| chain.before.min(before))
     }
 
     /// Forgets all chains; tells where each task's cursor was before its ticks were planned.
@@ -140,7 +142,7 @@ impl Runner {
             chain.token = Token::random();
             chain.is_waiting = false;
             if chain.ticks.is_empty() {
-                self.chains.remove(place);
+                self.chains.chains.remove(&place);
             }
         }
         self.claims.queue.extend(self.chains.head(place));

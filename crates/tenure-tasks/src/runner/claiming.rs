@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::{
-    ClaimBatch, ClaimItem, ClaimReply, Moment, RunKey, StoreError, StoreErrorKind, Timestamp, Token,
+    ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Moment, Refusal, RunKey, StoreError,
+    StoreErrorKind, Timestamp, Token,
 };
 
 use super::Runner;
@@ -44,8 +45,8 @@ pub(super) struct Flight {
     wanted: Vec<Wanted>,
     pub(super) batch: ClaimBatch,
     failures: u32,
-    /// The highest sequence known when it left: the answer's must be higher.
-    sequence: u64,
+    /// How many losses of the store had been noticed when it left.
+    era: u32,
 }
 
 #[derive(Debug, Default)]
@@ -188,13 +189,14 @@ impl Runner {
                 wanted,
                 batch: ClaimBatch::new(self.node.id, items),
                 failures: 0,
-                sequence: 0,
+                era: 0,
             });
         }
     }
 
     fn send(&mut self, mut flight: Flight) {
-        flight.sequence = self.memory.sequence;
+        flight.era = self.memory.era();
+        flight.batch.seen = self.memory.seen();
         self.claims.flights += 1;
         self.ops.spawn(self.calls.clone().claim(flight));
     }
@@ -234,12 +236,23 @@ impl Runner {
         };
         self.claims.failures = 0;
         self.observe(asked_at, answered_at, reply.now);
-        self.remember(flight.sequence, reply.sequence, &reply.epoch);
+        let is_forgetful =
+            |answer: &ClaimAnswer| matches!(answer, ClaimAnswer::Refused(Refusal::StoreForgot));
+        if reply.answers.iter().any(is_forgetful) {
+            if flight.era == self.memory.era() {
+                self.store_forgot("it remembers less than it had acknowledged".to_owned());
+            }
+        } else {
+            self.memory.answered(flight.era, reply.sequence);
+        }
         for wanted in &flight.wanted {
             self.claims.in_flight.remove(&wanted.place());
         }
         for (wanted, answer) in flight.wanted.iter().zip(reply.answers) {
             self.decided(wanted, answer, asked_at, reply.now);
+        }
+        if flight.era != self.memory.era() {
+            self.answered_late();
         }
     }
 
@@ -271,8 +284,9 @@ impl Runner {
                 self.give_up(wanted.task, &missed, Some(&why));
                 self.chain_goes_on(wanted.task, wanted.tick, wanted.index);
             } else {
-                self.chains.remove((wanted.task, wanted.index));
-                self.table.reopen(wanted.task, wanted.before, not_before);
+                let place = (wanted.task, wanted.index);
+                let before = self.chains.remove(place, wanted.before);
+                self.table.reopen(wanted.task, before, not_before);
             }
         }
     }

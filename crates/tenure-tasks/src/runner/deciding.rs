@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, Moment, Refusal, Timestamp};
+use tenure_core::{ClaimAnswer, Moment, Refusal, RunState, Timestamp};
 
 use super::claiming::Wanted;
 use super::{PausedTask, Runner};
@@ -35,15 +35,18 @@ impl Runner {
                 }
                 self.won(claim, asked_at, wanted.turn.owner != Some(me));
             }
-            ClaimAnswer::Taken { by, state, .. } => {
+            ClaimAnswer::Taken { by, state, since } => {
                 tracing::debug!(
                     task = wanted.task,
                     tick = %wanted.tick,
                     index = wanted.index,
                     %state,
-                    by = by.map(tracing::field::display),
+                    by = by.as_ref().map(tracing::field::display),
                     "another node has it"
                 );
+                if let Some(key) = self.key_of(wanted) {
+                    self.remember_other(key, state, by, since);
+                }
                 if state.is_active() {
                     self.chain_waits(wanted);
                 } else {
@@ -70,22 +73,28 @@ impl Runner {
         {
             return self.claim_again_soon(wanted);
         }
-        match refusal {
+        let before = match refusal {
             // The ticks of the chain stay due and are planned anew.
-            Refusal::TooEarly { .. } | Refusal::NodeLapsed | Refusal::Paused { .. } => {
-                self.chains.remove((id, wanted.index));
+            Refusal::TooEarly { .. }
+            | Refusal::NodeLapsed
+            | Refusal::StoreForgot
+            | Refusal::Paused { .. } => self.chains.remove((id, wanted.index), wanted.before),
+            _ => {
+                self.chain_goes_on(id, wanted.tick, wanted.index);
+                wanted.before
             }
-            _ => self.chain_goes_on(id, wanted.tick, wanted.index),
-        }
+        };
         match refusal {
-            Refusal::TooEarly { by } => self.table.reopen(id, wanted.before, now + by),
+            Refusal::TooEarly { by } => self.table.reopen(id, before, now + by),
             Refusal::NodeLapsed => {
                 self.lapsed();
                 self.lease.distrust(self.clock.now());
-                self.table.reopen(id, wanted.before, now);
+                self.table.reopen(id, before, now);
             }
+            // Put back what is remembered first, then plan anew.
+            Refusal::StoreForgot => self.table.reopen(id, before, now),
             Refusal::Paused { by } => {
-                self.table.reopen(id, wanted.before, now + PAUSE_LOOK);
+                self.table.reopen(id, before, now + PAUSE_LOOK);
                 self.paused_by(id, by);
             }
             Refusal::TooLate { by } => {
@@ -104,6 +113,7 @@ impl Runner {
             | Refusal::Replaced { .. } => {
                 self.accepted(id);
                 if let Some(key) = self.key_of(wanted) {
+                    self.remember_other(key.clone(), RunState::Skipped, None, now);
                     let reason = refusal.to_string();
                     tracing::info!(run = %key, reason, "skipped");
                     self.events.tell(|| RunnerEvent::Skipped { key, reason });

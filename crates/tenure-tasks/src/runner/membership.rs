@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Beat, Beaten, Moment, Note, StoreError, TaskRecord, Timestamp};
+use tenure_core::{Beat, Beaten, Moment, Note, Seen, StoreError, TaskRecord, Timestamp};
 
 use super::calls::{Done, Standing, Standings};
 use super::gaps::Recent;
@@ -66,6 +66,7 @@ impl Runner {
     pub(super) fn beat_if_due(&mut self, now: Moment) {
         if !self.lease.is_beating && self.lease.next_beat <= now {
             self.lease.is_beating = true;
+            self.memory.beats();
             let beat = self.beat_message();
             self.ops.spawn(self.calls.clone().beat(beat));
         }
@@ -87,7 +88,7 @@ impl Runner {
         let now = self.clock.now();
         let moment = beaten.moment;
         self.observe(asked_at, answered_at, moment.now);
-        self.remember(0, moment.sequence, &moment.epoch);
+        self.compare(Seen::of(&moment, beaten.own), &moment.epoch);
         let had_trust = self.lease.is_trusted(now);
         if let Some(after) = self.lease.beaten(asked_at, now, self.rng.f64()) {
             tracing::info!(?after, "the store answers again");
@@ -174,6 +175,11 @@ impl Runner {
     /// those before the task was first known never were due. Ticks between others on record that
     /// have none themselves are dealt with again.
     pub(super) fn enter(&mut self, standings: &Standings) {
+        if self.lease.registration != Registration::Doubtful {
+            let sequence = standings.all.iter().map(|one| one.sequence).max();
+            self.memory
+                .answered(self.memory.era(), sequence.unwrap_or(0));
+        }
         self.lease.registered();
         let ids: Vec<TaskId> = self.table.ids().map(|(id, _)| id).collect();
         for (id, registered) in ids.into_iter().zip(&standings.all) {
@@ -186,7 +192,12 @@ impl Runner {
         let Some(spec) = self.table.spec(id) else {
             return;
         };
-        let mut known = registered.first_seen;
+        let cursor = self.table.cursor(id).unwrap_or_default();
+        // Whoever has a cursor knew the task before the store did, if it forgot the task.
+        let mut known = match cursor {
+            Timestamp::EPOCH => registered.first_seen,
+            cursor => cursor,
+        };
         if let Some(last) = registered.last_tick {
             let gap = recent.first_gap(spec, last);
             // Of a tick with several indices, some may be left.
@@ -199,7 +210,6 @@ impl Runner {
             let dealt_with = before_gap.map_or(dealt_with, |gap| gap.min(dealt_with));
             known = known.max(dealt_with);
         }
-        let cursor = self.table.cursor(id).unwrap_or_default();
         self.table.enter(id, cursor.max(known));
         let store_now = self.time.at(self.clock.now());
         if let (Some(pause), Some(now)) = (&registered.pause, store_now)
@@ -238,30 +248,6 @@ impl Runner {
             if let Some(last) = last {
                 self.leave_out(id, last, "the schedule was changed after this tick");
             }
-        }
-    }
-
-    /// Compares what the store remembers with what it remembered before.
-    pub(super) fn remember(&mut self, at_least: u64, sequence: u64, epoch: &str) {
-        let memory = &mut self.memory;
-        let is_new = memory.epoch.is_empty();
-        let what = if !is_new && memory.epoch != epoch {
-            Some("the store was made anew".to_owned())
-        } else if sequence < at_least {
-            Some(format!("its sequence fell from {at_least} to {sequence}"))
-        } else {
-            None
-        };
-        if is_new || what.is_some() {
-            epoch.clone_into(&mut memory.epoch);
-            memory.sequence = sequence;
-        }
-        memory.sequence = memory.sequence.max(sequence);
-        if let Some(what) = what {
-            tracing::error!(what, "the store forgot what it had acknowledged");
-            let note = Note::new("store_regressed", what.clone()).of_node(self.node.id);
-            self.ops.spawn(self.calls.clone().note(note));
-            self.events.tell(|| RunnerEvent::StoreRegressed { what });
         }
     }
 

@@ -25,6 +25,7 @@ mod ending;
 mod expansion;
 mod gaps;
 mod lease;
+mod loss;
 mod membership;
 mod peers;
 mod planning;
@@ -36,7 +37,7 @@ mod shares;
 mod taking;
 mod upkeep;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,6 +53,7 @@ use self::cancelling::Cancelling;
 use self::chains::Chains;
 use self::claiming::Claims;
 use self::lease::NodeLease;
+use self::loss::Memory;
 use self::peers::Peers;
 use self::replacing::Replacing;
 use self::reports::Reports;
@@ -97,7 +99,8 @@ pub(crate) struct Runner {
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
     /// Every attempt that was won and whose end the store has not heard of.
-    in_hand: HashSet<RunRef>,
+    /// Each with the number under which it is remembered.
+    in_hand: HashMap<RunRef, u64>,
     next_run: u64,
     paused: BTreeMap<TaskId, PausedTask>,
     stale: HashSet<TaskId>,
@@ -117,13 +120,6 @@ struct PausedTask {
     by: String,
     /// What will have been missed if the pause turns out to be over.
     missed: Option<Missed>,
-}
-
-/// What the store last said of itself.
-#[derive(Debug, Default)]
-struct Memory {
-    sequence: u64,
-    epoch: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +184,7 @@ impl Runner {
             backfilling: Backfilling::new(now),
             replacing: Replacing::default(),
             running: BTreeMap::new(),
-            in_hand: HashSet::new(),
+            in_hand: HashMap::new(),
             next_run: 0,
             paused: BTreeMap::new(),
             stale: HashSet::new(),
@@ -222,10 +218,11 @@ impl Runner {
         self.watch_trust(now);
         self.beat_if_due(now);
         self.flush(now);
+        self.repair_if_needed(now);
         if matches!(self.phase, Phase::Live) {
             self.register_if_needed(now);
             self.replace_if_asked(now);
-            if self.lease.may_claim(now) {
+            if self.may_claim(now) {
                 self.evaluate_due(now);
                 self.sweep(now);
                 self.look_at_chains(now);
@@ -239,6 +236,11 @@ impl Runner {
         }
         let backlog = self.claims.backlog();
         self.pulse.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    /// Whether new runs may be claimed now.
+    fn may_claim(&self, now: Moment) -> bool {
+        self.lease.may_claim(now) && self.memory.may_claim(now)
     }
 
     /// Waits until something happens, and deals with all that has happened by then.
@@ -274,8 +276,9 @@ impl Runner {
             consider(self.lease.trusted_until());
         }
         consider(self.reports.next());
+        consider(self.memory.next(now));
         match self.phase {
-            Phase::Live if self.lease.may_claim(now) => {
+            Phase::Live if self.may_claim(now) => {
                 consider(self.claims.next());
                 consider(self.chains.next());
                 consider(self.take.next().filter(|_| self.table.len() > 0));
@@ -306,6 +309,7 @@ impl Runner {
                 answered_at,
                 answer,
             }) => self.claimed(flight, asked_at, answered_at, answer),
+            Some(Done::Restored(answer)) => self.restored(answer),
             Some(Done::Surveyed(left)) => self.surveyed(left),
             Some(Done::Taken {
                 take,

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Generation, HolderId, Moment, StoreError, TaskName, TaskRecord};
+use tenure_core::{Generation, HolderId, Moment, StoreError, TaskName, TaskRecord, Timestamp};
 use tokio::sync::oneshot;
 
 use super::Runner;
@@ -158,7 +158,7 @@ impl Runner {
         self.stale.remove(&id);
         let indices = self.table.spec(id).map_or(0, TaskSpec::concurrency);
         for index in 1..=indices {
-            self.chains.remove((id, index));
+            self.chains.remove((id, index), Timestamp::EPOCH);
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tenure_core::{
-    Finish, Finished, Moment, Pass, RunKey, StoreError, StoreErrorKind, TaskName, Timestamp,
+    Finish, Finished, Moment, Pass, RunKey, RunState, StoreError, StoreErrorKind, TaskName,
+    Timestamp,
 };
 
 use super::Runner;
@@ -208,7 +209,15 @@ impl Runner {
     }
 
     fn heard(&mut self, finish: &Finish, answer: Finished, now: Moment) {
-        self.in_hand.remove(&finish.run);
+        let number = self.in_hand.remove(&finish.run);
+        let state = match answer {
+            Finished::Late { .. } => None,
+            _ if finish.again_after.is_some() => Some(RunState::Waiting),
+            _ => Some(finish.outcome.state()),
+        };
+        if let Some(number) = number {
+            self.memory.ended(number, state);
+        }
         self.chain_ended(&finish.run.key);
         self.backfill_run_ended(&finish.run.key.kind, now);
         match answer {
@@ -227,7 +236,8 @@ impl Runner {
                 });
             }
             Finished::Unknown => {
-                tracing::warn!(run = %finish.run.key, "the store has no record of the run");
+                let what = format!("it has no record of {}", finish.run.key);
+                self.store_forgot(what);
             }
             _ => {}
         }
@@ -243,6 +253,9 @@ impl Runner {
         match answer {
             Ok(made) => {
                 for (group, made) in groups.into_iter().zip(made) {
+                    for pass in &group.passes {
+                        self.remember_pass(pass);
+                    }
                     if made > 0 && group.count > 0 {
                         tracing::warn!(task = %group.task, tick = %group.tick, count = group.count,
                             reason = group.reason, "missed");

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tenure_core::{Claim, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, Timestamp};
+use tenure_core::{
+    Claim, Fence, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, Timestamp,
+};
 
 use super::{Phase, Runner};
 use crate::attempt::{Attempt, Ending, Limits, supervise};
@@ -25,16 +27,32 @@ pub(super) struct Running {
     pub(super) cancel: Option<String>,
 }
 
+impl Running {
+    pub(super) fn run(&self) -> &RunRef {
+        &self.run
+    }
+
+    pub(super) fn fence(&self) -> Option<Fence> {
+        self.attempt.fence
+    }
+
+    pub(super) fn on_crash(&self) -> OnCrash {
+        self.on_crash
+    }
+}
+
 impl Runner {
     /// Begins a run that the store says is ours.
     ///
     /// The store answers the same token with the same run as long as it is in hand, so an answer
     /// that came twice must not begin it twice.
     pub(super) fn won(&mut self, claim: Claim, asked_at: Moment, in_place_of_another: bool) {
-        if !self.in_hand.insert(claim.run.clone()) {
+        if self.in_hand.contains_key(&claim.run) {
             tracing::debug!(run = %claim.run.key, "won already");
             return;
         }
+        let number = self.remember_own(&claim);
+        self.in_hand.insert(claim.run.clone(), number);
         self.events.tell(|| RunnerEvent::Claimed {
             key: claim.run.key.clone(),
             attempt: claim.run.attempt,

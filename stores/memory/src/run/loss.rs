@@ -44,7 +44,7 @@ impl Runs {
         let mut record = RunRecord::new(told.key.clone(), state, told.claimed_at);
         record.attempt = told.attempt;
         record.fence = told.fence;
-        record.node = told.node.clone();
+        record.node.clone_from(&told.node);
         record.generation.clone_from(&told.generation);
         record.on_crash = told.on_crash;
         record.claimed_at = Some(told.claimed_at);

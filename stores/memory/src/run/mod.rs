@@ -48,7 +48,7 @@ type HistoryOrder = (Reverse<Timestamp>, TaskName, u32, RunKind);
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Runs {
     epoch: Option<Token>,
-    /// Grows with every call that claims or registers.
+    /// Grows with every beat and every call that claims or registers.
     sequence: u64,
     /// How often nodes said that something was forgotten, and who said so last.
     losses: u64,
@@ -98,7 +98,7 @@ struct Node {
     tasks: HashMap<TaskName, Generation>,
     /// The tokens of its last takes, oldest first.
     takes: VecDeque<Token>,
-    /// The sequence of its last claim or registration.
+    /// The sequence of its last beat, claim or registration.
     own: u64,
     /// It said that it was leaving.
     left: bool,

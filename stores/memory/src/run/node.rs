@@ -61,6 +61,8 @@ impl Runs {
         if had_lapsed {
             self.forget_tasks(id);
         }
+        self.sequence += 1;
+        self.called(id);
         let mut beaten = Beaten::new(self.moment(now), had_lapsed, self.alive(now));
         beaten.own = own;
         beaten

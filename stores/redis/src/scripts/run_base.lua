@@ -4,7 +4,7 @@
 -- eleven are the same in every run script:
 -- KEYS[1]  META    a hash of counters: epoch, sequence, fence, node, order, registry; losses, and
 --                  told_by, the holder that told of the last; oNUMBER, the sequence of the last
---                  claim or registration of the node with that number; and how many
+--                  beat, claim or registration of the node with that number; and how many
 --                  records were made: hour (which), made (in it), before (in the last), today,
 --                  yesterday
 -- KEYS[2]  IDS     a hash from a holder to its tag NUMBER.LAPSES; the number is the node's for good

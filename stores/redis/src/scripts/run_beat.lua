@@ -1,7 +1,7 @@
 -- Says that a node is alive, and who else is.
 -- ARGV: holder, ttl_ms, details (JSON), nonce of this request, epoch if there is none
--- Reply: {now_ms, sequence, epoch, losses, had_lapsed (1, 0), the node's own last sequence, number, details, number, details, …} in the
---   order of joining
+-- Reply: {now_ms, sequence, epoch, losses, had_lapsed (1, 0), the sequence of the node's last call
+--   before this, number, details, number, details, …} in the order of joining
 -- One step, because whether the lease had ended must be judged as it is made anew.
 local holder, nonce = ARGV[1], ARGV[4]
 local meta = call('HMGET', META, 'epoch', 'sequence', 'node', 'losses')
@@ -40,11 +40,10 @@ local details = table.concat({ 'a', joined, text(now), expires, nonce, had_lapse
 call('HSET', NODES, number, details)
 call('HSET', IDS, holder, tag)
 call('ZADD', ALIVE, expires, tag)
-if not meta[1] then
-  call('HSET', META, 'epoch', epoch)
-end
 local own = call('HGET', META, 'o' .. number) or '0'
-local answer = { now, text(sequence), epoch, meta[4] or '0', tonumber(had_lapsed), own }
+sequence = text(sequence + 1)
+call('HSET', META, 'epoch', epoch, 'sequence', sequence, 'o' .. number, sequence)
+local answer = { now, sequence, epoch, meta[4] or '0', tonumber(had_lapsed), own }
 local numbers = {}
 local alive = call('ZRANGEBYSCORE', ALIVE, '(' .. text(now), '+inf', 'LIMIT', '0', '4000')
 for _, other in ipairs(alive) do

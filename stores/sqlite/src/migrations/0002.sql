@@ -6,5 +6,5 @@
 -- How often nodes said that the file had forgotten something, and who said so last.
 ALTER TABLE namespace ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE namespace ADD COLUMN loss_told_by BLOB;
--- The sequence of the node's last claim or registration.
+-- The sequence of the node's last beat, claim or registration.
 ALTER TABLE node ADD COLUMN own INTEGER NOT NULL DEFAULT 0;

@@ -82,8 +82,10 @@ pub(super) fn beat(step: &Step<'_>, beat: &Beat) -> Result<Beaten, Fault> {
         params![step.ns, step.now.as_millis()],
         read,
     )?;
+    let own = loss::seen_by(step, id)?.own;
+    loss::raise_sequence(step, id)?;
     let mut beaten = Beaten::new(moment(step)?, had_lapsed, alive);
-    beaten.own = loss::seen_by(step, id)?.own;
+    beaten.own = own;
     Ok(beaten)
 }
 

@@ -4,6 +4,7 @@ mod child;
 mod files;
 mod leases;
 mod locked;
+mod loss;
 mod older;
 mod options;
 mod processes;

@@ -1,0 +1,411 @@
+//! Notices that the store forgot what it had acknowledged, and puts back what this node remembers:
+//! the runs it won, and those it saw others win.
+//!
+//! ```text
+//!   calm ──noticed──▶ wanted ──trusted──▶ under way ──answered──▶ holding ──a grace──▶ calm
+//!                       ▲                     │                      │
+//!                       └──────failed─────────┘◀─an old answer came──┘
+//! ```
+//!
+//! Whatever is not calm claims nothing: the others need a moment to put back what they remember.
+//! What was asked before a loss was noticed may have been decided before it happened, so an answer
+//! to it is put back too. It does not know how a store forgets, only how that shows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tenure_core::{
+    Claim, Fence, Holder, Moment, Note, OnCrash, Pass, Remembered, Restored, RunKey, RunKind,
+    RunRef, RunState, Seen, StoreError, Timestamp, Token,
+};
+
+use super::Runner;
+use super::lease::backoff;
+use crate::event::RunnerEvent;
+use crate::spec::TaskSpec;
+
+/// How many runs are remembered; the oldest go first. Some 150 bytes each.
+const MOST: usize = 20_000;
+
+/// How long nothing is claimed after a loss was mended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How many runs are named to people.
+const NAMED: usize = 20;
+
+/// How many of the latest runs of others are looked through before one is entered again.
+const LOOK_BACK: usize = 64;
+
+/// A run as this node last heard of it.
+#[derive(Debug)]
+struct Known {
+    key: RunKey,
+    /// `None` if the store knows better.
+    state: Option<RunState>,
+    attempt: u32,
+    /// Who had it; `None` if nobody had, or nobody knows.
+    by: Option<Holder>,
+    token: Option<Token>,
+    fence: Option<Fence>,
+    on_crash: OnCrash,
+    claimed_at: Timestamp,
+    reason: Option<String>,
+    /// Until when somebody might claim it, were it forgotten.
+    until: Timestamp,
+}
+
+#[derive(Debug, Default)]
+enum Repair {
+    #[default]
+    Calm,
+    Wanted {
+        not_before: Moment,
+    },
+    UnderWay,
+    Holding {
+        until: Moment,
+    },
+}
+
+/// What the store last said of itself, and what it said of runs.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    epoch: String,
+    seen: Seen,
+    /// How many losses were noticed here.
+    era: u32,
+    /// What was seen, and when, as the beat left that is under way.
+    at_beat: (Seen, u32),
+    runs: VecDeque<Known>,
+    /// The number of the first of them.
+    first: u64,
+    repair: Repair,
+    /// What showed the loss, and how many losses were known before it.
+    noticed: Option<(String, u64)>,
+    /// Something was remembered since the repair that is under way began.
+    again: bool,
+    failures: u32,
+}
+
+impl Memory {
+    pub(super) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    pub(super) fn era(&self) -> u32 {
+        self.era
+    }
+
+    pub(super) fn beats(&mut self) {
+        self.at_beat = (self.seen, self.era);
+    }
+
+    /// Whether new runs may be claimed.
+    pub(super) fn may_claim(&self, now: Moment) -> bool {
+        match self.repair {
+            Repair::Calm => true,
+            Repair::Holding { until } => until <= now,
+            Repair::Wanted { .. } | Repair::UnderWay => false,
+        }
+    }
+
+    /// When something must be done.
+    pub(super) fn next(&self, now: Moment) -> Option<Moment> {
+        match self.repair {
+            Repair::Wanted { not_before: at } | Repair::Holding { until: at } => {
+                Some(at).filter(|at| *at > now)
+            }
+            Repair::Calm | Repair::UnderWay => None,
+        }
+    }
+
+    /// Remembers a run; tells its number.
+    fn enter(&mut self, run: Known, now: Timestamp) -> u64 {
+        while self.runs.len() >= MOST || self.runs.front().is_some_and(|run| run.until < now) {
+            self.runs.pop_front();
+            self.first += 1;
+        }
+        self.runs.push_back(run);
+        self.first + self.runs.len() as u64 - 1
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Known> {
+        let place = number.checked_sub(self.first)?;
+        self.runs.get_mut(usize::try_from(place).ok()?)
+    }
+
+    /// How the attempt that was entered under this number ended. `None`: the store knows better.
+    pub(super) fn ended(&mut self, number: u64, state: Option<RunState>) {
+        if let Some(run) = self.get_mut(number) {
+            run.state = state;
+        }
+    }
+
+    /// What was decided about a call of this node.
+    pub(super) fn answered(&mut self, era: u32, sequence: u64) {
+        if era == self.era {
+            self.seen.sequence = self.seen.sequence.max(sequence);
+            self.seen.own = self.seen.own.max(sequence);
+        }
+    }
+}
+
+impl Runner {
+    /// A beat was answered: compares what the store shows with what it showed before.
+    pub(super) fn compare(&mut self, shown: Seen, epoch: &str) {
+        let (before, era) = self.memory.at_beat;
+        let memory = &mut self.memory;
+        if era != memory.era {
+            return;
+        }
+        let what = if !memory.epoch.is_empty() && memory.epoch != epoch {
+            "it was made anew".to_owned()
+        } else if !shown.is_behind(&before) {
+            epoch.clone_into(&mut memory.epoch);
+            memory.seen.sequence = memory.seen.sequence.max(shown.sequence);
+            // The beat itself is the node's last call now.
+            memory.seen.own = memory.seen.own.max(shown.sequence);
+            memory.seen.losses = shown.losses;
+            return;
+        } else if shown.sequence < before.sequence {
+            format!(
+                "its sequence fell from {} to {}",
+                before.sequence, shown.sequence
+            )
+        } else if shown.own < before.own {
+            "it does not know the last call of this node".to_owned()
+        } else {
+            "another node told of it".to_owned()
+        };
+        self.store_forgot(what);
+    }
+
+    /// The store forgot something, or was told that it did.
+    pub(super) fn store_forgot(&mut self, what: String) {
+        let now = self.clock.now();
+        let memory = &mut self.memory;
+        tracing::error!(what, "the store forgot what it had acknowledged");
+        let losses = memory.seen.losses;
+        memory.noticed.get_or_insert((what, losses));
+        memory.era += 1;
+        memory.seen = Seen::default();
+        memory.epoch.clear();
+        match memory.repair {
+            Repair::UnderWay => memory.again = true,
+            _ => memory.repair = Repair::Wanted { not_before: now },
+        }
+        // What was registered may be forgotten too, and what was planned is looked at anew.
+        self.lease.register_again();
+        self.put_back();
+    }
+
+    /// An answer came to what was asked before the last loss was noticed.
+    pub(super) fn answered_late(&mut self) {
+        let now = self.clock.now();
+        match self.memory.repair {
+            Repair::Wanted { .. } => {}
+            Repair::UnderWay => self.memory.again = true,
+            _ => self.memory.repair = Repair::Wanted { not_before: now },
+        }
+    }
+
+    pub(super) fn repair_if_needed(&mut self, now: Moment) {
+        let is_due =
+            matches!(self.memory.repair, Repair::Wanted { not_before } if not_before <= now);
+        if !is_due || !self.lease.is_trusted(now) || self.lease.is_in_trouble() {
+            return;
+        }
+        let runs = self.remembered();
+        let noticed = self.memory.noticed.as_ref().map(|(_, losses)| *losses);
+        self.memory.repair = Repair::UnderWay;
+        self.memory.again = false;
+        let patience = self.options.node_ttl;
+        let restoring = self
+            .calls
+            .clone()
+            .restore(self.node.id, noticed, runs, patience);
+        self.ops.spawn(restoring);
+    }
+
+    pub(super) fn restored(&mut self, answer: Result<(Restored, Vec<RunKey>), StoreError>) {
+        let now = self.clock.now();
+        let (restored, put_back) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.memory.failures = self.memory.failures.saturating_add(1);
+                let pause = backoff(self.memory.failures, self.rng.f64());
+                self.memory.repair = Repair::Wanted {
+                    not_before: now + pause,
+                };
+                self.trouble("restore", &error);
+                return;
+            }
+        };
+        let memory = &mut self.memory;
+        memory.failures = 0;
+        memory.seen = Seen::of(&restored.moment, 0);
+        restored.moment.epoch.clone_into(&mut memory.epoch);
+        let until = now + GRACE;
+        memory.repair = if memory.again {
+            Repair::Wanted { not_before: now }
+        } else {
+            Repair::Holding { until }
+        };
+        let noticed = memory.noticed.take();
+        let runs = named(&put_back);
+        if let (true, Some((what, _))) = (restored.is_first, noticed) {
+            let what = format!("{what}; {} put back {runs}", self.node);
+            let note = Note::new("store_regressed", what.clone()).of_node(self.node.id);
+            self.ops.spawn(self.calls.clone().note(note));
+            self.events.tell(|| RunnerEvent::StoreRegressed { what });
+        } else if !put_back.is_empty() {
+            tracing::warn!(runs, "put back what the store had forgotten");
+            let text = format!("{} put back {runs}", self.node);
+            let note = Note::new("runs_restored", text).of_node(self.node.id);
+            self.ops.spawn(self.calls.clone().note(note));
+        }
+    }
+
+    /// Remembers a run that this node won; tells its number.
+    pub(super) fn remember_own(&mut self, claim: &Claim) -> u64 {
+        let run = &claim.run;
+        let known = Known {
+            key: run.key.clone(),
+            state: Some(RunState::Running),
+            attempt: run.attempt,
+            by: Some(self.node.clone()),
+            token: Some(run.token),
+            fence: Some(claim.fence),
+            on_crash: claim.on_crash,
+            claimed_at: claim.claimed_at,
+            reason: None,
+            until: self.claimable_until(&run.key, claim.claimed_at),
+        };
+        self.memory.enter(known, claim.claimed_at)
+    }
+
+    /// Remembers a run that another node won, or that nobody will run.
+    pub(super) fn remember_other(
+        &mut self,
+        key: RunKey,
+        state: RunState,
+        by: Option<Holder>,
+        since: Timestamp,
+    ) {
+        if by.as_ref().is_some_and(|by| by.id == self.node.id) {
+            return;
+        }
+        let mut latest = self.memory.runs.iter_mut().rev().take(LOOK_BACK);
+        if let Some(run) = latest.find(|run| run.key == key && run.token.is_none()) {
+            run.state = Some(state);
+            return;
+        }
+        let until = self.claimable_until(&key, since);
+        let on_crash = self
+            .table
+            .id_of(&key.task)
+            .and_then(|id| self.table.spec(id));
+        let known = Known {
+            key,
+            state: Some(state),
+            attempt: u32::from(by.is_some()),
+            by,
+            token: None,
+            fence: None,
+            on_crash: on_crash.map_or(OnCrash::Lose, TaskSpec::on_crash),
+            claimed_at: since,
+            reason: None,
+            until,
+        };
+        self.memory.enter(known, since);
+    }
+
+    /// Remembers a tick that was passed over.
+    pub(super) fn remember_pass(&mut self, pass: &Pass) {
+        let since = self.time.at(self.clock.now()).unwrap_or(pass.key.tick);
+        let known = Known {
+            key: pass.key.clone(),
+            state: Some(pass.state),
+            attempt: 0,
+            by: None,
+            token: None,
+            fence: None,
+            on_crash: OnCrash::Lose,
+            claimed_at: since,
+            reason: Some(pass.reason.clone()),
+            until: self.claimable_until(&pass.key, since),
+        };
+        self.memory.enter(known, since);
+    }
+
+    fn claimable_until(&self, key: &RunKey, since: Timestamp) -> Timestamp {
+        let spec = self
+            .table
+            .id_of(&key.task)
+            .and_then(|id| self.table.spec(id));
+        let window = spec.map_or(Duration::ZERO, TaskSpec::claim_window);
+        let from = match key.kind {
+            RunKind::Scheduled => key.tick,
+            _ => since,
+        };
+        from + window + tenure_core::ClaimBatch::SLACK
+    }
+
+    /// Everything that is remembered, and what is going on, oldest first.
+    fn remembered(&self) -> Vec<Remembered> {
+        let mut all = Vec::with_capacity(self.memory.runs.len());
+        for running in self.running.values() {
+            let number = self.in_hand.get(running.run());
+            if number.is_none_or(|number| *number < self.memory.first) {
+                all.push(self.of_running(running.run(), running.fence(), running.on_crash()));
+            }
+        }
+        all.extend(self.memory.runs.iter().filter_map(|run| self.of_known(run)));
+        all
+    }
+
+    fn of_running(&self, run: &RunRef, fence: Option<Fence>, on_crash: OnCrash) -> Remembered {
+        let since = self.time.at(self.clock.now()).unwrap_or(run.key.tick);
+        let mut told = self.blank(&run.key, RunState::Running, run.attempt, since);
+        told.node = Some(self.node.clone());
+        (told.token, told.fence, told.on_crash) = (Some(run.token), fence, on_crash);
+        told
+    }
+
+    fn of_known(&self, run: &Known) -> Option<Remembered> {
+        let mut told = self.blank(&run.key, run.state?, run.attempt, run.claimed_at);
+        told.node.clone_from(&run.by);
+        (told.token, told.fence, told.on_crash) = (run.token, run.fence, run.on_crash);
+        told.reason.clone_from(&run.reason);
+        Some(told)
+    }
+
+    fn blank(&self, key: &RunKey, state: RunState, attempt: u32, at: Timestamp) -> Remembered {
+        let mut told = Remembered::new(key.clone(), state, attempt, at);
+        let spec = self
+            .table
+            .id_of(&key.task)
+            .and_then(|id| self.table.spec(id));
+        if let Some(spec) = spec {
+            told.generation = Some(spec.generation().clone());
+            told.overlap = spec.overlap();
+            told.keep_for = spec.claim_window() * 2 + Duration::from_secs(3600);
+        }
+        told
+    }
+}
+
+/// Runs, for people.
+fn named(runs: &[RunKey]) -> String {
+    if runs.is_empty() {
+        return "nothing, which was all it remembered".to_owned();
+    }
+    let names: Vec<String> = runs.iter().take(NAMED).map(RunKey::to_string).collect();
+    let more = runs.len().saturating_sub(NAMED);
+    let more = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{} runs: {}{more}", runs.len(), names.join(", "))
+}
