@@ -62,6 +62,14 @@ pub(super) fn of_event(
             }
             (parts.concat(), *outcome != Outcome::Succeeded)
         }
+        other => of_run(other).or_else(|| task_or_node(other))?,
+    };
+    Some((format!("{DIM}{}{DIM:#} {text}", clock_time(now)), is_bad))
+}
+
+/// Events about one run, besides its end, in words.
+fn of_run(event: &RunnerEvent) -> Option<(String, bool)> {
+    Some(match event {
         RunnerEvent::Skipped { key, reason } => {
             let (run, tick, reason) = (run_of(key), clock_time(key.tick), visible(reason));
             (format!("skipped   {run} tick {tick}: {reason}"), true)
@@ -103,9 +111,8 @@ pub(super) fn of_event(
                 true,
             )
         }
-        other => task_or_node(other)?,
-    };
-    Some((format!("{DIM}{}{DIM:#} {text}", clock_time(now)), is_bad))
+        _ => return None,
+    })
 }
 
 /// Whether an alarm was told: that is no news, only that it was not would be.
