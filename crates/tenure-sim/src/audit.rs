@@ -162,8 +162,8 @@ impl<'w> Audit<'w> {
         }
     }
 
-    /// How long a run that waits may stand in line at most. A retry stands behind the ticks that were
-    /// due before it, and each of those may have retries of its own.
+    /// How long a run that waits may stand in line at most. A retry stands behind the ticks that
+    /// were due before it, and each of those may have retries of its own.
     fn line_before(&self, record: &RunRecord) -> Duration {
         let mut tasks = self.world.plan.tasks.iter();
         let task = tasks.find(|task| task.name == record.key.task.as_str());

@@ -45,7 +45,8 @@ pub struct Crowd {
     pub scheduled: u32,
 }
 
-/// What becomes of a claim that nothing else refuses. A store does each of these or does not compile.
+/// What becomes of a claim that nothing else refuses. A store does each of these or does not
+/// compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// The node has it.

@@ -25,6 +25,7 @@
 //! somebody wants to stop is ended by its node, which finds the request in the store.
 
 mod admission;
+mod cancel;
 mod control;
 mod key;
 mod loss;
@@ -37,6 +38,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use self::admission::{Admission, Crowd, MaxRunning};
+pub use self::cancel::{Cancel, Cancelling};
 pub use self::control::{
     Backfill, BackfillState, Cursor, Event, EventKind, EventPage, HistoryPage, HistoryQuery, Note,
     Pause, Prune,
@@ -46,9 +48,9 @@ pub use self::loss::{Kept, Remembered, Restore, Restored, Seen};
 pub use self::node::{Beat, Beaten, Definition, NodeRecord, Registered, StoreMoment, TaskRecord};
 pub use self::record::{AttemptRecord, OnCrash, Outcome, Overlap, RunRecord, RunState};
 pub use self::request::{
-    Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued,
-    Finish, Finished, Pass, Recovered, RecoveredRun, Recovery, Refusal, RunRef, Start, StartMode,
-    Started, Take, TaskRoom,
+    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued, Finish, Finished,
+    Pass, Recovered, RecoveredRun, Recovery, Refusal, RunRef, Start, StartMode, Started, Take,
+    TaskRoom,
 };
 use crate::{HolderId, RunPromises, StoreError, Timestamp, Wakes};
 

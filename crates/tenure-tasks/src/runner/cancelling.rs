@@ -1,5 +1,5 @@
-//! Runs that somebody wants to stop: the store keeps the requests, and this node looks for those that
-//! concern what it has in hand, at each hint and after each beat.
+//! Runs that somebody wants to stop: the store keeps the requests, and this node looks for those
+//! that concern what it has in hand, at each hint and after each beat.
 
 use tenure_core::{Cancel, StoreError};
 
