@@ -2,6 +2,7 @@
 //!
 //! Finds every fault, not the first. Asks no manager and no store anything.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::context::TaskContext;
 use crate::limits::{check_limits, check_storeless};
 use crate::manager::{DEFAULT_MANAGER, TaskManager};
 use crate::options::RunnerOptions;
-use crate::spec::{TaskSpec, default_window};
+use crate::spec::{TaskSpec, Terms, default_window};
 use crate::task::{Draft, Handler, ScheduleSource, Task};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -255,10 +256,12 @@ fn place_of(draft: &Draft, places: &Places, faults: &mut Vec<ConfigError>) -> Op
     }
 }
 
-/// Checks tasks one by one; remembers what is costly to compute for each zone.
+/// Checks tasks one by one; remembers what is costly to compute for each zone, and what tasks have
+/// in common.
 #[derive(Default)]
 struct Checker {
     zone_rules: HashMap<String, u64>,
+    terms: HashMap<Generation, Arc<Terms>>,
 }
 
 impl Checker {
@@ -284,8 +287,7 @@ impl Checker {
         let catch_up_window = draft
             .catch_up_window
             .unwrap_or_else(|| default_window(&schedule));
-        let mut spec = TaskSpec {
-            name,
+        let mut terms = Terms {
             schedule,
             generation: Generation::new("0").ok()?,
             concurrency: draft.concurrency.unwrap_or(1),
@@ -303,13 +305,24 @@ impl Checker {
             jitter: draft.jitter,
             details: draft.details.as_str().into(),
         };
-        let zone = spec.schedule.zone();
+        let zone = terms.schedule.zone();
         let rules = *self
             .zone_rules
             .entry(zone.name().to_owned())
             .or_insert_with(|| zone.rules_fingerprint());
-        spec.generation = Generation::new(spec.hashed(rules)).ok()?;
-        Some(spec)
+        terms.generation = Generation::new(terms.hashed(rules)).ok()?;
+        let terms = self.shared(terms);
+        Some(TaskSpec { name, terms })
+    }
+
+    /// The same terms, kept once for all tasks that have them.
+    fn shared(&mut self, terms: Terms) -> Arc<Terms> {
+        match self.terms.entry(terms.generation.clone()) {
+            Entry::Occupied(known) if **known.get() == terms => known.get().clone(),
+            // A generation is a hash, so that two may meet in one; then the later have their own.
+            Entry::Occupied(_) => Arc::new(terms),
+            Entry::Vacant(free) => free.insert(Arc::new(terms)).clone(),
+        }
     }
 }
 

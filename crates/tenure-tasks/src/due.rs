@@ -58,7 +58,7 @@ pub(crate) fn due(spec: &TaskSpec, after: Timestamp, now: Timestamp) -> Due {
     };
     let open = now - spec.claim_window();
     let backwards = spec
-        .schedule
+        .schedule()
         .ticks_between(after.to_jiff(), newest.to_jiff())
         .rev()
         .map(Timestamp::from);
@@ -129,11 +129,11 @@ fn earliest(
 /// The latest tick whose time has come, jitter included. Jitter is shorter than the distance to
 /// the next tick, so only the newest can still be waiting for its own.
 fn newest_due(spec: &TaskSpec, now: Timestamp) -> Option<Timestamp> {
-    let newest = spec.schedule.previous_at_or_before(now.to_jiff())?;
+    let newest = spec.schedule().previous_at_or_before(now.to_jiff())?;
     if spec.fires_at(newest.into()) <= now {
         return Some(newest.into());
     }
-    spec.schedule.previous_before(newest).map(Timestamp::from)
+    spec.schedule().previous_before(newest).map(Timestamp::from)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! This is what managers see, what nodes register, and what the runner computes with. It is only
 //! made by the check of a configuration, so whoever has one need not check again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{Definition, Generation, MaxRunning, OnCrash, Overlap, TaskName, Timestamp};
@@ -15,10 +16,18 @@ use crate::policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 const ANCHOR: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// A checked task, without its code.
+///
+/// A process can hold very many: it is a name and a pointer to [`Terms`], which tasks share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskSpec {
     pub(crate) name: TaskName,
+    pub(crate) terms: Arc<Terms>,
+}
+
+/// Everything about a task but its name and its code: the same for many tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
     pub(crate) schedule: Schedule,
     pub(crate) generation: Generation,
     pub(crate) concurrency: u32,
@@ -47,37 +56,37 @@ impl TaskSpec {
     /// When it is due.
     #[must_use]
     pub fn schedule(&self) -> &Schedule {
-        &self.schedule
+        &self.terms.schedule
     }
 
     /// The version of the definition: differs whenever anything else here does.
     #[must_use]
     pub fn generation(&self) -> &Generation {
-        &self.generation
+        &self.terms.generation
     }
 
     /// How many runs each tick has, with indices from 1.
     #[must_use]
     pub fn concurrency(&self) -> u32 {
-        self.concurrency
+        self.terms.concurrency
     }
 
     /// How long an attempt may take; `None`: as long as it likes.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.terms.timeout
     }
 
     /// How often a failed run is tried again.
     #[must_use]
     pub fn retry(&self) -> &Retry {
-        &self.retry
+        &self.terms.retry
     }
 
     /// Whether a run may begin while an earlier one of the same index is in hand.
     #[must_use]
     pub fn overlap(&self) -> Overlap {
-        self.overlap
+        self.terms.overlap
     }
 
     /// How many runs of it may be in hand at once in the whole cluster, over all ticks and indices;
@@ -102,49 +111,49 @@ impl TaskSpec {
     /// What to do about ticks that nobody ran in time.
     #[must_use]
     pub fn catch_up(&self) -> CatchUp {
-        self.catch_up
+        self.terms.catch_up
     }
 
     /// How late a tick may still be run.
     #[must_use]
     pub fn catch_up_window(&self) -> Duration {
-        self.catch_up_window
+        self.terms.catch_up_window
     }
 
     /// How many ticks `catch_up = all` runs at most.
     #[must_use]
     pub fn catch_up_max(&self) -> usize {
-        self.catch_up_max
+        self.terms.catch_up_max
     }
 
     /// What a crash does to a run.
     #[must_use]
     pub fn on_crash(&self) -> OnCrash {
-        self.on_crash
+        self.terms.on_crash
     }
 
     /// What happens to running code when the node's lease can no longer be trusted.
     #[must_use]
     pub fn on_lease_loss(&self) -> OnLeaseLoss {
-        self.on_lease_loss
+        self.terms.on_lease_loss
     }
 
     /// Which node asks for its runs first.
     #[must_use]
     pub fn affinity(&self) -> Affinity {
-        self.affinity
+        self.terms.affinity
     }
 
     /// By how much starts are spread at most.
     #[must_use]
     pub fn jitter(&self) -> Duration {
-        self.jitter
+        self.terms.jitter
     }
 
     /// Whatever else was said about it.
     #[must_use]
     pub fn details(&self) -> &str {
-        &self.details
+        &self.terms.details
     }
 
     /// What a node registers.
@@ -152,12 +161,19 @@ impl TaskSpec {
     pub fn definition(&self) -> Definition {
         let mut definition = Definition::new(
             self.name.clone(),
-            self.generation.clone(),
-            self.schedule.text(),
+            self.terms.generation.clone(),
+            self.terms.schedule.text(),
         );
-        self.schedule.zone().name().clone_into(&mut definition.zone);
-        definition.concurrency = self.concurrency;
-        self.details.as_ref().clone_into(&mut definition.details);
+        self.terms
+            .schedule
+            .zone()
+            .name()
+            .clone_into(&mut definition.zone);
+        definition.concurrency = self.terms.concurrency;
+        self.terms
+            .details
+            .as_ref()
+            .clone_into(&mut definition.details);
         definition
     }
 
@@ -165,28 +181,31 @@ impl TaskSpec {
     /// before the next tick.
     #[must_use]
     pub fn fires_at(&self, tick: Timestamp) -> Timestamp {
-        if self.jitter.is_zero() {
+        if self.terms.jitter.is_zero() {
             return tick;
         }
         let gap = self
             .tick_after(tick)
-            .map_or(self.jitter, |next| next.since(tick));
-        tick + hash::jitter(&self.name, tick, self.jitter.min(gap))
+            .map_or(self.terms.jitter, |next| next.since(tick));
+        tick + hash::jitter(&self.name, tick, self.terms.jitter.min(gap))
     }
 
     /// The first tick after an instant.
     #[must_use]
     pub fn tick_after(&self, after: Timestamp) -> Option<Timestamp> {
-        self.schedule
+        self.terms
+            .schedule
             .next_after(after.to_jiff())
             .map(Timestamp::from)
     }
 
     /// How late a claim may be: the catch-up window, and the jitter on top of it.
     pub(crate) fn claim_window(&self) -> Duration {
-        self.catch_up_window.saturating_add(self.jitter)
+        self.terms.catch_up_window.saturating_add(self.terms.jitter)
     }
+}
 
+impl Terms {
     /// The generation of everything else; `zone_rules` tells apart nodes whose zone data differ.
     pub(crate) fn hashed(&self, zone_rules: u64) -> String {
         let schedule = &self.schedule;

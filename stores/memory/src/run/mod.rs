@@ -15,6 +15,7 @@ mod store;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use tenure_core::{
     Backfill, Cancel, Definition, Event, EventKind, Generation, HolderId, MaxRunning, NodeRecord,
@@ -32,6 +33,8 @@ const TAKES_KEPT: usize = 64;
 /// How many definitions of a task are remembered, so that an old one that comes back is known as
 /// old.
 const DEFINITIONS_KEPT: usize = 16;
+/// How many definitions are looked through for one that a new task shares.
+const SHARED_KEPT: usize = 10_000;
 
 /// The two clocks, read once for a request. Everything that is told or compared with a tick is wall
 /// time; nodes' leases end by the steady clock, so that no step of the wall clock takes a node that
@@ -67,6 +70,8 @@ pub(crate) struct Runs {
     ended_nodes: VecDeque<Node>,
     joined: u64,
     tasks: BTreeMap<TaskName, Task>,
+    /// What tasks have in common, by generation.
+    shared: HashMap<Generation, Arc<Definition>>,
     backfills: BTreeMap<RequestId, (u64, Backfill)>,
     events: VecDeque<Event>,
     event_count: u64,
@@ -112,7 +117,10 @@ struct Task {
     first_seen: Timestamp,
     /// Each definition, in the order in which its generation was first registered. There are few,
     /// and there may be very many tasks, so lists are smaller and no slower than maps.
-    definitions: Vec<Definition>,
+    ///
+    /// Each is shared by all tasks that differ in nothing but their name: the name in it is that of
+    /// one of them.
+    definitions: Vec<Arc<Definition>>,
     listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
     /// Few tasks are paused, so the others pay a pointer.
@@ -276,7 +284,7 @@ impl Runs {
     /// The definition registered first most recently, among those that live nodes list; if none
     /// does, among all.
     fn current<'t>(&self, task: &'t Task, now: Now) -> Option<&'t Definition> {
-        let is_listed = |definition: &&Definition| {
+        let is_listed = |definition: &&Arc<Definition>| {
             task.listed_by.iter().any(|(node, generation)| {
                 *generation == definition.generation && self.is_alive(*node, now)
             })
@@ -285,6 +293,29 @@ impl Runs {
         newest_first()
             .find(is_listed)
             .or_else(|| newest_first().next())
+            .map(Arc::as_ref)
+    }
+
+    /// The definition, kept once for all tasks that differ in nothing but their name.
+    fn shared(&mut self, definition: &Definition) -> Arc<Definition> {
+        if let Some(known) = self.shared.get(&definition.generation) {
+            let mut alike = definition.clone();
+            alike.task = known.task.clone();
+            return if alike == **known {
+                known.clone()
+            } else {
+                Arc::new(definition.clone())
+            };
+        }
+        if self.shared.len() >= SHARED_KEPT {
+            self.shared.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        let definition = Arc::new(definition.clone());
+        if self.shared.len() < SHARED_KEPT {
+            let generation = definition.generation.clone();
+            self.shared.insert(generation, definition.clone());
+        }
+        definition
     }
 
     /// The generation of a task whose claims are accepted, if anybody registered the task.

@@ -141,6 +141,11 @@ impl Runs {
                 .insert(definition.task.clone(), generation.clone());
             id
         });
+        let is_known = self.tasks.get(&definition.task).is_some_and(|task| {
+            let mut known = task.definitions.iter();
+            known.any(|known| known.generation == generation)
+        });
+        let brought = (!is_known).then(|| self.shared(definition));
         let task = self.task_mut(&definition.task, now);
         task.listed_by.retain(|(node, _)| *node != id);
         // Most tasks have one of each, and there may be very many tasks.
@@ -150,13 +155,9 @@ impl Runs {
         if task.definitions.is_empty() {
             task.first_seen = now.wall;
         }
-        let is_known = task
-            .definitions
-            .iter()
-            .any(|known| known.generation == generation);
-        if !is_known {
+        if let Some(brought) = brought {
             task.definitions.reserve_exact(1);
-            task.definitions.push(definition.clone());
+            task.definitions.push(brought);
             let surplus = task.definitions.len().saturating_sub(DEFINITIONS_KEPT);
             task.definitions.drain(..surplus);
         }
@@ -187,8 +188,9 @@ impl Runs {
 
     /// `None` for a task that was claimed or paused but that nobody ever registered.
     fn task_record(&self, name: &TaskName, task: &Task, now: Now) -> Option<TaskRecord> {
-        let definition = self.current(task, now)?;
-        let mut record = TaskRecord::new(definition.clone(), task.first_seen);
+        let mut definition = self.current(task, now)?.clone();
+        definition.task = name.clone();
+        let mut record = TaskRecord::new(definition, task.first_seen);
         let live = task
             .listed_by
             .iter()
