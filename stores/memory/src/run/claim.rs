@@ -291,10 +291,10 @@ impl Runs {
         let Some(run) = self.get(key) else {
             return false;
         };
-        let listed = self
-            .nodes
-            .get(&node)
-            .and_then(|node| node.tasks.get(&key.task));
+        let task = self.tasks.get(&key.task);
+        let mut listed = task.iter().flat_map(|task| &task.listed_by);
+        let listed = listed.find(|(lister, _)| *lister == node);
+        let listed = listed.map(|(_, generation)| generation);
         listed.is_some()
             && listed == self.current_generation(&key.task, now).as_ref()
             && self.pause_of(&key.task, now).is_none()

@@ -100,7 +100,6 @@ struct Node {
     ends: Timestamp,
     /// The how-manyth node to join.
     order: u64,
-    tasks: HashMap<TaskName, Generation>,
     /// The tokens of its last takes, oldest first.
     takes: VecDeque<Token>,
     /// The sequence of its last beat, claim or registration.
@@ -121,6 +120,8 @@ struct Task {
     /// Each is shared by all tasks that differ in nothing but their name: the name in it is that of
     /// one of them.
     definitions: Vec<Arc<Definition>>,
+    /// Which node can run it in which definition. Nodes end seldom, so that nothing else says which
+    /// tasks a node has.
     listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
     /// Few tasks are paused, so the others pay a pointer.

@@ -44,14 +44,13 @@ impl Runs {
             self.joined += 1;
             (now.wall, self.joined)
         };
-        let (tasks, takes, own) = before
-            .map(|node| (node.tasks, node.takes, node.own))
+        let (takes, own) = before
+            .map(|node| (node.takes, node.own))
             .unwrap_or_default();
         let node = Node {
             record: NodeRecord::of_beat(beat, joined_at, now.wall),
             ends: now.steady + beat.ttl,
             order,
-            tasks,
             takes,
             own,
             left: false,
@@ -82,13 +81,8 @@ impl Runs {
 
     /// Takes back what a node registered.
     pub(super) fn forget_tasks(&mut self, id: HolderId) {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return;
-        };
-        for name in std::mem::take(&mut node.tasks).into_keys() {
-            if let Some(task) = self.tasks.get_mut(&name) {
-                task.listed_by.retain(|(node, _)| *node != id);
-            }
+        for task in self.tasks.values_mut() {
+            task.listed_by.retain(|(node, _)| *node != id);
         }
     }
 
@@ -136,11 +130,7 @@ impl Runs {
         let generation = definition.generation.clone();
         // A node that was given up meanwhile lists nothing; its next beat tells it to register
         // again.
-        let node = self.nodes.get_mut(&id).map(|node| {
-            node.tasks
-                .insert(definition.task.clone(), generation.clone());
-            id
-        });
+        let node = self.nodes.contains_key(&id).then_some(id);
         let is_known = self.tasks.get(&definition.task).is_some_and(|task| {
             let mut known = task.definitions.iter();
             known.any(|known| known.generation == generation)
@@ -171,9 +161,6 @@ impl Runs {
     }
 
     pub(super) fn withdraw(&mut self, id: HolderId, name: &TaskName) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.tasks.remove(name);
-        }
         if let Some(task) = self.tasks.get_mut(name) {
             task.listed_by.retain(|(node, _)| *node != id);
         }
