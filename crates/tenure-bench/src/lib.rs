@@ -19,6 +19,7 @@ mod renewal;
 mod report;
 mod settings;
 mod statistics;
+mod tick;
 mod workload;
 
 pub use helper::serve;
@@ -97,6 +98,7 @@ async fn measure(
         Workload::Commands => hand_off::commands(place, report, progress).await,
         Workload::Crash => crash::run(place, settings, report, progress).await,
         Workload::Claims => claims::run(place, settings, report, progress).await,
+        Workload::Tick => tick::run(place, settings, report, progress).await,
         Workload::Renewal => renewal::run(place, settings, report, progress).await,
     }
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tenure::core::{HolderId, StoreError, Token};
+use tenure::core::{HolderId, RunStore, StoreError, Token};
 use tenure::{AcquireError, ConnectError, RedisOptions, RedisStore, SqliteOptions};
 use tenure::{Tenure, lock::ReleaseError};
 use tenure_redis::bare;
@@ -169,6 +169,12 @@ impl Place {
         format!("{}-{what}", self.name)
     }
 
+    /// Another store of the same kind, in a file of its own beside this one's.
+    pub(crate) async fn beside(&self, name: &str) -> Result<Arc<dyn RunStore>, Trouble> {
+        let (url, _) = beside(&self.url, name)?;
+        Ok(tenure::connect(&url).await?.runs())
+    }
+
     pub(crate) fn redis(&self) -> Option<&Redis> {
         match &self.kind {
             Kind::Redis(redis) => Some(redis),
@@ -215,7 +221,7 @@ impl Place {
                 "only independent servers decide by majority (redis+quorum://)"
             }
             Workload::Uncontended if is_quorum => "on a quorum this is the workload `quorum`",
-            Workload::Claims if is_quorum => "a quorum keeps locks only",
+            Workload::Claims | Workload::Tick if is_quorum => "a quorum keeps locks only",
             Workload::Commands if self.redis().is_none() => {
                 "only one Redis store has statistics of its requests"
             }

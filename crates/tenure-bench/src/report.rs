@@ -1,6 +1,6 @@
 //! What came out: rows with a figure, the limit beside it, and the bar it has to pass.
 
-use crate::statistics::Summary;
+use crate::statistics::{Summary, figure};
 use crate::workload::Workload;
 
 /// What a figure counts.
@@ -66,6 +66,8 @@ pub enum Bar {
     RatioAtLeast(f64),
     /// The figure itself.
     AtMost(f64),
+    /// The figure itself, a count.
+    Exactly(f64),
 }
 
 /// What stands beside a figure.
@@ -141,6 +143,11 @@ impl Row {
         self
     }
 
+    /// A count that has to be just this.
+    pub(crate) fn exactly(self, count: usize) -> Self {
+        self.bar(Bar::Exactly(figure(count)))
+    }
+
     pub(crate) fn bar(mut self, bar: Bar) -> Self {
         self.bar = Some(bar);
         self
@@ -160,6 +167,7 @@ impl Row {
             Bar::RatioAtMost(most) => Some(self.ratio()? <= most),
             Bar::RatioAtLeast(least) => Some(self.ratio()? >= least),
             Bar::AtMost(most) => Some(self.ours <= most),
+            Bar::Exactly(count) => Some((self.ours - count).abs() < 0.5),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// For how long their renewal is watched, at least. Default: 20 s.
     pub watch: Duration,
+    /// Small numbers, to see that everything runs.
+    pub is_quick: bool,
     /// Starts second processes. Without it, what needs them is skipped.
     pub helper: Option<Helper>,
 }
@@ -46,6 +48,7 @@ impl Settings {
             leases: 10_000,
             ttl: Duration::from_secs(10),
             watch: Duration::from_secs(20),
+            is_quick: false,
             helper: None,
         }
     }
@@ -61,6 +64,7 @@ impl Settings {
             leases: 300,
             ttl: Duration::from_secs(2),
             watch: Duration::from_secs(2),
+            is_quick: true,
             helper: None,
         }
     }

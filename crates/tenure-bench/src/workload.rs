@@ -21,11 +21,13 @@ pub enum Workload {
     Claims,
     /// Many leases are held and renewed.
     Renewal,
+    /// Ticks are claimed and run by nodes with tasks, as a scheduler does it.
+    Tick,
 }
 
 impl Workload {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uncontended,
         Self::Quorum,
         Self::Throughput,
@@ -34,6 +36,7 @@ impl Workload {
         Self::Crash,
         Self::Claims,
         Self::Renewal,
+        Self::Tick,
     ];
 
     /// Its name, as it is written on a command line.
@@ -48,6 +51,7 @@ impl Workload {
             Self::Quorum => "quorum",
             Self::Claims => "claims",
             Self::Renewal => "renewal",
+            Self::Tick => "tick",
         }
     }
 }

@@ -108,7 +108,7 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// What to measure; everything without it: uncontended, quorum, throughput, hand-off,
-    /// commands, crash, claims, renewal
+    /// commands, crash, claims, renewal, tick
     #[arg(value_name = "WORKLOAD", value_parser = workload)]
     pub(crate) workloads: Vec<Workload>,
     /// Measures the workload quorum on these servers, beside everything else on the store; may be

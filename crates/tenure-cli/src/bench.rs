@@ -156,6 +156,7 @@ fn cells(row: &Row) -> Vec<String> {
         Bar::RatioAtMost(most) => format!("≤ {most} ×"),
         Bar::RatioAtLeast(least) => format!("≥ {least} ×"),
         Bar::AtMost(most) => format!("≤ {}", row.unit.show(most)),
+        Bar::Exactly(count) => format!("= {}", row.unit.show(count)),
     });
     let verdict = match row.is_met() {
         Some(true) => "met",
@@ -181,6 +182,7 @@ fn json_of(row: &Row) -> Value {
         Bar::RatioAtMost(most) => json!({"ratio_at_most": most}),
         Bar::RatioAtLeast(least) => json!({"ratio_at_least": least}),
         Bar::AtMost(most) => json!({"at_most": most}),
+        Bar::Exactly(count) => json!({"exactly": count}),
     });
     json!({
         "workload": row.workload.as_str(),

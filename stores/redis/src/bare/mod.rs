@@ -50,6 +50,25 @@ pub async fn scripts_run(store: &RedisStore) -> Result<u64, StoreError> {
     Ok(sum)
 }
 
+/// How many commands the server has executed, by its own statistics: those of scripts too.
+///
+/// # Errors
+/// As [`scripts_run`].
+pub async fn commands_run(store: &RedisStore) -> Result<u64, StoreError> {
+    let doing = "read the server's statistics";
+    let mut sum = 0;
+    for node in store.shared.link.nodes().await? {
+        let call = Call::command(doing, "INFO").arg("commandstats");
+        let text = crate::reply::text_of(doing, store.shared.link.run_at(&node, call).await?)?;
+        let calls = text.lines().filter_map(|line| {
+            let calls = line.split_once(":calls=")?.1.split(',').next()?;
+            calls.parse::<u64>().ok()
+        });
+        sum += calls.sum::<u64>();
+    }
+    Ok(sum)
+}
+
 /// How much processor time the servers have used, in seconds.
 ///
 /// # Errors
