@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tenure::core::{
-    Backfill, Beat, Beaten, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor, Definition,
-    Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
-    NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
-    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreMoment, Take,
-    TaskName, TaskRecord, Timestamp, Wakes,
+    Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor,
+    Definition, Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery,
+    HolderId, NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore,
+    Restored, RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreMoment,
+    Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 /// What a node asked of its store, as far as ticks are concerned.
@@ -110,6 +110,8 @@ watched! {
     finish(finishes: &[Finish]) -> Vec<Finished>;
     pass(passes: &[Pass]) -> Vec<bool>;
     recover(recovery: &Recovery) -> Recovered;
+    cancel_run(cancel: &Cancel) -> Cancelling;
+    cancels(node: HolderId) -> Vec<Cancel>;
     pause(task: &TaskName, pause: &Pause) -> ();
     resume(task: &TaskName, by: &str) -> bool;
     enqueue(runs: &[Enqueue]) -> Vec<Enqueued>;
