@@ -5,7 +5,7 @@
 #
 # - no (tick, index) ran twice (on_crash = "lose");
 # - every tick has a record for each index: run, lost, skipped or missed;
-# - every run that began and whose process died is reported as lost.
+# - every run that began and whose process died is reported as lost, in the records.
 #
 #   examples/proof/redis.sh [SECONDS] [SEED]
 #
@@ -136,10 +136,12 @@ echo "began without a record: $unknown"
 open=$(grep -c '"state":"\(claimed\|running\)"' history.jsonl || true)
 echo "neither ended nor reported as lost: $open"
 lost=$(grep -c '"state":"lost"' history.jsonl || true)
-told=$(cat ./*.jsonl | grep '"event":"lost"' | field run_id | sort -u | wc -l)
-echo "lost: $lost in the records, $told told by the processes that noticed"
+# A node says so of another's run, or of its own when it was stopped longer than its lease. One that
+# was killed before it could say it leaves the record alone to tell, which is why this is no bar.
+told=$(cat ./*.jsonl | grep -e '"event":"lost"' -e '"outcome":"lost"' | field run_id | sort -u | wc -l)
+echo "lost: $lost reported by the records, $told of them told as events by processes that lived on"
 if [ "$twice" -eq 0 ] && [ "$unknown" -eq 0 ] && [ "$open" -eq 0 ] &&
-    [ "$(wc -l < recorded.txt)" -eq "$expected" ] && [ "$told" -ge "$lost" ]; then
+    [ "$(wc -l < recorded.txt)" -eq "$expected" ]; then
     echo "all of it holds"
 else
     echo "FAILED"

@@ -93,19 +93,19 @@ impl TaskSpec {
     /// `None`: any number.
     #[must_use]
     pub fn max_running(&self) -> Option<u32> {
-        self.max_running
+        self.terms.max_running
     }
 
     /// How many runs of it one node takes on at once; `None`: any number.
     #[must_use]
     pub fn max_running_per_node(&self) -> Option<u32> {
-        self.max_running_per_node
+        self.terms.max_running_per_node
     }
 
     /// The limit that the store keeps.
     pub(crate) fn limit(&self) -> Option<MaxRunning> {
-        let runs = self.max_running?;
-        Some(MaxRunning::new(runs, self.concurrency))
+        let runs = self.terms.max_running?;
+        Some(MaxRunning::new(runs, self.terms.concurrency))
     }
 
     /// What to do about ticks that nobody ran in time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tenure::core::{Clock as _, SystemClock};
+use tenure::core::{Clock as _, SystemClock, Timestamp};
 use tenure_redis::bare;
 
 use super::nodes::{Node, Starts, due_in, until};
@@ -55,9 +55,62 @@ async fn one(
     m: usize,
     report: &mut Report,
 ) -> Result<(), Trouble> {
+    let (nodes, starts, due_at) = gather(redis, name, n, m).await?;
+    until(due_at - Duration::from_millis(300)).await;
+    let before = Seen::now(redis, &nodes).await?;
+    starts.reach(m, Duration::from_secs(60)).await;
+    let last_look = if n > 3 {
+        LAST_LOOK
+    } else {
+        Duration::from_secs(1)
+    };
+    until(due_at + last_look).await;
+    let after = Seen::now(redis, &nodes).await?;
+    let wins: usize = nodes.iter().map(|node| node.counted(|c| &c.wins)).sum();
+    let trips = after.trips.iter().zip(&before.trips);
+    let trips = trips
+        .map(|(after, before)| after - before)
+        .max()
+        .unwrap_or(0);
+    let case = format!("{n} nodes × {m} tasks");
+    let row = |measure, unit, value| Row::new(Workload::Tick, case.as_str(), measure, unit, value);
+    report.add(row("wins", Unit::Count, figure(wins)).exactly(m));
+    report.add(row("runs", Unit::Count, figure(starts.count())).exactly(m));
+    let most = Bar::AtMost(figure((m * 12).div_ceil(10)));
+    report.add(row("claim keys", Unit::Count, figure(after.keys - before.keys)).bar(most));
+    let most = Bar::AtMost(figure(2 * m.div_ceil(CHUNK)));
+    report.add(row("round trips, most of a node", Unit::Count, figure(trips)).bar(most));
+    report.add(row(
+        "scripts",
+        Unit::Count,
+        per(after.scripts - before.scripts, 1),
+    ));
+    let commands = per(after.commands - before.commands, m);
+    report.add(row("commands a run", Unit::Count, commands));
+    if m >= n {
+        let runs = || nodes.iter().map(|node| node.starts.count());
+        let fewest = runs().min().unwrap_or(0).max(1);
+        let ratio = figure(runs().max().unwrap_or(0)) / figure(fewest);
+        report.add(row("most runs over fewest", Unit::Times, ratio).bar(Bar::AtMost(1.3)));
+    }
+    let mut late = starts.all();
+    for (measure, percent) in [("late, p50", 50), ("late, last", 100)] {
+        report.add(row(measure, Unit::Millis, percentile(&mut late, percent)));
+    }
+    leave(nodes).await;
+    Ok(())
+}
+
+/// Nodes that have met, what they will write down, and when all their tasks are due.
+async fn gather(
+    redis: &Redis,
+    name: &str,
+    n: usize,
+    m: usize,
+) -> Result<(Vec<Node>, Starts, Timestamp), Trouble> {
     // Registering takes its time; if it takes more, it is tried again with more.
     let mut lead = MEET + Duration::from_micros(150) * u32::try_from(n * m).unwrap_or(u32::MAX);
-    let (nodes, starts, due_at) = loop {
+    loop {
         let starts = Starts::default();
         let (due_at, schedule) = due_in(lead);
         let mut nodes = Vec::with_capacity(n);
@@ -66,75 +119,33 @@ async fn one(
             nodes.push(Node::start(store, &schedule, m, &starts).await?);
         }
         if SystemClock.wall() + Duration::from_millis(2_200) < due_at {
-            break (nodes, starts, due_at);
+            return Ok((nodes, starts, due_at));
         }
         leave(nodes).await;
         lead *= 3;
-    };
-    until(due_at - Duration::from_millis(300)).await;
-    let before = (
-        bare::scripts_run(&redis.store).await?,
-        bare::commands_run(&redis.store).await?,
-    );
-    let claimed = |nodes: &[Node]| {
-        nodes
-            .iter()
-            .map(|node| node.counted(|c| &c.keys))
-            .sum::<usize>()
-    };
-    let trips: Vec<usize> = nodes
-        .iter()
-        .map(|node| node.counted(|c| &c.trips))
-        .collect();
-    let keys = claimed(&nodes);
-    starts.reach(m, Duration::from_secs(60)).await;
-    if n > 3 {
-        until(due_at + LAST_LOOK).await;
-    } else {
-        until(due_at + Duration::from_secs(1)).await;
     }
-    let after = (
-        bare::scripts_run(&redis.store).await?,
-        bare::commands_run(&redis.store).await?,
-    );
-    let keys = claimed(&nodes) - keys;
-    let wins: usize = nodes.iter().map(|node| node.counted(|c| &c.wins)).sum();
-    let trips = nodes
-        .iter()
-        .zip(trips)
-        .map(|(node, had)| node.counted(|c| &c.trips) - had);
-    let trips = trips.max().unwrap_or(0);
-    let runs: Vec<usize> = nodes.iter().map(|node| node.starts.count()).collect();
-    let case = format!("{n} nodes × {m} tasks");
-    let row = |measure, unit, value| Row::new(Workload::Tick, case.as_str(), measure, unit, value);
-    report.add(row("wins", Unit::Count, figure(wins)).exactly(m));
-    report.add(row("runs", Unit::Count, figure(starts.count())).exactly(m));
-    let most = (m * 12).div_ceil(10);
-    report.add(row("claim keys", Unit::Count, figure(keys)).bar(Bar::AtMost(figure(most))));
-    let most = 2 * m.div_ceil(CHUNK);
-    report.add(
-        row("round trips, most of a node", Unit::Count, figure(trips))
-            .bar(Bar::AtMost(figure(most))),
-    );
-    report.add(row("scripts", Unit::Count, per(after.0 - before.0, 1)));
-    report.add(row(
-        "commands a run",
-        Unit::Count,
-        per(after.1 - before.1, m),
-    ));
-    if m >= n {
-        let fewest = runs.iter().min().copied().unwrap_or(0).max(1);
-        let most = runs.iter().max().copied().unwrap_or(0);
-        let ratio = figure(most) / figure(fewest);
-        report.add(row("most runs over fewest", Unit::Times, ratio).bar(Bar::AtMost(1.3)));
+}
+
+/// What was asked so far, by the nodes' counts and by the server's.
+struct Seen {
+    keys: usize,
+    trips: Vec<usize>,
+    scripts: u64,
+    commands: u64,
+}
+
+impl Seen {
+    async fn now(redis: &Redis, nodes: &[Node]) -> Result<Self, Trouble> {
+        Ok(Self {
+            keys: nodes.iter().map(|node| node.counted(|c| &c.keys)).sum(),
+            trips: nodes
+                .iter()
+                .map(|node| node.counted(|c| &c.trips))
+                .collect(),
+            scripts: bare::scripts_run(&redis.store).await?,
+            commands: bare::commands_run(&redis.store).await?,
+        })
     }
-    let mut late = starts.all();
-    for (measure, percent) in [("late, p50", 50), ("late, last", 100)] {
-        let value = percentile(&mut late, percent);
-        report.add(row(measure, Unit::Millis, value));
-    }
-    leave(nodes).await;
-    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
