@@ -207,7 +207,7 @@ async fn e79_a_lease_that_the_server_threw_away_is_lost_and_fences_grow_on() {
 }
 
 #[tokio::test]
-async fn e84_a_client_that_reads_too_slowly_is_cut_off_and_comes_back() {
+async fn r60_e84_a_client_that_reads_too_slowly_is_cut_off_and_comes_back() {
     let server = redis().tcp().start().await;
     let relay = Relay::to(&server);
     let (holder, waits) = (connect(&server.url()).await, connect(&relay.url()).await);

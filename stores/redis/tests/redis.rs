@@ -201,7 +201,7 @@ async fn e31_e33_e36_what_cannot_be_connected_to_says_why() {
 }
 
 #[tokio::test]
-async fn e70_e71_a_server_that_takes_no_writes_is_unavailable_and_nothing_was_done() {
+async fn r50_e70_e71_a_server_that_takes_no_writes_is_unavailable_and_nothing_was_done() {
     let (primary, store) = server(Redis::builder(Flavour::Redis).tcp()).await;
     granted(&store, &request("k")).await;
     let replica = Redis::builder(Flavour::Redis).tcp().start().await;
