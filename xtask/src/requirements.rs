@@ -185,7 +185,9 @@ impl Requirements {
             }));
         }
         for id in needless {
-            say(format_args!("{id} has a test: take its reason out of xtask/requirements.toml"));
+            say(format_args!(
+                "{id} has a test: take its reason out of xtask/requirements.toml"
+            ));
         }
         Ok(faults)
     }
