@@ -152,3 +152,52 @@ impl Warden {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use tenure_core::{Clock, HistoryQuery, Holder, RunStore, SystemClock};
+    use tenure_memory::MemoryStore;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::alarm::{AlarmRule, Watch};
+    use crate::event::{EventSender, RunnerEvent};
+    use crate::manager::RunAccess;
+
+    #[tokio::test(start_paused = true)]
+    async fn s50_a_loss_of_the_store_that_every_node_sees_several_times_is_one_alarm() {
+        let store: Arc<dyn RunStore> = Arc::new(MemoryStore::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rule = AlarmRule::new("pager").on([AlarmKind::StoreLoss]);
+        let events = EventSender::new(64, Vec::new());
+        let mut told = events.subscribe();
+        let mut watches = Vec::new();
+        for name in ["a", "b", "c"] {
+            let (watch, parts) = Watch::new(&[Arc::new(rule.clone())], HashSet::new());
+            let access = RunAccess::new(store.clone(), Holder::new(name));
+            let time = (clock.clone(), Duration::from_secs(1));
+            let feed = (events.clone(), Arc::default());
+            let warden = parts.finish(access, None, time, feed, Arc::default());
+            watches.push((watch, tokio::spawn(warden.run())));
+        }
+        for (watch, _) in watches.iter().chain(&watches) {
+            let what = "its sequence fell from 9 to 3".to_owned();
+            watch.see(&RunnerEvent::StoreRegressed { what });
+        }
+        let _ = timeout(Duration::from_secs(30), std::future::pending::<()>()).await;
+        let Some(RunnerEvent::Alarm { alarm }) = told.next().await else {
+            panic!("no alarm");
+        };
+        assert_eq!(alarm.kind, AlarmKind::StoreLoss);
+        assert!(alarm.text.ends_with("from 9 to 3"), "{}", alarm.text);
+        let more = timeout(Duration::ZERO, told.next()).await;
+        assert!(more.is_err(), "{more:?}");
+        let task = TaskName::new("tenure.alarm.pager").unwrap();
+        let kept = store.history(&HistoryQuery::of(task)).await.unwrap();
+        // The record, and the run that will tell it.
+        assert_eq!(kept.runs.len(), 2, "{kept:?}");
+    }
+}
