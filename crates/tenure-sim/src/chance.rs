@@ -55,30 +55,15 @@ fn task(rng: &mut Rng, number: usize) -> TaskPlan {
     } else {
         1
     };
-    let max = rng.u32(1..=5);
-    let queues = [
-        Overlap::QueueAll { max },
-        Overlap::QueueOne,
-        Overlap::CancelOther,
-    ];
-    task.overlap = match rng.u32(0..6) {
-        0 | 1 => Overlap::Allow,
-        2 => pick(rng, Overlap::QueueOne, &queues),
-        _ => Overlap::Skip,
-    };
-    if rng.u32(0..5) == 0 {
-        task.max_running = Some(rng.u32(task.concurrency..=task.concurrency + 1));
+    if rng.u32(0..3) == 0 {
+        task.overlap = Overlap::Allow;
     }
     if rng.u32(0..3) == 0 {
         task.on_crash = OnCrash::Retry {
             max_attempts: rng.u32(2..=4),
         };
     }
-    task.catch_up = pick(
-        rng,
-        CatchUp::Latest,
-        &[CatchUp::Skip, CatchUp::Earliest, CatchUp::All],
-    );
+    task.catch_up = pick(rng, CatchUp::Latest, &[CatchUp::Skip, CatchUp::All]);
     task.window = Some(Duration::from_secs(rng.u64(5..=30)));
     if rng.u32(0..5) == 0 {
         task.jitter = ms(rng.u64(1..2_000));
