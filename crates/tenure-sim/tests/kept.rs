@@ -91,7 +91,7 @@ fn s43_a_node_that_the_store_forgot_registers_again() {
     }
 }
 
-/// A tick that came while late ones waited in a chain was refused, which dropped the chain, and what
+/// A tick that came while late ones waited in a chain was refused, which dropped the chain. What
 /// was planned anew was only what came after the chain.
 #[test]
 fn s24_a_chain_that_a_refusal_drops_is_planned_anew_from_its_beginning() {
