@@ -17,7 +17,7 @@ const ANCHOR: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// A checked task, without its code.
 ///
-/// A process can hold very many: it is a name and a pointer to [`Terms`], which tasks share.
+/// A process can hold very many: it is a name and a pointer to its terms, which tasks share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskSpec {
