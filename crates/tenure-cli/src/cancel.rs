@@ -39,13 +39,13 @@ async fn cancel(args: CancelArgs) -> Outcome {
     if args.json {
         let lines: Vec<_> = told
             .iter()
-            .map(|(key, answer)| json!({ "run_id": key.to_string(), "answer": word(answer) }))
+            .map(|(key, answer)| json!({ "run_id": key.to_string(), "answer": word(*answer) }))
             .collect();
         print_json(&lines)?;
     } else {
         let lines: Vec<String> = told
             .iter()
-            .map(|(key, answer)| format!("{}: {}\n", visible(&key.to_string()), sentence(answer)))
+            .map(|(key, answer)| format!("{}: {}\n", visible(&key.to_string()), sentence(*answer)))
             .collect();
         print(&lines.concat())?;
     }
@@ -91,7 +91,7 @@ async fn which(
     Ok(page.runs.into_iter().map(|run| run.key).collect())
 }
 
-fn word(answer: &Cancelling) -> String {
+fn word(answer: Cancelling) -> String {
     match answer {
         Cancelling::Asked => "asked".to_owned(),
         Cancelling::Cancelled => "cancelled".to_owned(),
@@ -100,7 +100,7 @@ fn word(answer: &Cancelling) -> String {
     }
 }
 
-fn sentence(answer: &Cancelling) -> String {
+fn sentence(answer: Cancelling) -> String {
     match answer {
         Cancelling::Asked => "its node is asked to stop it".to_owned(),
         Cancelling::Cancelled => "it waited, and is cancelled".to_owned(),
