@@ -47,7 +47,6 @@ fn main() -> ! {
             "this is a bug in tenure: {panic}; please report it"
         ));
     }));
-    log();
     // Stores speak TLS with what the program chooses. Nobody else chooses in this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(dispatch)).unwrap_or(Ok(Code::BUG));
@@ -62,9 +61,14 @@ fn main() -> ! {
 }
 
 /// Logs go to standard error: errors only, unless `TENURE_LOG` asks for more.
-fn log() {
+fn log(command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TENURE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // A benchmark cuts nodes off on purpose, and measures what the others do.
+    let usual = match command {
+        Command::Bench(_) => "off",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_env("TENURE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -77,6 +81,7 @@ fn dispatch() -> Outcome {
         Ok(cli) => cli,
         Err(error) => return Ok(explain_usage(&error)),
     };
+    log(&cli.command);
     match cli.command {
         Command::Lock(args) => lock::run(&args),
         Command::Locks(args) => locks::run(args),
