@@ -3,7 +3,9 @@
 -- Reply: 'nothing', 'left' (it had a place), 'released' (it had the lock), or 'more' (released, with waiters left to be
 -- looked at).
 -- One step, so that a grant cannot slip in between leaving the queue and looking at the lock.
-local waited = forget(ARGV[1])
+local place = waiter_of(ARGV[1])
+-- A place that has ended is none, though nobody has cleared it away yet.
+local waited = forget(ARGV[1]) and place and place.deadline >= now
 local lock = read_lock()
 if not lock or lock.token ~= ARGV[1] then
   return waited and 'left' or 'nothing'

@@ -2,7 +2,9 @@
 -- ARGV: token, 'release' | 'cancel' (which gives up its place as well) | 'leave' (which gives up nothing else)
 -- Reply: 'released', 'left' (it had a place and no vote) or 'nothing'
 -- One step, so that nobody who comes to wait between the two is missed.
-local waited = ARGV[2] ~= 'release' and forget(ARGV[1])
+local place = ARGV[2] ~= 'release' and waiter_of(ARGV[1])
+-- A place that has ended is none, though nobody has cleared it away yet.
+local waited = ARGV[2] ~= 'release' and forget(ARGV[1]) and place and place.deadline >= now
 local lock = ARGV[2] ~= 'leave' and read_lock()
 if not lock or lock.token ~= ARGV[1] then
   return waited and 'left' or 'nothing'
