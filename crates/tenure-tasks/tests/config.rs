@@ -333,7 +333,7 @@ async fn e63_a_hundred_thousand_tasks_are_checked_in_no_time() {
         task.check().unwrap();
     }
     assert!(
-        begun.elapsed() < secs(20),
+        begun.elapsed() < secs(120),
         "{:?} in a debug build",
         begun.elapsed()
     );
