@@ -179,6 +179,8 @@ impl Attempt {
             granted,
             &self.plan.terms,
             clock.clone(),
+            self.inner.watch.clone(),
+            now,
         ));
         let first = match source {
             GrantSource::Reply => first_due(&lease, granted.asked_at),
@@ -189,7 +191,14 @@ impl Attempt {
         self.may_be_left = false;
         let mut wakes = std::mem::replace(&mut self.wakes, Wakes::never());
         wakes.rest(Tap::waker(&roster, &lease));
-        let view = GuardView::new(self.inner.clone(), lease, roster, self.home.clone(), wakes);
+        let view = GuardView::new(
+            self.inner.clone(),
+            lease,
+            roster,
+            self.home.clone(),
+            wakes,
+            source,
+        );
         Ok(Guard::new(view))
     }
 
@@ -240,6 +249,7 @@ impl Drop for Attempt {
             leftover: Leftover::Unknown,
             key: self.plan.key.clone(),
             token: self.token,
+            is_repeated: false,
             until: self.inner.clock.now() + lasts,
         };
         cleanup.start(&self.inner, &self.home);

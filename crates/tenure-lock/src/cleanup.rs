@@ -12,6 +12,9 @@ use tenure_core::{Key, Moment, StoreError, Token};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::event::ReleaseResult;
+use crate::guard::{released, result_of};
+use crate::lease::HeldLease;
 use crate::locks::Inner;
 use crate::timing::{Backoff, bounded, sleep_until};
 
@@ -60,10 +63,10 @@ impl Cleanups {
 }
 
 /// What is left of an acquisition.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Leftover {
-    /// A lease.
-    Lease,
+    /// A lease that was held.
+    Lease(Arc<HeldLease>),
     /// Perhaps a lease, perhaps a place in the queue, perhaps nothing.
     Unknown,
 }
@@ -74,6 +77,8 @@ pub(crate) struct Cleanup {
     pub(crate) leftover: Leftover,
     pub(crate) key: Key,
     pub(crate) token: Token,
+    /// Whether it was asked for before, without an answer.
+    pub(crate) is_repeated: bool,
     /// When it has surely ended by itself.
     pub(crate) until: Moment,
 }
@@ -99,26 +104,38 @@ impl Cleanup {
         .spawn();
     }
 
-    async fn ask(&self, inner: &Inner) -> Result<(), StoreError> {
-        match self.leftover {
-            Leftover::Lease => {
+    async fn ask(&self, inner: &Inner, is_repeated: bool) -> Result<(), StoreError> {
+        match &self.leftover {
+            Leftover::Lease(lease) => {
                 let call = inner.store.release(&self.key, self.token);
-                bounded(CALL_LIMIT, call).await.map(|_| ())
+                let answer = bounded(CALL_LIMIT, call).await?;
+                lease.tell_released(result_of(released(answer, is_repeated)));
             }
             Leftover::Unknown => {
                 let call = inner.store.cancel(&self.key, self.token);
-                bounded(CALL_LIMIT, call).await.map(|_| ())
+                bounded(CALL_LIMIT, call).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Nothing more is done about it.
+    fn abandon(&self, inner: &Inner) {
+        inner.cleanups.abandon();
+        if let Leftover::Lease(lease) = &self.leftover {
+            lease.tell_released(ReleaseResult::Abandoned);
         }
     }
 
     /// True if nothing is left.
     async fn run(&self, inner: &Inner) -> bool {
         let mut backoff = Backoff::for_store();
+        let mut is_repeated = self.is_repeated;
         loop {
-            let Err(error) = self.ask(inner).await else {
+            let Err(error) = self.ask(inner, is_repeated).await else {
                 return true;
             };
+            is_repeated |= error.outcome_is_unknown();
             let now = inner.clock.now();
             if !error.is_retryable() || now >= self.until {
                 tracing::warn!(key = %self.key, %error, "left to end by itself");
@@ -148,7 +165,7 @@ impl Job {
     async fn run(mut self) {
         let Some(cleanup) = &self.cleanup else { return };
         if !cleanup.run(&self.inner).await {
-            self.inner.cleanups.abandon();
+            cleanup.abandon(&self.inner);
         }
         self.cleanup = None;
     }
@@ -165,8 +182,8 @@ impl Drop for Job {
             .spawn();
             return;
         }
-        if self.cleanup.is_some() {
-            self.inner.cleanups.abandon();
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.abandon(&self.inner);
         }
         self.inner.cleanups.end();
     }

@@ -14,7 +14,10 @@ use tenure_core::{Fence, Key, Moment, Wakes};
 use tokio::runtime::Handle;
 
 pub use self::release::Released;
+pub(crate) use self::release::{released, result_of};
+use crate::attempt::GrantSource;
 use crate::cleanup::{Cleanup, Leftover};
+use crate::event::ReleaseResult;
 use crate::gate::Stamp;
 use crate::lease::{HeldLease, Standing};
 use crate::locks::Inner;
@@ -52,6 +55,9 @@ pub struct GuardView {
     home: Handle,
     /// By which the store says that something happened to the lease.
     _wakes: Wakes,
+    source: GrantSource,
+    /// A release may have been sent, and what became of it is unknown.
+    is_asked: bool,
     is_given_back: bool,
 }
 
@@ -92,7 +98,13 @@ impl Guard {
             last.lease.give_back();
             last.roster.leave(last.lease.token);
             last.is_given_back = true;
+            last.lease.tell_released(ReleaseResult::Left);
         }
+    }
+
+    /// How it was learnt that the lock is ours.
+    pub(crate) fn source(&self) -> GrantSource {
+        self.0.source
     }
 }
 
@@ -116,6 +128,7 @@ impl GuardView {
         roster: Arc<Roster>,
         home: Handle,
         wakes: Wakes,
+        source: GrantSource,
     ) -> Self {
         Self {
             inner,
@@ -123,6 +136,8 @@ impl GuardView {
             roster,
             home,
             _wakes: wakes,
+            source,
+            is_asked: false,
             is_given_back: false,
         }
     }
@@ -272,12 +287,14 @@ impl Drop for GuardView {
         let before = self.lease.give_back();
         self.roster.leave(self.lease.token);
         if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
+            self.lease.tell_released(ReleaseResult::Lost);
             return;
         }
         let cleanup = Cleanup {
-            leftover: Leftover::Lease,
+            leftover: Leftover::Lease(self.lease.clone()),
             key: self.lease.key.clone(),
             token: self.lease.token,
+            is_repeated: self.is_asked,
             until: self.lapses_by(),
         };
         cleanup.start(&self.inner, &self.home);

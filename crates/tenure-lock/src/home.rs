@@ -22,6 +22,14 @@ impl Home {
         Self::Own(Mutex::new(None))
     }
 
+    /// The same kind of place, for other locks.
+    pub(crate) fn anew(&self) -> Self {
+        match self {
+            Self::Caller => Self::Caller,
+            Self::Own(_) => Self::own(),
+        }
+    }
+
     /// The runtime for background work. Must be called inside a runtime.
     pub(crate) fn handle(&self) -> Result<Handle, AcquireError> {
         let callers = Handle::try_current().map_err(|_| AcquireError::NoRuntime)?;

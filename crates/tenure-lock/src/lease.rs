@@ -19,6 +19,7 @@ use std::time::Duration;
 use tenure_core::{Clock, Fence, Grant, Key, Moment, Occupant, StoreError, Token, Ttl};
 use tokio::sync::Notify;
 
+use crate::event::{LockEvent, ReleaseResult, RenewalResult, Watch};
 use crate::options::{RenewalTerms, Terms};
 use crate::trust;
 use crate::{LossReason, Lost};
@@ -34,12 +35,17 @@ pub(crate) struct HeldLease {
     pub(crate) token: Token,
     pub(crate) fence: Fence,
     clock: Arc<dyn Clock>,
+    watch: Watch,
+    /// When it was granted, for those who watch.
+    since: Moment,
     state: Mutex<State>,
     changed: Notify,
 }
 
 struct State {
     life: Life,
+    /// When life was `Held` no more.
+    ended_at: Option<Moment>,
     /// The end of the trust window; never moves once life is not `Held`.
     until: Moment,
     renewal: RenewalTerms,
@@ -85,6 +91,14 @@ pub(crate) enum Standing {
 impl State {
     /// The one place where life changes. True if it did.
     fn step(&mut self, now: Moment, event: Event) -> bool {
+        let is_news = self.change(now, event);
+        if is_news && self.ended_at.is_none() && !matches!(self.life, Life::Held) {
+            self.ended_at = Some(now.min(self.until));
+        }
+        is_news
+    }
+
+    fn change(&mut self, now: Moment, event: Event) -> bool {
         if !matches!(self.life, Life::Held) {
             let ends = matches!(event, Event::GivenBack) && !matches!(self.life, Life::Ended);
             if ends {
@@ -158,10 +172,12 @@ impl HeldLease {
         granted: Granted,
         terms: &Terms,
         clock: Arc<dyn Clock>,
+        watch: Watch,
+        now: Moment,
     ) -> Self {
         // From now: what a pushed grant is counted from may lie far back in the wait.
         let cap = terms.max_hold.map(|max_hold| Cap {
-            at: clock.now() + max_hold,
+            at: now + max_hold,
             max_hold,
         });
         let until = cap.map_or(granted.until, |cap| granted.until.min(cap.at));
@@ -170,8 +186,11 @@ impl HeldLease {
             token,
             fence: granted.fence,
             clock,
+            watch,
+            since: now,
             state: Mutex::new(State {
                 life: Life::Held,
+                ended_at: None,
                 until,
                 renewal: terms.renewal,
                 version: 0,
@@ -195,14 +214,42 @@ impl HeldLease {
 
     /// How the lease stands `ahead` of now, if nothing happens until then.
     fn standing_in(&self, ahead: Duration) -> Standing {
-        let mut state = self.state();
-        let now = self.clock.now() + ahead;
-        self.step(&mut state, now, Event::Looked);
-        match &state.life {
+        self.step(ahead, Event::Looked, |state, now| match &state.life {
             Life::Held => Standing::Trusted(state.until.since(now)),
             Life::Lost(reason) => Standing::Lost(reason.clone()),
             Life::Ended => Standing::Ended,
+        })
+    }
+
+    /// For how long it has been held, or was until it was given back or lost.
+    fn held(&self) -> Duration {
+        let ended_at = self.state().ended_at;
+        ended_at
+            .unwrap_or_else(|| self.clock.now())
+            .since(self.since)
+    }
+
+    /// Tells what became of it when it was given back.
+    pub(crate) fn tell_released(&self, result: ReleaseResult) {
+        if self.watch.is_empty() {
+            return;
         }
+        self.watch.tell(&LockEvent::Released {
+            key: &self.key,
+            fence: self.fence,
+            held: self.held(),
+            result,
+        });
+    }
+
+    /// Tells what came of a renewal that took so long.
+    pub(crate) fn tell_renewed(&self, took: Duration, result: RenewalResult) {
+        self.watch.tell(&LockEvent::Renewed {
+            key: &self.key,
+            fence: self.fence,
+            took,
+            result,
+        });
     }
 
     /// The time by the clock that this lease is judged by.
@@ -248,13 +295,12 @@ impl HeldLease {
 
     /// What the renewal needs to know of a lease that is trusted now. `None` if it is not.
     pub(crate) fn outlook(&self) -> Option<Outlook> {
-        let mut state = self.state();
-        let now = self.clock.now();
-        self.step(&mut state, now, Event::Looked);
-        matches!(state.life, Life::Held).then(|| Outlook {
-            left: state.until.since(now),
-            every: state.renewal.every(),
-            ttl: state.renewal.ttl.get(),
+        self.step(Duration::ZERO, Event::Looked, |state, now| {
+            matches!(state.life, Life::Held).then(|| Outlook {
+                left: state.until.since(now),
+                every: state.renewal.every(),
+                ttl: state.renewal.ttl.get(),
+            })
         })
     }
 
@@ -268,10 +314,8 @@ impl HeldLease {
     ) -> Option<Duration> {
         let until = trust::trust_end(asked_at, grant, question.ttl.get());
         let version = question.version;
-        let mut state = self.state();
-        let now = self.clock.now();
-        self.step(&mut state, now, Event::Renewed { until, version });
-        state.interval()
+        let event = Event::Renewed { until, version };
+        self.step(Duration::ZERO, event, |state, _| state.interval())
     }
 
     /// The store says that the lease is not ours.
@@ -320,19 +364,31 @@ impl HeldLease {
     }
 
     fn apply(&self, event: Event) {
-        let mut state = self.state();
-        let now = self.clock.now();
-        self.step(&mut state, now, event);
+        self.step(Duration::ZERO, event, |_, _| ());
     }
 
-    fn step(&self, state: &mut State, now: Moment, event: Event) {
+    /// Lets `event` happen `ahead` of now and reads what has become of the state.
+    fn step<T>(&self, ahead: Duration, event: Event, read: impl FnOnce(&State, Moment) -> T) -> T {
+        let mut state = self.state();
+        let now = self.clock.now() + ahead;
         if !state.step(now, event) {
-            return;
+            return read(&state, now);
         }
-        if let Life::Lost(reason) = &state.life {
-            tracing::warn!(key = %self.key, fence = %self.fence, %reason, "lock lost");
-        }
+        let lost = match &state.life {
+            Life::Lost(reason) => Some(reason.clone()),
+            Life::Held | Life::Ended => None,
+        };
+        let value = read(&state, now);
+        // Whoever is told may ask this lease something.
+        drop(state);
         self.changed.notify_waiters();
+        if let Some(reason) = lost {
+            let (key, fence) = (&self.key, self.fence);
+            tracing::warn!(%key, %fence, %reason, "lock lost");
+            let reason = &reason;
+            self.watch.tell(&LockEvent::Lost { key, fence, reason });
+        }
+        value
     }
 
     /// A panic elsewhere leaves the state whole: `step` does not panic.

@@ -63,6 +63,7 @@
 mod attempt;
 mod cleanup;
 mod error;
+mod event;
 mod gate;
 mod guard;
 mod home;
@@ -71,6 +72,8 @@ mod lease;
 mod lock;
 mod locks;
 mod loss;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod options;
 mod renewal;
 mod set;
@@ -79,11 +82,14 @@ mod trust;
 mod wait;
 
 pub use error::{AcquireError, AdminError, ExtendError, ReleaseError, RunError};
+pub use event::{GrantedBy, LockEvent, NotAcquired, ReleaseResult, RenewalResult};
 pub use gate::{FenceGate, REDIS_ADMIT, Refused, SQL_ADMIT, SQL_TABLE, Stamp};
 pub use guard::{Guard, GuardView, LossWatch, Released, SharedGuard};
 pub use key::IntoKey;
 pub use lock::Lock;
 pub use locks::Locks;
 pub use loss::{LossReason, Lost};
+#[cfg(feature = "metrics")]
+pub use metrics::LockMetrics;
 pub use options::{InvalidOptions, LockOptions};
 pub use set::{GuardSet, LockSet};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tenure_core::Key;
 
 use crate::attempt::Plan;
+use crate::event::NotAcquired;
 use crate::key::BadKey;
 use crate::locks::Inner;
 use crate::options::option_setters;
@@ -80,7 +81,16 @@ impl Lock {
     /// C. Gray and D. Cheriton, "Leases: an efficient fault-tolerant mechanism for distributed file
     /// cache consistency" (1989), for the trust window.
     pub async fn acquire(&self) -> Result<Guard, AcquireError> {
-        wait_for_turn(&self.inner, &self.plan()?).await
+        let plan = self.plan()?;
+        let mut asking = self.inner.watch.asking(&plan.key, &*self.inner.clock);
+        let acquired = wait_for_turn(&self.inner, &plan).await;
+        if let Some(asking) = &mut asking {
+            match &acquired {
+                Ok(guard) => asking.acquired(guard),
+                Err(error) => asking.failed(error),
+            }
+        }
+        acquired
     }
 
     /// Takes the lock if nobody has it, with exactly one request. `None` if somebody has.
@@ -92,7 +102,17 @@ impl Lock {
     /// # Cancel safety
     /// As [`Lock::acquire`].
     pub async fn try_acquire(&self) -> Result<Option<Guard>, AcquireError> {
-        Ok(try_once(&self.inner, &self.plan()?).await?.ok())
+        let plan = self.plan()?;
+        let mut asking = self.inner.watch.asking(&plan.key, &*self.inner.clock);
+        let acquired = try_once(&self.inner, &plan).await;
+        if let Some(asking) = &mut asking {
+            match &acquired {
+                Ok(Ok(guard)) => asking.acquired(guard),
+                Ok(Err(_)) => asking.not_acquired(NotAcquired::Held),
+                Err(error) => asking.failed(error),
+            }
+        }
+        Ok(acquired?.ok())
     }
 
     /// Takes the lock, runs `body` under it and gives the lock back.

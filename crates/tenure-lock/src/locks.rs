@@ -9,6 +9,7 @@ use tenure_core::{
 };
 
 use crate::cleanup::Cleanups;
+use crate::event::{LockEvent, Watch};
 use crate::home::Home;
 use crate::key::checked;
 use crate::renewal::Renewals;
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) renewals: Renewals,
     pub(crate) cleanups: Cleanups,
     pub(crate) home: Home,
+    pub(crate) watch: Watch,
     /// The store's own limit for its answers, where it promises one.
     answers_within: Option<Duration>,
     /// What the store answered in place of an answer when a waiter last asked.
@@ -68,6 +70,7 @@ impl Inner {
         holder: Holder,
         clock: Arc<dyn Clock>,
         home: Home,
+        watch: Watch,
     ) -> Arc<Self> {
         Arc::new(Self {
             renewals: Renewals::new(store.clone(), clock.clone()),
@@ -77,6 +80,7 @@ impl Inner {
             holder,
             clock,
             home,
+            watch,
             trouble: Mutex::default(),
         })
     }
@@ -87,7 +91,13 @@ impl Locks {
     #[must_use]
     pub fn new(store: Arc<dyn LeaseStore>, holder: Holder) -> Self {
         Self {
-            inner: Inner::new(store, holder, Arc::new(SystemClock), Home::Caller),
+            inner: Inner::new(
+                store,
+                holder,
+                Arc::new(SystemClock),
+                Home::Caller,
+                Watch::default(),
+            ),
             defaults: LockOptions::new(),
         }
     }
@@ -96,17 +106,40 @@ impl Locks {
     /// guards keep the clock they were made with.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        let home = match self.inner.home {
-            Home::Caller => Home::Caller,
-            Home::Own(_) => Home::own(),
-        };
+        let (home, watch) = (self.inner.home.anew(), self.inner.watch.clone());
+        self.made_anew(clock, home, watch)
+    }
+
+    /// Calls `observer` with what happens to locks from now on: acquisitions, renewals, losses and
+    /// releases. Can be called several times; call it before the first lock is taken, since locks
+    /// that are held already are not told of.
+    ///
+    /// The observer is called where things happen, on the path of an acquisition among others: it
+    /// must be quick and must not block or panic. For figures there are `LockMetrics`, with the
+    /// feature `metrics`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tenure_lock::{LockEvent, Locks};
+    /// # fn example(locks: Locks) -> Locks {
+    /// locks.observe(|event| {
+    ///     if let LockEvent::Lost { key, reason, .. } = event {
+    ///         eprintln!("{key} is lost: {reason}");
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn observe(self, observer: impl Fn(&LockEvent<'_>) + Send + Sync + 'static) -> Self {
+        let (clock, home) = (self.inner.clock.clone(), self.inner.home.anew());
+        let watch = self.inner.watch.and(observer);
+        self.made_anew(clock, home, watch)
+    }
+
+    fn made_anew(self, clock: Arc<dyn Clock>, home: Home, watch: Watch) -> Self {
+        let (store, holder) = (self.inner.store.clone(), self.inner.holder.clone());
         Self {
-            inner: Inner::new(
-                self.inner.store.clone(),
-                self.inner.holder.clone(),
-                clock,
-                home,
-            ),
+            inner: Inner::new(store, holder, clock, home, watch),
             defaults: self.defaults,
         }
     }
@@ -119,15 +152,8 @@ impl Locks {
     /// when the last clone and the last guard are gone.
     #[must_use]
     pub fn renew_on_own_thread(self) -> Self {
-        Self {
-            inner: Inner::new(
-                self.inner.store.clone(),
-                self.inner.holder.clone(),
-                self.inner.clock.clone(),
-                Home::own(),
-            ),
-            defaults: self.defaults,
-        }
+        let (clock, watch) = (self.inner.clock.clone(), self.inner.watch.clone());
+        self.made_anew(clock, Home::own(), watch)
     }
 
     /// With other defaults for the locks made from now on.

@@ -22,6 +22,7 @@ use tokio::runtime::{Handle, Id};
 
 use self::roster::{Outcome, share_of_interval};
 pub(crate) use self::roster::{Roster, first_due};
+use crate::event::RenewalResult;
 use crate::lease::{HeldLease, Question};
 use crate::timing::{bounded, sleep_until};
 
@@ -102,6 +103,7 @@ pub(crate) struct Batch {
 /// What became of one batch.
 struct Answered {
     asked_at: Moment,
+    took: Duration,
     results: Vec<(Arc<HeldLease>, Question, Result<Renewal, StoreError>)>,
 }
 
@@ -180,6 +182,7 @@ impl Renewer {
         let call = AssertUnwindSafe(self.store.renew(&requests)).catch_unwind();
         let call = async { call.await.unwrap_or_else(|_| Err(panicked())) };
         let answer = bounded(batch.limit, call).await;
+        let took = self.clock.now().since(asked_at);
         let mut answers = match answer {
             Ok(answers) => answers,
             Err(error) => requests.iter().map(|_| Err(copy(&error))).collect(),
@@ -194,11 +197,15 @@ impl Renewer {
                 (lease, question, answer)
             })
             .collect();
-        Answered { asked_at, results }
+        Answered {
+            asked_at,
+            took,
+            results,
+        }
     }
 
     fn settle(&self, answered: Answered) {
-        let asked_at = answered.asked_at;
+        let (asked_at, took) = (answered.asked_at, answered.took);
         // One draw for all: leases that were renewed together stay together, in full requests.
         let share = share_of_interval();
         let outcomes = answered
@@ -222,6 +229,14 @@ impl Renewer {
                         Outcome::Failed
                     }
                 };
+                lease.tell_renewed(
+                    took,
+                    match outcome {
+                        Outcome::Confirmed { .. } => RenewalResult::Renewed,
+                        Outcome::Failed => RenewalResult::Failed,
+                        Outcome::Gone => RenewalResult::Lost,
+                    },
+                );
                 (lease, outcome)
             });
         // Before the roster is locked: whoever is told of a loss may ask for something there.

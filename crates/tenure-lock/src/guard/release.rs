@@ -9,6 +9,7 @@ use std::time::Duration;
 use tenure_core::{Moment, Release, StoreError};
 
 use super::GuardView;
+use crate::event::ReleaseResult;
 use crate::lease::Standing;
 use crate::timing::{Backoff, sleep_until};
 use crate::{LossReason, ReleaseError};
@@ -47,14 +48,22 @@ impl GuardView {
         self.roster.leave(self.lease.token);
         if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
             self.is_given_back = true;
+            self.lease.tell_released(ReleaseResult::Lost);
             return Ok(Released::Lost);
         }
         let end = self.lapses_by().min(self.inner.clock.now() + LIMIT);
+        // Also if this call is dropped on its way.
+        self.is_asked = true;
         let answer = self.ask_to_release(end).await;
         // An unknown outcome is left to `drop`, which goes on in the background.
         self.is_given_back = !matches!(answer, Err(ReleaseError::Unknown { .. }));
-        if matches!(answer, Err(ReleaseError::Refused { .. })) {
-            self.inner.cleanups.abandon();
+        match &answer {
+            Ok(released) => self.lease.tell_released(result_of(*released)),
+            Err(ReleaseError::Refused { .. }) => {
+                self.inner.cleanups.abandon();
+                self.lease.tell_released(ReleaseResult::Abandoned);
+            }
+            Err(ReleaseError::Unknown { .. }) => {}
         }
         answer
     }
@@ -102,11 +111,21 @@ impl GuardView {
     }
 }
 
-fn released(answer: Release, may_have_happened: bool) -> Released {
+pub(crate) fn released(answer: Release, may_have_happened: bool) -> Released {
     match answer {
         Release::Freed => Released::Freed,
         Release::HandedOn => Released::HandedOn,
         _ if may_have_happened => Released::ReleasedOrLost,
         _ => Released::Lost,
+    }
+}
+
+pub(crate) fn result_of(released: Released) -> ReleaseResult {
+    match released {
+        Released::Freed => ReleaseResult::Freed,
+        Released::HandedOn => ReleaseResult::HandedOn,
+        Released::ReleasedOrLost => ReleaseResult::ReleasedOrLost,
+        // A share that is not the last releases nothing and tells nothing.
+        Released::Lost | Released::StillShared => ReleaseResult::Lost,
     }
 }

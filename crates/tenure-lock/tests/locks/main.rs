@@ -14,6 +14,7 @@ mod admin;
 mod cancel;
 mod gate;
 mod loss;
+mod observe;
 mod property;
 mod release;
 mod renewal;
