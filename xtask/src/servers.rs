@@ -118,10 +118,10 @@ impl Servers {
     }
 
     fn names(&self) -> Vec<&str> {
-        self.programs
-            .iter()
-            .map(|program| program.name.as_str())
-            .collect()
+        let mut names: Vec<_> = self.programs.iter().map(|it| it.name.as_str()).collect();
+        // Several packages may make up what people call by one name.
+        names.dedup();
+        names
     }
 
     fn up(&self, wish: &Wish) -> anyhow::Result<Started> {

@@ -20,6 +20,8 @@
 //! them. Only a cluster takes seconds to start, so tests that harm nothing share one:
 //! [`Cluster::shared_url`].
 //!
+//! A [`Browser`] is Chromium without a window, for tests of pages.
+//!
 //! A [`Relay`] in front of a server delays, stalls, cuts or loses what passes.
 //!
 //! Nothing here knows what tenure does, and no handle belongs to a runtime: one that was made in
@@ -35,6 +37,7 @@
     reason = "this crate is for tests: a panic with a message is how a test fails"
 )]
 
+mod browser;
 mod ca;
 mod cluster;
 mod control;
@@ -51,6 +54,7 @@ pub mod shared;
 mod wall;
 mod watchdog;
 
+pub use browser::{Browser, Look, pictures};
 pub use ca::{Ca, Pair};
 pub use cluster::{Cluster, Migration};
 pub use control::Reply;

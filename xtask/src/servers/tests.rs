@@ -138,11 +138,11 @@ fn a_row_that_lacks_something_is_refused_by_its_name() {
         ),
         (
             "[[program]]\nname = \"x\"\nfiles = { a = \"b\" }",
-            "program `x` needs `debian` or `pip`",
+            "program `x` needs one of `debian`, `pip` and `npm`",
         ),
         (
             "[[program]]\nname = \"x\"\npip = \"x\"\ndebian = \"x\"\nfiles = { a = \"b\" }",
-            "program `x` needs `debian` or `pip`",
+            "program `x` needs one of `debian`, `pip` and `npm`",
         ),
     ] {
         let said = Servers::of(row, Path::new("")).err().unwrap().to_string();
@@ -153,7 +153,7 @@ fn a_row_that_lacks_something_is_refused_by_its_name() {
 #[test]
 fn the_table_of_this_repository_can_be_read() {
     let servers = Servers::of(TABLE, Path::new("")).unwrap();
-    assert_eq!(servers.names(), ["redis", "valkey"]);
+    assert_eq!(servers.names(), ["redis", "valkey", "browser"]);
 }
 
 #[test]
@@ -262,4 +262,29 @@ fn a_package_is_fetched_in_the_best_way_that_fits_the_machine() {
     let only_debian = (vec![Way::Install], vec![Way::DownloadByDebian]);
     assert_eq!(ways(&["apt-get"], true), only_debian);
     assert_eq!(ways(&["python3"], true), (vec![], by_pip));
+}
+
+#[test]
+fn packages_of_npm_are_fetched_by_npm_and_found_in_their_folder() {
+    let folder = Folder::new("npm");
+    let npm = Source::Npm("x@1 @scope/y@2".to_owned());
+    let mut machine = Machine {
+        is_root: true,
+        ..folder.machine()
+    };
+    assert_eq!(npm.ways(&machine), []);
+    folder.program("apt-get", "1");
+    assert_eq!(npm.ways(&machine), [Way::NpmByDebian]);
+    folder.program("npm", "1");
+    assert_eq!(npm.ways(&machine), [Way::Npm]);
+    machine.is_root = false;
+    assert_eq!(npm.ways(&machine), [Way::Npm]);
+    let inside = "node_modules/x/cli.js";
+    assert_eq!(npm.place(&folder.0, inside), None);
+    let file = folder.0.join("packages/npm").join(inside);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "").unwrap();
+    assert_eq!(npm.place(&folder.0, inside), Some(file));
+    assert_eq!(npm.to_string(), "x@1 @scope/y@2 from npm");
+    assert!(npm.by_hand().contains("npm install x@1 @scope/y@2"));
 }
