@@ -1,7 +1,7 @@
 //! `tenure doctor`: what a store really promises as it is set up now, and what endangers it.
 
 use serde_json::json;
-use tenure::core::{Durability, LeasePromises, RunPromises, Scope};
+use tenure::core::{LeasePromises, RunPromises};
 use tenure::{Diagnosis, QuorumStore, RedisOptions, RedisStore, Severity};
 use tokio::runtime::Builder;
 
@@ -71,18 +71,8 @@ fn spread(diagnosis: Diagnosis) -> (String, Vec<Found>) {
 
 /// What a store without a server says of itself.
 fn of_promises(leases: &LeasePromises, runs: &RunPromises) -> (String, Vec<Found>) {
-    let verdict = match leases.durability {
-        Durability::PowerCut => "Locks and claims that were acknowledged survive a power cut.",
-        Durability::ProcessCrash => {
-            "Locks and claims survive the death of any process; a power cut may lose the last ones."
-        }
-        _ => "Locks and claims end with this process.",
-    };
-    let reach = match leases.scope {
-        Scope::Process => "tasks of one process",
-        Scope::Machine => "processes of one machine",
-        _ => "every process that reaches the store",
-    };
+    let verdict = leases.durability.in_words();
+    let reach = leases.scope.in_words();
     let findings = [
         ("note", "reach", reach),
         ("note", "locks forget", leases.forgets),

@@ -3,11 +3,10 @@
 //! Colours appear on terminals only. When nobody reads any more, the program ends without a word.
 
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use serde_json::Value;
-use tenure::core::format_duration;
+pub(crate) use tenure::core::about_duration as about;
 
 use crate::exit::{Code, Failure};
 
@@ -51,34 +50,4 @@ pub(crate) fn print_table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<()
         .flat_map(|line| [line.trim().to_owned(), "\n".to_owned()])
         .collect();
     print(&text)
-}
-
-/// A duration as people say it: two units at most, milliseconds only below ten seconds.
-pub(crate) fn about(duration: Duration) -> String {
-    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let unit = match ms {
-        0..10_000 => 1,
-        10_000..3_600_000 => 1_000,
-        3_600_000..86_400_000 => 60_000,
-        _ => 3_600_000,
-    };
-    format_duration(Duration::from_millis(ms / unit * unit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_told_in_two_units() {
-        for (ms, text) in [
-            (0, "0s"),
-            (9_999, "9s999ms"),
-            (12_345, "12s"),
-            (3_723_000, "1h2m"),
-            (90_061_000, "1d1h"),
-        ] {
-            assert_eq!(about(Duration::from_millis(ms)), text);
-        }
-    }
 }

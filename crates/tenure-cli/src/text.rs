@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+pub(crate) use tenure::core::visible;
+
 /// At most 80 characters, control and invisible characters escaped.
 pub(crate) fn shown(text: &str) -> String {
     let mut short: String = visible(&text.chars().take(80).collect::<String>());
@@ -14,20 +16,6 @@ pub(crate) fn shown(text: &str) -> String {
 /// The same for what the system calls text.
 pub(crate) fn shown_os(text: &OsStr) -> String {
     shown(&text.to_string_lossy())
-}
-
-/// The whole text, control and invisible characters escaped.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let (escaped, plain) = if acts(c) {
-                (Some(c.escape_unicode()), None)
-            } else {
-                (None, Some(c))
-            };
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }
 
 /// Whether a character moves the cursor, turns the direction of text, or takes no room.

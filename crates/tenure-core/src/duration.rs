@@ -134,11 +134,42 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
+/// A duration as people say it: two units at most, milliseconds only below ten seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(tenure_core::about_duration(Duration::from_millis(3_723_456)), "1h2m");
+/// ```
+#[must_use]
+pub fn about_duration(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let unit = match ms {
+        0..10_000 => 1,
+        10_000..3_600_000 => 1_000,
+        3_600_000..86_400_000 => 60_000,
+        _ => 3_600_000,
+    };
+    format_duration(Duration::from_millis(ms / unit * unit))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn durations_are_told_in_two_units() {
+        for (ms, text) in [
+            (0, "0s"),
+            (9_999, "9s999ms"),
+            (12_345, "12s"),
+            (3_723_000, "1h2m"),
+            (90_061_000, "1d1h"),
+        ] {
+            assert_eq!(about_duration(Duration::from_millis(ms)), text);
+        }
+    }
 
     #[test]
     fn e5_e7_durations_people_write_are_read() {

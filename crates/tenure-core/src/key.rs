@@ -7,6 +7,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::text::is_hidden;
+
 /// The name of a lock: 1 to 512 bytes, compared byte for byte.
 ///
 /// Two spellings that look alike (`é` composed or decomposed, upper and lower case) are two keys.
@@ -87,13 +89,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({self})")
     }
-}
-
-/// Control characters, and those that change the direction of text or take no room.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Why a name cannot be a key.

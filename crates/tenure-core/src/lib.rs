@@ -31,12 +31,13 @@ mod key;
 mod lease;
 mod promises;
 mod run;
+mod text;
 mod time;
 mod token;
 mod wake;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use duration::{InvalidDuration, format_duration, parse_duration};
+pub use duration::{InvalidDuration, about_duration, format_duration, parse_duration};
 pub use error::{StoreError, StoreErrorKind};
 pub use fence::Fence;
 pub use holder::{Holder, HolderId};
@@ -59,6 +60,7 @@ pub use run::{
     Restored, RunKey, RunKind, RunRecord, RunRef, RunState, RunStore, Seen, Start, StartMode,
     Started, StoreMoment, Take, TaskName, TaskRecord, TaskRoom,
 };
+pub use text::visible;
 pub use time::{Moment, Timestamp};
 pub use token::Token;
 pub use wake::{Wake, WakeRegistry, Wakes};

@@ -14,6 +14,18 @@ pub enum Scope {
     Cluster,
 }
 
+impl Scope {
+    /// What it reaches, in words, such as `processes of one machine`.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Process => "tasks of one process",
+            Self::Machine => "processes of one machine",
+            Self::Cluster => "every process that reaches the store",
+        }
+    }
+}
+
 /// What an acknowledged step survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -24,6 +36,21 @@ pub enum Durability {
     ProcessCrash,
     /// A power cut of the machine.
     PowerCut,
+}
+
+impl Durability {
+    /// What locks and claims survive, in one sentence.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::PowerCut => "Locks and claims that were acknowledged survive a power cut.",
+            Self::ProcessCrash => {
+                "Locks and claims survive the death of any process; a power cut may lose the last \
+                 ones."
+            }
+            Self::Nothing => "Locks and claims end with this process.",
+        }
+    }
 }
 
 /// How a released lease reaches the next waiter.

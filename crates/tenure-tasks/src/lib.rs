@@ -67,6 +67,7 @@ mod spec;
 mod stop;
 mod store_manager;
 mod store_time;
+pub mod story;
 mod table;
 mod task;
 #[cfg(feature = "test")]

@@ -14,7 +14,7 @@ pub(crate) struct Output {
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Kept {
     head: String,
     tail: String,
@@ -28,6 +28,12 @@ impl Output {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(text);
+    }
+
+    /// Everything kept so far, with a mark where something is missing.
+    pub(crate) fn so_far(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone().into_text().unwrap_or_default()
     }
 
     /// Everything kept, with a mark where something is missing; `None` if nothing was printed.

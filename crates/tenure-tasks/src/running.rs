@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Drain(Duration, oneshot::Sender<Drained>),
     Replace(Replacement),
     NextTicks(usize, oneshot::Sender<Vec<NextTick>>),
+    OutputOf(RunKey, oneshot::Sender<Option<String>>),
 }
 
 /// How a scheduling ended.
@@ -330,6 +331,22 @@ impl RunningTasks {
         ticks.sort_by(|a, b| (a.tick, &a.task).cmp(&(b.tick, &b.task)));
         ticks.truncate(count);
         ticks
+    }
+
+    /// What a run that is going on in this process has printed so far, bounded as
+    /// [`TaskContext::print`](crate::TaskContext::print) says; `None` if it is not going on here.
+    ///
+    /// Only the node that runs it knows: stores are given the output when an attempt has ended.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn output_of(&self, run: &RunKey) -> Option<String> {
+        let asked = self
+            .parts
+            .iter()
+            .map(|part| part.ask(|reply| Command::OutputOf(run.clone(), reply)));
+        let answers = join_all(asked).await.into_iter().flatten();
+        answers.flatten().next()
     }
 
     /// Ends the scheduling: stops claiming at once, gives what runs `patience` to finish, tells

@@ -330,6 +330,11 @@ impl SimpleRunner {
             Command::NextTicks(count, reply) => {
                 let _ = reply.send(self.table.upcoming(count));
             }
+            Command::OutputOf(run, reply) => {
+                let mut attempts = self.running.values().map(|running| &*running.attempt);
+                let attempt = attempts.find(|attempt| attempt.key == run);
+                let _ = reply.send(attempt.map(|attempt| attempt.output.so_far()));
+            }
             Command::Drain(patience, reply) => {
                 let until = self.clock.now() + patience;
                 self.draining_until = Some(self.draining_until.map_or(until, |old| old.min(until)));

@@ -21,7 +21,10 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
         &["tenure-core", "tenure-lock", "tenure-schedule"],
     ),
     ("tenure-component", &["tenure-core", "tenure-lock", STORES]),
-    ("tenure-dashboard", &["tenure-tasks"]),
+    (
+        "tenure-dashboard",
+        &["tenure-core", "tenure-schedule", "tenure-tasks"],
+    ),
     (
         "tenure-sim",
         &["tenure-core", "tenure-tasks", "tenure-memory"],

@@ -349,6 +349,11 @@ impl Runner {
                 // Nobody waits any more if this fails.
                 let _ = reply.send(self.table.upcoming(count));
             }
+            Command::OutputOf(run, reply) => {
+                let mut attempts = self.running.values().map(|running| &*running.attempt);
+                let attempt = attempts.find(|attempt| attempt.key == run);
+                let _ = reply.send(attempt.map(|attempt| attempt.output.so_far()));
+            }
             Command::Drain(patience, reply) => self.drain(patience, reply),
             Command::Replace(replacement) => self.replace(replacement),
         }

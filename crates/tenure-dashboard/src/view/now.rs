@@ -1,0 +1,285 @@
+//! The first page: what runs, what is next, what failed lately, and the hours around now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tenure_core::{HistoryQuery, RunRecord, RunState, Timestamp};
+
+use super::at::state_schema;
+use super::plan::{Group, next_due, next_of};
+use super::{At, RunRow, View, ViewError, millis, segment};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTES: usize = 60;
+/// How many runs and ticks the lists show at most.
+const LIST: usize = 50;
+/// How many runs of the past hour are read at most.
+const MOST_PAST: usize = 1000;
+/// How many ticks of the next hour are computed at most, of all schedules together.
+const MOST_NEXT: usize = 100_000;
+
+/// What happens now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Now {
+    /// The store's clock.
+    pub now: At,
+    /// How many there are of what.
+    pub counts: NowCounts,
+    /// What is in hand, newest tick first, at most 50.
+    pub running: Vec<RunRow>,
+    /// What is due next, soonest first, at most 50.
+    pub next: Vec<Soon>,
+    /// What ended badly or was missed in the last 24 hours, newest first, at most 50.
+    pub failed: Vec<RunRow>,
+    /// The hour before and the hour after.
+    pub timeline: Timeline,
+}
+
+/// How many there are of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NowCounts {
+    /// Tasks that the store knows.
+    pub tasks: usize,
+    /// Of those, paused.
+    pub paused: usize,
+    /// Of those, such that no live node can run them.
+    pub retired: usize,
+    /// Nodes that are alive.
+    pub nodes: usize,
+    /// Runs in hand, counted up to 50.
+    pub running: usize,
+}
+
+/// A tick to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Soon {
+    /// The task.
+    pub task: String,
+    /// The name as a segment of a path.
+    pub path: String,
+    /// The tick.
+    pub tick: At,
+    /// How many runs it has.
+    pub runs: u32,
+}
+
+/// The last and the next hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Timeline {
+    /// When the past that is shown begins: an hour ago, or later if there were too many runs.
+    pub from: At,
+    /// Whether the past is cut short by the limit of 1000 runs.
+    pub is_truncated: bool,
+    /// The runs of the past, newest first; the newest 200 at most, the minutes count all.
+    pub runs: Vec<TimelineRun>,
+    /// The past, a minute each, oldest first.
+    pub past: Vec<TimelineMinute>,
+    /// The next hour, a minute each.
+    pub upcoming: Vec<UpcomingMinute>,
+}
+
+/// A run on the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TimelineRun {
+    /// The run's identity as a segment of a path.
+    pub path: String,
+    /// The task.
+    pub task: String,
+    /// Its tick.
+    pub tick: At,
+    /// Where it stands.
+    #[schemars(schema_with = "state_schema")]
+    pub state: RunState,
+    /// How late it began, in milliseconds.
+    pub lateness_ms: Option<u64>,
+    /// How long it took, or has taken so far, in milliseconds.
+    pub took_ms: Option<u64>,
+}
+
+/// A minute of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TimelineMinute {
+    /// When it begins.
+    pub at: At,
+    /// Runs whose tick was in it and that ended well.
+    pub succeeded: u32,
+    /// That ended badly, were lost or missed.
+    pub failed: u32,
+    /// That were skipped, cancelled or interrupted.
+    pub left_out: u32,
+    /// That wait or are in hand.
+    pub open: u32,
+    /// The greatest lateness among them, in milliseconds.
+    pub latest_ms: u64,
+}
+
+/// A minute to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UpcomingMinute {
+    /// When it begins.
+    pub at: At,
+    /// How many runs are due in it.
+    pub runs: u64,
+}
+
+impl View {
+    /// What happens now, as of a second ago at most.
+    ///
+    /// # Errors
+    /// [`ViewError::Store`] if the store failed.
+    pub async fn now(&self) -> Result<Arc<Now>, ViewError> {
+        let inner = &self.inner;
+        inner.now.get(&*inner.clock, || self.read_now()).await
+    }
+
+    async fn read_now(&self) -> Result<Now, ViewError> {
+        let inner = &self.inner;
+        let (snapshot, now) = self.snapshot().await?;
+        let of = |states: &[RunState], from: Option<Timestamp>, limit| {
+            let mut query = HistoryQuery::all();
+            query.states = states.to_vec();
+            (query.from, query.limit) = (from, limit);
+            query
+        };
+        let running = of(&[RunState::Claimed, RunState::Running], None, LIST);
+        let bad = [
+            RunState::Failed,
+            RunState::TimedOut,
+            RunState::Lost,
+            RunState::Missed,
+        ];
+        let failed = of(&bad, Some(now - 24 * HOUR), LIST);
+        let mut past = of(&[], Some(now - HOUR), MOST_PAST);
+        past.to = Some(now);
+        let (running, failed, past, nodes) = tokio::join!(
+            inner.runs.history(&running),
+            inner.runs.history(&failed),
+            inner.runs.history(&past),
+            inner.runs.nodes(),
+        );
+        let (running, failed, past) = (running?, failed?, past?);
+        let alive = nodes?.iter().filter(|node| node.expires_at > now).count();
+        let rows = |runs: &[RunRecord]| runs.iter().map(|run| RunRow::new(run, now)).collect();
+        let groups = inner.plans.groups(&snapshot.tasks);
+        let is_paused = |task: &&tenure_core::TaskRecord| {
+            task.pause.as_ref().is_some_and(|pause| pause.holds_at(now))
+        };
+        let counts = NowCounts {
+            tasks: snapshot.tasks.len(),
+            paused: snapshot.tasks.iter().filter(is_paused).count(),
+            retired: snapshot.tasks.iter().filter(|task| task.nodes == 0).count(),
+            nodes: alive,
+            running: running.runs.len(),
+        };
+        let next = next_due(&groups, now, LIST).into_iter();
+        let next = next.map(|(tick, task)| Soon {
+            task: task.definition.task.as_str().to_owned(),
+            path: segment(task.definition.task.as_str()),
+            tick: At(tick),
+            runs: task.definition.concurrency,
+        });
+        Ok(Now {
+            now: At(now),
+            counts,
+            running: rows(&running.runs),
+            next: next.collect(),
+            failed: rows(&failed.runs),
+            timeline: timeline(&past.runs, past.next.is_some(), &groups, now),
+        })
+    }
+}
+
+fn timeline(
+    past: &[RunRecord],
+    is_truncated: bool,
+    groups: &[Group<'_>],
+    now: Timestamp,
+) -> Timeline {
+    let mut from = now - HOUR;
+    if is_truncated && let Some(oldest) = past.last() {
+        from = oldest.key.tick;
+    }
+    let newest = past.iter().take(200).map(|run| {
+        let row = RunRow::new(run, now);
+        TimelineRun {
+            path: row.path,
+            task: row.task,
+            tick: row.tick,
+            state: row.state,
+            lateness_ms: row.lateness_ms,
+            took_ms: row.took_ms,
+        }
+    });
+    Timeline {
+        from: At(from),
+        is_truncated,
+        runs: newest.collect(),
+        past: minutes_of(past, now),
+        upcoming: upcoming(groups, now),
+    }
+}
+
+fn minute(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.as_millis().div_euclid(60_000) * 60_000)
+}
+
+fn minutes_of(past: &[RunRecord], now: Timestamp) -> Vec<TimelineMinute> {
+    let first = minute(now) - HOUR;
+    let mut minutes: Vec<TimelineMinute> = (0..=MINUTES as u64)
+        .map(|at| TimelineMinute {
+            at: At(first + Duration::from_secs(60 * at)),
+            succeeded: 0,
+            failed: 0,
+            left_out: 0,
+            open: 0,
+            latest_ms: 0,
+        })
+        .collect();
+    for run in past {
+        let at = usize::try_from(run.key.tick.since(first).as_secs() / 60).unwrap_or(usize::MAX);
+        let Some(minute) = minutes.get_mut(at) else {
+            continue;
+        };
+        match run.state {
+            RunState::Succeeded => minute.succeeded += 1,
+            RunState::Failed | RunState::TimedOut | RunState::Lost | RunState::Missed => {
+                minute.failed += 1;
+            }
+            state if state.is_final() => minute.left_out += 1,
+            _ => minute.open += 1,
+        }
+        if let Some(started) = run.started_at {
+            minute.latest_ms = minute.latest_ms.max(millis(started.since(run.key.tick)));
+        }
+    }
+    minutes
+}
+
+fn upcoming(groups: &[Group<'_>], now: Timestamp) -> Vec<UpcomingMinute> {
+    let first = minute(now);
+    let to = now + HOUR;
+    let mut minutes: Vec<UpcomingMinute> = (0..=MINUTES as u64)
+        .map(|at| UpcomingMinute {
+            at: At(first + Duration::from_secs(60 * at)),
+            runs: 0,
+        })
+        .collect();
+    let most = (MOST_NEXT / groups.len().max(1)).clamp(MINUTES, 3600);
+    for group in groups {
+        let runs = group.runs();
+        let mut after = now;
+        for _ in 0..most {
+            let Some(tick) = next_of(&group.schedule, after).filter(|tick| *tick <= to) else {
+                break;
+            };
+            after = tick;
+            let at = usize::try_from(tick.since(first).as_secs() / 60).unwrap_or(usize::MAX);
+            if let Some(minute) = minutes.get_mut(at) {
+                minute.runs += runs;
+            }
+        }
+    }
+    minutes
+}

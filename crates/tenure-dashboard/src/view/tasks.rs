@@ -1,0 +1,251 @@
+//! Tasks: pages of them, and everything about one.
+
+use futures_util::future::join_all;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tenure_core::{HistoryQuery, RunState, TaskName, TaskRecord, Timestamp};
+
+use super::at::state_schema;
+use super::plan::next_of;
+use super::{At, BackfillRow, Page, Paging, RunRow, View, ViewError, millis, segment};
+
+/// How many outcomes a ribbon shows.
+const RIBBON: usize = 20;
+/// How many next ticks stand in a row, and in the details.
+const NEXT_IN_ROW: usize = 3;
+const NEXT_IN_DETAIL: usize = 10;
+
+/// Which tasks to show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TaskFilter {
+    /// All.
+    #[default]
+    All,
+    /// Those that are paused.
+    Paused,
+    /// Those that no live node can run.
+    Retired,
+    /// Those that run: neither paused nor retired.
+    Active,
+}
+
+/// Which page of the tasks, by name.
+#[derive(Debug, Clone, Default)]
+pub struct TasksQuery {
+    /// Names that contain this text, upper and lower case alike.
+    pub contains: Option<String>,
+    /// Which of them.
+    pub filter: TaskFilter,
+    /// Which page.
+    pub paging: Paging,
+}
+
+/// Why a task does not run for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PauseState {
+    /// Who paused it.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub why: String,
+    /// Until when; `null`: until somebody resumes it.
+    pub until: Option<At>,
+}
+
+/// One outcome in a ribbon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RibbonCell {
+    /// The run's identity as a segment of a path.
+    pub path: String,
+    /// Its tick.
+    pub tick: At,
+    /// Where it stands.
+    #[schemars(schema_with = "state_schema")]
+    pub state: RunState,
+    /// How late it began, in milliseconds.
+    pub lateness_ms: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub took_ms: Option<u64>,
+}
+
+/// A task in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TaskRow {
+    /// Its name.
+    pub task: String,
+    /// The name as a segment of a path, percent-encoded.
+    pub path: String,
+    /// The schedule as it was written.
+    pub schedule: String,
+    /// The schedule in words; `null` if this program cannot read it.
+    pub words: Option<String>,
+    /// The zone the schedule is read in.
+    pub zone: String,
+    /// How many runs a tick has.
+    pub concurrency: u32,
+    /// The current definition.
+    pub generation: String,
+    /// How many live nodes can run it.
+    pub nodes: u32,
+    /// Whether no live node can run it.
+    pub is_retired: bool,
+    /// The latest scheduled tick on record.
+    pub last_tick: Option<At>,
+    /// The next ticks, at most three.
+    pub next: Vec<At>,
+    /// Whether it is paused, by whom, until when and why.
+    pub pause: Option<PauseState>,
+    /// The last outcomes, newest first, at most twenty.
+    pub ribbon: Vec<RibbonCell>,
+}
+
+/// Everything about one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TaskDetail {
+    /// The task, as it stands in listings.
+    pub task: TaskRow,
+    /// The store's clock.
+    pub now: At,
+    /// When the task was first registered.
+    pub first_seen: At,
+    /// The rest of the definition, as its program wrote it: JSON or words.
+    pub details: String,
+    /// The next ticks, at most ten.
+    pub next: Vec<At>,
+    /// The newest runs, at most fifty; more by listing runs.
+    pub runs: Vec<RunRow>,
+    /// Its backfills, newest first, at most fifty.
+    pub backfills: Vec<BackfillRow>,
+}
+
+impl TaskFilter {
+    fn admits(self, task: &TaskRecord, now: Timestamp) -> bool {
+        let is_paused = task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
+        match self {
+            Self::All => true,
+            Self::Paused => is_paused,
+            Self::Retired => task.nodes == 0,
+            Self::Active => task.nodes > 0 && !is_paused,
+        }
+    }
+}
+
+impl View {
+    /// Tasks by name.
+    ///
+    /// # Errors
+    /// [`ViewError::Invalid`] for a wrong page, [`ViewError::Store`] if the store failed.
+    pub async fn tasks(&self, query: &TasksQuery) -> Result<Page<TaskRow>, ViewError> {
+        let limit = query.paging.limit()?;
+        let after = query.paging.position('t')?;
+        let needle = query.contains.as_deref().map(str::to_lowercase);
+        let (snapshot, now) = self.snapshot().await?;
+        let mut found = snapshot.tasks.iter().filter(|task| {
+            let name = task.definition.task.as_str();
+            after.is_none_or(|after| name > after)
+                && query.filter.admits(task, now)
+                && (needle.as_ref()).is_none_or(|needle| name.to_lowercase().contains(needle))
+        });
+        let some: Vec<&TaskRecord> = found.by_ref().take(limit).collect();
+        let has_more = found.next().is_some();
+        let next = some.last().filter(|_| has_more);
+        let next = next.map(|task| format!("t{}", task.definition.task.as_str()));
+        let rows = join_all(some.into_iter().map(|task| self.row(task, now))).await;
+        Ok(Page::new(rows.into_iter().collect::<Result<_, _>>()?, next))
+    }
+
+    /// Everything about one task.
+    ///
+    /// # Errors
+    /// [`ViewError::NotFound`] for a task that the store does not know, [`ViewError::Store`] if it
+    /// failed.
+    pub async fn task(&self, name: &TaskName) -> Result<TaskDetail, ViewError> {
+        let inner = &self.inner;
+        let (task, now) = self.known(name).await?;
+        let mut query = HistoryQuery::of(name.clone());
+        query.limit = 50;
+        let (row, page, backfills) = tokio::join!(
+            self.row(&task, now),
+            inner.runs.history(&query),
+            inner.runs.backfills(),
+        );
+        let mut backfills: Vec<BackfillRow> = (backfills?.iter().rev())
+            .filter(|backfill| backfill.task == *name)
+            .map(BackfillRow::from)
+            .collect();
+        backfills.truncate(50);
+        Ok(TaskDetail {
+            task: row?,
+            now: At(now),
+            first_seen: At(task.first_seen),
+            details: task.definition.details.clone(),
+            next: self.next_ticks(&task, now, NEXT_IN_DETAIL),
+            runs: page?.runs.iter().map(|run| RunRow::new(run, now)).collect(),
+            backfills,
+        })
+    }
+
+    /// Backfills, newest first, at most [`super::MAX_LIMIT`].
+    ///
+    /// # Errors
+    /// [`ViewError::Store`] if the store failed.
+    pub async fn backfills(&self) -> Result<Vec<BackfillRow>, ViewError> {
+        let all = self.inner.runs.backfills().await?;
+        let newest = all.iter().rev().take(super::MAX_LIMIT);
+        Ok(newest.map(BackfillRow::from).collect())
+    }
+
+    fn next_ticks(&self, task: &TaskRecord, now: Timestamp, count: usize) -> Vec<At> {
+        let Some(schedule) = self.inner.plans.of(task).filter(|_| task.nodes > 0) else {
+            return Vec::new();
+        };
+        let mut after = now;
+        let mut ticks = Vec::new();
+        while ticks.len() < count
+            && let Some(tick) = next_of(&schedule, after)
+        {
+            ticks.push(At(tick));
+            after = tick;
+        }
+        ticks
+    }
+
+    async fn row(&self, task: &TaskRecord, now: Timestamp) -> Result<TaskRow, ViewError> {
+        let definition = &task.definition;
+        let mut query = HistoryQuery::of(definition.task.clone());
+        query.limit = RIBBON;
+        let page = self.inner.runs.history(&query).await?;
+        let pause = task.pause.as_ref().filter(|pause| pause.holds_at(now));
+        Ok(TaskRow {
+            task: definition.task.as_str().to_owned(),
+            path: segment(definition.task.as_str()),
+            schedule: definition.schedule.clone(),
+            words: self.inner.plans.of(task).map(|schedule| schedule.explain()),
+            zone: definition.zone.clone(),
+            concurrency: definition.concurrency,
+            generation: definition.generation.to_string(),
+            nodes: task.nodes,
+            is_retired: task.nodes == 0,
+            last_tick: task.last_tick.map(At),
+            next: self.next_ticks(task, now, NEXT_IN_ROW),
+            pause: pause.map(|pause| PauseState {
+                by: pause.by.clone(),
+                why: pause.why.clone(),
+                until: pause.until.map(At),
+            }),
+            ribbon: page
+                .runs
+                .iter()
+                .map(|run| {
+                    let run_row = RunRow::new(run, now);
+                    RibbonCell {
+                        path: run_row.path,
+                        tick: At(run.key.tick),
+                        state: run.state,
+                        lateness_ms: run.started_at.map(|at| millis(at.since(run.key.tick))),
+                        took_ms: run_row.took_ms,
+                    }
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The dashboard against real stores.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at what it did not expect, also in the functions it shares"
+)]
+
+mod view;

@@ -1,0 +1,193 @@
+//! What the records of a tick come to, in words.
+
+use std::fmt::Write as _;
+
+use tenure_core::{NodeRecord, RunKind, RunRecord, RunState, Timestamp, about_duration, visible};
+
+use super::{RunStory, Story};
+
+impl Story {
+    /// What happened to one run of the tick.
+    pub(super) fn run(&self, record: RunRecord, nodes: &[NodeRecord]) -> RunStory {
+        let alive_besides = besides(&record, nodes);
+        let life = self.life(&record, &alive_besides);
+        RunStory {
+            record,
+            alive_besides,
+            life,
+        }
+    }
+
+    /// Who had paused the task at the tick, in the words of the store's own note.
+    fn pause_at_tick(&self) -> Option<&str> {
+        let last = self
+            .notes
+            .iter()
+            .filter(|(at, note)| {
+                *at <= self.tick && matches!(note.kind.as_str(), "paused" | "resumed")
+            })
+            .max_by_key(|(at, _)| *at);
+        last.filter(|(_, note)| note.kind == "paused")
+            .map(|(_, note)| note.text.as_str())
+    }
+
+    /// Why there is no record of an index, as far as that can be known.
+    pub(super) fn why_none(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.tick > self.now {
+            let left = about_duration(self.tick.since(self.now));
+            let mut reasons = vec![format!("it is not due yet: in {left}")];
+            let pause = self.task.pause.as_ref();
+            if let Some(pause) = pause.filter(|pause| pause.holds_at(self.tick)) {
+                let (by, why) = (visible(&pause.by), visible(&pause.why));
+                reasons.push(format!("the task is paused by {by} until then: {why}"));
+            }
+            return reasons;
+        }
+        if self.task.first_seen > self.tick {
+            reasons.push(format!(
+                "the store first heard of the task later, at {}",
+                self.task.first_seen
+            ));
+        }
+        if let Some(pause) = self.pause_at_tick() {
+            reasons.push(format!("the task was {}", visible(pause)));
+        }
+        if !self.is_scheduled() {
+            reasons.push(format!(
+                "the schedule that is in force now, `{}` in {}, has no such tick",
+                visible(&self.task.definition.schedule),
+                visible(&self.task.definition.zone)
+            ));
+        }
+        match self.task.nodes {
+            0 => reasons.push("no node that can run the task is alive now".to_owned()),
+            nodes if reasons.is_empty() => {
+                let noun = if nodes == 1 { "node" } else { "nodes" };
+                reasons.push(format!(
+                    "{nodes} {noun} can run the task now: the tick may still be claimed, or fell \
+                     into a time in which none was there and is told when they see it"
+                ));
+            }
+            _ => {}
+        }
+        reasons
+    }
+
+    /// What a waiting run waits for, as far as that can be known.
+    fn waits_for(&self, run: &RunRecord) -> String {
+        if let Some(due) = run.due_at.filter(|due| *due > self.now) {
+            return format!(
+                "waits until it is due, in {}",
+                about_duration(due.since(self.now))
+            );
+        }
+        let pause = self.task.pause.as_ref();
+        if let Some(pause) = pause.filter(|pause| pause.holds_at(self.now)) {
+            let by = visible(&pause.by);
+            return format!("waits: the task is paused by {by}: {}", visible(&pause.why));
+        }
+        if self.task.nodes == 0 {
+            return "waits: no node that can run the task is alive".to_owned();
+        }
+        // Of a tick in line, the store keeps what it waited for when it came.
+        if let (RunKind::Scheduled, 0, Some(reason)) = (&run.key.kind, run.attempt, &run.reason) {
+            return format!("waits in line, because when it came {}", visible(reason));
+        }
+        "waits to be taken: a run of the same index may be in hand, or no node has looked yet"
+            .to_owned()
+    }
+
+    /// What happened to a run, in its order.
+    fn life(&self, run: &RunRecord, others: &[String]) -> Vec<(Timestamp, String)> {
+        let mut life = Vec::new();
+        match (&run.key.kind, &run.reason) {
+            (RunKind::Scheduled, _) => life.push((self.tick, "due".to_owned())),
+            (_, Some(reason)) if says_who_asked(reason) => {
+                life.push((run.created_at, visible(reason)));
+            }
+            _ => life.push((run.created_at, "asked for".to_owned())),
+        }
+        for attempt in &run.attempts {
+            let by = attempt
+                .node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" on {node}"));
+            if let Some(started) = attempt.started_at {
+                life.push((started, format!("attempt {} began{by}", attempt.attempt)));
+            }
+            let reason = attempt.reason.as_deref().map(visible).unwrap_or_default();
+            let end = format!("attempt {} {}: {reason}", attempt.attempt, attempt.state);
+            life.push((attempt.ended_at, end.trim_end_matches(": ").to_owned()));
+        }
+        if let Some(claimed) = run.claimed_at {
+            let by = run
+                .node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" by {node}"));
+            let fence = run
+                .fence
+                .map_or_else(String::new, |fence| format!(", fence {fence}"));
+            let against = if others.is_empty() {
+                String::new()
+            } else {
+                format!("; alive besides: {}", visible(&others.join(", ")))
+            };
+            let what = format!("attempt {} claimed{by}{fence}{against}", run.attempt);
+            life.push((claimed, what));
+        }
+        if let Some(started) = run.started_at {
+            life.push((started, format!("attempt {} began", run.attempt)));
+        }
+        if let (RunState::Waiting, Some(due)) = (run.state, run.due_at) {
+            life.push((due, "may be taken from here on".to_owned()));
+            life.push((self.now.max(due), self.waits_for(run)));
+        }
+        if let Some(ended) = run.ended_at {
+            life.push((ended, end_of(run)));
+        }
+        life.sort_by_key(|(at, _)| *at);
+        life
+    }
+}
+
+/// Who else was alive when a run was claimed, and did not win it.
+fn besides(run: &RunRecord, nodes: &[NodeRecord]) -> Vec<String> {
+    let (Some(claimed), Some(winner)) = (run.claimed_at, &run.node) else {
+        return Vec::new();
+    };
+    let others = nodes.iter().filter(|other| {
+        let was_alive = other.joined_at <= claimed && claimed < other.expires_at;
+        was_alive && other.capacity > 0 && other.node.id != winner.id
+    });
+    others.map(|other| other.node.to_string()).collect()
+}
+
+/// How a run ended, in words.
+fn end_of(run: &RunRecord) -> String {
+    let mut text = match run.state {
+        RunState::Skipped | RunState::Missed => format!("recorded as {}", run.state),
+        state => format!("{state}"),
+    };
+    if let Some(started) = run.started_at
+        && let Some(ended) = run.ended_at
+    {
+        let _ = write!(text, " after {}", about_duration(ended.since(started)));
+    }
+    if let Some(code) = run.exit_code {
+        let _ = write!(text, ", status {code}");
+    }
+    let is_scheduled = run.key.kind == RunKind::Scheduled;
+    // What somebody asked for stands at the beginning already.
+    if let Some(reason) = &run.reason
+        && (is_scheduled || !says_who_asked(reason))
+    {
+        let _ = write!(text, ": {}", visible(reason));
+    }
+    text
+}
+
+/// Whether a requested run's reason is still who asked for it: a bad end takes its place.
+fn says_who_asked(reason: &str) -> bool {
+    reason.starts_with("asked for by ") || reason.starts_with("backfill ")
+}
