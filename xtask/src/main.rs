@@ -4,6 +4,7 @@
 //! does: it looks at files, starts servers and calls cargo.
 
 mod ci;
+mod guide;
 mod requirements;
 mod servers;
 mod tally;
@@ -37,6 +38,8 @@ enum Command {
         #[arg(value_enum)]
         action: servers::Action,
     },
+    /// Renders the guide as HTML pages, in target/guide.
+    Guide,
     /// Checks what no compiler checks: directions, budgets, words, suites, links.
     Tidy,
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Ci => Ok(ci::run(&root)),
         Command::Test => Ok(testing::run(&root).report()),
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
+        Command::Guide => guide::run(&root),
         Command::Tidy => tidy::run(&root),
     });
     match done {

@@ -15,6 +15,8 @@ mod diff;
 mod doctor;
 mod exit;
 mod file;
+#[cfg(test)]
+mod guide;
 mod lock;
 mod locks;
 mod login;

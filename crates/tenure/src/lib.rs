@@ -58,6 +58,8 @@
 //! [`schedule`] and [`core`], which holds the contract a store fulfils.
 
 mod connect;
+#[cfg(doctest)]
+mod guide;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "redis"))]
 mod managers;
 

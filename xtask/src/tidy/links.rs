@@ -111,7 +111,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
     found
 }
 
-fn slug(heading: &str) -> String {
+/// How a link names a heading.
+pub(crate) fn slug(heading: &str) -> String {
     let heading = heading.trim().to_lowercase();
     let kept = heading
         .chars()

@@ -16,6 +16,7 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
+pub(crate) use self::links::slug;
 pub(crate) use self::tree::{Package, Workspace};
 use crate::say;
 

@@ -1,0 +1,155 @@
+//! Tests of the guide and the README: what they tell a user to type or to write is accepted, and
+//! what they quote is said by the program.
+//!
+//! Only words are checked here. That the commands do what the pages say is for the other tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::file::TaskFiles;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The README and every page of the guide, by name.
+fn pages() -> Vec<(String, String)> {
+    let guide = fs::read_dir(root().join("docs/guide")).unwrap();
+    let mut paths: Vec<_> = guide.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|kind| kind == "md"));
+    assert!(paths.len() > 5, "the guide is not where it was: {paths:?}");
+    paths.push(root().join("README.md"));
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let read = |path: PathBuf| (name(&path), fs::read_to_string(&path).unwrap());
+    paths.into_iter().map(read).collect()
+}
+
+/// The fenced blocks of a kind.
+fn blocks(text: &str, kind: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, Vec<&str>)> = None;
+    for line in text.lines() {
+        let fence = line.strip_prefix("```");
+        open = match (open, fence) {
+            (None, Some(found)) => Some((found == kind, Vec::new())),
+            (None, None) => None,
+            (Some((is_ours, lines)), Some(_)) => {
+                if is_ours {
+                    blocks.push(lines.join("\n"));
+                }
+                None
+            }
+            (Some((is_ours, mut lines)), None) => {
+                lines.push(line);
+                Some((is_ours, lines))
+            }
+        };
+    }
+    blocks
+}
+
+/// The words of a shell line up to a comment, a pipe or a redirection; quotes are taken off.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_with(String::new);
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '#' | '|' | '>' | ';') if word.is_none() => break,
+            (_, c) => word.get_or_insert_with(String::new).push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn every_command_line_of_the_guide_is_one_of_the_program() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "sh") {
+            for line in block.lines().filter(|line| line.starts_with("tenure ")) {
+                seen += 1;
+                let read = Cli::try_parse_from(words(line));
+                assert!(read.is_ok(), "{page}: {line}: {}", read.unwrap_err());
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} command lines were found");
+}
+
+#[test]
+fn every_task_file_of_the_guide_is_sound() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "toml") {
+            seen += 1;
+            let files = TaskFiles::of_text("tasks.toml", &block);
+            assert!(files.are_sound(), "{page}:\n{block}\n{files:?}");
+        }
+    }
+    assert!(seen >= 8, "only {seen} task files were found");
+}
+
+/// The text of all sources of ours, with string literals that go over lines put together.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders = vec![root().join("crates"), root().join("stores")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let mut parts = source.split("\\\n");
+                text.push_str(parts.next().unwrap_or_default());
+                parts.for_each(|part| text.push_str(part.trim_start()));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_message_that_the_guide_explains_is_one_of_ours() {
+    let page = fs::read_to_string(root().join("docs/guide/troubleshooting.md")).unwrap();
+    let sources = sources();
+    let messages: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect();
+    assert!(messages.len() > 20, "{messages:?}");
+    for message in messages {
+        for part in message.split('…').map(str::trim) {
+            assert!(
+                part.len() < 3 || sources.contains(part),
+                "nothing says {part:?}, which the guide explains in {message:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn words_are_split_as_a_shell_does() {
+    for (line, expected) in [
+        ("tenure locks  # who", vec!["tenure", "locks"]),
+        (
+            "tenure next '0 0 * * *'",
+            vec!["tenure", "next", "0 0 * * *"],
+        ),
+        ("a \"\" b > c", vec!["a", "", "b"]),
+        ("a#b", vec!["a#b"]),
+    ] {
+        assert_eq!(words(line), expected, "{line}");
+    }
+}
