@@ -4,7 +4,7 @@ use tenure_model::check::{assert_finds, assert_holds};
 use tenure_model::handoff::script::Terms;
 use tenure_model::handoff::watch::{
     DEAD_ARE_SKIPPED, FENCES_GROW, GIVEN_BACK_IS_GONE, IN_ORDER, ONE_HOLDER, ONE_PLACE,
-    ONLY_OWN_GROW, SHORT_WAITS, TRUST_IS_TRUE,
+    ONLY_OWN_GROW, PASSED_ON, SHORT_WAITS, TRUST_IS_TRUE,
 };
 use tenure_model::handoff::{Bug, HandOff, Mortal, Network};
 
@@ -84,6 +84,18 @@ fn late_and_again(bug: Option<Bug>) -> HandOff {
     }
 }
 
+/// All that can happen happens at once, but a request is served after its sender has given it up:
+/// a place is there again that nobody waits in, in a process that lives and listens.
+fn with_a_stray(bug: Option<Bug>) -> HandOff {
+    HandOff {
+        crashes: 0,
+        strays: 1,
+        // What the stray asked for may be granted to nobody, and a lost renewal outlasts trust.
+        longest_idle: 2 * prompt(bug).terms.ttl,
+        ..prompt(bug)
+    }
+}
+
 #[test]
 fn r12_r13_r22_three_clients_of_whom_one_may_die_keep_every_promise() {
     assert_holds(prompt(None), 150_000);
@@ -107,6 +119,21 @@ fn r11_r15_however_late_messages_are_nobody_trusts_what_is_not_its_own() {
 #[test]
 fn r1_r2_a_second_acquisition_is_not_hurt_by_what_is_left_of_the_first() {
     assert_holds(late_and_again(None), 300_000);
+}
+
+#[test]
+fn r13_a_grant_that_nobody_wants_is_passed_on_at_once() {
+    assert_holds(with_a_stray(None), 50_000);
+}
+
+#[test]
+fn planted_a_process_that_keeps_what_nobody_in_it_wants_is_found() {
+    assert_finds(with_a_stray(Some(Bug::NobodyPassesOn)), PASSED_ON);
+}
+
+#[test]
+fn planted_passing_on_what_is_somebody_elses_by_now_is_found() {
+    assert_finds(late(Some(Bug::PassOnDoesNotCompare)), TRUST_IS_TRUE);
 }
 
 #[test]

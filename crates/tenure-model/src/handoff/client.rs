@@ -91,16 +91,20 @@ pub enum Request {
     Release(Token),
     /// To end whatever the token has.
     Cancel(Token),
+    /// To give a grant to the next that was pushed to a process where nobody wants it.
+    PassOn(Push),
 }
 
 impl Request {
     /// Which acquisition it is about.
     pub(super) fn token(self) -> Token {
-        let (Self::Acquire(token)
-        | Self::Renew(token)
-        | Self::Release(token)
-        | Self::Cancel(token)) = self;
-        token
+        match self {
+            Self::Acquire(token)
+            | Self::Renew(token)
+            | Self::Release(token)
+            | Self::Cancel(token)
+            | Self::PassOn(Push { token, .. }) => token,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use stateright::{Model, Property};
 
 use self::client::{Client, Reply, Request, Step};
 use self::moves::{is_anything_due, is_over};
-use self::script::{Server, Terms};
+use self::script::{Push, Server, Terms};
 use crate::rank::Ranks;
 
 /// A span of time.
@@ -62,6 +62,10 @@ pub enum Bug {
     NobodyLooksMeanwhile,
     /// The window of a pushed grant begins when the push arrives, not at the anchor.
     TrustFromThePush,
+    /// A process that is pushed a grant that nobody in it wants does nothing about it.
+    NobodyPassesOn,
+    /// Passing on frees the lock, whatever has become of it since the push.
+    PassOnDoesNotCompare,
 }
 
 /// How messages and timers behave.
@@ -115,6 +119,8 @@ pub struct World {
     pub clients: Vec<Client>,
     /// A request that its sender has given up.
     pub stray: Option<Request>,
+    /// Grants that nobody wanted where they were pushed, on their way back to be passed on.
+    pub unwanted: Vec<Push>,
     /// What may still go wrong: breaks, crashes, strays.
     pub left: [u8; 3],
     /// The checker's own notes; no part of the protocol looks at them.
@@ -134,6 +140,8 @@ pub struct Seen {
     pub revived: Option<Token>,
     /// For how long a live waiter has waited while nobody used the lock.
     pub idle: Ticks,
+    /// The fence of the last grant that was pushed where nobody wants it.
+    pub unwanted: Option<u8>,
 }
 
 /// What no step may do.
@@ -147,6 +155,8 @@ pub enum Wrong {
     ToTheDead,
     /// A lease was lengthened by somebody else's request.
     GrewForAnother,
+    /// Time passed while the lock was in hands that do not want it, in a process that was told.
+    Kept,
 }
 
 /// What a model must show now and then, or it shows too little.
@@ -156,6 +166,8 @@ pub enum Sight {
     PassedOn,
     /// A waiter that was gone was skipped.
     Skipped,
+    /// A grant that nobody wanted was passed on by the process it was pushed to.
+    Unwanted,
 }
 
 /// What can happen; numbers are clients.
@@ -193,6 +205,8 @@ pub enum Action {
     PowerCut(usize),
     /// The server runs a request that its sender has given up.
     ServeStray,
+    /// The server is asked to pass on a grant that nobody wanted.
+    PassOn,
     /// Time passes.
     Tick,
 }
@@ -211,6 +225,7 @@ impl Model for HandOff {
             server: Server::default(),
             clients: clients.collect(),
             stray: None,
+            unwanted: Vec::new(),
             left: [self.breaks, self.crashes, self.strays],
             seen: Seen::default(),
         }]
@@ -222,6 +237,9 @@ impl Model for HandOff {
         }
         if world.stray.is_some() {
             actions.push(Action::ServeStray);
+        }
+        if !world.unwanted.is_empty() {
+            actions.push(Action::PassOn);
         }
         let is_busy = self.network == Network::Prompt && is_anything_due(world);
         if !is_busy && world.clients.iter().any(|c| !is_over(c)) {
@@ -235,6 +253,7 @@ impl Model for HandOff {
         match action {
             Action::Tick => self.tick(&mut world),
             Action::ServeStray => self.serve_stray(&mut world),
+            Action::PassOn => self.pass_on(&mut world),
             Action::Serve(number) => self.serve(&mut world, number),
             _ => self.act(&mut world, action),
         }
@@ -258,8 +277,14 @@ impl World {
     fn each_fence(&mut self, visit: &mut dyn FnMut(&mut u8)) {
         visit(&mut self.server.last_fence);
         visit(&mut self.seen.fence);
+        if let Some(fence) = &mut self.seen.unwanted {
+            visit(fence);
+        }
         if let Some(lock) = &mut self.server.lock {
             visit(&mut lock.fence);
+        }
+        for push in &mut self.unwanted {
+            visit(&mut push.fence);
         }
         for client in &mut self.clients {
             if let Some(push) = &mut client.push {

@@ -5,8 +5,8 @@
 
 use super::client::{Client, Line, Reply, Request, Step};
 use super::{
-    Action, BREAKS, CRASHES, HandOff, Mortal, Network, STRAYS, Ticks, Token, World, owner, script,
-    watch,
+    Action, BREAKS, Bug, CRASHES, HandOff, Mortal, Network, STRAYS, Ticks, Token, World, Wrong,
+    owner, script, watch,
 };
 
 impl HandOff {
@@ -151,7 +151,7 @@ impl HandOff {
             }
             Action::Crash(number) => die(world, number, Line::Closed),
             Action::PowerCut(number) => die(world, number, Line::HalfOpen),
-            Action::Serve(_) | Action::ServeStray | Action::Tick => {}
+            Action::Serve(_) | Action::ServeStray | Action::PassOn | Action::Tick => {}
         }
     }
 
@@ -187,6 +187,12 @@ impl HandOff {
         }
     }
 
+    /// A process sends back what nobody in it wants.
+    pub(super) fn pass_on(&self, world: &mut World) {
+        let push = world.unwanted.remove(0);
+        self.run(world, Request::PassOn(push), 0);
+    }
+
     /// Runs one script, and notes what the checker wants to know of it.
     fn run(&self, world: &mut World, request: Request, age: Ticks) -> Reply {
         let before = world.server.clone();
@@ -212,23 +218,44 @@ impl HandOff {
                 step.cancel(token);
                 Reply::GivenBack
             }
+            Request::PassOn(push) => {
+                step.pass_on(push);
+                Reply::GivenBack
+            }
         };
         let pushed = step.pushed;
         watch::note(world, &before, request);
         for push in pushed {
             let client = &mut world.clients[owner(push.token)];
-            // Nobody listens any more for an acquisition that is over.
-            if client.line == Line::Open && client.token == push.token && client.is_waiting() {
+            if client.line != Line::Open {
+                continue;
+            }
+            if client.token == push.token && client.is_waiting() {
                 client.push = Some(push);
+                continue;
+            }
+            // Its process listens, and nobody in it for an acquisition that is over.
+            world.seen.unwanted = Some(push.fence);
+            if self.terms.bug != Some(Bug::NobodyPassesOn) {
+                world.unwanted.push(push);
             }
         }
         reply
     }
 
     pub(super) fn tick(&self, world: &mut World) {
+        let lock = world.server.lock;
+        let is_kept = lock.is_some_and(|lock| world.seen.unwanted == Some(lock.fence));
+        if self.network == Network::Prompt && is_kept {
+            world.seen.wrongs.push(Wrong::Kept);
+        }
+        world.seen.unwanted = None;
         world.server.tick();
         for client in &mut world.clients {
             client.tick(self.terms.ttl);
+        }
+        for push in &mut world.unwanted {
+            push.left = push.left.saturating_sub(1);
         }
         if self.network == Network::Prompt {
             let mut clients = world.clients.iter();
@@ -281,5 +308,5 @@ pub(super) fn is_anything_due(world: &World) -> bool {
             (Step::Idle | Step::Holding { .. }, _) => has_messages,
         }
     };
-    world.stray.is_some() || world.clients.iter().any(is_due)
+    world.stray.is_some() || !world.unwanted.is_empty() || world.clients.iter().any(is_due)
 }

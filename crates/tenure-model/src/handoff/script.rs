@@ -195,6 +195,17 @@ impl Step<'_> {
         Some(lock.left)
     }
 
+    /// `pass_on.lua`: gives a grant to the next, if it still is as it was pushed.
+    pub(super) fn pass_on(&mut self, push: Push) {
+        let is_as_pushed = |lock: Lease| {
+            lock.token == push.token && lock.fence == push.fence && lock.left == push.left
+        };
+        let is_the_one = self.server.lock.is_some_and(is_as_pushed);
+        if is_the_one || self.server.lock.is_some() && self.has(Bug::PassOnDoesNotCompare) {
+            self.give_away();
+        }
+    }
+
     fn give_away(&mut self) {
         if self.hand_on(None) != Outcome::Handed {
             self.server.lock = None;

@@ -4,7 +4,7 @@ use stateright::Property;
 
 use super::client::{Client, Line, Request, Step};
 use super::script::{Lease, Server};
-use super::{HandOff, Network, Sight, Token, World, Wrong, owner};
+use super::{Bug, HandOff, Network, Sight, Token, World, Wrong, owner};
 
 /// L: no two guards are trusted at a time.
 pub const ONE_HOLDER: &str = "at most one trusted holder";
@@ -24,6 +24,8 @@ pub const ONE_PLACE: &str = "a waiter has one place";
 pub const GIVEN_BACK_IS_GONE: &str = "what was given back is gone";
 /// A waiter that listens has a place, the lock, or a message on its way.
 pub const NOBODY_FORGOTTEN: &str = "no live waiter is forgotten";
+/// A grant that is pushed where nobody wants it is passed on before time passes.
+pub const PASSED_ON: &str = "nobody keeps a grant that it does not want";
 /// While a live waiter waits, the lock lies idle for a bounded time only.
 pub const SHORT_WAITS: &str = "the lock lies idle for a bounded time";
 
@@ -63,6 +65,11 @@ pub(super) fn properties(model: &HandOff) -> Vec<Property<HandOff>> {
         let is_skipped = |_: &HandOff, world: &World| world.seen.sight == Some(Sight::Skipped);
         properties.push(Property::sometimes("a dead waiter is skipped", is_skipped));
     }
+    if model.strays > 0 && model.clients > 2 && model.terms.bug != Some(Bug::NobodyPassesOn) {
+        let is_passed = |_: &HandOff, world: &World| world.seen.sight == Some(Sight::Unwanted);
+        let name = "a grant that nobody wants is passed on";
+        properties.push(Property::sometimes(name, is_passed));
+    }
     if model.network == Network::Prompt {
         properties.push(Property::always(NOBODY_FORGOTTEN, |_, world: &World| {
             let mut clients = world.clients.iter();
@@ -70,6 +77,8 @@ pub(super) fn properties(model: &HandOff) -> Vec<Property<HandOff>> {
         }));
         let is_short = |model: &HandOff, world: &World| world.seen.idle <= model.longest_idle;
         properties.push(Property::always(SHORT_WAITS, is_short));
+        let is_passed_on = |_: &HandOff, world: &World| never(world, Wrong::Kept);
+        properties.push(Property::always(PASSED_ON, is_passed_on));
     }
     properties
 }
@@ -103,6 +112,8 @@ pub(super) fn note(world: &mut World, before: &Server, request: Request) {
         world.seen.sight = Some(Sight::Skipped);
     } else if matches!(request, Request::Cancel(_)) {
         world.seen.sight = Some(Sight::PassedOn);
+    } else if matches!(request, Request::PassOn(_)) {
+        world.seen.sight = Some(Sight::Unwanted);
     }
     let is_handed = place.is_some() && request != Request::Acquire(lock.token);
     if is_handed && world.clients[owner(lock.token)].line == Line::Closed {
