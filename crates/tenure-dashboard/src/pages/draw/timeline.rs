@@ -1,0 +1,375 @@
+//! The last and the next hour: a lane for each task that deserves one, then all runs by minute,
+//! then how late they began.
+//!
+//! The picture stands still for half a minute at a time, so that it is not drawn anew for nothing.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use maud::{Markup, html};
+
+use super::{Rects, scaled};
+use crate::pages::say;
+use crate::view::{Now, Soon, TimelineRun};
+
+const WIDTH: i64 = 1200;
+/// Where the plot begins; names stand before it.
+const LEFT: i64 = 184;
+/// The width of the plot: two hours.
+const PLOT: i64 = 1008;
+const HOUR: i64 = 3_600_000;
+const STEP: i64 = 30_000;
+const QUARTER: i64 = 900_000;
+const LANE: i64 = 22;
+const TOP: i64 = 24;
+const COUNTS: i64 = 46;
+const LATENESS: i64 = 26;
+/// How many tasks have a lane.
+const LANES: usize = 8;
+
+/// What a minute holds, by colour.
+const TONES: [&str; 4] = ["ok", "warn", "bad", "busy"];
+
+struct Plot {
+    /// The middle, in milliseconds.
+    middle: i64,
+}
+
+impl Plot {
+    fn x(&self, at: i64) -> i64 {
+        LEFT + (at - self.middle + HOUR).clamp(0, 2 * HOUR) * PLOT / (2 * HOUR)
+    }
+
+    fn holds(&self, at: i64) -> bool {
+        (at - self.middle).abs() <= HOUR
+    }
+}
+
+/// The picture, and its description in words.
+pub(in crate::pages) fn timeline(now: &Now) -> Markup {
+    let plot = Plot {
+        middle: now.now.0.as_millis().div_euclid(STEP) * STEP,
+    };
+    let lanes = lanes(&now.timeline.runs);
+    let lanes_end = TOP + LANE * i64::try_from(lanes.len()).unwrap_or(0);
+    let counts_end = lanes_end + 10 + COUNTS;
+    let end = counts_end + 8 + LATENESS;
+    html! {
+        svg.chart viewBox=(format!("0 0 {WIDTH} {}", end + 4)) aria-hidden="true" {
+            (axis(&plot, end))
+            @for (at, (task, runs)) in (0..).zip(&lanes) {
+                (lane(&plot, TOP + LANE * at, task, runs, &now.next))
+            }
+            (counts(&plot, now, counts_end))
+            (late_bars(&plot, now, end))
+            path.now d=(format!("M{} 14V{end}", plot.x(plot.middle))) {}
+        }
+    }
+}
+
+/// The tasks of the picture, the worst first: what failed, what runs, what was late.
+fn lanes(runs: &[TimelineRun]) -> Vec<(&str, Vec<&TimelineRun>)> {
+    let mut by_task: HashMap<&str, Vec<&TimelineRun>> = HashMap::new();
+    for run in runs {
+        by_task.entry(&run.task).or_default().push(run);
+    }
+    let mut lanes: Vec<_> = by_task.into_iter().collect();
+    let weight = |runs: &[&TimelineRun]| {
+        let each = runs.iter().map(|run| match say::tone(run.state) {
+            "bad" => 4,
+            "busy" => 3,
+            "warn" => 2,
+            _ => i32::from(run.lateness_ms.unwrap_or(0) >= 1000),
+        });
+        each.max().unwrap_or(0)
+    };
+    lanes.sort_by_key(|(task, runs)| (-weight(runs), *task));
+    lanes.truncate(LANES);
+    lanes
+}
+
+fn axis(plot: &Plot, end: i64) -> Markup {
+    let first = (plot.middle - HOUR).div_euclid(QUARTER) + 1;
+    let quarters = (first..first + 8).map(|quarter| quarter * QUARTER);
+    let mut lines = String::new();
+    let mut labels = Vec::new();
+    for at in quarters.filter(|at| plot.holds(*at)) {
+        let x = plot.x(at);
+        // Writing to a string cannot fail.
+        let _ = write!(lines, "M{x} 16V{end}");
+        if (x - plot.x(plot.middle)).abs() > 50 {
+            let label = tenure_core::Timestamp::from_millis(at);
+            labels.push((x, label.to_jiff().strftime("%H:%M").to_string()));
+        }
+    }
+    let now = tenure_core::Timestamp::from_millis(plot.middle);
+    html! {
+        path.axis d=(lines) {}
+        @for (x, label) in labels { text x=(x) y="10" text-anchor="middle" { (label) } }
+        text.now-text x=(plot.x(plot.middle)) y="10" text-anchor="middle" {
+            "now " (now.to_jiff().strftime("%H:%M"))
+        }
+    }
+}
+
+fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], next: &[Soon]) -> Markup {
+    let middle = y + LANE / 2;
+    let ahead = next.iter().filter(|soon| soon.task == task);
+    let ahead: Vec<i64> = ahead
+        .map(|soon| soon.tick.0.as_millis())
+        .filter(|at| plot.holds(*at))
+        .collect();
+    html! {
+        path.axis d=(format!("M{LEFT} {middle}h{PLOT}")) {}
+        text.name x=(LEFT - 10) y=(middle + 4) text-anchor="end" { (short(task)) }
+        @for run in runs { (bar(plot, middle, run)) }
+        @for at in ahead { circle.ahead cx=(plot.x(at)) cy=(middle) r="3.5" {} }
+    }
+}
+
+/// A run: a line from its tick to its start if it was late, then a bar for as long as it took.
+fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
+    let tick = run.tick.0.as_millis();
+    let late = run.lateness_ms.unwrap_or(0);
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(HOUR).min(2 * HOUR);
+    let start = tick + signed(late);
+    let is_open = say::tone(run.state) == "busy";
+    let end = if is_open {
+        plot.middle
+    } else {
+        start + signed(run.took_ms.unwrap_or(0))
+    };
+    let (x, to) = (plot.x(start), plot.x(end.max(start)));
+    let width = (to - x).max(4);
+    let tone = say::tone(run.state);
+    let title = format!(
+        "{}: {}, due {}{}",
+        run.task,
+        say::word(run.state),
+        run.tick.0.to_jiff().strftime("%H:%M:%S"),
+        run.lateness_ms
+            .map(|ms| format!(", began {} late", say::span(ms)))
+            .unwrap_or_default(),
+    );
+    html! {
+        @if late >= 1000 { path.lag d=(format!("M{} {middle}H{x}", plot.x(tick).min(x - 3))) {} }
+        a href=(format!("run?id={}", run.path)) tabindex="-1" {
+            rect class=(format!("f-{tone}")) x=(x) y=(middle - 6) width=(width) height="12" rx="2" {
+                title { (title) }
+            }
+        }
+    }
+}
+
+/// All runs by the minute of their tick, those to come besides.
+fn counts(plot: &Plot, now: &Now, bottom: i64) -> Markup {
+    let past = &now.timeline.past;
+    let upcoming = &now.timeline.upcoming;
+    let all = past.iter().map(|minute| {
+        [
+            minute.succeeded,
+            minute.left_out,
+            minute.failed,
+            minute.open,
+        ]
+        .map(u64::from)
+    });
+    let all: Vec<[u64; 4]> = all.collect();
+    let most = all.iter().map(|parts| parts.iter().sum());
+    let most = most
+        .chain(upcoming.iter().map(|it| it.runs))
+        .max()
+        .unwrap_or(0);
+    let mut paths: [Rects; 4] = Default::default();
+    for (minute, parts) in past.iter().zip(&all) {
+        let x = plot.x(minute.at.0.as_millis());
+        let mut y = bottom;
+        for (rects, part) in paths.iter_mut().zip(parts) {
+            let height = scaled(*part, most, COUNTS);
+            y -= height;
+            rects.add(x, y, 7, height);
+        }
+    }
+    let mut ahead = Rects::default();
+    for minute in upcoming {
+        let height = scaled(minute.runs, most, COUNTS);
+        let x = plot.x(minute.at.0.as_millis().max(plot.middle));
+        ahead.add(x, bottom - height, 7.min(LEFT + PLOT - x), height);
+    }
+    html! {
+        text x=(LEFT - 10) y=(bottom - COUNTS + 12) text-anchor="end" { "runs a minute" }
+        text x=(LEFT - 10) y=(bottom - COUNTS + 28) text-anchor="end" {
+            "at most " (say::number(most))
+        }
+        path.axis d=(format!("M{LEFT} {bottom}h{PLOT}")) {}
+        @for (tone, rects) in TONES.iter().zip(&paths) {
+            @if let Some(path) = rects.path() { path class=(format!("f-{tone}")) d=(path) {} }
+        }
+        @if let Some(path) = ahead.path() { path.to-come d=(path) {} }
+    }
+}
+
+/// The latest start of each minute, hanging from above.
+fn late_bars(plot: &Plot, now: &Now, bottom: i64) -> Markup {
+    let top = bottom - LATENESS;
+    let past = &now.timeline.past;
+    let most = past
+        .iter()
+        .map(|minute| minute.latest_ms)
+        .max()
+        .unwrap_or(0);
+    let mut rects = Rects::default();
+    // A scale of a second at least: what nobody can feel must not look like trouble.
+    for minute in past {
+        let height = scaled(minute.latest_ms, most.max(1000), LATENESS);
+        let is_felt = minute.latest_ms >= 100;
+        rects.add(
+            plot.x(minute.at.0.as_millis()),
+            top,
+            if is_felt { 7 } else { 0 },
+            height,
+        );
+    }
+    html! {
+        text x=(LEFT - 10) y=(top + 10) text-anchor="end" { "latest start" }
+        text x=(LEFT - 10) y=(top + 24) text-anchor="end" { (say::span(most)) }
+        @if let Some(path) = rects.path() { path.f-warn d=(path) {} }
+    }
+}
+
+/// A name that fits before the plot.
+fn short(name: &str) -> String {
+    const MOST: usize = 24;
+    if name.chars().count() <= MOST {
+        return name.to_owned();
+    }
+    let mut short: String = name.chars().take(MOST - 1).collect();
+    short.push('…');
+    short
+}
+
+/// What the picture says, for people who do not see it.
+pub(in crate::pages) fn in_words(now: &Now) -> String {
+    let sum = |part: fn(&crate::view::TimelineMinute) -> u32| -> u64 {
+        now.timeline
+            .past
+            .iter()
+            .map(|minute| u64::from(part(minute)))
+            .sum()
+    };
+    let latest = now
+        .timeline
+        .past
+        .iter()
+        .map(|it| it.latest_ms)
+        .max()
+        .unwrap_or(0);
+    let ahead: u64 = now.timeline.upcoming.iter().map(|minute| minute.runs).sum();
+    format!(
+        "In the last hour {} succeeded, {} failed, {} were left out and {} are open; the latest \
+         began {} after its time. In the next hour {} are due.",
+        say::count(sum(|it| it.succeeded), "run"),
+        sum(|it| it.failed),
+        sum(|it| it.left_out),
+        sum(|it| it.open),
+        say::span(latest),
+        say::count(ahead, "run"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{RunState, Timestamp};
+
+    use super::*;
+    use crate::view::{At, NowCounts, Timeline, TimelineMinute, UpcomingMinute};
+
+    const NOON: i64 = 1_800_000_000_000;
+
+    fn run(task: &str, minutes_ago: i64, state: RunState) -> TimelineRun {
+        TimelineRun {
+            path: "x".to_owned(),
+            task: task.to_owned(),
+            tick: At(Timestamp::from_millis(NOON - minutes_ago * 60_000)),
+            state,
+            lateness_ms: Some(5_000),
+            took_ms: Some(60_000),
+        }
+    }
+
+    fn now(at: i64, runs: Vec<TimelineRun>) -> Now {
+        let minute = At(Timestamp::from_millis(NOON - 600_000));
+        Now {
+            now: At(Timestamp::from_millis(at)),
+            counts: NowCounts {
+                tasks: 1,
+                paused: 0,
+                retired: 0,
+                nodes: 1,
+                running: 0,
+            },
+            running: Vec::new(),
+            next: Vec::new(),
+            failed: Vec::new(),
+            timeline: Timeline {
+                from: minute,
+                is_truncated: false,
+                runs,
+                past: vec![TimelineMinute {
+                    at: minute,
+                    succeeded: 3,
+                    failed: 1,
+                    left_out: 0,
+                    open: 0,
+                    latest_ms: 5_000,
+                }],
+                upcoming: vec![UpcomingMinute {
+                    at: At(Timestamp::from_millis(NOON + 600_000)),
+                    runs: 2,
+                }],
+            },
+        }
+    }
+
+    #[test]
+    fn the_picture_stands_still_between_its_steps() {
+        let runs = || {
+            vec![
+                run("a", 10, RunState::Running),
+                run("b", 5, RunState::Failed),
+            ]
+        };
+        let drawn = |at| timeline(&now(at, runs())).into_string();
+        assert_eq!(drawn(NOON), drawn(NOON + STEP - 1));
+        assert_ne!(drawn(NOON), drawn(NOON + STEP));
+    }
+
+    #[test]
+    fn the_worst_tasks_have_the_first_lanes() {
+        let mut runs: Vec<_> = (0..20)
+            .map(|at| run(&format!("t{at:02}"), 1, RunState::Succeeded))
+            .collect();
+        runs.push(run("z-failed", 2, RunState::TimedOut));
+        runs.push(run("y-runs", 2, RunState::Running));
+        let lanes = lanes(&runs);
+        let names: Vec<_> = lanes.iter().map(|(task, _)| *task).collect();
+        assert_eq!(names.len(), LANES);
+        assert_eq!(&names[..3], ["z-failed", "y-runs", "t00"]);
+    }
+
+    #[test]
+    fn the_picture_is_told_in_words_as_well() {
+        let words = in_words(&now(NOON, Vec::new()));
+        assert!(words.contains("3 runs succeeded, 1 failed"), "{words}");
+        assert!(words.contains("began 5.0 s after"), "{words}");
+        assert!(words.ends_with("2 runs are due."), "{words}");
+    }
+
+    #[test]
+    fn e100_a_name_in_a_picture_is_text_and_short() {
+        let name = format!("<script>alert(1)</script>{}", "é".repeat(900));
+        let drawn = timeline(&now(NOON, vec![run(&name, 1, RunState::Lost)])).into_string();
+        assert!(!drawn.contains("<script"), "{drawn}");
+        assert!(short(&name).chars().count() <= 24);
+    }
+}
