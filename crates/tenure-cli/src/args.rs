@@ -16,6 +16,7 @@ use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::diff::DiffArgs;
 use crate::exit;
+use crate::manual::{CompletionsArgs, ManArgs};
 use crate::pause::{PauseArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 
@@ -70,6 +71,10 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Says what the tasks of files would do on a cluster with dying nodes and wrong clocks
     Simulate(SimulateArgs),
+    /// Prints what a shell needs to complete tenure's commands and flags
+    Completions(CompletionsArgs),
+    /// Writes manual pages, one for each command
+    Man(ManArgs),
     /// Ends commands whose tenure was killed; started by tenure itself
     #[command(name = GUARDIAN, hide = true)]
     Guard,

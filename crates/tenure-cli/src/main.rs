@@ -20,6 +20,7 @@ mod guide;
 mod lock;
 mod locks;
 mod login;
+mod manual;
 mod nearest;
 mod notice;
 mod output;
@@ -106,6 +107,8 @@ fn dispatch() -> Outcome {
         Command::Check(args) => schedules::check(&args),
         Command::Diff(args) => diff::run(args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Guard => child::serve_as_guardian(),
     }
 }

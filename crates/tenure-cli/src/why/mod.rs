@@ -22,9 +22,9 @@ pub(crate) fn run(args: WhyArgs) -> Outcome {
 }
 
 async fn explain(args: WhyArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
-    let runs = store.open_existing().await?.runs();
-    let (task, now) = known(&*runs, &args.task, &store).await?;
+    let chosen = Chosen::new(&args.chosen, None)?;
+    let runs = chosen.open_existing().await?.runs();
+    let (task, now) = known(&*runs, &args.task, &chosen).await?;
     let story = Story::of(&*runs, &task, args.time).await;
     let story = story.map_err(|error| failure("cannot read what became of the task", &error))?;
     let Some(story) = story else {
