@@ -11,6 +11,7 @@ use tenure::core::{
     Clock as _, Enqueue, Enqueued, RequestId, RunKey, RunRecord, RunState, RunStore, SystemClock,
     TaskName, TaskRecord, format_duration,
 };
+use tenure::tasks::story::names;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -31,7 +32,7 @@ pub(crate) fn trigger(args: TriggerArgs) -> Outcome {
     runtime(&mut Builder::new_current_thread())?.block_on(run_now(args))
 }
 
-/// The task of this name as the store knows it, and the store's time.
+/// The task of this name, or that had it before, as the store knows it, and the store's time.
 pub(crate) async fn known(
     runs: &dyn RunStore,
     name: &str,
@@ -42,11 +43,11 @@ pub(crate) async fn known(
     let trouble = |error| failure("cannot look at the task", &error);
     let now = runs.now().await.map_err(trouble)?.now;
     let tasks = runs.tasks().await.map_err(trouble)?;
-    if let Some(task) = tasks.iter().find(|task| task.definition.task == name) {
+    if let Some(task) = names::find(&tasks, &name) {
         return Ok((task.clone(), now));
     }
-    let names = tasks.iter().map(|task| task.definition.task.as_str());
-    let help = nearest(name.as_str(), names).map_or_else(
+    let known = tasks.iter().map(|task| task.definition.task.as_str());
+    let help = nearest(name.as_str(), known).map_or_else(
         || "see `tenure tasks`; `tenure run FILE` makes tasks known".to_owned(),
         |near| format!("did you mean `{}`? see `tenure tasks`", visible(near)),
     );

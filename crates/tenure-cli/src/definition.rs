@@ -27,12 +27,17 @@ pub(crate) fn task_of(entry: &TaskEntry) -> Task<()> {
         .on_lease_loss(entry.on_lease_loss)
         .affinity(entry.affinity)
         .jitter(entry.jitter)
+        .aliases(entry.lineage.aliases.iter().map(|(name, _)| name.as_str()))
+        .on_change(entry.lineage.on_change)
         .details(details(entry));
     if let Some(runs) = entry.beside.max_running {
         task = task.max_running(runs);
     }
     if let Some(runs) = entry.beside.max_running_per_node {
         task = task.max_running_per_node(runs);
+    }
+    if let Some(number) = entry.lineage.generation {
+        task = task.generation(number);
     }
     if let Some(timeout) = entry.timeout {
         task = task.timeout(timeout);

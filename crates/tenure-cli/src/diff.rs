@@ -53,6 +53,9 @@ struct Difference {
     added: Vec<Definition>,
     removed: Vec<TaskRecord>,
     changed: Vec<(TaskRecord, Definition)>,
+    /// Those of the changed whose definition in force has a higher number, so that it stays in force
+    /// while a node lists it: task, its number.
+    overridden: BTreeMap<TaskName, u32>,
     unchanged: usize,
 }
 
@@ -96,11 +99,21 @@ impl Difference {
         let known = known.into_iter();
         let mut known: BTreeMap<TaskName, TaskRecord> = known
             .filter(|record| !tells_alarms(&record.definition.task))
+            .filter(|record| record.definition.ended.is_none())
             .map(|record| (record.definition.task.clone(), record))
             .collect();
         let mut difference = Self::default();
         for definition in definitions {
-            match known.remove(&definition.task) {
+            let own = known.remove(&definition.task);
+            let old = own.or_else(|| {
+                let mut before = definition.aliases.iter();
+                before.find_map(|alias| known.remove(alias))
+            });
+            if let Some(number) = old.as_ref().and_then(|old| overrides(old, &definition)) {
+                let task = definition.task.clone();
+                difference.overridden.insert(task, number);
+            }
+            match old {
                 None => difference.added.push(definition),
                 Some(old) if old.definition.generation == definition.generation => {
                     difference.unchanged += 1;
@@ -150,11 +163,24 @@ impl Difference {
             } else {
                 ""
             };
+            let was = &old.definition.task;
+            let renamed = if *was == new.task {
+                String::new()
+            } else {
+                format!("renamed from {was}, ")
+            };
             let _ = writeln!(
                 text,
-                "~ {}: changed, generation {from} to {to}{idle}",
+                "~ {}: {renamed}changed, generation {from} to {to}{idle}",
                 new.task
             );
+            if let Some(number) = self.overridden.get(&new.task) {
+                let _ = writeln!(
+                    text,
+                    "    overridden: `generation = {number}` in the store is higher, so this fires \
+                     only when no node lists that any more"
+                );
+            }
             for (name, before, after) in settings(&old.definition, new) {
                 let (before, after) = (in_words(&before), in_words(&after));
                 let _ = writeln!(text, "    {name}: {before} to {after}");
@@ -201,6 +227,9 @@ impl Difference {
             json!({
                 "task": new.task.as_str(),
                 "nodes": old.nodes,
+                "renamed_from": (old.definition.task != new.task)
+                    .then(|| old.definition.task.as_str()),
+                "overridden_by": self.overridden.get(&new.task),
                 "old_generation": old.definition.generation.as_str(),
                 "new_generation": new.generation.as_str(),
                 "settings": settings,
@@ -220,6 +249,13 @@ impl Difference {
     }
 }
 
+/// The number by which a definition that nodes list stays newer than a new one.
+fn overrides(old: &TaskRecord, new: &Definition) -> Option<u32> {
+    let number = old.definition.number;
+    let is_other = old.definition.task == new.task && old.definition.generation != new.generation;
+    (is_other && old.nodes > 0 && number > new.number).then_some(number)
+}
+
 /// What differs between two definitions of a task: name, old value, new value.
 fn settings(old: &Definition, new: &Definition) -> Vec<(String, Value, Value)> {
     let mut differ = Vec::new();
@@ -235,6 +271,13 @@ fn settings(old: &Definition, new: &Definition) -> Vec<(String, Value, Value)> {
         json!(old.concurrency),
         json!(new.concurrency),
     );
+    compare("generation", json!(old.number), json!(new.number));
+    compare("on_change", json!(old.on_change), json!(new.on_change));
+    let names = |definition: &Definition| -> Vec<String> {
+        let aliases = definition.aliases.iter();
+        aliases.map(|alias| alias.as_str().to_owned()).collect()
+    };
+    compare("aliases", json!(names(old)), json!(names(new)));
     let details = |definition: &Definition| -> Option<Map<String, Value>> {
         serde_json::from_str(&definition.details).ok()
     };

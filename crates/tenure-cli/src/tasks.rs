@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tenure::core::{HistoryQuery, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp};
+use tenure::tasks::story::names::{self, renamed_to};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
 
@@ -41,13 +42,20 @@ async fn list(args: TasksArgs) -> Outcome {
     }
     let rows = tasks
         .iter()
+        // Their runs and their pause are shown with the new name.
+        .filter(|task| renamed_to(task).is_none())
         .map(|task| {
             let next = match next_of(task, now) {
                 Some(next) => format!("{next} (in {})", about(next.since(now))),
                 None => "–".to_owned(),
             };
-            let last = task
-                .last_tick
+            let had = names::all_of(task);
+            let last = tasks
+                .iter()
+                .filter(|other| had.contains(&other.definition.task));
+            let last = last
+                .filter_map(|other| other.last_tick)
+                .max()
                 .map_or_else(|| "–".to_owned(), |tick| tick.to_string());
             vec![
                 task.definition.task.to_string(),
@@ -56,7 +64,7 @@ async fn list(args: TasksArgs) -> Outcome {
                 task.definition.concurrency.to_string(),
                 last,
                 next,
-                state_of(task, now),
+                state_of(task, now) + &formerly(&had),
             ]
         })
         .collect();
@@ -83,10 +91,27 @@ fn state_of(task: &TaskRecord, now: Timestamp) -> String {
             };
             format!("paused by {}{why}", visible(&pause.by))
         }
-        _ if task.nodes == 0 => "nobody runs it".to_owned(),
+        _ if task.nodes == 0 || task.definition.ended.is_some() => {
+            let what = if task.is_retired(now) {
+                "retired"
+            } else {
+                "nobody runs it"
+            };
+            let since = task.unlisted_since.map(|since| format!(" since {since}"));
+            format!("{what}{}", since.unwrap_or_default())
+        }
         _ if task.nodes == 1 => "on 1 node".to_owned(),
         _ => format!("on {} nodes", task.nodes),
     }
+}
+
+/// The names that a task had before, for people.
+fn formerly(names: &[TaskName]) -> String {
+    let before: Vec<String> = names.iter().skip(1).map(ToString::to_string).collect();
+    if before.is_empty() {
+        return String::new();
+    }
+    format!("; formerly {}", before.join(", "))
 }
 
 /// When the task is due next, if anybody runs it and this program can read its schedule. Its
@@ -108,6 +133,12 @@ fn task_json(task: &TaskRecord, now: Timestamp) -> Value {
         "concurrency": task.definition.concurrency,
         "generation": task.definition.generation.as_str(),
         "nodes": task.nodes,
+        "number": task.definition.number,
+        "on_change": task.definition.on_change.as_str(),
+        "aliases": task.definition.aliases.iter().map(TaskName::as_str).collect::<Vec<_>>(),
+        "renamed_to": renamed_to(task).map(TaskName::as_str),
+        "retired": task.is_retired(now),
+        "unlisted_since": task.unlisted_since.map(|since| since.to_string()),
         "first_seen": task.first_seen.to_string(),
         "last_tick": task.last_tick.map(|tick| tick.to_string()),
         "next_tick": next_of(task, now).map(|tick| tick.to_string()),
@@ -137,7 +168,17 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.to = args.to;
     let store = Chosen::new(&args.store, None)?;
     let runs = store.open_existing().await?.runs();
-    let records = read(&*runs, query, args.limit).await?;
+    let records = match query.task.clone() {
+        None => read(&*runs, query, args.limit).await?,
+        Some(name) => {
+            let trouble = |error| failure("cannot read the history", &error);
+            let tasks = runs.tasks().await.map_err(trouble)?;
+            let task = names::find(&tasks, &name);
+            let names = task.map_or_else(|| vec![name], names::all_of);
+            let found = names::history(&*runs, &names, &query, args.limit).await;
+            found.map_err(trouble)?
+        }
+    };
     if args.json {
         let lines: Vec<Value> = records
             .iter()

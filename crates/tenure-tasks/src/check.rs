@@ -17,6 +17,7 @@ use crate::config_error::{ConfigError, ConfigErrors};
 use crate::context::TaskContext;
 use crate::limits::{check_limits, check_storeless};
 use crate::manager::{DEFAULT_MANAGER, TaskManager};
+use crate::names::{aliases_of, check_aliases};
 use crate::options::RunnerOptions;
 use crate::spec::{TaskSpec, Terms, default_window};
 use crate::task::{Draft, Handler, ScheduleSource, Task};
@@ -54,6 +55,7 @@ pub(crate) fn check<S: Send + Sync + 'static>(
     let places = check_managers(managers, &mut faults);
     let states = applications(application, managers, &mut faults);
     check_repeated(&tasks, &mut faults);
+    check_aliases(&tasks, &mut faults);
 
     let mut assigned: Vec<Assigned> = managers
         .iter()
@@ -121,6 +123,7 @@ pub(crate) fn check_alone_all<S: Send + Sync + 'static>(
 ) -> Result<Vec<Work>, ConfigErrors> {
     let mut faults = Vec::new();
     check_repeated(&tasks, &mut faults);
+    check_aliases(&tasks, &mut faults);
     let mut checker = Checker::default();
     let mut works = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -280,6 +283,7 @@ impl Checker {
         };
         let schedule = schedule_of(draft, faults);
         check_numbers(draft, faults);
+        let aliases = aliases_of(draft, faults);
         let (name, schedule) = (name?, schedule?);
         if faults.len() > before {
             return None;
@@ -304,6 +308,9 @@ impl Checker {
             affinity: draft.affinity,
             jitter: draft.jitter,
             details: draft.details.as_str().into(),
+            aliases: aliases.into(),
+            number: draft.number.unwrap_or(0),
+            on_change: draft.on_change,
         };
         let zone = terms.schedule.zone();
         let rules = *self
@@ -435,6 +442,12 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     }
     if draft.jitter > DAY {
         fault("jitter", format!("{:?} is longer than a day", draft.jitter));
+    }
+    if draft.number == Some(0) {
+        fault(
+            "generation",
+            "0 is what a definition without a number has; write at least 1".into(),
+        );
     }
     if draft.details.len() > MAX_DETAILS {
         fault(

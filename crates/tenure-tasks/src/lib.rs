@@ -54,6 +54,7 @@ mod limits;
 mod manager;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod names;
 mod options;
 mod outcome;
 mod output;

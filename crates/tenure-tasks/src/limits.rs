@@ -2,7 +2,7 @@
 //!
 //! The rules themselves are the store's and the runner's; here only what makes no sense is told.
 
-use tenure_core::Overlap;
+use tenure_core::{OnChange, Overlap};
 
 use crate::config_error::ConfigError;
 use crate::spec::TaskSpec;
@@ -65,5 +65,14 @@ pub(crate) fn check_storeless(spec: &TaskSpec, faults: &mut Vec<ConfigError>) {
     }
     if spec.max_running_per_node().is_some() {
         fault("max_running_per_node");
+    }
+    if !spec.aliases().is_empty() {
+        fault("aliases");
+    }
+    if spec.number() > 0 {
+        fault("generation");
+    }
+    if spec.on_change() != OnChange::Newest {
+        fault("on_change");
     }
 }

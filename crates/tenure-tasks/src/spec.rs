@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Definition, Generation, MaxRunning, OnCrash, Overlap, TaskName, Timestamp};
+use tenure_core::{
+    Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, TaskName, Timestamp,
+};
 use tenure_schedule::Schedule;
 
 use crate::hash::{self, Hash};
@@ -44,6 +46,9 @@ pub(crate) struct Terms {
     pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
     pub(crate) details: Box<str>,
+    pub(crate) aliases: Arc<[TaskName]>,
+    pub(crate) number: u32,
+    pub(crate) on_change: OnChange,
 }
 
 impl TaskSpec {
@@ -156,6 +161,35 @@ impl TaskSpec {
         &self.terms.details
     }
 
+    /// The names the task had before.
+    #[must_use]
+    pub fn aliases(&self) -> &[TaskName] {
+        &self.terms.aliases
+    }
+
+    /// The number by which its definition is newer than others; 0 if it says none.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.terms.number
+    }
+
+    /// What becomes of other definitions while this is the newest.
+    #[must_use]
+    pub fn on_change(&self) -> OnChange {
+        self.terms.on_change
+    }
+
+    /// What a node registers under the names the task had before, so that nobody else claims them.
+    pub(crate) fn endings(&self) -> impl Iterator<Item = Definition> {
+        let hash = Hash::new(7).text("renamed").text(self.name.as_str());
+        let generation = Generation::new(format!("{:016x}", hash.finish())).ok();
+        self.terms.aliases.iter().filter_map(move |alias| {
+            let mut definition = Definition::new(alias.clone(), generation.clone()?, "-");
+            definition.ended = Some(Ended::Renamed(self.name.clone()));
+            Some(definition)
+        })
+    }
+
     /// What a node registers.
     #[must_use]
     pub fn definition(&self) -> Definition {
@@ -174,6 +208,9 @@ impl TaskSpec {
             .details
             .as_ref()
             .clone_into(&mut definition.details);
+        definition.number = self.terms.number;
+        definition.on_change = self.terms.on_change;
+        definition.aliases = self.terms.aliases.to_vec();
         definition
     }
 
@@ -234,6 +271,14 @@ impl Terms {
         let hash = match self.affinity {
             Affinity::Spread => hash,
             Affinity::Sticky => hash.text(self.affinity.as_str()),
+        };
+        let hash = self
+            .aliases
+            .iter()
+            .fold(hash, |hash, alias| hash.text("alias").text(alias.as_str()));
+        let hash = match (self.number, self.on_change) {
+            (0, OnChange::Newest) => hash,
+            (number, on_change) => hash.number(number.into()).text(on_change.as_str()),
         };
         format!("{:016x}", hash.finish())
     }

@@ -209,6 +209,7 @@ impl TaskLockManager for StoreLockManager {
         item.window = task.claim_window();
         item.overlap = task.overlap();
         item.on_crash = task.on_crash();
+        item.aliases = task.terms.aliases.clone();
         let mut answer = self.claim(&item).await?;
         if let Some(ClaimAnswer::Refused(Refusal::NodeLapsed)) = answer {
             *self.beaten_at.lock().await = None;

@@ -49,6 +49,8 @@ pub(crate) struct Evaluation {
 pub(crate) struct Table {
     entries: Vec<Entry>,
     by_name: HashMap<TaskName, TaskId>,
+    /// Names that tasks had before. There are few.
+    aliases: HashMap<TaskName, TaskId>,
     timers: BTreeSet<(Timestamp, TaskId)>,
     listed: usize,
     /// The tasks that have a limit on each node. There are few, and there may be very many tasks.
@@ -61,6 +63,7 @@ impl Table {
         let mut table = Self {
             entries: Vec::with_capacity(work.len()),
             by_name: HashMap::with_capacity(work.len()),
+            aliases: HashMap::new(),
             timers: BTreeSet::new(),
             listed: 0,
             limited: BTreeSet::new(),
@@ -78,7 +81,11 @@ impl Table {
         for work in work {
             let name = work.spec.name();
             kept.insert(name);
-            let old = self.id_of(name).filter(|id| self.is_listed(*id));
+            let old = self
+                .by_name
+                .get(name)
+                .copied()
+                .filter(|id| self.is_listed(*id));
             match old.and_then(|id| self.spec(id)) {
                 None => replaced.added.push(name.clone()),
                 Some(old) if old.generation() != work.spec.generation() => {
@@ -97,7 +104,11 @@ impl Table {
     /// its timer follows the new schedule.
     pub(crate) fn put(&mut self, work: Work) -> TaskId {
         let is_limited = work.spec.max_running_per_node().is_some();
+        let aliases: Vec<TaskName> = work.spec.aliases().to_vec();
         let id = self.put_unlimited(work);
+        self.aliases.retain(|_, of| *of != id);
+        self.aliases
+            .extend(aliases.into_iter().map(|alias| (alias, id)));
         if is_limited {
             self.limited.insert(id);
         } else {
@@ -113,7 +124,7 @@ impl Table {
     }
 
     fn put_unlimited(&mut self, work: Work) -> TaskId {
-        if let Some(id) = self.id_of(work.spec.name()) {
+        if let Some(id) = self.by_name.get(work.spec.name()).copied() {
             let Some(entry) = self.entry_mut(id) else {
                 return id;
             };
@@ -143,6 +154,7 @@ impl Table {
     /// Takes a task out: it is never due again. If it comes back, it begins as a new one does.
     pub(crate) fn retire(&mut self, id: TaskId) {
         self.set(id, Timestamp::EPOCH, None);
+        self.aliases.retain(|_, of| *of != id);
         if let Some(entry) = self.entry_mut(id)
             && !entry.is_retired
         {
@@ -175,8 +187,12 @@ impl Table {
         self.work(id).map(|work| work.spec.as_ref())
     }
 
+    /// The task with this name; if it is there no more, the one that had this name before.
     pub(crate) fn id_of(&self, task: &TaskName) -> Option<TaskId> {
-        self.by_name.get(task).copied()
+        let own = self.by_name.get(task).copied();
+        own.filter(|id| self.is_listed(*id))
+            .or_else(|| self.aliases.get(task).copied())
+            .or(own)
     }
 
     /// Up to where the ticks of a task are dealt with.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tenure_core::{OnCrash, Overlap};
+use tenure_core::{OnChange, OnCrash, Overlap};
 use tenure_schedule::{DstGap, DstOverlap, Schedule, ScheduleBuilder};
 use tokio::runtime::Handle;
 
@@ -79,6 +79,9 @@ pub(crate) struct Draft {
     pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
     pub(crate) details: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) number: Option<u32>,
+    pub(crate) on_change: OnChange,
     pub(crate) manager: Option<String>,
 }
 
@@ -267,6 +270,58 @@ impl<S: Send + Sync + 'static> Task<S> {
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {
         self.draft.details = details.into();
+        self
+    }
+
+    /// A name the task had before, so that it goes on where it was: a tick that ran under the old
+    /// name is not run again under the new one, what waits under the old name is run by this code,
+    /// a pause holds on, and `tenure history` shows both.
+    ///
+    /// From when a node with the new name is there on, nodes that know only the old one claim no
+    /// more; if all nodes with the new name go, as in a roll-back, they do again. Keep the alias for
+    /// as long as the old name's history matters. Overlap and limits count under the new name only:
+    /// what an old node still has in hand under the old name does not stand in the way.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tenure_tasks::Task;
+    /// let task: Task<()> = Task::new("billing.report").alias("report").schedule("@daily");
+    /// assert_eq!(task.check()?.aliases().len(), 1);
+    /// # Ok::<(), tenure_tasks::ConfigErrors>(())
+    /// ```
+    #[must_use]
+    pub fn alias(mut self, name: impl Into<String>) -> Self {
+        self.draft.aliases.push(name.into());
+        self
+    }
+
+    /// Several names the task had before; each as with [`Task::alias`].
+    #[must_use]
+    pub fn aliases(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.draft.aliases.extend(names);
+        self
+    }
+
+    /// Says which definition is newer: while nodes with several definitions are there, the one with
+    /// the highest number fires, whichever was registered first. From 1; default: none, which is
+    /// lower than any.
+    ///
+    /// Without numbers the definition that the store saw last for the first time is the newest,
+    /// which is right for deploys and roll-backs alike. A number must be raised with every later
+    /// change: a change without does not fire before the last node with the old number is gone.
+    #[must_use]
+    pub fn generation(mut self, number: u32) -> Self {
+        self.draft.number = Some(number);
+        self
+    }
+
+    /// What becomes of other definitions while this is the newest: [`OnChange::Newest`], the
+    /// default, has this one fire alone; under [`OnChange::Union`] every node's definition fires,
+    /// and each tick that they share once.
+    #[must_use]
+    pub fn on_change(mut self, on_change: OnChange) -> Self {
+        self.draft.on_change = on_change;
         self
     }
 

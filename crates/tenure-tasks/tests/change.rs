@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cluster::{Cluster, State, TestClock, arrived, at, event, logged, ms, pass, secs, slow};
-use tenure_core::{Holder, Outcome, RunState, Timestamp};
+use tenure_core::{
+    Enqueue, Holder, OnChange, Outcome, RequestId, RunKey, RunState, TaskName, Timestamp,
+};
 use tenure_memory::MemoryStore;
 use tenure_tasks::{
-    RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext, TaskError, TaskExecutionToken,
-    TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
+    CatchUp, RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext, TaskError,
+    TaskExecutionToken, TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
 };
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +58,144 @@ async fn s53_during_a_rolling_deploy_only_the_newer_definition_fires() {
             .iter()
             .all(|ran| ran.node == "old" && ran.tick.as_millis() % 10_000 == 0)
     );
+}
+
+fn all(name: &str, schedule: &str) -> Task<State> {
+    logged(name, schedule).catch_up(CatchUp::All)
+}
+
+fn tens(from: i64, to: i64) -> Vec<Timestamp> {
+    (from..=to).map(|n| at(n * 10_000)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s54_a_renamed_task_goes_on_where_it_was_and_no_tick_runs_under_both_names() {
+    let cluster = Cluster::new();
+    let every = "*/10 * * * * *";
+    let old = cluster.node("old", vec![all("before", every)]).await;
+    pass(ms(21_000)).await;
+    let renamed = || vec![all("after", every).aliases(["long ago", "before"])];
+    let new = cluster.node("new", renamed()).await;
+    pass(secs(20)).await;
+    // A node of the old version comes back in the middle.
+    let again = cluster.node("again", vec![all("before", every)]).await;
+    let newer = cluster.node("newer", renamed()).await;
+    pass(secs(20)).await;
+    assert_eq!(cluster.log.ticks("before"), tens(1, 2));
+    assert_eq!(cluster.log.ticks("after"), tens(3, 6));
+    // Rolled back: the old name fires as soon as nobody lists the new one.
+    new.drain(secs(1)).await;
+    newer.drain(secs(1)).await;
+    pass(secs(20)).await;
+    assert_eq!(
+        cluster.log.ticks("before"),
+        [tens(1, 2), tens(7, 8)].concat()
+    );
+    // And forward again: what ran under the old name meanwhile is known.
+    let forward = cluster.node("forward", renamed()).await;
+    pass(secs(10)).await;
+    assert_eq!(
+        cluster.log.ticks("after"),
+        [tens(3, 6), tens(9, 9)].concat()
+    );
+    cluster.log.assert_none_twice();
+    for node in [old, again, forward] {
+        node.drain(secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s54_a_renamed_task_makes_up_for_what_was_missed_between_the_two_names() {
+    let cluster = Cluster::new();
+    let every = "*/10 * * * * *";
+    let old = cluster.node("old", vec![all("before", every)]).await;
+    pass(ms(21_000)).await;
+    let id = RequestId::new("r1").unwrap();
+    let asked = RunKey::manual(TaskName::new("before").unwrap(), at(21_000), 1, id);
+    old.drain(secs(1)).await;
+    cluster
+        .store
+        .enqueue(&[Enqueue::new(asked, "asked for by a test")])
+        .await
+        .unwrap();
+    pass(secs(21)).await;
+    let renamed = vec![all("after", every).alias("before"), all("fresh", every)];
+    let new = cluster.node("new", renamed).await;
+    pass(secs(10)).await;
+    assert_eq!(cluster.log.ticks("after"), tens(3, 5));
+    assert_eq!(cluster.log.ticks("fresh"), tens(5, 5), "has no past");
+    // What was asked for under the old name is run by the code of the new one.
+    let before = cluster.log.all().into_iter();
+    let before: Vec<_> = before.filter(|ran| ran.task == "before").collect();
+    assert_eq!(before.len(), 3);
+    assert!(
+        before
+            .iter()
+            .any(|ran| ran.node == "new" && ran.tick == at(21_000))
+    );
+    new.drain(secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s54_a_task_that_is_renamed_while_it_runs_drops_no_tick() {
+    let cluster = Cluster::new();
+    let every = "* * * * * *";
+    let node = cluster.node("a", vec![all("one", every)]).await;
+    let mut name = "one";
+    for (n, next) in (1u64..).zip(["two", "three", "one", "two"]) {
+        pass(ms(2_000 + 137 * n)).await;
+        let state = Arc::new(cluster.state("a"));
+        let tasks = vec![all(next, every).alias(name)];
+        let replaced = node.replace(state, tasks).await.unwrap();
+        assert_eq!((replaced.added.len(), replaced.removed.len()), (1, 1));
+        name = next;
+    }
+    pass(secs(5)).await;
+    let mut ticks: Vec<_> = cluster.log.all().into_iter().map(|ran| ran.tick).collect();
+    ticks.sort_unstable();
+    let last = i64::try_from(ticks.len()).unwrap();
+    assert!(last >= 13, "{ticks:?}");
+    let each_once: Vec<_> = (1..=last).map(|n| at(n * 1000)).collect();
+    assert_eq!(ticks, each_once);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s53_the_highest_generation_fires_whenever_its_nodes_came() {
+    let cluster = Cluster::new();
+    let high = vec![logged("t", "*/10 * * * * *").generation(2)];
+    let high = cluster.node("high", high).await;
+    pass(ms(1_000)).await;
+    let low = vec![logged("t", "5/10 * * * * *").generation(1)];
+    let low = cluster.node("low", low).await;
+    let plain = cluster
+        .node("plain", vec![logged("t", "* * * * * *")])
+        .await;
+    pass(secs(30)).await;
+    assert_eq!(cluster.log.ticks("t"), tens(1, 3));
+    high.drain(secs(1)).await;
+    let before = cluster.log.len();
+    pass(secs(20)).await;
+    let after = cluster.log.all().split_off(before);
+    assert_eq!(after.len(), 2, "{after:?}");
+    assert!(after.iter().all(|ran| ran.node == "low"), "{after:?}");
+    low.drain(secs(1)).await;
+    plain.drain(secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s53_under_union_each_nodes_definition_fires_and_what_they_share_once() {
+    let cluster = Cluster::new();
+    let old = cluster
+        .node("old", vec![logged("t", "*/10 * * * * *")])
+        .await;
+    pass(ms(21_000)).await;
+    let new = vec![logged("t", "*/15 * * * * *").on_change(OnChange::Union)];
+    let new = cluster.node("new", new).await;
+    pass(secs(40)).await;
+    let expected = [10, 20, 30, 40, 45, 50, 60].map(|s| at(s * 1000));
+    assert_eq!(cluster.log.ticks("t"), expected);
+    new.drain(secs(1)).await;
+    old.drain(secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

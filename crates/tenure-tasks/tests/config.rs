@@ -45,6 +45,28 @@ async fn a_manager_without_tasks_is_valid() {
 }
 
 #[tokio::test]
+async fn s54_aliases_that_nobody_could_tell_apart_are_refused_with_what_is_allowed() {
+    let wrong = [
+        task("a").aliases(["a", "b", "old", "old", "shared"]),
+        task("b").aliases(["shared", ""]).generation(0),
+    ];
+    let scheduling = TaskScheduling::builder(()).manager(manager()).tasks(wrong);
+    let told = faults(scheduling).await;
+    let expected = [
+        "task `a`: aliases: `b` is a task of its own; an alias names a task that is there no more",
+        "task `b`: aliases: `shared` is an alias of `a` too; only one task can go on with it",
+        "task `a`: aliases: `a` is the task's own name; leave it out",
+        "task `a`: aliases: `old` is listed twice; once is enough",
+        "task `b`: generation: 0 is what a definition without a number has; write at least 1",
+        "task `b`: aliases: a task name must not be empty",
+    ];
+    assert_eq!(told, expected);
+    let right = task("a").aliases(["old", "older"]).generation(1);
+    let right = TaskScheduling::builder(()).manager(manager()).task(right);
+    right.start().await.unwrap().drain(secs(1)).await;
+}
+
+#[tokio::test]
 async fn contract_a_each_configuration_error_is_told() {
     let builder = || TaskScheduling::builder(());
     let cases: Vec<(TaskScheduling<()>, &[&str])> = vec![

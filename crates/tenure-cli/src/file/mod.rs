@@ -7,6 +7,7 @@
 mod alarm;
 mod beside;
 mod expand;
+mod lineage;
 mod problem;
 mod render;
 mod section;
@@ -29,7 +30,7 @@ pub(crate) use self::settings::{Crash, OutputMode};
 use self::source::Source;
 pub(crate) use self::store::{Interop, StoreEntry, is_redis};
 pub(crate) use self::task::{Action, TaskEntry};
-use tenure::core::TaskName;
+use tenure::core::{OnChange, TaskName};
 use tenure::tasks::AlarmRule;
 use tenure::{CatchUp, Overlap};
 
@@ -124,6 +125,8 @@ impl TaskFiles {
             self.limit_node(limit);
         }
         self.find_repeated(&names);
+        let lineages = self.tasks.iter().map(|task| (&task.name, &task.lineage));
+        lineage::check_aliases(&names, lineages, &mut self.problems);
         self.look_at_alarms(&names);
         self.find_beyond_interop();
         self.find_idle();
@@ -187,6 +190,9 @@ impl TaskFiles {
                     task.beside.max_running_per_node.is_some(),
                 ),
                 ("catch_up_max", task.catch_up_max.is_some()),
+                ("aliases", !task.lineage.aliases.is_empty()),
+                ("generation", task.lineage.generation.is_some()),
+                ("on_change", task.lineage.on_change != OnChange::Newest),
             ];
             for (key, _) in asked.iter().filter(|(_, is_asked)| *is_asked) {
                 let title = format!("`{key}` of task `{}` cannot be had with interop", task.name);

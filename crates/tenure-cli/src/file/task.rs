@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::alarm::{AlarmEntry, read_alarms};
 use super::beside::{Beside, read_node};
 use super::expand::Reading;
+use super::lineage::Lineage;
 use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
 use super::settings::{Crash, OutputMode, Settings};
@@ -50,6 +51,7 @@ pub(crate) struct TaskEntry {
     pub(crate) success_codes: Vec<i32>,
     pub(crate) enabled: bool,
     pub(crate) output: OutputMode,
+    pub(crate) lineage: Lineage,
 }
 
 /// Keys of the file's top that later versions read.
@@ -63,11 +65,10 @@ const LATER_AT_TOP: [&str; 7] = [
     "managers",
 ];
 /// Keys of a task that later versions read.
-const LATER_IN_TASK: [&str; 10] = [
+const LATER_IN_TASK: [&str; 9] = [
     "user",
     "group",
     "alarm",
-    "aliases",
     "exclude",
     "keep",
     "umask",
@@ -156,6 +157,7 @@ struct Draft<'r> {
     schedule: Option<Text<'r>>,
     action: Option<Action>,
     settings: Settings,
+    lineage: Lineage,
 }
 
 impl<'r> Draft<'r> {
@@ -176,6 +178,7 @@ impl<'r> Draft<'r> {
         let schedule = section.string("schedule");
         let action = read_action(&mut section);
         let settings = Settings::read(&mut section);
+        let lineage = Lineage::read(&mut section);
         for (key, example) in [
             ("name", "name = \"backup\""),
             ("schedule", "schedule = \"0 3 * * *\""),
@@ -207,6 +210,7 @@ impl<'r> Draft<'r> {
             schedule,
             action,
             settings,
+            lineage,
         }
     }
 
@@ -258,6 +262,7 @@ impl<'r> Draft<'r> {
             success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
             enabled: settings.enabled.unwrap_or(true),
             output: settings.output.unwrap_or(OutputMode::Keep),
+            lineage: self.lineage,
         })
     }
 }

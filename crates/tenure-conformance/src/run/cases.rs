@@ -149,6 +149,15 @@ macro_rules! __run_cases {
                 tasks_are_listed_with_their_current_definition
                 a_task_that_nobody_registered_can_be_claimed
             }
+            deploy {
+                s54_a_tick_on_record_under_an_earlier_name_is_taken
+                s54_a_resend_under_the_new_name_gets_its_first_answer
+                s54_a_renamed_task_keeps_its_first_time_and_its_pause
+                s54_an_old_name_that_was_ended_is_claimed_by_nobody
+                s53_a_higher_number_is_newer_whenever_it_was_registered
+                s53_under_union_every_definition_fires_and_each_tick_once
+                s55_a_task_says_since_when_no_live_node_lists_it
+            }
             control {
                 s59_a_paused_task_is_neither_claimed_nor_taken
                 s59_a_pause_ends_by_itself_when_it_was_told_to

@@ -12,6 +12,7 @@ mod cases;
 mod claim;
 mod control;
 mod definition;
+mod deploy;
 mod elsewhere;
 mod life;
 mod limit;

@@ -45,7 +45,9 @@ pub use self::control::{
 };
 pub use self::key::{Generation, InvalidName, RequestId, RunKey, RunKind, TaskName};
 pub use self::loss::{Kept, Remembered, Restore, Restored, Seen};
-pub use self::node::{Beat, Beaten, Definition, NodeRecord, Registered, StoreMoment, TaskRecord};
+pub use self::node::{
+    Beat, Beaten, Definition, Ended, NodeRecord, OnChange, Registered, StoreMoment, TaskRecord,
+};
 pub use self::record::{AttemptRecord, OnCrash, Outcome, Overlap, RunRecord, RunState};
 pub use self::request::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued, Finish, Finished,
@@ -95,8 +97,9 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// same tasks; answers stand in the order given. The node must have beaten before. Grows the
     /// store's sequence.
     ///
-    /// The current generation of a task is the one registered first most recently, among those
-    /// that live nodes list; claims under another are refused.
+    /// The current generation of a task is, among those that live nodes list, the one with the
+    /// highest [`Definition::number`], and of those the one registered first most recently; claims
+    /// under another are refused, unless the current one says [`OnChange::Union`].
     async fn register(
         &self,
         node: HolderId,
@@ -119,7 +122,9 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// Claims scheduled ticks. Every item is decided, all in one atomic step.
     ///
     /// An item is won if its tick is inside the window, its task is not paused, its generation is
-    /// current, no record of the run exists, and its overlap rule and the task's limit allow it, as
+    /// current (or the current one allows others), no record of the run exists, neither under the
+    /// task's name nor under one of its aliases nor under a name that a definition renamed the task
+    /// to ([`Ended::Renamed`]), and its overlap rule and the task's limit allow it, as
     /// [`ClaimItem::admit`] says. A run that must wait is recorded as `waiting`, due when it was
     /// claimed; one that is refused for overlap, a limit or a full queue, as `skipped`; no other
     /// refusal leaves a record. The reply grows the store's sequence by one. A task that nobody

@@ -146,6 +146,69 @@ pub struct Definition {
     pub concurrency: u32,
     /// The rest of the definition, for people; no secrets.
     pub details: String,
+    /// The number somebody gave it: of two definitions the one with the higher number is newer,
+    /// whichever was registered first. 0 where nothing was said; one that [`Definition::ended`] the
+    /// task then takes the highest that the task has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u32,
+    /// What becomes of the task's other definitions while this one is in force.
+    #[serde(default, skip_serializing_if = "OnChange::is_default")]
+    pub on_change: OnChange,
+    /// The names that the task had before. One that is registered for the first time begins with
+    /// the pause, and the first time, of the first of them that the store knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<TaskName>,
+    /// Says that there is no such task any more: while this is in force, claims under every other
+    /// definition are refused as stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What becomes of a task's other definitions while a new one is in force, as during a rolling
+/// deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnChange {
+    /// Their claims are refused: only the newest definition fires. The default.
+    #[default]
+    Newest,
+    /// Their claims are accepted too: every tick that any node's definition has is run, each once.
+    Union,
+}
+
+impl OnChange {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The name in files and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Union => "union",
+        }
+    }
+}
+
+/// Why there is no such task any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ended {
+    /// It was taken out.
+    Retired,
+    /// It goes on under this name.
+    Renamed(TaskName),
 }
 
 impl Definition {
@@ -159,6 +222,10 @@ impl Definition {
             zone: "UTC".to_owned(),
             concurrency: 1,
             details: String::new(),
+            number: 0,
+            on_change: OnChange::Newest,
+            aliases: Vec::new(),
+            ended: None,
         }
     }
 }
@@ -201,8 +268,10 @@ pub struct TaskRecord {
     pub definition: Definition,
     /// When the task was first registered.
     pub first_seen: Timestamp,
-    /// How many live nodes can run it, in any generation; 0: it is retired.
+    /// How many live nodes can run it, in any generation.
     pub nodes: u32,
+    /// If no live node can: since when, as far as the store remembers.
+    pub unlisted_since: Option<Timestamp>,
     /// The latest scheduled tick on record.
     pub last_tick: Option<Timestamp>,
     /// Whether it is paused.
@@ -217,8 +286,25 @@ impl TaskRecord {
             definition,
             first_seen,
             nodes: 0,
+            unlisted_since: None,
             last_tick: None,
             pause: None,
         }
+    }
+
+    /// How long a task is listed by no live node before it counts as retired: long enough for a
+    /// deploy that stops everything first.
+    pub const RETIRED_AFTER: Duration = Duration::from_secs(600);
+
+    /// Whether the task is retired at the store's `now`: a node said so, or no live node has
+    /// listed it for [`TaskRecord::RETIRED_AFTER`]. Its history stays, and it is a task again as
+    /// soon as a node lists it.
+    #[must_use]
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        if self.definition.ended.is_some() {
+            return true;
+        }
+        let unlisted = self.unlisted_since;
+        self.nodes == 0 && unlisted.is_none_or(|since| now.since(since) >= Self::RETIRED_AFTER)
     }
 }

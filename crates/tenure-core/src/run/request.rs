@@ -1,5 +1,6 @@
 //! What a run store is asked about runs, and what it answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::MaxRunning;
@@ -41,6 +42,9 @@ pub struct ClaimItem {
     pub max_running: Option<MaxRunning>,
     /// What a crash does to the run.
     pub on_crash: OnCrash,
+    /// The names the task had before: a tick that is on record under one of them, with the same
+    /// index, is taken.
+    pub aliases: Arc<[TaskName]>,
 }
 
 impl ClaimItem {
@@ -57,7 +61,14 @@ impl ClaimItem {
             overlap: Overlap::default(),
             max_running: None,
             on_crash: OnCrash::default(),
+            aliases: Arc::default(),
         }
+    }
+
+    /// The run that the same tick and index would have under an earlier name.
+    #[must_use]
+    pub fn key_under(&self, alias: &TaskName) -> RunKey {
+        RunKey::scheduled(alias.clone(), self.tick, self.index)
     }
 
     /// Which run the claim would make.

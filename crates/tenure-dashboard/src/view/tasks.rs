@@ -117,14 +117,19 @@ pub struct TaskDetail {
     pub backfills: Vec<BackfillRow>,
 }
 
+/// Whether nobody runs a task: no live node lists it, or one says that it is over.
+fn is_retired(task: &TaskRecord) -> bool {
+    task.nodes == 0 || task.definition.ended.is_some()
+}
+
 impl TaskFilter {
     fn admits(self, task: &TaskRecord, now: Timestamp) -> bool {
         let is_paused = task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
         match self {
             Self::All => true,
             Self::Paused => is_paused,
-            Self::Retired => task.nodes == 0,
-            Self::Active => task.nodes > 0 && !is_paused,
+            Self::Retired => is_retired(task),
+            Self::Active => !is_retired(task) && !is_paused,
         }
     }
 }
@@ -224,7 +229,7 @@ impl View {
             concurrency: definition.concurrency,
             generation: definition.generation.to_string(),
             nodes: task.nodes,
-            is_retired: task.nodes == 0,
+            is_retired: is_retired(task),
             last_tick: task.last_tick.map(At),
             next: self.next_ticks(task, now, NEXT_IN_ROW),
             pause: pause.map(|pause| PauseState {

@@ -155,19 +155,46 @@ impl Calls {
         node: HolderId,
         specs: &[Arc<TaskSpec>],
     ) -> Result<Standings, StoreError> {
-        let mut all = Vec::with_capacity(specs.len());
+        let mut all: Vec<Standing> = Vec::with_capacity(specs.len());
         // Piece by piece also in memory: there may be very many tasks.
         for chunk in specs.chunks(self.max_batch) {
             let definitions: Vec<_> = chunk.iter().map(|spec| spec.definition()).collect();
             let registered = self.bounded("register", self.store.register(node, &definitions));
             all.extend(registered.await?.into_iter().map(Standing::of));
         }
+        self.end_old_names(node, specs, &mut all).await?;
         let latest = all.iter().filter_map(|standing| standing.last_tick).max();
         let recent = match latest {
             Some(latest) => self.recent(latest - LOOK_BACK).await?,
             None => Recent::default(),
         };
         Ok(Standings { all, recent })
+    }
+
+    /// Registers that names which tasks had before are theirs now, so that nobody claims them, and
+    /// adds to what is known of each task what is known under them.
+    async fn end_old_names(
+        &self,
+        node: HolderId,
+        specs: &[Arc<TaskSpec>],
+        all: &mut [Standing],
+    ) -> Result<(), StoreError> {
+        let ended = specs.iter().enumerate();
+        let ended = ended.flat_map(|(at, spec)| spec.endings().map(move |ending| (at, ending)));
+        let (places, endings): (Vec<usize>, Vec<_>) = ended.unzip();
+        for (places, endings) in places
+            .chunks(self.max_batch)
+            .zip(endings.chunks(self.max_batch))
+        {
+            let registered = self.bounded("register", self.store.register(node, endings));
+            for (place, registered) in places.iter().zip(registered.await?) {
+                if let Some(standing) = all.get_mut(*place) {
+                    standing.last_tick = standing.last_tick.max(registered.last_tick);
+                    standing.sequence = standing.sequence.max(registered.sequence);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads what is on record from `from` on; if that is very much, only the newest of it.

@@ -214,6 +214,7 @@ impl Runner {
         item.overlap = spec.overlap();
         item.max_running = spec.limit();
         item.on_crash = spec.on_crash();
+        item.aliases = spec.terms.aliases.clone();
         Some(item)
     }
 

@@ -229,6 +229,9 @@ impl Runner {
         let begin = now - PUNCTUAL;
         for record in known {
             let definition = &record.definition;
+            if definition.ended.is_some() {
+                continue;
+            }
             let id = self.table.id_of(&definition.task);
             let Some((id, spec)) = id.and_then(|id| Some((id, self.table.spec(id)?))) else {
                 continue;

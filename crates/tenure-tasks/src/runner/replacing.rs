@@ -62,7 +62,9 @@ impl Replacing {
 impl Calls {
     async fn hear_of(self, node: HolderId, specs: Vec<Arc<TaskSpec>>, gone: Vec<TaskName>) -> Done {
         let heard = async {
-            let names: HashSet<&TaskName> = specs.iter().map(|spec| spec.name()).collect();
+            let names = specs.iter().map(|spec| spec.name());
+            let old_names = specs.iter().flat_map(|spec| spec.aliases());
+            let names: HashSet<&TaskName> = names.chain(old_names).collect();
             let mut known = self.tasks().await?;
             known.retain(|record| names.contains(&record.definition.task));
             let standings = self.register_all(node, &specs).await?;
@@ -97,7 +99,7 @@ impl Runner {
             .filter(|work| news.contains(work.spec.name()))
             .map(|work| work.spec.clone())
             .collect();
-        let gone = replaced.removed.clone();
+        let gone = self.names_gone(&work, &replaced);
         let calls = self.calls.clone();
         self.ops
             .spawn(calls.hear_of(self.node.id, specs.clone(), gone));
@@ -107,6 +109,24 @@ impl Runner {
             replaced,
             reply,
         });
+    }
+
+    /// The names that this node listed and that `work` does not have, not even from before.
+    fn names_gone(&self, work: &[Work], replaced: &Replaced) -> Vec<TaskName> {
+        let kept = work.iter().flat_map(|work| {
+            let spec = &work.spec;
+            std::iter::once(spec.name()).chain(spec.aliases())
+        });
+        let kept: HashSet<&TaskName> = kept.collect();
+        let aliases = self
+            .table
+            .ids()
+            .flat_map(|(_, entry)| entry.work.spec.aliases());
+        let listed = replaced.removed.iter().chain(aliases);
+        listed
+            .filter(|name| !kept.contains(name))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn replaced(&mut self, answer: Result<Heard, StoreError>) {

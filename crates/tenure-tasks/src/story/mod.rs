@@ -6,13 +6,14 @@
 //! the store's clock proves it. Knows no terminal and no HTML; text from outside is escaped.
 
 mod life;
+pub mod names;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tenure_core::{
     Event, EventKind, HistoryQuery, HolderId, Note, RunKind, RunRecord, RunStore, StoreError,
-    TaskRecord, Timestamp,
+    TaskName, TaskRecord, Timestamp,
 };
 use tenure_schedule::{Schedule, Zone};
 
@@ -33,7 +34,7 @@ pub struct Story {
     pub asked: Option<Timestamp>,
     /// The store's clock.
     pub now: Timestamp,
-    /// The runs of the tick, in every kind and index.
+    /// The runs of the tick, in every kind and index, also under names that the task had before.
     pub runs: Vec<RunStory>,
     /// The indices without a record.
     pub missing: Vec<Missing>,
@@ -116,9 +117,9 @@ impl Story {
         asked: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let mut query = HistoryQuery::of(task.definition.task.clone());
-        (query.from, query.to, query.limit) = (Some(tick), Some(tick), 1000);
-        let records = runs.history(&query).await?.runs;
+        let mut query = HistoryQuery::all();
+        (query.from, query.to) = (Some(tick), Some(tick));
+        let records = names::history(runs, &names::all_of(task), &query, 1000).await?;
         let notes = notes_around(runs, task, tick, &records, now).await?;
         let seen = runs.nodes().await?;
         let mut story = Self {
@@ -181,11 +182,10 @@ async fn which(
     until: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
     // A record is the best witness, also of ticks of an older schedule and of runs asked for.
-    let mut query = HistoryQuery::of(task.definition.task.clone());
+    let mut query = HistoryQuery::all();
     query.to = Some(until);
-    query.limit = 1;
-    let page = runs.history(&query).await?;
-    let recorded = page.runs.first().map(|run| run.key.tick);
+    let found = names::history(runs, &names::all_of(task), &query, 1).await?;
+    let recorded = found.first().map(|run| run.key.tick);
     let scheduled = schedule_of(task)
         .and_then(|schedule| schedule.previous_at_or_before(until.to_jiff()))
         .map(Timestamp::from);
@@ -209,6 +209,7 @@ async fn notes_around(
         .collect();
     let last = records.iter().map(|run| run.ended_at.unwrap_or(now)).max();
     let window = tick..=last.unwrap_or(tick).max(tick) + AROUND;
+    let names = names::all_of(task);
     let mut found = Vec::new();
     let (mut after, mut read) = (None, 0);
     while read < MOST_EVENTS {
@@ -216,7 +217,7 @@ async fn notes_around(
         read += page.events.len();
         let is_over = page.events.is_empty();
         found.extend(
-            (page.events.into_iter()).filter_map(|event| concerns(event, task, &nodes, &window)),
+            (page.events.into_iter()).filter_map(|event| concerns(event, &names, &nodes, &window)),
         );
         after = page.next;
         if is_over || after.is_none() {
@@ -229,7 +230,7 @@ async fn notes_around(
 /// The note in an event, if it has to do with the tick.
 fn concerns(
     event: Event,
-    task: &TaskRecord,
+    names: &[TaskName],
     nodes: &[HolderId],
     window: &RangeInclusive<Timestamp>,
 ) -> Option<(Timestamp, Note)> {
@@ -238,15 +239,18 @@ fn concerns(
     };
     // A pause or a definition holds until another one: those before the tick count as well.
     let is_earlier = event.at < *window.start();
-    let is_of_task = note.task.as_ref() == Some(&task.definition.task);
+    let is_of_task = note.task.as_ref().is_some_and(|task| names.contains(task));
     let is_of_node = note.node.is_some_and(|node| nodes.contains(&node));
     let is_lasting = matches!(note.kind.as_str(), "paused" | "resumed");
     // What names a run of the tick belongs to it, however much later it was said: a node that comes
     // back from the dead may be late by hours.
-    let run = format!("{}@{}#", task.definition.task, window.start());
+    let names_run = names.iter().any(|name| {
+        let run = format!("{name}@{}#", window.start());
+        note.text.contains(&run)
+    });
     let counts = if is_earlier {
         is_of_task && is_lasting
-    } else if is_of_task && note.text.contains(&run) {
+    } else if is_of_task && names_run {
         true
     } else {
         event.at <= *window.end() && (is_of_task || is_of_node)

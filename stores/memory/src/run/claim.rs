@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::Bound;
 
 use tenure_core::{
-    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, HolderId,
-    MaxRunning, Overlap, Refusal, RunKey, RunKind, RunRecord, RunRef, RunState, StartMode, Take,
-    TaskName, Timestamp, Token,
+    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, Ended,
+    HolderId, MaxRunning, OnChange, Overlap, Refusal, RunKey, RunKind, RunRecord, RunRef, RunState,
+    StartMode, Take, TaskName, Timestamp, Token,
 };
 
 use super::{Now, Run, Runs, TAKES_KEPT};
@@ -51,6 +51,9 @@ impl Runs {
         if let Some(run) = self.get(&key) {
             return repeated(run, item.token);
         }
+        if let Some(run) = self.under_another_name(item) {
+            return taken(run);
+        }
         if let Err(refusal) = self.may_claim(batch, item, now) {
             return ClaimAnswer::Refused(refusal);
         }
@@ -93,6 +96,19 @@ impl Runs {
                 ClaimAnswer::Refused(because)
             }
         }
+    }
+
+    /// The same run under a name that the task had before, or one that it went on under and came
+    /// back from.
+    fn under_another_name(&self, item: &ClaimItem) -> Option<&Run> {
+        let task = self.tasks.get(&item.task);
+        let definitions = task.into_iter().flat_map(|task| &task.definitions);
+        let renamed_to = definitions.filter_map(|definition| match &definition.ended {
+            Some(Ended::Renamed(name)) => Some(name),
+            _ => None,
+        });
+        let mut names = item.aliases.iter().chain(renamed_to);
+        names.find_map(|name| self.get(&item.key_under(name)))
     }
 
     /// What there is around a claim.
@@ -162,9 +178,13 @@ impl Runs {
                 by: pause.by.clone(),
             });
         }
-        let current = self.current_generation(&item.task, now);
-        match current {
-            Some(current) if current != item.generation => {
+        let task = self.tasks.get(&item.task);
+        match task.and_then(|task| self.current(task, now)) {
+            Some(current)
+                if current.generation != item.generation
+                    && current.on_change != OnChange::Union =>
+            {
+                let current = current.generation.clone();
                 Err(Refusal::StaleGeneration { current })
             }
             _ => Ok(()),
@@ -319,6 +339,11 @@ fn repeated(run: &Run, token: Token) -> ClaimAnswer {
             return ClaimAnswer::Won(claim_of(run, token, claimed_at));
         }
     }
+    taken(run)
+}
+
+fn taken(run: &Run) -> ClaimAnswer {
+    let record = &run.record;
     ClaimAnswer::Taken {
         by: record.node.clone(),
         state: record.state,

@@ -171,7 +171,9 @@ impl Runs {
 
     /// Files a node that has nothing in hand any more.
     pub(super) fn end_node(&mut self, id: HolderId) {
-        self.forget_tasks(id);
+        if let Some(ended) = self.nodes.get(&id).map(|node| node.record.expires_at) {
+            self.forget_tasks(id, ended);
+        }
         self.active_by_node.remove(&id);
         self.ended_nodes.extend(self.nodes.remove(&id));
         while self.ended_nodes.len() > ENDED_NODES_KEPT {

@@ -114,8 +114,9 @@ struct Node {
 struct Task {
     /// When it was first registered; for tasks that nobody registered, when they were first named.
     first_seen: Timestamp,
-    /// Each definition, in the order in which its generation was first registered. There are few,
-    /// and there may be very many tasks, so lists are smaller and no slower than maps.
+    /// Each definition, those with lower numbers first, else in the order in which its generation
+    /// was first registered. There are few, and there may be very many tasks, so lists are smaller
+    /// and no slower than maps.
     ///
     /// Each is shared by all tasks that differ in nothing but their name: the name in it is that of
     /// one of them.
@@ -124,6 +125,8 @@ struct Task {
     /// tasks a node has.
     listed_by: Vec<(HolderId, Generation)>,
     last_tick: Option<Timestamp>,
+    /// Until when a node that lists it no longer did.
+    listed_until: Option<Timestamp>,
     /// Few tasks are paused, so the others pay a pointer.
     pause: Option<Box<Pause>>,
 }
@@ -282,8 +285,8 @@ impl Runs {
             .is_some_and(|(due, _)| *due <= now.wall)
     }
 
-    /// The definition registered first most recently, among those that live nodes list; if none
-    /// does, among all.
+    /// The definition with the highest number, and of those the one registered first most recently,
+    /// among those that live nodes list; if none does, among all.
     fn current<'t>(&self, task: &'t Task, now: Now) -> Option<&'t Definition> {
         let is_listed = |definition: &&Arc<Definition>| {
             task.listed_by.iter().any(|(node, generation)| {
@@ -341,6 +344,7 @@ impl Runs {
             definitions: Vec::new(),
             listed_by: Vec::new(),
             last_tick: None,
+            listed_until: None,
             pause: None,
         })
     }

@@ -1,8 +1,10 @@
 //! Nodes and the definitions they bring.
 
+use std::sync::Arc;
+
 use tenure_core::{
-    Beat, Beaten, Definition, HolderId, NodeRecord, Note, Registered, Seen, StoreMoment, TaskName,
-    TaskRecord,
+    Beat, Beaten, Definition, HolderId, NodeRecord, Note, Pause, Registered, Seen, StoreMoment,
+    TaskName, TaskRecord, Timestamp,
 };
 
 use super::{DEFINITIONS_KEPT, Node, Now, Runs, Task};
@@ -38,6 +40,7 @@ impl Runs {
             let text = format!("{} joined", beat.node);
             self.note(now, Note::new("node_joined", text).of_node(id));
         }
+        let lapsed_at = before.as_ref().map(|node| node.record.expires_at);
         let (joined_at, order) = if let Some(node) = &before {
             (node.record.joined_at, node.order)
         } else {
@@ -57,8 +60,8 @@ impl Runs {
             reported: false,
         };
         self.nodes.insert(id, node);
-        if had_lapsed {
-            self.forget_tasks(id);
+        if let Some(lapsed_at) = lapsed_at.filter(|_| had_lapsed) {
+            self.forget_tasks(id, lapsed_at);
         }
         self.sequence += 1;
         self.called(id);
@@ -79,10 +82,10 @@ impl Runs {
         self.nodes.contains_key(&id) || ended.any(|node| node.record.node.id == id)
     }
 
-    /// Takes back what a node registered.
-    pub(super) fn forget_tasks(&mut self, id: HolderId) {
+    /// Takes back what a node registered, which counted until `until`.
+    pub(super) fn forget_tasks(&mut self, id: HolderId, until: Timestamp) {
         for task in self.tasks.values_mut() {
-            task.listed_by.retain(|(node, _)| *node != id);
+            task.unlist(id, until);
         }
     }
 
@@ -105,7 +108,7 @@ impl Runs {
         node.left = true;
         let text = format!("{} left", node.record.node);
         self.note(now, Note::new("node_left", text).of_node(id));
-        self.forget_tasks(id);
+        self.forget_tasks(id, now.wall);
         if self
             .active_by_node
             .get(&id)
@@ -135,7 +138,8 @@ impl Runs {
             let mut known = task.definitions.iter();
             known.any(|known| known.generation == generation)
         });
-        let brought = (!is_known).then(|| self.shared(definition));
+        let brought = (!is_known).then(|| self.brought(definition));
+        let inherited = self.inherited(definition, now);
         let task = self.task_mut(&definition.task, now);
         task.listed_by.retain(|(node, _)| *node != id);
         // Most tasks have one of each, and there may be very many tasks.
@@ -143,11 +147,16 @@ impl Runs {
         task.listed_by
             .extend(node.map(|id| (id, generation.clone())));
         if task.definitions.is_empty() {
-            task.first_seen = now.wall;
+            let (first_seen, pause) = inherited.unwrap_or((now.wall, None));
+            task.first_seen = first_seen;
+            task.pause = task.pause.take().or(pause.map(Box::new));
         }
         if let Some(brought) = brought {
             task.definitions.reserve_exact(1);
-            task.definitions.push(brought);
+            let mut older = task.definitions.iter();
+            let at = older.position(|known| known.number > brought.number);
+            task.definitions
+                .insert(at.unwrap_or(task.definitions.len()), brought);
             let surplus = task.definitions.len().saturating_sub(DEFINITIONS_KEPT);
             task.definitions.drain(..surplus);
         }
@@ -160,9 +169,32 @@ impl Runs {
         registered
     }
 
-    pub(super) fn withdraw(&mut self, id: HolderId, name: &TaskName) {
+    /// A definition that is new. One that ends the task is newer than all that there are.
+    fn brought(&mut self, definition: &Definition) -> Arc<Definition> {
+        if definition.ended.is_none() || definition.number > 0 {
+            return self.shared(definition);
+        }
+        let task = self.tasks.get(&definition.task);
+        let newest = task.and_then(|task| task.definitions.last());
+        let mut last = definition.clone();
+        last.number = newest.map_or(0, |newest| newest.number);
+        self.shared(&last)
+    }
+
+    /// When the first of a definition's aliases that is known was first seen, and its pause.
+    fn inherited(&self, definition: &Definition, now: Now) -> Option<(Timestamp, Option<Pause>)> {
+        let known = |alias: &&TaskName| {
+            let task = self.tasks.get(*alias);
+            task.is_some_and(|task| !task.definitions.is_empty())
+        };
+        let alias = definition.aliases.iter().find(known)?;
+        let first_seen = self.tasks.get(alias)?.first_seen;
+        Some((first_seen, self.pause_of(alias, now).cloned()))
+    }
+
+    pub(super) fn withdraw(&mut self, id: HolderId, name: &TaskName, now: Now) {
         if let Some(task) = self.tasks.get_mut(name) {
-            task.listed_by.retain(|(node, _)| *node != id);
+            task.unlist(id, now.wall);
         }
     }
 
@@ -184,6 +216,13 @@ impl Runs {
             .filter(|(node, _)| self.is_alive(*node, now))
             .count();
         record.nodes = u32::try_from(live).unwrap_or(u32::MAX);
+        if live == 0 {
+            let listed_by = task.listed_by.iter();
+            let ended = listed_by.filter_map(|(node, _)| self.nodes.get(node));
+            let ended = ended.map(|node| node.record.expires_at).max();
+            let since = ended.max(task.listed_until);
+            record.unlisted_since = since.map(|since| since.min(now.wall));
+        }
         record.last_tick = task.last_tick;
         record.pause = self.pause_of(name, now).cloned();
         Some(record)
@@ -193,6 +232,17 @@ impl Runs {
         let mut nodes: Vec<_> = self.ended_nodes.iter().chain(self.nodes.values()).collect();
         nodes.sort_by_key(|node| node.order);
         nodes.into_iter().map(|node| node.record.clone()).collect()
+    }
+}
+
+impl Task {
+    /// Strikes a node that listed this task until `until`.
+    fn unlist(&mut self, id: HolderId, until: Timestamp) {
+        let before = self.listed_by.len();
+        self.listed_by.retain(|(node, _)| *node != id);
+        if self.listed_by.len() < before {
+            self.listed_until = self.listed_until.max(Some(until));
+        }
     }
 }
 

@@ -99,8 +99,9 @@ impl RunStore for MemoryStore {
     async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Result<(), StoreError> {
         checked(tasks.len())?;
         let mut runs = locked(&self.shared.runs);
+        let now = self.run_now();
         for task in tasks {
-            runs.withdraw(node, task);
+            runs.withdraw(node, task, now);
         }
         Ok(())
     }

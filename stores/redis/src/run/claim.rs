@@ -78,10 +78,12 @@ impl<'b> Plan<'b> {
     }
 
     /// The ticks whose records items may replace, of which none is known yet; nothing if no item
-    /// can wait or has a limit.
+    /// can wait, has a limit or an alias.
     fn lines(&self) -> Option<BTreeSet<Timestamp>> {
         let is_plain = |item: &ClaimItem| {
-            item.max_running.is_none() && matches!(item.overlap, Overlap::Skip | Overlap::Allow)
+            item.max_running.is_none()
+                && item.aliases.is_empty()
+                && matches!(item.overlap, Overlap::Skip | Overlap::Allow)
         };
         let all_plain = self.items().all(|(_, item)| is_plain(item));
         (!all_plain).then(BTreeSet::new)
@@ -213,10 +215,12 @@ impl RedisStore {
     ) -> Result<Call, StoreError> {
         let names = self.run_names();
         let more = lines.map_or(0, BTreeSet::len);
-        let own = 2 + 2 * plan.groups.len() + batch.items.len() + 2 * more;
+        let own = 4 + 2 * plan.groups.len() + batch.items.len() + 2 * more;
         let mut call = self.run_call(&CLAIM, own);
         call.push(names.of("generations"));
         call.push(names.of("cancels"));
+        call.push(names.of("definitions"));
+        call.push(names.of("renamed"));
         for group in &plan.groups {
             call.push(names.bucket(group.tick));
             call.push(names.outputs(group.tick));
@@ -253,11 +257,22 @@ impl RedisStore {
         let by: HashMap<String, String> = by
             .map(|(offset, (_, item))| (offset.to_string(), item.key().to_string()))
             .collect();
+        let aliases = plan.items().enumerate();
+        let aliases: HashMap<String, Vec<String>> = aliases
+            .filter(|(_, (_, item))| !item.aliases.is_empty())
+            .map(|(offset, (_, item))| {
+                let names = item.aliases.iter();
+                let fields = names.map(|name| format!("s{}:{}", item.index, name.as_str()));
+                (offset.to_string(), fields.collect())
+            })
+            .collect();
         let ticks: Vec<_> = ticks
             .iter()
             .map(|tick| tick.as_millis().to_string())
             .collect();
-        serde_json::json!({ "ticks": ticks, "hint": self.hint(), "by": by }).to_string()
+        let hint = self.hint();
+        serde_json::json!({ "ticks": ticks, "hint": hint, "by": by, "aliases": aliases })
+            .to_string()
     }
 
     /// Reads an answer that says more than its letter. What cannot be read is told in the log, and

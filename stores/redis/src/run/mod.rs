@@ -29,6 +29,7 @@ mod row;
 mod rule;
 mod state;
 mod take;
+mod tasks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};

@@ -1,6 +1,7 @@
 -- Decides a batch of claims.
 -- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13]:
---   CANCELS; KEYS[14..]: for each group its bucket and outputs, then for each item the history of its
+--   CANCELS; KEYS[14]: a hash from "GENERATION TASK" to the definition; KEYS[15]: a hash from a
+--   task to the names it went on under, with a NUL between; KEYS[16..]: for each group its bucket and outputs, then for each item the history of its
 --   task, then for each of the ticks in `lines` its bucket and outputs.
 -- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, lines, groups,
 --   what the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group,
@@ -10,9 +11,10 @@
 -- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this
 --   very node, when the registry and the node's tag were these. While they are, that stays true,
 --   and the generations need no look.
--- `lines` is nothing if no item can wait or has a limit. Else it is JSON: `ticks` whose records the
---   items may replace, `hint` the command and channel for hints, and `by` for the offset of each item
---   that may ask another to stop its name.
+-- `lines` is nothing if no item can wait, has a limit or an alias. Else it is JSON: `ticks` whose
+--   records the items may replace, `hint` the command and channel for hints, `by` for the offset of
+--   each item that may ask another to stop its name, and `aliases` for the offset of each item whose
+--   task had other names before the fields of the same run under them.
 -- Reply: {now_ms, sequence, epoch, 'lapsed'}, or 'behind' if the holder saw more than this server
 --   remembers, or another count of losses; {now_ms, sequence, epoch, 'again'} if the generations
 --   do need a look; {now_ms, sequence, epoch, 'lines', ticks} if these must be among the ticks of
@@ -56,8 +58,10 @@ local latest = now + tonumber(ARGV[3])
 local ARGV, KEYS, call, unpack = ARGV, KEYS, call, unpack
 local find, match, sub, concat = string.find, string.match, string.sub, table.concat
 local groups, GENERATIONS, CANCELS = tonumber(ARGV[7]), KEYS[12], KEYS[13]
+local DEFINITIONS, RENAMED = KEYS[14], KEYS[15]
 local lines = ARGV[6] ~= '' and cjson.decode(ARGV[6])
 local some_paused = call('EXISTS', PAUSES) == 1
+local some_renamed = call('EXISTS', RENAMED) == 1
 
 local begins = ARGV[2] == 'r' and '=' or '*'
 local won_head =
@@ -77,7 +81,7 @@ if lines then
   for group = 1, groups do
     local tick, place, count = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 5])
     local tail = at + 5 + (is_checked and 2 or 3) * count
-    buckets[tick] = buckets[tick] or { KEYS[12 + 2 * group], KEYS[13 + 2 * group] }
+    buckets[tick] = buckets[tick] or { KEYS[14 + 2 * group], KEYS[15 + 2 * group] }
     for item = 1, count do
       local replaces = match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [^Q]%S+ ')
         or match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [qx] ')
@@ -147,14 +151,49 @@ local function line_up(rule, runs, tail, slot, tick)
   end
 end
 
+-- What a record says to those who come too late for its run.
+local function taken(value)
+  local state, who = match(value, '^(%a) %S+ %S+ %S+ %S+ (%S+ %S+)')
+  return 't', state and state .. ' ' .. who or value
+end
+
+-- The record of the same run under an earlier name of its task, or one it went on under.
+local function under_others(bucket, tail, slot)
+  local fields = lines and lines.aliases[match(tail, '^%d+')]
+  for _, field in ipairs(fields or {}) do
+    local value = call('HGET', bucket, field)
+    if value then
+      return value
+    end
+  end
+  local place, task = match(slot, '^(s%d+:)(.*)$')
+  local names = some_renamed and call('HGET', RENAMED, task)
+  for name in string.gmatch(names or '', '%Z+') do
+    local value = call('HGET', bucket, place .. name)
+    if value then
+      return value
+    end
+  end
+end
+
+-- Whether the definition in force lets claims under others be.
+local function allows_others(generation, slot)
+  local name = generation .. ' ' .. match(slot, '^s%d+:(.*)$')
+  local is_read, definition = pcall(cjson.decode, call('HGET', DEFINITIONS, name) or '{}')
+  return is_read and definition.on_change == 'union'
+end
+
 -- Decides an item that is not simply free: its code, a detail, and a record if it makes one.
-local function decide(value, closed, pause, in_force, wanted, runs, tail, slot, tick)
+local function decide(bucket, value, closed, pause, in_force, wanted, runs, tail, slot, tick)
   if value then
     if find(value, match(tail, '^%d+ (%x+)'), 1, true) then
       return 'm', value
     end
-    local state, who = match(value, '^(%a) %S+ %S+ %S+ %S+ (%S+ %S+)')
-    return 't', state and state .. ' ' .. who or value
+    return taken(value)
+  end
+  local other = under_others(bucket, tail, slot)
+  if other then
+    return taken(other)
   elseif closed then
     return closed
   elseif pause and holds(pause) then
@@ -170,7 +209,10 @@ local function decide(value, closed, pause, in_force, wanted, runs, tail, slot, 
     end
   end
   if in_force and in_force ~= wanted then
-    return 'g', in_force
+    if not allows_others(in_force, slot) then
+      return 'g', in_force
+    end
+    own = 'w'
   end
   local rule = match(tail, '^%S+ %S+ %S+ %S+ (%S+)')
   if rule ~= 's' and rule ~= 'a' then
@@ -186,11 +228,11 @@ local function decide(value, closed, pause, in_force, wanted, runs, tail, slot, 
   return own, nil, won_head .. tail
 end
 
-local at, history, coded, oldest = 11, 13 + 2 * groups, 0, nil
+local at, history, coded, oldest = 11, 15 + 2 * groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local bucket, outputs, task = KEYS[12 + 2 * group], KEYS[13 + 2 * group], at + 5
+  local bucket, outputs, task = KEYS[14 + 2 * group], KEYS[15 + 2 * group], at + 5
   local generation = is_checked and task or task + count
   local field, tail = generation + count, generation + 2 * count
   at = tail + count + 1
@@ -205,7 +247,7 @@ for group = 1, groups do
   local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count)) or {}
   local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
-  local is_open = not closed and not some_paused and not lines
+  local is_open = not closed and not some_paused and not some_renamed and not lines
   local entry, member = tick .. 's@' .. node, tick .. '/' .. place
   local sets, in_hand, s, h, w = {}, {}, 0, 0, 0
   for item = 1, count do
@@ -216,7 +258,7 @@ for group = 1, groups do
     else
       local wanted = ARGV[generation + item]
       code, detail, value =
-        decide(had[item + 2], closed, pauses[item], generations[item], wanted, runs, rest,
+        decide(bucket, had[item + 2], closed, pauses[item], generations[item], wanted, runs, rest,
           ARGV[field + item], tick)
       details[#details + 1] = detail
     end

@@ -1,9 +1,10 @@
 -- Strikes tasks from the list of a node, which can no longer run them.
 -- KEYS[12]: a hash from a task to its generation if it has only one, else to its list
+-- KEYS[13]: a hash from a task to when it was last struck from a list
 -- ARGV: holder, tasks
 -- Reply: how many lists it stood on
 -- One step, because which generation is in force must change in one order for all.
-local GENERATIONS = KEYS[12]
+local GENERATIONS, STRUCK = KEYS[12], KEYS[13]
 local tag = call('HGET', IDS, ARGV[1])
 local own = tag and string.match(tag, '^%d+')
 if not own then
@@ -26,6 +27,7 @@ for item = 2, #ARGV do
   local list = table.concat(parts, ';')
   if before and #list < #before then
     call('HSET', LISTS, task, list)
+    call('HSET', STRUCK, task, text(now))
     if #parts > 1 then
       call('HSET', GENERATIONS, task, list)
     end

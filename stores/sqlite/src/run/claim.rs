@@ -2,11 +2,12 @@
 
 use rusqlite::params;
 use tenure_core::{
-    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Generation, Holder,
-    Pause, Refusal, RunKey, RunState, StartMode, TaskName,
+    Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Holder, Pause,
+    Refusal, RunKey, RunState, StartMode, TaskName,
 };
 
 use super::cancel;
+use super::definition;
 use super::find;
 use super::loss;
 use super::node;
@@ -56,14 +57,21 @@ fn decide(
     if let Some(run) = find::find(step, &key)? {
         return Ok(of_existing(run, item));
     }
+    let in_force = definition::in_force(step, &item.task)?;
+    for name in item.aliases.iter().chain(&in_force.renamed_to) {
+        if let Some(run) = find::find(step, &item.key_under(name))? {
+            return Ok(taken(run));
+        }
+    }
     if let Err(refusal) = batch.window_is_open(item, step.wall) {
         return Ok(ClaimAnswer::Refused(refusal));
     }
     if let Some(pause) = pause_of(step, &item.task)? {
         return Ok(ClaimAnswer::Refused(Refusal::Paused { by: pause.by }));
     }
-    if let Some(current) = current_generation(step, &item.task)?
+    if let Some(current) = in_force.generation
         && current != item.generation
+        && !definition::allows_others(step, &item.task, &current)?
     {
         return Ok(ClaimAnswer::Refused(Refusal::StaleGeneration { current }));
     }
@@ -169,34 +177,6 @@ pub(super) fn pause_of(step: &Step<'_>, task: &TaskName) -> Result<Option<Pause>
         },
     )?;
     Ok(pause.filter(|pause| pause.holds_at(step.wall)))
-}
-
-/// The generation that was first registered last, among those that live nodes list; if none does,
-/// among all.
-pub(super) fn current_generation(
-    step: &Step<'_>,
-    task: &TaskName,
-) -> Result<Option<Generation>, Fault> {
-    let listed = step.one(
-        "SELECT generation FROM definition AS d
-         WHERE ns = ?1 AND task = ?2 AND EXISTS (
-             SELECT 1 FROM node_task AS t
-             JOIN node AS n ON n.ns = t.ns AND n.holder = t.holder
-             WHERE t.ns = ?1 AND t.task = ?2 AND t.generation = d.generation
-               AND n.expires_ms > ?3)
-         ORDER BY first DESC LIMIT 1",
-        params![step.ns, task.as_str(), step.now.as_millis()],
-        |row| column::generation(row, 0),
-    )?;
-    if listed.is_some() {
-        return Ok(listed);
-    }
-    step.one(
-        "SELECT generation FROM definition WHERE ns = ?1 AND task = ?2
-         ORDER BY first DESC LIMIT 1",
-        params![step.ns, task.as_str()],
-        |row| column::generation(row, 0),
-    )
 }
 
 /// The claims of rows that a node has; a row without a holder is none.

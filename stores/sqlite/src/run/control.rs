@@ -8,7 +8,8 @@ use super::note::add_note;
 use crate::column;
 use crate::step::{Counter, Fault, Step};
 
-pub(super) fn pause(step: &mut Step<'_>, task: &TaskName, pause: &Pause) -> Result<(), Fault> {
+/// Writes a pause down, and tells nobody.
+pub(super) fn keep_pause(step: &Step<'_>, task: &TaskName, pause: &Pause) -> Result<(), Fault> {
     step.run(
         "INSERT INTO pause (ns, task, by, why, until_at) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (ns, task) DO UPDATE SET
@@ -21,6 +22,11 @@ pub(super) fn pause(step: &mut Step<'_>, task: &TaskName, pause: &Pause) -> Resu
             pause.until.map(Timestamp::as_millis)
         ],
     )?;
+    Ok(())
+}
+
+pub(super) fn pause(step: &mut Step<'_>, task: &TaskName, pause: &Pause) -> Result<(), Fault> {
+    keep_pause(step, task, pause)?;
     let until = pause.until.map(|until| format!(" until {until}"));
     let mut text = format!("paused by {}{}", pause.by, until.unwrap_or_default());
     if !pause.why.is_empty() {

@@ -4,6 +4,7 @@ mod attempt;
 mod cancel;
 mod claim;
 mod control;
+mod definition;
 mod find;
 mod history;
 mod loss;

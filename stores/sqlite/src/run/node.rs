@@ -6,14 +6,13 @@ use tenure_core::{
     TaskName, TaskRecord, Timestamp,
 };
 
-use super::claim::{current_generation, pause_of};
+use super::claim::pause_of;
+use super::control;
+use super::definition::{self, current_generation};
 use super::loss;
 use super::note::add_note;
 use crate::column;
 use crate::step::{Counter, Fault, Step};
-
-/// Definitions of one task that are remembered, so that an old one that comes back is known as old.
-const GENERATIONS: i64 = 16;
 
 macro_rules! node_columns {
     () => {
@@ -169,6 +168,15 @@ pub(super) fn leave(step: &mut Step<'_>, node: HolderId) -> Result<(), Fault> {
 
 fn forget_tasks(step: &Step<'_>, node: HolderId) -> Result<(), Fault> {
     step.run(
+        "UPDATE task SET listed_until = max(coalesce(listed_until, 0), (
+             SELECT expires_at FROM node WHERE ns = ?1 AND holder = ?2))
+         WHERE ns = ?1 AND name IN (
+             SELECT task FROM node_task INDEXED BY node_task_by_node
+             WHERE ns = ?1 AND holder = ?2)
+           AND EXISTS (SELECT 1 FROM node WHERE ns = ?1 AND holder = ?2)",
+        params![step.ns, node.as_bytes()],
+    )?;
+    step.run(
         // Left alone, SQLite would walk through the tasks of all nodes.
         "DELETE FROM node_task INDEXED BY node_task_by_node WHERE ns = ?1 AND holder = ?2",
         params![step.ns, node.as_bytes()],
@@ -233,10 +241,17 @@ pub(super) fn is_known(step: &Step<'_>, node: HolderId) -> Result<bool, Fault> {
 
 pub(super) fn withdraw(step: &Step<'_>, node: HolderId, tasks: &[TaskName]) -> Result<(), Fault> {
     for task in tasks {
-        step.run(
+        let struck = step.run(
             "DELETE FROM node_task WHERE ns = ?1 AND task = ?2 AND holder = ?3",
             params![step.ns, task.as_str(), node.as_bytes()],
         )?;
+        if struck > 0 {
+            step.run(
+                "UPDATE task SET listed_until = max(coalesce(listed_until, 0), ?3)
+                 WHERE ns = ?1 AND name = ?2",
+                params![step.ns, task.as_str(), step.wall.as_millis()],
+            )?;
+        }
     }
     Ok(())
 }
@@ -247,12 +262,24 @@ fn register_one(
     definition: &Definition,
 ) -> Result<Registered, Fault> {
     let task = definition.task.as_str();
-    step.run(
+    let own_pause = pause_of(step, &definition.task)?;
+    let added = step.run(
         "INSERT INTO task (ns, name, first_seen_at) VALUES (?1, ?2, ?3)
          ON CONFLICT (ns, name) DO NOTHING",
         params![step.ns, task, step.wall.as_millis()],
     )?;
-    remember(step, definition)?;
+    if added > 0
+        && let Some((first_seen, pause)) = definition::inherited(step, definition)?
+    {
+        step.run(
+            "UPDATE task SET first_seen_at = ?3 WHERE ns = ?1 AND name = ?2",
+            params![step.ns, task, first_seen.as_millis()],
+        )?;
+        if let Some(pause) = pause.filter(|_| own_pause.is_none()) {
+            control::keep_pause(step, &definition.task, &pause)?;
+        }
+    }
+    definition::remember(step, definition)?;
     step.run(
         "INSERT INTO node_task (ns, task, holder, generation) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (ns, task, holder) DO UPDATE SET generation = excluded.generation",
@@ -278,41 +305,6 @@ fn register_one(
     Ok(registered)
 }
 
-/// Writes a definition down when it is first seen, and forgets the oldest.
-fn remember(step: &Step<'_>, definition: &Definition) -> Result<(), Fault> {
-    let task = definition.task.as_str();
-    let known = step.one(
-        "SELECT 1 FROM definition WHERE ns = ?1 AND task = ?2 AND generation = ?3",
-        params![step.ns, task, definition.generation.as_str()],
-        |_| Ok(()),
-    )?;
-    if known.is_some() {
-        return Ok(());
-    }
-    step.run(
-        "INSERT INTO definition
-         (ns, task, first, generation, schedule, zone, concurrency, details)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            step.ns,
-            task,
-            step.next(Counter::Feed)?,
-            definition.generation.as_str(),
-            definition.schedule,
-            definition.zone,
-            definition.concurrency,
-            definition.details,
-        ],
-    )?;
-    step.run(
-        "DELETE FROM definition WHERE ns = ?1 AND task = ?2 AND first <= (
-             SELECT first FROM definition WHERE ns = ?1 AND task = ?2
-             ORDER BY first DESC LIMIT 1 OFFSET ?3)",
-        params![step.ns, task, GENERATIONS],
-    )?;
-    Ok(())
-}
-
 fn last_tick(step: &Step<'_>, task: &TaskName) -> Result<Option<Timestamp>, Fault> {
     step.one(
         "SELECT tick_at FROM run WHERE ns = ?1 AND task = ?2 AND kind = 0
@@ -327,18 +319,15 @@ pub(super) fn tasks(step: &Step<'_>) -> Result<Vec<TaskRecord>, Fault> {
         include_str!("tasks.sql"),
         params![step.ns, step.now.as_millis()],
         |row| {
-            let task = column::task(row, 0)?;
-            let schedule: String = row.get(2)?;
-            let mut definition = Definition::new(task, column::generation(row, 1)?, schedule);
-            definition.zone = row.get(3)?;
-            definition.concurrency = row.get(4)?;
-            definition.details = row.get(5)?;
-            let mut record = TaskRecord::new(definition, column::time(row, 6)?);
-            record.nodes = row.get(7)?;
-            record.last_tick = column::maybe_time(row, 8)?;
-            if let Some(by) = row.get::<_, Option<String>>(9)? {
-                let mut pause = Pause::new(by, row.get::<_, String>(10)?);
-                pause.until = column::maybe_time(row, 11)?;
+            let definition = definition::read(row, 1, column::task(row, 0)?)?;
+            let mut record = TaskRecord::new(definition, column::time(row, 8)?);
+            record.nodes = row.get(9)?;
+            record.unlisted_since = column::maybe_time(row, 10)?.filter(|_| record.nodes == 0);
+            record.unlisted_since = record.unlisted_since.map(|since| since.min(step.wall));
+            record.last_tick = column::maybe_time(row, 11)?;
+            if let Some(by) = row.get::<_, Option<String>>(12)? {
+                let mut pause = Pause::new(by, row.get::<_, String>(13)?);
+                pause.until = column::maybe_time(row, 14)?;
                 record.pause = Some(pause).filter(|pause| pause.holds_at(step.wall));
             }
             Ok(record)

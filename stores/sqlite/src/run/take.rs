@@ -7,7 +7,8 @@ use rusqlite::params;
 use tenure_core::{Claim, HolderId, Overlap, RunKind, StartMode, Take, TaskName};
 
 use super::MAX_BATCH;
-use super::claim::{claims, current_generation, pause_of};
+use super::claim::{claims, pause_of};
+use super::definition::current_generation;
 use super::find;
 use super::node;
 use super::row::{RunRow, run_columns};

@@ -1,6 +1,8 @@
 //! Files that an earlier tenure wrote.
 
-use tenure_core::{BackfillState, HistoryQuery, RunState, RunStore};
+use tenure_core::{
+    BackfillState, Definition, Generation, HistoryQuery, RunState, RunStore, TaskName,
+};
 
 use super::{open, raw};
 
@@ -21,7 +23,9 @@ async fn e37_a_file_of_the_first_version_is_brought_up_to_date_with_all_it_holds
              (1, 'b1', 1, 'report', 1000, 9000, 5000, 1, 60, 'ann', 'a gap', 'running');
          INSERT INTO run (ns, task, tick_at, idx, kind, request, state, attempt, overlap,
                           created_at, keep_until, changed, changed_at)
-         VALUES (1, 'report', 1000, 0, 0, '', 'succeeded', 1, 0, 1000, 9000000000000, 1, 1000);",
+         VALUES (1, 'report', 1000, 0, 0, '', 'succeeded', 1, 0, 1000, 9000000000000, 1, 1000);
+         INSERT INTO task VALUES (1, 'report', 500);
+         INSERT INTO definition VALUES (1, 'report', 7, 'g1', '@daily', 'Europe/Berlin', 2, '{}');",
     )
     .unwrap();
     drop(file);
@@ -36,6 +40,20 @@ async fn e37_a_file_of_the_first_version_is_brought_up_to_date_with_all_it_holds
     let page = store.history(&HistoryQuery::all()).await.unwrap();
     let states: Vec<_> = page.runs.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Succeeded]);
+    let mut definition = Definition::new(
+        TaskName::new("report").unwrap(),
+        Generation::new("g1").unwrap(),
+        "@daily",
+    );
+    definition.zone = "Europe/Berlin".to_owned();
+    definition.concurrency = 2;
+    definition.details = "{}".to_owned();
+    let [task] = &store.tasks().await.unwrap()[..] else {
+        panic!("one task was written");
+    };
+    assert_eq!(task.definition, definition);
+    assert_eq!(task.unlisted_since, None, "nobody wrote that down");
+    assert!(task.is_retired(store.now().await.unwrap().now));
     // Once only: who opens it next finds nothing left to do.
     drop(store);
     drop(open(&path));
