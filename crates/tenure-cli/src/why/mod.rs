@@ -22,7 +22,7 @@ pub(crate) fn run(args: WhyArgs) -> Outcome {
 }
 
 async fn explain(args: WhyArgs) -> Outcome {
-    let chosen = Chosen::new(&args.chosen, None)?;
+    let chosen = Chosen::new(&args.store, None)?;
     let runs = chosen.open_existing().await?.runs();
     let (task, now) = known(&*runs, &args.task, &chosen).await?;
     let story = Story::of(&*runs, &task, args.time).await;
