@@ -507,6 +507,44 @@ async fn s41_a_drain_claims_nothing_waits_stops_reports_and_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s41_a_run_that_is_won_while_a_drain_without_patience_begins_is_left_to_others() {
+    let cluster = Cluster::new();
+    let faulty = FaultyStore::over(cluster.store.clone());
+    let task = || logged("t", "30 * * * * *").on_crash(OnCrash::Lose);
+    let (clock, store) = (cluster.clock.clone(), faulty.clone());
+    let node = cluster.node_on("leaves", clock, store, vec![task()]).await;
+    let node = Arc::new(node);
+    let (leaving, left) = tokio::sync::watch::channel(None);
+    // The drain and the answer to the claim arrive together.
+    faulty.after_claim({
+        let node = node.clone();
+        move || {
+            let (node, leaving) = (node.clone(), leaving.clone());
+            tokio::spawn(async move {
+                let drained = node.drain(Duration::ZERO).await;
+                leaving.send_replace(Some(drained));
+            });
+        }
+    });
+    let mut left = left;
+    timeout(secs(60), left.wait_for(Option::is_some))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(cluster.log.len(), 0, "begun, to be stopped at once");
+    let record = cluster.store.run(&key("t", 30_000)).await.unwrap().unwrap();
+    assert_eq!(record.state, RunState::Waiting, "{record:?}");
+    let _other = cluster.node("other", vec![task()]).await;
+    pass(secs(3)).await;
+    let ran = cluster.log.all();
+    let nodes: Vec<_> = ran
+        .iter()
+        .map(|ran| (ran.node.as_str(), ran.tick))
+        .collect();
+    assert_eq!(nodes, [("other", at(30_000))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn s41_a_second_drain_shortens_the_first_and_a_dead_store_does_not_hold_it_up() {
     let cluster = Cluster::new();
     let faulty = FaultyStore::over(cluster.store.clone());

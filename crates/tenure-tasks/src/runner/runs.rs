@@ -70,7 +70,13 @@ impl Runner {
                 "the node's lease could not be trusted",
             );
         }
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        // Begun now, it would be stopped at once.
+        let is_leaving = match self.phase {
+            Phase::Live => false,
+            Phase::Draining { until } => until <= now,
+            Phase::Stopping { .. } | Phase::Over => true,
+        };
+        if is_leaving {
             return self.hand_back(claim, Outcome::Interrupted, "the node was leaving");
         }
         let work = self
