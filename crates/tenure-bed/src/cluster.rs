@@ -12,13 +12,18 @@ use crate::sentinel::addresses;
 const PRIMARIES: usize = 3;
 const NODES: usize = 2 * PRIMARIES;
 const SLOTS: usize = 16384;
-/// How long a node must be silent before the others replace it.
-const NODE_TIMEOUT_MS: u32 = 1500;
+/// How long a node must be silent before the others replace it, while one is to be replaced. News
+/// travels faster with it too, so it also holds until the cluster is complete.
+const WATCHFUL_MS: u32 = 1500;
+/// The same while nobody is to die: a busy machine looks like a dead node, and a fail-over that no
+/// test asked for fails whatever runs then.
+const CALM_MS: u32 = 300_000;
 /// How many keys are moved at a time.
 const BATCH: &str = "100";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Six nodes. All of them are gone when it is dropped.
+/// Six nodes. All of them are gone when it is dropped. They take nobody for dead before a test says
+/// so with [`Cluster::watch`].
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Redis>,
@@ -52,7 +57,7 @@ impl Cluster {
                 .config("cluster-enabled", "yes")
                 .config("cluster-config-file", "nodes")
                 .config("cluster-port", &bus)
-                .config("cluster-node-timeout", &NODE_TIMEOUT_MS.to_string())
+                .config("cluster-node-timeout", &WATCHFUL_MS.to_string())
                 .config("cluster-replica-validity-factor", "0");
             let node = node.start().await;
             ids.push(node.cli(&["CLUSTER", "MYID"]).await);
@@ -63,7 +68,23 @@ impl Cluster {
         started.meet(&buses).await;
         started.deal_out().await;
         started.in_sync().await;
+        started.node_timeout(CALM_MS).await;
         started
+    }
+
+    /// From now on a primary that is silent for a second and a half is replaced by its replica.
+    pub async fn watch(&self) {
+        self.node_timeout(WATCHFUL_MS).await;
+    }
+
+    async fn node_timeout(&self, ms: u32) {
+        let ms = ms.to_string();
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            let set = node
+                .cli(&["CONFIG", "SET", "cluster-node-timeout", &ms])
+                .await;
+            assert_eq!(set, "OK");
+        }
     }
 
     /// `redis+cluster://HOST:PORT,…`, all nodes.

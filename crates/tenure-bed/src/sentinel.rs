@@ -11,8 +11,11 @@ const NAME: &str = "primary";
 const SENTINELS: usize = 3;
 /// How many sentinels must agree that the primary is down.
 const AGREED: usize = 2;
-/// How long a primary must be silent. Under a second, a busy machine looks like a dead server.
-const DOWN_AFTER_MS: u32 = 1000;
+/// How long a primary must be silent while nobody is to die: a busy machine looks like a dead
+/// server, and a fail-over that no test asked for fails whatever runs then.
+const CALM_MS: u32 = 300_000;
+/// How long a primary must be silent while one is to be replaced.
+const WATCHFUL_MS: u32 = 1000;
 const FAILOVER_TIMEOUT_MS: u32 = 4000;
 /// What sentinels do less often, in milliseconds: telling each other that they exist (by default
 /// two seconds), asking each other for votes (one), asking servers who follows whom (ten).
@@ -25,6 +28,9 @@ const PERIODS: [[&str; 2]; 3] = [
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Three sentinels, a primary and its replicas. All of it is gone when it is dropped.
+///
+/// The sentinels take nobody for dead before a test says so: with [`Sentinel::kill_primary`], or
+/// with [`Sentinel::watch`] where it does its own harm.
 #[derive(Debug)]
 pub struct Sentinel {
     nodes: Vec<Redis>,
@@ -69,7 +75,7 @@ impl Sentinel {
                 .config("sentinel", &format!("monitor {NAME} {of} {AGREED}"))
                 .config(
                     "sentinel",
-                    &format!("down-after-milliseconds {NAME} {DOWN_AFTER_MS}"),
+                    &format!("down-after-milliseconds {NAME} {CALM_MS}"),
                 )
                 .config(
                     "sentinel",
@@ -134,15 +140,33 @@ impl Sentinel {
             .expect("the sentinels name one of ours")
     }
 
-    /// Kills the primary, as a crash would. Returns it; [`Sentinel::failed_over`] waits for the
-    /// next.
+    /// Kills the primary, as a crash would, and lets the sentinels see it. Returns it;
+    /// [`Sentinel::failed_over`] waits for the next.
     pub async fn kill_primary(&self) -> &Redis {
         let primary = self.primary().await;
         primary.kill();
+        self.watch().await;
         primary
     }
 
+    /// From now on the sentinels replace a primary that is silent for a second, until
+    /// [`Sentinel::failed_over`] has seen another one.
+    pub async fn watch(&self) {
+        self.down_after(WATCHFUL_MS).await;
+    }
+
+    async fn down_after(&self, ms: u32) {
+        for sentinel in self.sentinels.iter().filter(|one| one.is_running()) {
+            let ms = ms.to_string();
+            let set = sentinel
+                .cli(&["SENTINEL", "SET", NAME, "down-after-milliseconds", &ms])
+                .await;
+            assert_eq!(set, "OK");
+        }
+    }
+
     /// Waits until all sentinels name another primary than `old`, and it takes writes. Returns it.
+    /// From then on they leave everybody alone again.
     ///
     /// # Panics
     /// If that does not happen in time.
@@ -164,7 +188,9 @@ impl Sentinel {
                 .find(|node| agreed && node.port() == port)?;
             (next.info("role").await? == "master").then_some(next)
         });
-        next.await
+        let next = next.await;
+        self.down_after(CALM_MS).await;
+        next
     }
 
     /// Waits until every server that runs follows the primary, or is it.

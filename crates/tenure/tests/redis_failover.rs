@@ -112,8 +112,15 @@ async fn locks(url: &str, label: &str) -> Locks {
     Locks::new(Arc::new(store), Holder::new(label))
 }
 
-/// `primary` dies with what its `replicas` have not heard; another one takes over by itself.
-async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Duration) {
+/// `primary` dies with what its `replicas` have not heard; another one takes over by itself once
+/// `is_noticed` has let the others look.
+async fn primary_dies(
+    url: &str,
+    primary: &Redis,
+    replicas: &[&Redis],
+    is_noticed: impl Future<Output = ()>,
+    limit: Duration,
+) {
     let (resource, told) = (Arc::new(Resource::default()), Told::default());
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
@@ -148,6 +155,7 @@ async fn primary_dies(url: &str, primary: &Redis, replicas: &[&Redis], limit: Du
     for replica in replicas {
         replica.resume();
     }
+    is_noticed.await;
     // The lease that was lost can be had again, while its holder still believes in it.
     let lock = heir.lock(VICTIM).ttl(LONG).wait_forever();
     let next = timeout(LONG, lock.acquire()).await.unwrap().unwrap();
@@ -218,7 +226,8 @@ async fn r51_r52_a_primary_that_dies_under_sentinel_takes_leases_with_it_and_no_
     let primary = sentinel.primary().await;
     let nodes = sentinel.nodes().iter();
     let replicas: Vec<_> = nodes.filter(|node| node.port() != primary.port()).collect();
-    primary_dies(&sentinel.url(), primary, &replicas, Duration::from_secs(12)).await;
+    let limit = Duration::from_secs(12);
+    primary_dies(&sentinel.url(), primary, &replicas, sentinel.watch(), limit).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,5 +246,6 @@ async fn r51_r52_a_primary_that_dies_in_a_cluster_takes_leases_with_it_and_no_fe
         }
     }
     assert_eq!(replicas.len(), 1);
-    primary_dies(&cluster.url(), primary, &replicas, Duration::from_secs(16)).await;
+    let limit = Duration::from_secs(16);
+    primary_dies(&cluster.url(), primary, &replicas, cluster.watch(), limit).await;
 }
