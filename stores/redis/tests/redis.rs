@@ -15,11 +15,15 @@ use tenure_core::{
 };
 use tenure_redis::{RedisStore, Severity};
 
-const TTL: Duration = Duration::from_secs(30);
+const TTL: Duration = Duration::from_secs(120);
+/// How long anything here may take that is expected to happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn server(builder: RedisBuilder) -> (Redis, RedisStore) {
     let server = builder.start().await;
-    let store = RedisStore::connect(&server.url()).await.unwrap();
+    // More than the default: the servers of several tests share the machine's few cores.
+    let url = format!("{}?timeout=5s", server.url());
+    let store = RedisStore::connect(&url).await.unwrap();
     (server, store)
 }
 
@@ -118,7 +122,7 @@ async fn r32_a_foreign_release_wakes_a_waiter() {
         "{told:?}"
     );
     server.call(&["DEL", "k"]).await;
-    let wake = tokio::time::timeout(Duration::from_secs(5), wakes.next()).await;
+    let wake = tokio::time::timeout(PATIENCE, wakes.next()).await;
     assert_eq!(wake.unwrap(), Wake::Changed);
     granted(&store, &waiter).await;
 }
@@ -298,7 +302,7 @@ async fn e82_a_server_of_another_kind_is_told_from_redis_and_nothing_hangs() {
     });
     for _ in banners {
         let url = format!("redis://127.0.0.1:{port}?connect_timeout=500ms");
-        let error = tokio::time::timeout(Duration::from_secs(10), RedisStore::connect(&url))
+        let error = tokio::time::timeout(PATIENCE, RedisStore::connect(&url))
             .await
             .unwrap()
             .unwrap_err();
@@ -312,7 +316,7 @@ async fn r57_a_restart_without_data_forgets_leases_and_fences_grow_nevertheless(
     let one = request("k");
     let before = granted(&store, &one).await;
     server.restart().await;
-    let again = tokio::time::timeout(Duration::from_secs(10), async {
+    let again = tokio::time::timeout(PATIENCE, async {
         loop {
             match store.acquire(&request("k")).await {
                 Ok(Acquisition::Granted(grant)) => return grant,
@@ -343,9 +347,7 @@ async fn f50_a_server_that_is_gone_is_asked_within_bounds() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), grant)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, grant).await.unwrap();
 }
 
 #[tokio::test]
@@ -365,15 +367,15 @@ async fn e84_a_server_that_falls_silent_leaves_the_outcome_unknown() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), grant)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, grant).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r49_a_lease_and_its_queue_survive_that_their_slot_moves() {
     let cluster = Cluster::start(Flavour::Redis).await;
-    let store = RedisStore::connect(&cluster.url()).await.unwrap();
+    let store = RedisStore::connect(&format!("{}?timeout=5s", cluster.url()))
+        .await
+        .unwrap();
     let (one, waiter) = (request("k"), request("k").in_line(TTL));
     let before = granted(&store, &one).await;
     let mut wakes = store.listen(&waiter.key, waiter.token);
@@ -396,7 +398,7 @@ async fn r49_a_lease_and_its_queue_survive_that_their_slot_moves() {
     }
     migration.finish().await;
     // The waiter learns that its channel moved, and asks again, as it does whenever it is woken.
-    let grant = tokio::time::timeout(Duration::from_secs(20), async {
+    let grant = tokio::time::timeout(PATIENCE, async {
         let release = store.release(&one.key, one.token).await;
         assert!(release.unwrap_or(Release::HandedOn) != Release::NotHeld);
         loop {

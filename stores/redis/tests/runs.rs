@@ -32,7 +32,8 @@ struct Bed {
 impl Bed {
     async fn new() -> Self {
         let redis = Redis::builder(Flavour::Redis).unix_only().start().await;
-        let store = RedisStore::connect(&redis.url()).await.unwrap();
+        let url = format!("{}?timeout=5s", redis.url());
+        let store = RedisStore::connect(&url).await.unwrap();
         let node = join(&store).await;
         Self { redis, store, node }
     }
@@ -634,7 +635,9 @@ async fn s50_what_a_server_without_persistence_forgot_when_it_restarted_is_put_b
 #[tokio::test]
 async fn s50_what_a_promoted_replica_never_heard_of_is_put_back() {
     let servers = Sentinel::start(Flavour::Redis, 1).await;
-    let store = RedisStore::connect(&servers.url()).await.unwrap();
+    let store = RedisStore::connect(&format!("{}?timeout=5s", servers.url()))
+        .await
+        .unwrap();
     let node = join(&store).await;
     servers.in_sync().await;
     let primary = servers.primary().await;
@@ -652,6 +655,7 @@ async fn s50_what_a_promoted_replica_never_heard_of_is_put_back() {
     let before = seen(&store, &node).await;
     primary.kill();
     replica.resume();
+    servers.watch().await;
     servers.failed_over(primary).await;
     until_answered(|| store.now()).await;
     finds_and_mends(&store, &node, &claim, before).await;

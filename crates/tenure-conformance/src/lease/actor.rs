@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tenure_core::{
     Acquisition, Cancellation, Clock as _, Fence, Fences, Grant, Held, Holder, Key, LeaseRequest,
-    LeaseStore, LeaseView, Moment, Occupant, Place, Release, RenewRequest, Renewal, SystemClock,
-    Ties, Token, Ttl, Wake, Wakes,
+    LeaseStore, LeaseView, Moment, Occupant, Place, Release, RenewRequest, Renewal, StoreError,
+    SystemClock, Ties, Token, Ttl, Wake, Wakes,
 };
 
 use super::cases::Shared;
@@ -20,7 +20,7 @@ use super::cases::Shared;
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
 /// How long a case waits for what must happen soon.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn key(name: &str) -> Key {
     Key::new(name).unwrap()
@@ -35,6 +35,26 @@ pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Calls until the store answers: where a connection was cut, and where the ttl is so short that a
+/// store which gives its servers a part of it may have to say that they were too slow.
+pub(super) async fn insist<T, F>(mut call: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut beat = tokio::time::interval(Duration::from_millis(10));
+    soon("an answer", async {
+        loop {
+            beat.tick().await;
+            match call().await {
+                Ok(answer) => return answer,
+                Err(error) if error.is_retryable() => {}
+                Err(error) => panic!("neither a cut connection nor haste is a reason: {error:?}"),
+            }
+        }
+    })
+    .await
 }
 
 /// Lets time pass in steps that every harness accepts.
@@ -91,12 +111,12 @@ impl Client {
         }
     }
 
-    /// By how much an answer to what was asked at `asked` may tell an earlier end of a lease than
-    /// the answer before. A store may look at its clock, be interrupted, and then look at what is
-    /// left; where several servers have a vote, others may decide, which were asked moments apart.
-    pub(super) fn vagueness(&self, asked: Moment) -> Duration {
-        let votes = if self.may_tie() { 100 } else { 0 };
-        SystemClock.now().since(asked) + Duration::from_millis(1 + votes)
+    /// By how much an answer may tell an earlier end of a lease than an answer before it, whose
+    /// request left at `first_asked` or later. A store may look at its clock, be interrupted, and
+    /// then look at what is left; where several servers have a vote, others may decide, and those
+    /// counted from an earlier moment of the first request.
+    pub(super) fn vagueness(first_asked: Moment) -> Duration {
+        SystemClock.now().since(first_asked) + Duration::from_millis(1)
     }
 
     /// Another process instance on the same view.
@@ -197,6 +217,14 @@ impl Asker {
         }
     }
 
+    /// The same for a short ttl: see [`insist`].
+    pub(super) async fn granted_at_last(&self) -> Grant {
+        match insist(|| self.store.acquire(&self.request)).await {
+            Acquisition::Granted(grant) => grant,
+            other => panic!("expected a grant of {:?}, got {other:?}", self.key()),
+        }
+    }
+
     /// Sends the request, which must find the key held.
     pub(super) async fn held(&self) -> Held {
         match self.ask().await {
@@ -271,11 +299,14 @@ impl Asker {
         RenewRequest::new(self.key().clone(), self.token(), ttl(by))
     }
 
-    /// Asks to keep the lease for `by` from now.
+    /// Asks to keep the lease for `by` from now, which may be short: see [`insist`].
     pub(super) async fn renew(&self, by: Duration) -> Renewal {
-        let mut answers = self.store.renew(&[self.renewal(by)]).await.unwrap();
-        assert_eq!(answers.len(), 1, "one request, one answer: {answers:?}");
-        answers.remove(0).unwrap()
+        insist(async || {
+            let mut answers = self.store.renew(&[self.renewal(by)]).await?;
+            assert_eq!(answers.len(), 1, "one request, one answer: {answers:?}");
+            answers.remove(0)
+        })
+        .await
     }
 
     /// Renews the lease, which must still be its own.

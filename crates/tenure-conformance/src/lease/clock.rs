@@ -20,7 +20,7 @@ pub(super) async fn r22_a_lease_ends_by_the_stores_clock_when_its_ttl_is_over(ha
         .max(Duration::from_millis(1500));
     let request = LeaseRequest::new(key.clone(), client.holder.clone(), ttl(short));
     let lease = client.asker_with(request);
-    let grant = lease.granted().await;
+    let grant = lease.granted_at_last().await;
     pass(harness, short + Duration::from_millis(500)).await;
     assert!(client.store.now().await.unwrap() > grant.expires_at);
     let next = other.asker(&key).granted().await;
@@ -91,7 +91,7 @@ pub(super) async fn r16_a_step_of_the_wall_clock_neither_ends_nor_keeps_a_short_
         .max(Duration::from_millis(1500));
     let request = LeaseRequest::new(key.clone(), client.holder.clone(), ttl(short));
     let lease = client.asker_with(request);
-    lease.granted().await;
+    lease.granted_at_last().await;
     if !harness.step_wall(-HOUR_MS).await {
         return;
     }

@@ -219,14 +219,14 @@ pub(super) async fn r23_a_waiter_that_collects_its_grant_keeps_it_past_the_claim
 
 pub(super) async fn r24_a_waiter_keeps_its_place_by_asking_again(harness: &Shared) {
     let key = key("k");
-    let keep = Duration::from_secs(4);
+    let keep = Duration::from_secs(6);
     let client = Client::new(harness, "client").await;
     let holder = client.take(&key).await;
     let early = client.beside("early").waiter_for(&key, keep);
     early.held().await;
     let late = client.beside("late").line_up(&key).await;
-    for _ in 0..3 {
-        pass(harness, keep / 2).await;
+    for _ in 0..4 {
+        pass(harness, keep / 3).await;
         let place = early.place().await;
         assert_eq!((place.position, place.length), (1, 2));
     }

@@ -55,13 +55,13 @@ pub(super) async fn r12_a_resend_gets_the_same_fence(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
     let lease = client.asker(&key);
+    let asked = SystemClock.now();
     let grant = lease.granted().await;
     let elsewhere = lease.through(&Client::new(harness, "client").await);
     for asker in [&lease, &elsewhere, &lease] {
-        let asked = SystemClock.now();
         let again = asker.granted().await;
         assert_eq!(again.fence, grant.fence);
-        assert!(again.expires_at + client.vagueness(asked) >= grant.expires_at);
+        assert!(again.expires_at + Client::vagueness(asked) >= grant.expires_at);
     }
     lease.give_back().await;
     assert_eq!(harness.raw_records(&key).await, 0);
@@ -111,12 +111,13 @@ pub(super) async fn r12_a_resend_keeps_the_lease_for_its_ttl_and_never_shortens_
     let mut lease = client.asker(&key);
     let first = lease.granted().await;
     lease.request.ttl = ttl(2 * LONG);
+    let asked = SystemClock.now();
     let longer = lease.granted().await;
     assert!(longer.expires_at >= longer.now + 2 * LONG);
-    lease.request.ttl = ttl(client.store.promises().min_ttl);
-    let asked = SystemClock.now();
+    // Half as long, not the least: of a short ttl a busy server may use up more than it leaves.
+    lease.request.ttl = ttl(LONG);
     let shorter = lease.granted().await;
-    assert!(shorter.expires_at + client.vagueness(asked) >= longer.expires_at);
+    assert!(shorter.expires_at + Client::vagueness(asked) >= longer.expires_at);
     assert_eq!(shorter.fence, first.fence);
 }
 
@@ -130,10 +131,11 @@ pub(super) async fn r17_no_ttl_is_shortened_by_rounding(harness: &Shared) {
         let key = key(&format!("k{number}"));
         let request = LeaseRequest::new(key.clone(), client.holder.clone(), ttl(length));
         let lease = client.asker_with(request);
-        let grant = lease.granted().await;
+        let grant = lease.granted_at_last().await;
         assert_not_shortened(length, &grant);
-        // A renewal converts it again: give back, take for the least, renew for the whole.
-        lease.give_back().await;
+        // A renewal converts it again: give back, take for the least, renew for the whole. The
+        // least may be over by now.
+        lease.release().await;
         assert_not_shortened(length, &renewed_from_the_least(&client, &key, length).await);
     }
 }
@@ -146,7 +148,7 @@ async fn renewed_from_the_least(client: &Client, key: &Key, length: Duration) ->
         let mut short = client.asker(key);
         short.request.ttl = ttl(minimum);
         let asked = SystemClock.now();
-        short.granted().await;
+        short.granted_at_last().await;
         match short.renew(length).await {
             Renewal::Renewed(grant) => return grant,
             other => assert!(SystemClock.now().since(asked) >= minimum, "{other:?}"),

@@ -106,17 +106,25 @@ impl Actor {
     async fn ask(&self, asker: &Asker) -> Option<Grant> {
         let token = asker.token();
         self.note(asker.key(), Step::Asked { token });
-        if let Acquisition::Granted(grant) = asker.ask().await {
-            let (fence, until) = (grant.fence, None);
-            self.note(
-                asker.key(),
-                Step::Granted {
-                    token,
-                    fence,
-                    until,
-                },
-            );
-            return Some(grant);
+        match asker.store.acquire(&asker.request).await {
+            Ok(Acquisition::Granted(grant)) => {
+                let (fence, until) = (grant.fence, None);
+                self.note(
+                    asker.key(),
+                    Step::Granted {
+                        token,
+                        fence,
+                        until,
+                    },
+                );
+                return Some(grant);
+            }
+            Ok(_) => {}
+            // Where several servers decide, it may be taken away before they have agreed on it.
+            Err(error) => assert!(
+                self.client.may_tie() && error.is_retryable(),
+                "no reason for {error:?}"
+            ),
         }
         self.note(asker.key(), Step::Lost { token });
         None
@@ -124,7 +132,7 @@ impl Actor {
 
     async fn drop_and_cancel(&mut self, asker: &Asker) {
         let moment = Duration::from_micros(self.chance.u64(0..2000));
-        let _ = tokio::time::timeout(moment, asker.ask()).await;
+        let _ = tokio::time::timeout(moment, asker.store.acquire(&asker.request)).await;
         asker.cancel().await;
         assert_eq!(asker.cancel().await, Cancellation::Nothing);
     }

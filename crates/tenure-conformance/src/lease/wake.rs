@@ -116,14 +116,10 @@ pub(super) async fn r21_a_waiter_that_stops_listening_half_way_gets_its_turn(har
 pub(super) async fn r22_a_waiter_gets_a_lapsed_key_by_asking_when_it_was_told_to(harness: &Shared) {
     let key = key("k");
     let client = Client::new(harness, "client").await;
-    let short = client
-        .store
-        .promises()
-        .min_ttl
-        .max(Duration::from_millis(1500));
+    let short = client.store.promises().min_ttl.max(Duration::from_secs(5));
     let request = LeaseRequest::new(key.clone(), client.holder.clone(), ttl(short));
     let dying = client.asker_with(request);
-    dying.granted().await;
+    dying.granted_at_last().await;
     let waiter = client.beside("waiter").waiter(&key);
     let held = waiter.held().await;
     let remaining = held.remaining.expect("the lease ends by itself");
@@ -279,8 +275,11 @@ pub(super) async fn a_hand_off_is_as_fast_as_declared(harness: &Shared) {
         HandOff::Noticed(within) | HandOff::AskAgain(within) => within,
         other => panic!("the suite does not know {other:?}"),
     };
+    // Half as much again: the store may not be idle. The best of some, because the machine may be
+    // busy, and of many if it is very busy.
+    let allowed = declared * 3 / 2 + Duration::from_millis(50);
     let mut best = PATIENCE;
-    for _ in 0..5 {
+    for _ in 0..100 {
         let holder = releaser.take(&key).await;
         let mut waiter = client.line_up(&key).await;
         holder.give_back().await;
@@ -288,9 +287,10 @@ pub(super) async fn a_hand_off_is_as_fast_as_declared(harness: &Shared) {
         turn(&mut waiter, &key, &releaser).await;
         best = best.min(clock.now().since(began));
         waiter.give_back().await;
+        if best <= allowed {
+            break;
+        }
     }
-    // The best of five, and half as much again: the machine may be busy, the store may not be idle.
-    let allowed = declared * 3 / 2 + Duration::from_millis(50);
     assert!(best <= allowed, "{best:?}, but {declared:?} was declared");
 }
 

@@ -215,7 +215,7 @@ macro_rules! dispatch {
 crate::__run_cases! { dispatch, [] }
 
 /// Far above what any case needs: a case that hangs fails under its own name.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// Runs the case called `name` against a store.
 ///

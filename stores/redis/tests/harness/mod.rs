@@ -11,6 +11,9 @@ use tenure_conformance::LeaseHarness;
 use tenure_core::{Acquisition, Holder, HolderId, Key, LeaseRequest, LeaseStore, Ttl};
 use tenure_redis::RedisStore;
 
+/// Longer than the defaults: the servers of several tests share the machine's few cores.
+const PATIENCE: &str = "timeout=20s&connect_timeout=20s&claim_window=5s";
+
 /// The servers of a case: its own, or its part of some that cases use one after another.
 pub(crate) struct Harness {
     servers: Servers,
@@ -30,6 +33,8 @@ impl Harness {
     async fn start(builder: RedisBuilder, url: impl FnOnce(&Redis) -> String) -> Self {
         let server = builder.start().await;
         let url = url(&server);
+        let beside = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{beside}{PATIENCE}");
         Self {
             servers: Servers::One(Box::new(server)),
             url,
@@ -50,7 +55,7 @@ impl Harness {
 
     /// Redis over TCP, with a pool of connections.
     pub(crate) async fn pool() -> Self {
-        let url = |server: &Redis| format!("{}?pool=4", server.url());
+        let url = |server: &Redis| format!("{}?pool=4&pool_timeout=20s", server.url());
         Self::start(Redis::builder(Flavour::Redis).tcp(), url).await
     }
 
@@ -95,7 +100,7 @@ impl Harness {
         let request = LeaseRequest::new(
             Key::new("first").unwrap(),
             Holder::new("first"),
-            Ttl::new(Ttl::MIN).unwrap(),
+            Ttl::new(Duration::from_secs(600)).unwrap(),
         );
         match store.acquire(&request).await.unwrap() {
             Acquisition::Held(_) => {
@@ -120,7 +125,7 @@ impl Harness {
         let prefix = format!("case{case}:");
         let mut part = Self {
             servers,
-            url: format!("{url}?prefix={prefix}"),
+            url: format!("{url}?{PATIENCE}&prefix={prefix}"),
             prefix,
             counters: 0,
         };

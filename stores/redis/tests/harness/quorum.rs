@@ -11,7 +11,7 @@ use tenure_core::{HolderId, Key, LeaseStore};
 use tenure_redis::QuorumStore;
 
 /// Longer than the default: the servers of several tests share the machine's few cores.
-const PATIENCE: &str = "node_timeout=1s";
+const PATIENCE: &str = "node_timeout=4s&timeout=20s&connect_timeout=20s";
 
 /// The servers of a case.
 pub(crate) struct Harness {

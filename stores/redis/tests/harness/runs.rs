@@ -9,6 +9,8 @@ use tenure_conformance::RunHarness;
 use tenure_core::{HolderId, RunKey, RunKind, RunState, RunStore};
 use tenure_redis::RedisStore;
 
+use super::PATIENCE;
+
 /// The servers of a case: one of its own, or a namespace on some that cases use in turn.
 pub(crate) struct Server {
     servers: Servers,
@@ -77,7 +79,7 @@ impl Server {
     }
 
     async fn open(&self, namespace: &str) -> RedisStore {
-        let url = format!("{}?namespace={namespace}", self.url);
+        let url = format!("{}?{PATIENCE}&namespace={namespace}", self.url);
         RedisStore::connect(&url).await.unwrap()
     }
 

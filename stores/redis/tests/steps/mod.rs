@@ -10,7 +10,7 @@ use tenure_redis::RedisStore;
 
 pub(crate) const TTL: Duration = Duration::from_secs(30);
 /// How long anything here may take that is expected to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn redis() -> RedisBuilder {
     Redis::builder(Flavour::Redis)
@@ -23,8 +23,16 @@ pub(crate) async fn server(builder: RedisBuilder) -> (Redis, RedisStore) {
     (server, store)
 }
 
+/// With more time than the defaults where the URL says nothing of it: the servers of several tests
+/// share the machine's few cores.
 pub(crate) async fn connect(url: &str) -> RedisStore {
-    RedisStore::connect(url).await.unwrap()
+    let beside = if url.contains('?') { '&' } else { '?' };
+    let url = if url.contains("timeout=") {
+        url.to_owned()
+    } else {
+        format!("{url}{beside}timeout=5s&connect_timeout=20s")
+    };
+    RedisStore::connect(&url).await.unwrap()
 }
 
 pub(crate) fn request(name: &str) -> LeaseRequest {
