@@ -9,19 +9,14 @@ use std::net::TcpListener;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Place, finish, signal, until_true};
+use crate::program::{Place, end, until_true};
 
 fn runner(place: &Place, name: &str) -> Child {
-    let events = std::fs::File::create(place.path(&format!("{name}.jsonl"))).unwrap();
-    place
-        .tenure(["run", "--json", "tasks.toml"])
-        .env("PAGER_TOKEN", "s3cr3t-token")
-        .stdout(events)
-        .spawn()
-        .unwrap()
+    let mut command = place.tenure(["run", "--json", "tasks.toml"]);
+    command.env("PAGER_TOKEN", "s3cr3t-token");
+    place.started(name, command)
 }
 
 #[test]
@@ -59,8 +54,7 @@ fn s40_s44_a_command_is_told_an_alarm_once_by_three_processes() {
         place.read("told.txt").lines().count() > 1
     });
     for runner in runners {
-        signal(runner.id(), Signal::SIGTERM);
-        let ended = finish(runner);
+        let ended = end(runner);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
     assert_eq!(
@@ -164,10 +158,9 @@ fn s40_a_webhook_is_tried_again_and_its_secrets_are_not_shown() {
         assert_eq!(alarm["task"], "fails");
     }
     assert_eq!(tries[0].1, tries[1].1, "each try tells the same");
-    signal(runner.id(), Signal::SIGTERM);
-    let ended = finish(runner);
+    assert_eq!(end(runner).code, Some(0));
     let history = place.run(["history", "--json", "--output"]).stdout;
-    let shown = [ended.stderr, place.read("a.jsonl"), history].concat();
+    let shown = [place.read("a.log"), place.read("a.jsonl"), history].concat();
     for secret in ["s3cr3t", "from-a-file"] {
         assert!(!shown.contains(secret), "{secret} is shown in\n{shown}");
     }

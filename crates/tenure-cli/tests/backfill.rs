@@ -6,10 +6,9 @@ mod program;
 
 use std::process::Child;
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Ended, Place, finish, signal, until_true};
+use crate::program::{Ended, Place, end, ok, until_true};
 
 const HOURLY: &str = "[[task]]\nname = \"t\"\nschedule = \"0 * * * *\"\n\
                       shell = 'echo \"$TENURE_TICK\" >> ran'\n";
@@ -21,24 +20,7 @@ const DAY: [&str; 4] = [
 ];
 
 fn runner(place: &Place, name: &str) -> Child {
-    let mut command = place.tenure(["run", "--json", "--drain", "5s", "tasks.toml"]);
-    let log = |end: &str| std::fs::File::create(place.path(&format!("{name}.{end}"))).unwrap();
-    command.stdout(log("out")).stderr(log("err"));
-    let child = command.spawn().unwrap();
-    until_true("the runner", || {
-        place.read(&format!("{name}.out")).contains("\"ready\"")
-    });
-    child
-}
-
-fn end(child: Child) {
-    signal(child.id(), Signal::SIGTERM);
-    finish(child);
-}
-
-fn ok(ended: Ended) -> String {
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended.stdout
+    place.runner(name, &["tasks.toml"])
 }
 
 fn backfill(place: &Place, more: &[&str]) -> Ended {

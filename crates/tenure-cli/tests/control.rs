@@ -4,27 +4,13 @@
 
 mod program;
 
-use std::process::Child;
-
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Ended, Place, finish, signal, until, until_true};
+use crate::program::{Place, end, finish, ok, signal, until, until_true};
 
-fn runner(place: &Place, file: &str, name: &str) -> Child {
-    let mut command = place.tenure(["run", "--json", "--drain", "0s", file]);
-    let log = |end: &str| std::fs::File::create(place.path(&format!("{name}.{end}"))).unwrap();
-    command.stdout(log("out")).stderr(log("err"));
-    let child = command.spawn().unwrap();
-    until_true("the runner", || {
-        place.read(&format!("{name}.out")).contains("\"ready\"")
-    });
-    child
-}
-
-fn end(child: Child) {
-    signal(child.id(), Signal::SIGTERM);
-    finish(child);
+fn runner(place: &Place, name: &str) -> std::process::Child {
+    place.runner(name, &["--drain", "0s", "tasks.toml"])
 }
 
 /// The newest run of a task in a state.
@@ -39,11 +25,6 @@ fn recorded(place: &Place, task: &str, state: &str) -> Value {
     })
 }
 
-fn ok(ended: Ended) -> String {
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended.stdout
-}
-
 #[test]
 fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why() {
     let place = Place::new();
@@ -52,7 +33,7 @@ fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why()
         "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n\
          [[task]]\nname = \"other\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n",
     );
-    let first = runner(&place, "tasks.toml", "a");
+    let first = runner(&place, "a");
     recorded(&place, "t", "succeeded");
     let paused = ok(place.run(["pause", "t", "--why", "the disk is full"]));
     assert!(paused.contains("task `t` is paused by ") && paused.contains("tenure resume t"));
@@ -64,7 +45,7 @@ fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why()
     };
     // It survives the runner, and holds while another task goes on.
     end(first);
-    let second = runner(&place, "tasks.toml", "b");
+    let second = runner(&place, "b");
     let (rests, goes_on) = (last("t"), last("other"));
     until_true("the other task to go on", || last("other") > goes_on);
     let pass = last("other");
@@ -88,14 +69,14 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
     let task = |name: &str, catch_up: &str| {
         format!(
             "[[task]]\nname = \"{name}\"\nschedule = \"* * * * * *\"\ncatch_up = \"{catch_up}\"\n\
-             shell = 'echo $TENURE_TICK >> {name}'\n"
+             overlap = \"allow\"\nshell = 'echo $TENURE_TICK >> {name}'\n"
         )
     };
     place.write(
         "tasks.toml",
         task("runs", "skip") + &task("leaves", "all") + &task("last", "skip"),
     );
-    let runner = runner(&place, "tasks.toml", "a");
+    let runner = runner(&place, "a");
     let ticks = |name: &str| {
         let text = place.read(name);
         let lines = text
@@ -155,12 +136,12 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
             .filter(|gap| *gap != 0)
             .collect::<Vec<i64>>()
     };
-    assert_eq!(gaps("runs"), [0; 0], "every second once");
-    let left = gaps("leaves");
-    assert!(
-        left.len() == 1 && left.iter().all(|gap| *gap >= 4),
-        "{left:?}"
-    );
+    // A run that was begun before another may write after it.
+    until_true("every second once", || gaps("runs").is_empty());
+    let left = until("only what is left out to be missing", || {
+        Some(gaps("leaves")).filter(|gaps| gaps.len() == 1)
+    });
+    assert!(left.iter().all(|gap| *gap >= 4), "{left:?}");
     let before_last = gaps("last");
     assert!(
         !before_last.is_empty() && before_last.iter().all(|gap| *gap > 0),
@@ -195,7 +176,7 @@ fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() 
          shell = 'echo \"ran $TENURE_INDEX\"'\n\
          [[task]]\nname = \"fails\"\nschedule = \"-\"\nshell = \"exit 3\"\n",
     );
-    let first = runner(&place, "tasks.toml", "a");
+    let first = runner(&place, "a");
     let shown = ok(place.run(["trigger", "t", "--wait", "60s", "--why", "a test"]));
     for part in ["#1+m:", "#2+m:", " succeeded\n", "ran 1\n", "ran 2\n"] {
         assert!(shown.contains(part), "`{part}`: {shown}");
@@ -217,7 +198,7 @@ fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() 
     });
     assert_eq!(alone.code, Some(75), "{}", alone.stderr);
     assert!(alone.stderr.contains("have not ended within 100ms"));
-    let second = runner(&place, "tasks.toml", "b");
+    let second = runner(&place, "b");
     until_true("what was asked for meanwhile to run", || {
         let runs = ok(place.run(["history", "t", "--json", "--state", "waiting"]));
         runs.is_empty()
@@ -232,7 +213,7 @@ fn what_is_not_known_or_not_possible_is_refused_with_the_nearest() {
         "tasks.toml",
         "[[task]]\nname = \"invoices\"\nschedule = \"-\"\nshell = \"true\"\n",
     );
-    end(runner(&place, "tasks.toml", "a"));
+    end(runner(&place, "a"));
     for (arguments, code, part) in [
         (&["pause", "invoice"][..], 66, "did you mean `invoices`?"),
         (&["resume", "x"], 66, "knows no task `x`"),
@@ -307,7 +288,7 @@ fn s44_why_tells_the_story_of_a_tick_for_each_way_it_can_go() {
             shell = "echo $$ > dies.pid; exec sleep 60"
         "#,
     );
-    let first = runner(&place, "tasks.toml", "a");
+    let first = runner(&place, "a");
     let story = |run: &Value| {
         let (task, tick) = (run["task"].as_str().unwrap(), run["tick"].as_str().unwrap());
         ok(place.run(["why", task, tick]))
@@ -369,17 +350,13 @@ fn s44_why_tells_the_story_of_a_tick_for_each_way_it_can_go() {
     });
     signal(first.id(), Signal::SIGKILL);
     finish(first);
-    let second = runner(&place, "tasks.toml", "b");
+    let second = runner(&place, "b");
     shows("dies", "lost", &["#1: lost", "meanwhile", "lost"]);
-    // Drained without patience, while one runs.
-    let before = recorded(&place, "slow", "timed_out")["tick"].to_string();
-    until_true("a run that can be interrupted", || {
-        let running = recorded(&place, "slow", "running")["tick"].to_string();
-        running > before
-    });
+    // Drained without patience, while one runs, which would go on for a minute.
+    recorded(&place, "dies", "running");
     end(second);
     shows(
-        "slow",
+        "dies",
         "interrupted",
         &["#1: interrupted", "attempt 1 began"],
     );
@@ -394,7 +371,7 @@ fn s42_a_run_is_cancelled_with_all_its_processes_and_why_tells_who_asked() {
         "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\noverlap = \"queue_one\"\n\
          shell = \"sleep 901 & echo $! > behind.pid; sleep 902\"\n",
     );
-    let runner = runner(&place, "tasks.toml", "a");
+    let runner = runner(&place, "a");
     let run = recorded(&place, "t", "running");
     until_true("the process behind", || {
         place.read("behind.pid").ends_with('\n')

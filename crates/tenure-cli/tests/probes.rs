@@ -57,7 +57,9 @@ fn s41_s46_probes_and_metrics_are_answered_until_the_last_run_has_ended() {
         }
     };
     until_true("a run", || place.path("began").exists());
-    assert_eq!(get(&address, "/readyz"), (200, "ready\n".to_owned()));
+    until_true("that it is ready", || {
+        get(&address, "/readyz") == (200, "ready\n".to_owned())
+    });
     assert_eq!(get(&address, "/healthz").0, 200);
     until_true("a figure", || {
         let (status, text) = get(&address, "/metrics");

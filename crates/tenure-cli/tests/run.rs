@@ -10,24 +10,11 @@ use std::process::Child;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Place, finish, is_alive, signal, until, until_true};
+use crate::program::{Place, end, finish, is_alive, signal, until, until_true};
 
 /// Starts a runner on the place's store, its events in `NAME.jsonl`.
 fn runner(place: &Place, file: &str, name: &str) -> Child {
-    let events = std::fs::File::create(place.path(&format!("{name}.jsonl"))).unwrap();
-    place
-        .tenure(["run", "--json", file])
-        .stdout(events)
-        .spawn()
-        .unwrap()
-}
-
-fn events(place: &Place, name: &str) -> Vec<Value> {
-    place
-        .read(&format!("{name}.jsonl"))
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
+    place.runner(name, &[file])
 }
 
 /// What `tenure history` lists; nothing while nobody has made the store.
@@ -54,11 +41,6 @@ fn finished(place: &Place, task: &str) -> Value {
             .rev()
             .find(|run| !run["ended_at"].is_null() && !run["started_at"].is_null())
     })
-}
-
-fn end(child: Child) -> crate::program::Ended {
-    signal(child.id(), Signal::SIGTERM);
-    finish(child)
 }
 
 #[test]
@@ -103,13 +85,17 @@ fn s29_three_processes_run_each_tick_and_index_exactly_once() {
         assert_eq!(words[1].split_once('.').unwrap().1, "000Z");
         *indices.entry(words[1]).or_default() |= 1 << words[2].parse::<u32>().unwrap();
     }
-    assert!(indices.values().all(|set| *set == 0b1110), "{indices:?}");
+    // At the end, a tick may come when one of those is gone that would have had an index of it.
+    let mut whole: Vec<_> = indices.into_iter().collect();
+    whole.sort_unstable();
+    whole.truncate(whole.len() - 2);
+    assert!(whole.iter().all(|(_, set)| *set == 0b1110), "{whole:?}");
     let runs = history(&place, &["--state", "succeeded"]);
     assert_eq!(runs.len(), counts.len());
     let told: usize = names
         .iter()
         .map(|name| {
-            let events = events(&place, name);
+            let events = place.events(name);
             assert_eq!(events.first().unwrap()["event"], "ready");
             assert_eq!(events.last().unwrap()["event"], "ended");
             events
@@ -296,7 +282,8 @@ fn s41_the_first_signal_drains_and_the_second_stops() {
     let pid: u32 = until("the command", || place.read("long.pid").trim().parse().ok());
     signal(stopped.id(), Signal::SIGINT);
     until_true("the drain", || {
-        events(&place, "b")
+        place
+            .events("b")
             .iter()
             .any(|event| event["event"] == "draining")
     });

@@ -16,12 +16,7 @@ use tenure::core::{
 };
 use tokio::runtime::Builder;
 
-use crate::program::{Ended, Place};
-
-fn ok(ended: Ended) -> String {
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended.stdout
-}
+use crate::program::{Place, ok};
 
 fn tells(place: &Place, task: &str, time: &str, parts: &[&str]) {
     let told = ok(place.run(["why", task, time]));

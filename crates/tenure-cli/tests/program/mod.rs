@@ -10,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
 /// The longest any single step of a test may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -79,15 +82,55 @@ impl Place {
         finish(self.tenure(arguments).spawn().unwrap())
     }
 
+    /// Starts `tenure run --json` with these arguments and returns when it is ready: see
+    /// [`Place::started`].
+    pub(crate) fn runner(&self, name: &str, arguments: &[&str]) -> Child {
+        self.started(name, self.tenure(["run", "--json"].iter().chain(arguments)))
+    }
+
+    /// Starts a `tenure run --json` and returns when it is ready. Its events are in `NAME.jsonl`,
+    /// and what it logs in `NAME.log`: a pipe that nobody reads would hold it up.
+    pub(crate) fn started(&self, name: &str, mut command: Command) -> Child {
+        let file = |end: &str| std::fs::File::create(self.path(&format!("{name}.{end}"))).unwrap();
+        let child = command.stdout(file("jsonl")).stderr(file("log")).spawn();
+        until_true("the runner", || {
+            let events = self.events(name);
+            events.iter().any(|event| event["event"] == "ready")
+        });
+        child.unwrap()
+    }
+
+    /// What a runner has told so far.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let text = self.read(&format!("{name}.jsonl"));
+        let lines = text.lines();
+        // The last line may be half written.
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// What `tenure locks show KEY --json` says; null while nobody has made the store.
-    pub(crate) fn lock(&self, key: &str) -> serde_json::Value {
+    pub(crate) fn lock(&self, key: &str) -> Value {
         let ended = self.run(["locks", "show", key, "--json"]);
         if ended.code == Some(66) {
-            return serde_json::Value::Null;
+            return Value::Null;
         }
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         serde_json::from_str(&ended.stdout).unwrap()
     }
+}
+
+/// Asks a program to end, and waits until it has.
+pub(crate) fn end(child: Child) -> Ended {
+    signal(child.id(), Signal::SIGTERM);
+    finish(child)
+}
+
+/// What a program wrote that ended well.
+pub(crate) fn ok(ended: Ended) -> String {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout
 }
 
 /// Waits for a program's end; one that does not end fails the test.
@@ -143,7 +186,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 /// Sends a signal.
-pub(crate) fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
     nix::sys::signal::kill(pid, signal).unwrap();
 }
