@@ -17,7 +17,7 @@ use crate::guard::{Guard, GuardView};
 use crate::lease::{Granted, HeldLease};
 use crate::locks::Inner;
 use crate::options::Terms;
-use crate::renewal::{Tap, first_due};
+use crate::renewal::{Due, Tap, first_due};
 use crate::timing::{bounded, sleep_until, up_to};
 use crate::trust::{self, Anchor};
 
@@ -185,7 +185,7 @@ impl Attempt {
         let first = match source {
             GrantSource::Reply => first_due(&lease, granted.asked_at),
             // From the claim window to the full ttl, unless the lock is given back first.
-            GrantSource::Push => Some(now + CONFIRM.min(validity / 16)),
+            GrantSource::Push => Some(Due::exactly(now + CONFIRM.min(validity / 16))),
         };
         let roster = self.inner.renewals.enter(&self.home, lease.clone(), first);
         self.may_be_left = false;

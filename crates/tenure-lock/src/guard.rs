@@ -96,7 +96,7 @@ impl Guard {
         if let Some(mut last) = Arc::into_inner(self.0) {
             // A renewal on its way still counts; none follows it.
             last.lease.give_back();
-            last.roster.leave(last.lease.token);
+            last.roster.leave(&last.lease);
             last.is_given_back = true;
             last.lease.tell_released(ReleaseResult::Left);
         }
@@ -238,7 +238,7 @@ impl GuardView {
         let renewal = self.lease.renewal().with_ttl(ttl).map_err(invalid)?;
         let version = self.lease.set_renewal(renewal);
         let now = self.inner.clock.now();
-        self.roster.renew_now(self.lease.token, now);
+        self.roster.renew_now(&self.lease, now);
         let mut changed = std::pin::pin!(self.lease.changes());
         loop {
             changed.as_mut().enable();
@@ -285,7 +285,7 @@ impl Drop for GuardView {
             return;
         }
         let before = self.lease.give_back();
-        self.roster.leave(self.lease.token);
+        self.roster.leave(&self.lease);
         if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
             self.lease.tell_released(ReleaseResult::Lost);
             return;

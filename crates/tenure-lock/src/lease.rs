@@ -13,6 +13,7 @@
 //! after a pause is right before anything else has run. This module does not talk to the store.
 
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct HeldLease {
     pub(crate) key: Key,
     pub(crate) token: Token,
     pub(crate) fence: Fence,
+    /// The number of its seat in the roster that it was entered in, which alone reads and sets it.
+    pub(crate) seat: AtomicUsize,
     clock: Arc<dyn Clock>,
     watch: Watch,
     /// When it was granted, for those who watch.
@@ -155,7 +158,8 @@ pub(crate) struct Outlook {
     pub(crate) left: Duration,
     /// The interval of renewals, if it is renewed by itself.
     pub(crate) every: Option<Duration>,
-    pub(crate) ttl: Duration,
+    /// What to ask for.
+    pub(crate) question: Question,
 }
 
 /// What a renewal asks for.
@@ -185,6 +189,7 @@ impl HeldLease {
             key,
             token,
             fence: granted.fence,
+            seat: AtomicUsize::new(0),
             clock,
             watch,
             since: now,
@@ -278,29 +283,24 @@ impl HeldLease {
         state.version
     }
 
-    /// What to ask for now.
-    pub(crate) fn question(&self) -> Question {
-        let state = self.state();
-        Question {
-            ttl: state.renewal.ttl,
-            version: state.version,
-        }
-    }
-
     /// How often the lease is to be renewed, if it is and that could still move the end of its
     /// window.
     pub(crate) fn interval(&self) -> Option<Duration> {
         self.state().interval()
     }
 
-    /// What the renewal needs to know of a lease that is trusted now. `None` if it is not.
-    pub(crate) fn outlook(&self) -> Option<Outlook> {
-        self.step(Duration::ZERO, Event::Looked, |state, now| {
-            matches!(state.life, Life::Held).then(|| Outlook {
-                left: state.until.since(now),
-                every: state.renewal.every(),
-                ttl: state.renewal.ttl.get(),
-            })
+    /// What the renewal needs to know of a lease that is trusted at `now`. `None` if it is not;
+    /// whoever is told of losses hears that from the next question, since this one only reads.
+    pub(crate) fn outlook(&self, now: Moment) -> Option<Outlook> {
+        let state = self.state();
+        let is_trusted = matches!(state.life, Life::Held) && now < state.until;
+        is_trusted.then(|| Outlook {
+            left: state.until.since(now),
+            every: state.renewal.every(),
+            question: Question {
+                ttl: state.renewal.ttl,
+                version: state.version,
+            },
         })
     }
 

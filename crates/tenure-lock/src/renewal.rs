@@ -6,6 +6,7 @@
 //! lease that was given back meanwhile falls on deaf ears. The task ends when there has been
 //! nothing to renew for a while, and is started again when there is.
 
+mod calendar;
 mod roster;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tenure_core::{Clock, LeaseStore, Moment, RenewRequest, Renewal, StoreError, StoreErrorKind};
 use tokio::runtime::{Handle, Id};
 
+pub(crate) use self::calendar::Due;
 use self::roster::{Outcome, share_of_interval};
 pub(crate) use self::roster::{Roster, first_due};
 use crate::event::RenewalResult;
@@ -48,7 +50,7 @@ impl Renewals {
         &self,
         home: &Handle,
         lease: Arc<HeldLease>,
-        first: Option<Moment>,
+        first: Option<Due>,
     ) -> Arc<Roster> {
         let roster = self.roster(home.id());
         if roster.enter(lease, first) {
@@ -96,15 +98,16 @@ impl fmt::Debug for Renewals {
 /// Leases that are renewed with one request, within `limit`.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    leases: Vec<Arc<HeldLease>>,
+    leases: Vec<(Arc<HeldLease>, Question)>,
     limit: Duration,
 }
 
 /// What became of one batch.
 struct Answered {
+    batch: Batch,
     asked_at: Moment,
     took: Duration,
-    results: Vec<(Arc<HeldLease>, Question, Result<Renewal, StoreError>)>,
+    answers: Result<Vec<Result<Renewal, StoreError>>, StoreError>,
 }
 
 /// By which the store says that something happened to a lease: it is renewed at once, and the
@@ -130,7 +133,7 @@ impl std::task::Wake for Tap {
             return;
         };
         if lease.renewal().every().is_some() {
-            roster.renew_now(lease.token, lease.now());
+            roster.renew_now(&lease, lease.now());
         }
     }
 }
@@ -147,6 +150,10 @@ impl Renewer {
         let mut flights = FuturesUnordered::new();
         loop {
             let plan = self.roster.plan(self.clock.now(), flights.len());
+            for lease in plan.ended {
+                // Whoever is told of losses hears of it here, where the roster is not locked.
+                lease.standing();
+            }
             if plan.is_over {
                 return;
             }
@@ -167,11 +174,9 @@ impl Renewer {
     }
 
     async fn send(&self, batch: Batch) -> Answered {
-        let questions: Vec<_> = batch.leases.iter().map(|lease| lease.question()).collect();
         let requests: Vec<_> = batch
             .leases
             .iter()
-            .zip(&questions)
             .map(|(lease, question)| {
                 RenewRequest::new(lease.key.clone(), lease.token, question.ttl)
             })
@@ -181,67 +186,60 @@ impl Renewer {
         // A panic of the store's must not cost the other leases their renewal.
         let call = AssertUnwindSafe(self.store.renew(&requests)).catch_unwind();
         let call = async { call.await.unwrap_or_else(|_| Err(panicked())) };
-        let answer = bounded(batch.limit, call).await;
-        let took = self.clock.now().since(asked_at);
-        let mut answers = match answer {
-            Ok(answers) => answers,
-            Err(error) => requests.iter().map(|_| Err(copy(&error))).collect(),
-        }
-        .into_iter();
-        let results = batch
-            .leases
-            .into_iter()
-            .zip(questions)
-            .map(|(lease, question)| {
-                let answer = answers.next().unwrap_or_else(|| Err(unanswered()));
-                (lease, question, answer)
-            })
-            .collect();
+        let answers = bounded(batch.limit, call).await;
         Answered {
+            batch,
             asked_at,
-            took,
-            results,
+            took: self.clock.now().since(asked_at),
+            answers,
         }
     }
 
     fn settle(&self, answered: Answered) {
-        let (asked_at, took) = (answered.asked_at, answered.took);
+        let Answered {
+            batch,
+            asked_at,
+            took,
+            answers,
+        } = answered;
         // One draw for all: leases that were renewed together stay together, in full requests.
         let share = share_of_interval();
-        let outcomes = answered
-            .results
-            .into_iter()
-            .map(|(lease, question, answer)| {
-                let outcome = match answer {
-                    Ok(Renewal::Renewed(grant)) => {
-                        let every = lease.renewed(question, asked_at, &grant);
-                        let next = every.map(|every| asked_at + every.mul_f64(share));
-                        Outcome::Confirmed { next }
-                    }
-                    Ok(Renewal::Lost { by, .. }) => {
-                        lease.taken(by);
-                        Outcome::Gone
-                    }
-                    Ok(_) => Outcome::Failed,
-                    Err(error) => {
-                        tracing::debug!(key = %lease.key, %error, "renewal failed, trying again");
-                        lease.troubled(&error);
-                        Outcome::Failed
-                    }
-                };
-                lease.tell_renewed(
-                    took,
-                    match outcome {
-                        Outcome::Confirmed { .. } => RenewalResult::Renewed,
-                        Outcome::Failed => RenewalResult::Failed,
-                        Outcome::Gone => RenewalResult::Lost,
-                    },
-                );
-                (lease, outcome)
-            });
+        let mut latest = None;
+        let mut next_of = |every: Duration| match latest {
+            Some((known, next)) if known == every => next,
+            _ => latest.insert((every, asked_at + every.mul_f64(share))).1,
+        };
+        let (mut answers, trouble) = match answers {
+            Ok(answers) => (answers.into_iter(), None),
+            Err(error) => (Vec::new().into_iter(), Some(error)),
+        };
+        let outcomes = batch.leases.iter().map(|(lease, question)| {
+            let answer = answers
+                .next()
+                .unwrap_or_else(|| Err(trouble.as_ref().map_or_else(unanswered, copy)));
+            let (outcome, result) = match answer {
+                Ok(Renewal::Renewed(grant)) => {
+                    let every = lease.renewed(*question, asked_at, &grant);
+                    let next = every.map(&mut next_of);
+                    (Outcome::Confirmed { next }, RenewalResult::Renewed)
+                }
+                Ok(Renewal::Lost { by, .. }) => {
+                    lease.taken(by);
+                    (Outcome::Gone, RenewalResult::Lost)
+                }
+                Ok(_) => (Outcome::Failed, RenewalResult::Failed),
+                Err(error) => {
+                    tracing::debug!(key = %lease.key, %error, "renewal failed, trying again");
+                    lease.troubled(&error);
+                    (Outcome::Failed, RenewalResult::Failed)
+                }
+            };
+            lease.tell_renewed(took, result);
+            outcome
+        });
         // Before the roster is locked: whoever is told of a loss may ask for something there.
         let outcomes: Vec<_> = outcomes.collect();
-        self.roster.settle(&outcomes, self.clock.now());
+        self.roster.settle(&batch, &outcomes, self.clock.now());
     }
 }
 

@@ -3,20 +3,20 @@
 //! Pure bookkeeping: it reads no clock and calls no store. Leases that failed are asked for apart
 //! from the others, in smaller and smaller company, so that a bad one is soon alone.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_core::{Moment, Token};
+use tenure_core::Moment;
 use tokio::sync::Notify;
 
 use super::Batch;
+use super::calendar::{Calendar, Due, FULL, Spot};
 use crate::lease::{HeldLease, Outlook};
 use crate::timing::{shortened, up_to};
 
 /// How many leases share a request, by how often they have failed in a row.
-const COMPANY: [usize; 3] = [256, 16, 1];
+const COMPANY: [usize; 3] = [FULL, 16, 1];
 /// How many requests are in flight at the same time.
 const FLIGHTS: usize = 64;
 /// The least time a store is given for an answer, as far as trust lasts.
@@ -35,9 +35,12 @@ pub(crate) struct Roster {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_token: HashMap<Token, Entry, ByToken>,
+    /// A lease knows the number of its seat, so that nothing need be looked for.
+    seats: Vec<Seat>,
+    /// The numbers of those that are empty.
+    vacant: Vec<usize>,
     /// The renewals to come; a lease in flight is not among them.
-    due: BTreeSet<(Moment, Token)>,
+    calendar: Calendar,
     /// When the task looks next; `None` if it is looking now, or waits for answers only.
     next_look: Option<Moment>,
     /// Whether a task looks after the roster.
@@ -48,32 +51,10 @@ struct Entries {
     is_closed: bool,
 }
 
-/// Tokens are drawn at random by us, so mixing their halves is as good as a slow hash of them.
-type ByToken = BuildHasherDefault<Halves>;
-
 #[derive(Debug, Default)]
-struct Halves(u64);
-
-impl Hasher for Halves {
-    fn write(&mut self, bytes: &[u8]) {
-        for half in bytes.chunks(8) {
-            let half = half.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
-            // Spreads what a simulation counts up, too.
-            self.0 = (self.0 ^ half)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(32);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    lease: Arc<HeldLease>,
-    due: Option<Moment>,
+struct Seat {
+    lease: Option<Arc<HeldLease>>,
+    spot: Option<Spot>,
     failures: usize,
     is_flying: bool,
     /// Asked for while in flight: once more as soon as the answer is there.
@@ -84,6 +65,8 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) batches: Vec<Batch>,
+    /// Leases whose trust ended before they were renewed.
+    pub(super) ended: Vec<Arc<HeldLease>>,
     pub(super) next: Option<Moment>,
     pub(super) is_over: bool,
 }
@@ -104,41 +87,38 @@ pub(super) enum Outcome {
 
 impl Roster {
     /// Adds a lease. True if a task must be started.
-    pub(super) fn enter(&self, lease: Arc<HeldLease>, first: Option<Moment>) -> bool {
+    pub(super) fn enter(&self, lease: Arc<HeldLease>, first: Option<Due>) -> bool {
         let mut entries = self.entries();
-        let token = lease.token;
         entries.idle_since = None;
-        let entry = Entry {
-            lease,
-            due: None,
-            failures: 0,
-            is_flying: false,
-            again: false,
-        };
-        entries.by_token.insert(token, entry);
+        let seat = entries.sit_down(lease);
         if let Some(first) = first {
-            self.schedule(&mut entries, token, first);
+            self.schedule(&mut entries, seat, first);
         }
         !std::mem::replace(&mut entries.is_running, true)
     }
 
     /// Removes a lease: an answer on its way is not waited for.
-    pub(crate) fn leave(&self, token: Token) {
-        self.entries().remove(token);
+    pub(crate) fn leave(&self, lease: &HeldLease) {
+        let mut entries = self.entries();
+        if let Some(seat) = entries.seat_of(lease) {
+            entries.vacate(seat);
+        }
     }
 
     /// Renews a lease at once, or as soon as the renewal in flight is answered.
-    pub(crate) fn renew_now(&self, token: Token, now: Moment) {
+    pub(crate) fn renew_now(&self, lease: &HeldLease, now: Moment) {
         let mut entries = self.entries();
-        match entries.by_token.get_mut(&token) {
-            Some(entry) if entry.is_flying => entry.again = true,
-            Some(_) => self.schedule(&mut entries, token, now),
-            None => {}
+        let Some(number) = entries.seat_of(lease) else {
+            return;
+        };
+        match entries.seats.get_mut(number) {
+            Some(seat) if seat.is_flying => seat.again = true,
+            _ => self.schedule(&mut entries, number, Due::exactly(now)),
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.entries().by_token.is_empty()
+        self.entries().is_empty()
     }
 
     /// Lets the task end as soon as it has nothing to renew.
@@ -158,43 +138,46 @@ impl Roster {
     /// Takes what is due at `now`, and says when to look again.
     pub(super) fn plan(&self, now: Moment, flights: usize) -> Plan {
         let mut entries = self.entries();
-        if entries.by_token.is_empty() && flights == 0 {
+        if entries.is_empty() && flights == 0 {
             let end = *entries.idle_since.get_or_insert(now) + LINGER;
             let is_over = entries.is_closed || now >= end;
             entries.is_running = !is_over;
             entries.next_look = Some(end).filter(|_| !is_over);
+            entries.calendar.clear();
             return Plan {
                 batches: Vec::new(),
+                ended: Vec::new(),
                 next: entries.next_look,
                 is_over,
             };
         }
         let room = FLIGHTS.saturating_sub(flights);
-        let batches = if room == 0 {
-            Vec::new()
+        let (batches, ended) = if room == 0 {
+            (Vec::new(), Vec::new())
         } else {
             entries.take_due(now, room)
         };
         // With no room the next answer is what is waited for.
-        let next = entries.due.first().map(|(due, _)| *due);
+        let next = entries.calendar.next();
         entries.next_look = next.filter(|_| batches.len() < room);
         Plan {
             batches,
+            ended,
             next: entries.next_look,
             is_over: false,
         }
     }
 
-    /// Enters what became of renewals. The task plans anew afterwards.
-    pub(super) fn settle(&self, outcomes: &[(Arc<HeldLease>, Outcome)], now: Moment) {
+    /// Enters what became of the renewals of a batch. The task plans anew afterwards.
+    pub(super) fn settle(&self, batch: &Batch, outcomes: &[Outcome], now: Moment) {
         let mut entries = self.entries();
-        for (lease, outcome) in outcomes {
+        for ((lease, _), outcome) in batch.leases.iter().zip(outcomes) {
             entries.settle(lease, *outcome, now);
         }
     }
 
-    fn schedule(&self, entries: &mut Entries, token: Token, due: Moment) {
-        entries.set_due(token, due);
+    fn schedule(&self, entries: &mut Entries, seat: usize, due: Due) {
+        let due = entries.set_due(seat, due);
         let is_earlier = entries.next_look.is_none_or(|next| due < next);
         if entries.is_running && is_earlier {
             entries.next_look = Some(due);
@@ -209,8 +192,12 @@ impl Roster {
 
 /// When a lease that was confirmed for a question of `asked_at` is renewed next: by its interval,
 /// less a random part, so that processes do not keep step. `None` if it is not, or need not be.
-pub(crate) fn first_due(lease: &HeldLease, asked_at: Moment) -> Option<Moment> {
-    Some(asked_at + shortened(lease.interval()?))
+pub(crate) fn first_due(lease: &HeldLease, asked_at: Moment) -> Option<Due> {
+    let every = lease.interval()?;
+    Some(Due {
+        at: asked_at + shortened(every),
+        slack: every / 16,
+    })
 }
 
 /// Which part of their interval leases that were renewed together are renewed after: all but a
@@ -227,95 +214,120 @@ fn pause_after(failures: usize, every: Duration) -> Duration {
 }
 
 impl Entries {
-    fn remove(&mut self, token: Token) {
-        if let Some(Entry { due: Some(due), .. }) = self.by_token.remove(&token) {
-            self.due.remove(&(due, token));
+    fn is_empty(&self) -> bool {
+        self.seats.len() == self.vacant.len()
+    }
+
+    fn sit_down(&mut self, lease: Arc<HeldLease>) -> usize {
+        let number = self.vacant.pop().unwrap_or(self.seats.len());
+        lease.seat.store(number, Ordering::Relaxed);
+        let seat = Seat {
+            lease: Some(lease),
+            ..Seat::default()
+        };
+        match self.seats.get_mut(number) {
+            Some(empty) => *empty = seat,
+            None => self.seats.push(seat),
+        }
+        number
+    }
+
+    /// The seat of a lease, unless it has left it.
+    fn seat_of(&self, lease: &HeldLease) -> Option<usize> {
+        let number = lease.seat.load(Ordering::Relaxed);
+        let there = self.seats.get(number)?.lease.as_deref()?;
+        std::ptr::eq(there, lease).then_some(number)
+    }
+
+    fn vacate(&mut self, number: usize) {
+        self.strike_out(number);
+        if let Some(seat) = self.seats.get_mut(number)
+            && seat.lease.take().is_some()
+        {
+            self.vacant.push(number);
         }
     }
 
-    fn set_due(&mut self, token: Token, due: Moment) {
-        let Some(entry) = self.by_token.get_mut(&token) else {
+    /// Says when the lease is due, which may be a little earlier than asked for.
+    fn set_due(&mut self, number: usize, due: Due) -> Moment {
+        self.strike_out(number);
+        let spot = self.calendar.add(number, due);
+        if let Some(seat) = self.seats.get_mut(number) {
+            seat.spot = Some(spot);
+        }
+        spot.due()
+    }
+
+    fn strike_out(&mut self, number: usize) {
+        let Some(spot) = self.seats.get_mut(number).and_then(|seat| seat.spot.take()) else {
             return;
         };
-        if let Some(before) = entry.due.replace(due) {
-            self.due.remove(&(before, token));
+        let moved = self.calendar.remove(spot);
+        if let Some(moved) = moved.and_then(|moved| self.seats.get_mut(moved)) {
+            moved.spot = Some(spot);
         }
-        self.due.insert((due, token));
     }
 
     fn settle(&mut self, lease: &HeldLease, outcome: Outcome, now: Moment) {
-        let Some(entry) = self.by_token.get_mut(&lease.token) else {
+        let Some(number) = self.seat_of(lease) else {
             return;
         };
-        entry.is_flying = false;
-        let again = std::mem::take(&mut entry.again);
+        let Some(seat) = self.seats.get_mut(number) else {
+            return;
+        };
+        seat.is_flying = false;
+        let again = std::mem::take(&mut seat.again);
         let due = match outcome {
-            Outcome::Gone => {
-                self.remove(lease.token);
-                return;
-            }
+            Outcome::Gone => return self.vacate(number),
             Outcome::Confirmed { next } => {
-                entry.failures = 0;
+                seat.failures = 0;
                 next
             }
             Outcome::Failed => {
                 let renewal = lease.renewal();
                 let every = renewal.every().unwrap_or(renewal.ttl.get());
-                let pause = pause_after(entry.failures, every);
-                entry.failures += 1;
+                let pause = pause_after(seat.failures, every);
+                seat.failures += 1;
                 // No later than the end of the window, when there is nothing left to try.
                 Some((now + pause).min(lease.until()))
             }
         };
         let due = if again { Some(now) } else { due };
-        let Some(due) = due else { return };
-        if let Some(before) = entry.due.replace(due) {
-            self.due.remove(&(before, lease.token));
+        if let Some(due) = due {
+            self.set_due(number, Due::exactly(due));
         }
-        self.due.insert((due, lease.token));
     }
 
-    fn take_due(&mut self, now: Moment, room: usize) -> Vec<Batch> {
+    /// The batches that leave now, and the leases whose trust has ended.
+    fn take_due(&mut self, now: Moment, room: usize) -> (Vec<Batch>, Vec<Arc<HeldLease>>) {
         let mut companies: [Vec<Travelling>; 3] = Default::default();
+        let mut ended = Vec::new();
         let mut soon = now;
-        while let Some((due, token)) = self.due.first().copied() {
-            let [full, ..] = COMPANY;
-            let [easy, ..] = &companies;
+        loop {
             // Those that are due soon only fill a request that is sent in any case.
-            let has_seat = due <= soon && !easy.len().is_multiple_of(full);
-            if due > now && !has_seat {
-                break;
-            }
-            self.due.remove(&(due, token));
-            let Some(entry) = self.by_token.get_mut(&token) else {
-                continue;
-            };
-            entry.due = None;
-            let Some(outlook) = entry.lease.outlook() else {
-                self.by_token.remove(&token);
-                continue;
-            };
-            entry.is_flying = true;
-            let every = outlook.every.unwrap_or_default();
-            if soon == now {
-                // The first decides how far ahead others may be taken along.
-                soon = now + every / 8;
-            }
-            // One that is nearly over cannot wait as long as others can, so it travels alone.
-            let is_urgent = outlook.left < every / 2;
-            let alone = COMPANY.len() - 1;
-            let company = if is_urgent {
-                alone
+            let [easy, ..] = &companies;
+            let latest = if easy.len().is_multiple_of(FULL) {
+                now
             } else {
-                entry.failures.min(alone)
+                soon
             };
-            if let Some(company) = companies.get_mut(company) {
-                company.push((entry.lease.clone(), outlook));
+            let Some(mut party) = self.calendar.take_first(latest) else {
+                break;
+            };
+            while let Some(number) = party.pop() {
+                ended.extend(self.board(number, now, &mut soon, &mut companies));
+                let [easy, ..] = &companies;
+                if party.due() > now && easy.len().is_multiple_of(FULL) {
+                    break;
+                }
             }
+            self.calendar.put_back(party);
         }
         let mut batches = Vec::new();
-        for (leases, size) in companies.iter().zip(COMPANY) {
-            for some in leases.chunks(size) {
+        for (leases, size) in companies.into_iter().zip(COMPANY) {
+            let mut leases = leases.into_iter();
+            while leases.len() > 0 {
+                let some = leases.by_ref().take(size);
                 if batches.len() < room {
                     batches.push(Batch::new(some));
                 } else {
@@ -323,15 +335,53 @@ impl Entries {
                 }
             }
         }
-        batches
+        (batches, ended)
     }
 
-    fn put_back(&mut self, leases: &[Travelling], now: Moment) {
+    /// Sends the lease of a seat on its way, in the company that it may travel in. Says which it
+    /// is if it is not trusted any more, and so left its seat.
+    fn board(
+        &mut self,
+        number: usize,
+        now: Moment,
+        soon: &mut Moment,
+        companies: &mut [Vec<Travelling>; 3],
+    ) -> Option<Arc<HeldLease>> {
+        let seat = self.seats.get_mut(number)?;
+        seat.spot = None;
+        let lease = seat.lease.clone()?;
+        let Some(outlook) = lease.outlook(now) else {
+            self.vacate(number);
+            return Some(lease);
+        };
+        seat.is_flying = true;
+        let every = outlook.every.unwrap_or_default();
+        if *soon == now {
+            // The first decides how far ahead others may be taken along.
+            *soon = now + every / 8;
+        }
+        // One that is nearly over cannot wait as long as others can, so it travels alone.
+        let is_urgent = outlook.left < every / 2;
+        let alone = COMPANY.len() - 1;
+        let company = if is_urgent {
+            alone
+        } else {
+            seat.failures.min(alone)
+        };
+        if let Some(company) = companies.get_mut(company) {
+            company.push((lease, outlook));
+        }
+        None
+    }
+
+    fn put_back(&mut self, leases: impl Iterator<Item = Travelling>, now: Moment) {
         for (lease, _) in leases {
-            if let Some(entry) = self.by_token.get_mut(&lease.token) {
-                entry.is_flying = false;
+            if let Some(number) = self.seat_of(&lease) {
+                if let Some(seat) = self.seats.get_mut(number) {
+                    seat.is_flying = false;
+                }
+                self.set_due(number, Due::exactly(now));
             }
-            self.set_due(lease.token, now);
         }
     }
 }
@@ -339,14 +389,14 @@ impl Entries {
 impl Batch {
     /// An answer is waited for so long that there is time for another try, and no longer than any
     /// of the leases is trusted.
-    fn new(leases: &[Travelling]) -> Self {
-        let limits = leases.iter().map(|(_, outlook)| {
-            let half = outlook.every.unwrap_or(outlook.ttl) / 2;
-            half.max(LEAST_LIMIT).min(outlook.left)
-        });
-        Self {
-            limit: limits.min().unwrap_or(LEAST_LIMIT),
-            leases: leases.iter().map(|(lease, _)| lease.clone()).collect(),
+    fn new(travelling: impl ExactSizeIterator<Item = Travelling>) -> Self {
+        let mut leases = Vec::with_capacity(travelling.len());
+        let mut limit = Duration::MAX;
+        for (lease, outlook) in travelling {
+            let half = outlook.every.unwrap_or(outlook.question.ttl.get()) / 2;
+            limit = limit.min(half.max(LEAST_LIMIT).min(outlook.left));
+            leases.push((lease, outlook.question));
         }
+        Self { leases, limit }
     }
 }
