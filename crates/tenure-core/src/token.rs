@@ -24,6 +24,24 @@ impl Token {
         Self(bytes)
     }
 
+    /// So many new tokens, each as [`Token::random`] draws it, for one call of the system in all.
+    ///
+    /// ```
+    /// # use tenure_core::Token;
+    /// let tokens = Token::many(3);
+    /// assert_eq!(tokens.len(), 3);
+    /// assert_ne!(tokens[0], tokens[1]);
+    /// ```
+    #[must_use]
+    pub fn many(count: usize) -> Vec<Self> {
+        let mut bytes = vec![0; count.saturating_mul(16)];
+        if getrandom::fill(&mut bytes).is_err() {
+            return (0..count).map(|_| Self(weak_bytes())).collect();
+        }
+        let (tokens, _) = bytes.as_chunks();
+        tokens.iter().copied().map(Self).collect()
+    }
+
     /// A token from its bytes, for stores and for seeded simulations.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -97,6 +115,8 @@ mod tests {
     fn r1_tokens_do_not_repeat_and_round_trip() {
         let tokens: std::collections::HashSet<_> = (0..10_000).map(|_| Token::random()).collect();
         assert_eq!(tokens.len(), 10_000);
+        let many: std::collections::HashSet<_> = Token::many(10_000).into_iter().collect();
+        assert_eq!(many.union(&tokens).count(), 20_000);
         for token in tokens.iter().take(100) {
             assert_eq!(token.to_string().parse(), Ok(*token));
             assert_eq!(token.to_string().as_bytes(), token.to_hex());

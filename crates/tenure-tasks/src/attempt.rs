@@ -35,7 +35,7 @@ pub(crate) type Code = Arc<dyn Fn(Arc<Attempt>) -> BoxFuture<'static, TaskResult
 pub(crate) type TaskResult = Result<TaskReport, TaskFailure>;
 
 /// How long dropped code may take to reach the `await` at which it ends. Blocking code never does.
-const DROP_PATIENCE: Duration = Duration::from_millis(100);
+pub(crate) const DROP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// One attempt of one run, shared by the code and whoever watches over it.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub(crate) async fn supervise(
 }
 
 /// What traces say of an attempt; the table stands in `docs/guide/observability.md`.
-fn span_of(attempt: &Attempt) -> Span {
+pub(crate) fn span_of(attempt: &Attempt) -> Span {
     tracing::info_span!(
         "run",
         task = %attempt.key.task,
@@ -112,8 +112,9 @@ async fn watch(
     limits: Limits,
     span: Span,
 ) -> Ending {
-    let stop = attempt.stop.clone();
     let time_limit = attempt.spec.timeout();
+    let watched = attempt.clone();
+    let stop = &watched.stop;
     let runtime = runtime.unwrap_or_else(Handle::current);
     // The code is called inside the spawned future, so that a panic of the call itself is caught.
     let running = async move { code(attempt).await }.instrument(span);
@@ -161,7 +162,7 @@ fn ending(ended: Result<TaskResult, JoinError>) -> Ending {
     }
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenure_core::{ClaimAnswer, Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
@@ -280,6 +281,8 @@ pub(crate) type Observer = Arc<dyn Fn(&RunnerEvent) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct EventSender {
     sender: broadcast::Sender<RunnerEvent>,
+    /// How many readers there are. The channel knows too, but behind a lock, and a run asks often.
+    readers: Arc<AtomicUsize>,
     observers: Arc<[Observer]>,
     call_observers: Arc<[CallObserver]>,
 }
@@ -288,6 +291,7 @@ impl EventSender {
     pub(crate) fn new(capacity: usize, observers: Vec<Observer>) -> Self {
         Self {
             sender: broadcast::Sender::new(capacity),
+            readers: Arc::default(),
             observers: observers.into(),
             call_observers: Arc::default(),
         }
@@ -311,7 +315,7 @@ impl EventSender {
     /// Makes and sends an event, if anybody listens. An observer that panics is told of in the log
     /// and harms nobody else.
     pub(crate) fn tell(&self, event: impl FnOnce() -> RunnerEvent) {
-        let has_readers = self.sender.receiver_count() > 0;
+        let has_readers = self.readers.load(Ordering::Acquire) > 0;
         if !has_readers && self.observers.is_empty() {
             return;
         }
@@ -328,8 +332,11 @@ impl EventSender {
     }
 
     pub(crate) fn subscribe(&self) -> Events {
+        let receiver = self.sender.subscribe();
+        self.readers.fetch_add(1, Ordering::AcqRel);
         Events {
-            receiver: self.sender.subscribe(),
+            receiver,
+            _reader: Reader(self.readers.clone()),
         }
     }
 }
@@ -337,7 +344,7 @@ impl EventSender {
 impl fmt::Debug for EventSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSender")
-            .field("readers", &self.sender.receiver_count())
+            .field("readers", &self.readers.load(Ordering::Acquire))
             .field("observers", &self.observers.len())
             .finish_non_exhaustive()
     }
@@ -347,6 +354,17 @@ impl fmt::Debug for EventSender {
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<RunnerEvent>,
+    _reader: Reader,
+}
+
+/// One who is counted as a reader for as long as this lives.
+#[derive(Debug)]
+struct Reader(Arc<AtomicUsize>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Events {
@@ -387,6 +405,9 @@ mod tests {
                 Some(RunnerEvent::StoreClockStepped { by_ms })
             );
         }
+        drop(sender.subscribe());
+        sender.tell(|| RunnerEvent::StoreClockStepped { by_ms: 10 });
+        assert!(events.next().await.is_some());
         drop(sender);
         assert_eq!(events.next().await, None);
     }

@@ -48,6 +48,7 @@ mod check;
 mod config_error;
 mod context;
 mod due;
+mod ends;
 mod event;
 mod hash;
 mod limits;

@@ -3,9 +3,9 @@
 //! The first reason stands: whoever asks later changes nothing.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 /// Why running code should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,34 +40,45 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// A request to stop that may or may not have been made; clones share it.
-#[derive(Debug, Clone, Default)]
+/// A request to stop that may or may not have been made. Without memory of its own, because there
+/// is one for each run and most are never made.
+#[derive(Debug, Default)]
 pub(crate) struct Stop {
-    reason: Arc<OnceLock<StopReason>>,
-    token: CancellationToken,
+    reason: OnceLock<StopReason>,
     /// A lost lease leaves less time than whatever was asked before.
-    hurry: CancellationToken,
+    hurry: OnceLock<()>,
+    changed: Notify,
 }
 
 impl Stop {
     pub(crate) fn ask(&self, reason: StopReason) {
-        // The reason is set before the token, so whoever sees the token finds a reason.
         let _ = self.reason.set(reason);
-        self.token.cancel();
         if reason == StopReason::LeaseLost {
-            self.hurry.cancel();
+            let _ = self.hurry.set(());
         }
+        // After both: whoever is woken finds what it was woken for.
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn reason(&self) -> Option<StopReason> {
         self.reason.get().copied()
     }
 
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.hurry.get().is_some()
+    }
+
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn asked(&self) -> StopReason {
-        self.token.cancelled().await;
-        self.reason().unwrap_or(StopReason::Requested)
+        loop {
+            // Made before the look, so that what is asked in between wakes it.
+            let changed = self.changed.notified();
+            if let Some(reason) = self.reason() {
+                return reason;
+            }
+            changed.await;
+        }
     }
 
     /// Resolves when the lease is lost, even if something else was the first reason.
@@ -75,7 +86,13 @@ impl Stop {
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn hurried(&self) {
-        self.hurry.cancelled().await;
+        loop {
+            let changed = self.changed.notified();
+            if self.is_hurried() {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 

@@ -51,11 +51,24 @@ impl ClaimItem {
     /// A claim with a new token, a window of five minutes and the default rules.
     #[must_use]
     pub fn new(task: TaskName, tick: Timestamp, index: u32, generation: Generation) -> Self {
+        Self::with_token(Token::random(), task, tick, index, generation)
+    }
+
+    /// The same with a token that was drawn before, for whoever makes very many claims: see
+    /// [`Token::many`].
+    #[must_use]
+    pub fn with_token(
+        token: Token,
+        task: TaskName,
+        tick: Timestamp,
+        index: u32,
+        generation: Generation,
+    ) -> Self {
         Self {
             task,
             tick,
             index,
-            token: Token::random(),
+            token,
             generation,
             window: Duration::from_secs(300),
             overlap: Overlap::default(),

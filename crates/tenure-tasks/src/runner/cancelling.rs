@@ -46,8 +46,8 @@ impl Runner {
     }
 
     fn stop_run(&mut self, cancel: &Cancel) {
-        let mut running = self.running.values_mut();
-        let Some(running) = running.find(|running| running.run.key == cancel.key) else {
+        let mut running = self.running.iter_mut();
+        let Some((id, running)) = running.find(|(_, running)| running.run.key == cancel.key) else {
             return;
         };
         if running.cancel.is_some() {
@@ -56,7 +56,8 @@ impl Runner {
         let reason = cancel.reason();
         tracing::info!(run = %cancel.key, reason, "told to stop");
         running.cancel = Some(reason);
-        running.attempt.stop.ask(StopReason::Requested);
+        let (id, now) = (*id, self.clock.now());
+        self.tell_to_stop(id, StopReason::Requested, now);
         self.events.tell(|| RunnerEvent::CancelRequested {
             key: cancel.key.clone(),
             by: cancel.by.clone(),

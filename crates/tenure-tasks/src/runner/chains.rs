@@ -151,6 +151,7 @@ impl Runner {
     /// A run of this node is over and the store knows it.
     pub(super) fn chain_ended(&mut self, key: &RunKey) {
         if key.kind == RunKind::Scheduled
+            && !self.chains.chains.is_empty()
             && let Some(task) = self.table.id_of(&key.task)
         {
             self.chain_goes_on(task, key.tick, key.index);

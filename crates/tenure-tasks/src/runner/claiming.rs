@@ -16,10 +16,14 @@ use super::Runner;
 use super::lease::backoff;
 use super::peers::Turn;
 use crate::due::Missed;
+use crate::hash::Quick;
 use crate::table::TaskId;
 
 /// How many claims may be under way at once.
 const MAX_FLIGHTS: usize = 8;
+
+/// How many tokens are drawn at once.
+const TOKENS: usize = 128;
 
 /// A run to be claimed.
 #[derive(Debug, Clone)]
@@ -49,13 +53,26 @@ pub(super) struct Flight {
     era: u32,
 }
 
+/// Tokens to come, drawn many at once.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Vec<Token>);
+
+impl Tokens {
+    pub(super) fn next(&mut self) -> Token {
+        if self.0.is_empty() {
+            self.0 = Token::many(TOKENS);
+        }
+        self.0.pop().unwrap_or_else(Token::random)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     pub(super) queue: VecDeque<Wanted>,
     sweeps: BTreeMap<Moment, Vec<Wanted>>,
     unresolved: BTreeMap<Moment, Flight>,
     /// Everything that was sent and not answered.
-    in_flight: HashSet<(TaskId, Timestamp, u32)>,
+    in_flight: HashSet<(TaskId, Timestamp, u32), Quick>,
     flights: usize,
     failures: u32,
 }
@@ -203,13 +220,13 @@ impl Runner {
 
     fn item(&self, wanted: &Wanted) -> Option<ClaimItem> {
         let spec = self.table.spec(wanted.task)?;
-        let mut item = ClaimItem::new(
+        let mut item = ClaimItem::with_token(
+            wanted.token,
             spec.name().clone(),
             wanted.tick,
             wanted.index,
             spec.generation().clone(),
         );
-        item.token = wanted.token;
         item.window = spec.claim_window();
         item.overlap = spec.overlap();
         item.max_running = spec.limit();

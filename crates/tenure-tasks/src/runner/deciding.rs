@@ -33,7 +33,8 @@ impl Runner {
                 {
                     self.peers.missed(owner, wanted.task, self.clock.now());
                 }
-                self.won(claim, asked_at, wanted.turn.owner != Some(me));
+                let in_place_of_another = wanted.turn.owner != Some(me);
+                self.won(claim, Some(wanted.task), asked_at, in_place_of_another);
             }
             ClaimAnswer::Taken { by, state, since } => {
                 tracing::debug!(
@@ -138,7 +139,9 @@ impl Runner {
 
     /// The store decided about a claim of this task, so it is neither paused nor stale.
     fn accepted(&mut self, id: TaskId) {
-        self.stale.remove(&id);
+        if !self.stale.is_empty() {
+            self.stale.remove(&id);
+        }
         let Some(paused) = self.paused.remove(&id) else {
             return;
         };

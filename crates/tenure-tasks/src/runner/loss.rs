@@ -43,8 +43,7 @@ struct Known {
     /// `None` if the store knows better.
     state: Option<RunState>,
     attempt: u32,
-    /// Who had it; `None` if nobody had, or nobody knows.
-    by: Option<Holder>,
+    by: By,
     token: Option<Token>,
     fence: Option<Fence>,
     on_crash: OnCrash,
@@ -52,6 +51,16 @@ struct Known {
     reason: Option<String>,
     /// Until when somebody might claim it, were it forgotten.
     until: Timestamp,
+}
+
+/// Who had a run.
+#[derive(Debug)]
+enum By {
+    /// This node.
+    Me,
+    Other(Box<Holder>),
+    /// Nobody had it, or nobody knows.
+    Nobody,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +141,24 @@ impl Memory {
     fn get_mut(&mut self, number: u64) -> Option<&mut Known> {
         let place = number.checked_sub(self.first)?;
         self.runs.get_mut(usize::try_from(place).ok()?)
+    }
+
+    /// Remembers a run that this node won, of a task with this window; tells its number.
+    pub(super) fn won(&mut self, claim: &Claim, window: Duration) -> u64 {
+        let run = &claim.run;
+        let known = Known {
+            key: run.key.clone(),
+            state: Some(RunState::Running),
+            attempt: run.attempt,
+            by: By::Me,
+            token: Some(run.token),
+            fence: Some(claim.fence),
+            on_crash: claim.on_crash,
+            claimed_at: claim.claimed_at,
+            reason: None,
+            until: claimable_until(&run.key, claim.claimed_at, window),
+        };
+        self.enter(known, claim.claimed_at)
     }
 
     /// How the attempt that was entered under this number ended. `None`: the store knows better.
@@ -266,24 +293,6 @@ impl Runner {
         }
     }
 
-    /// Remembers a run that this node won; tells its number.
-    pub(super) fn remember_own(&mut self, claim: &Claim) -> u64 {
-        let run = &claim.run;
-        let known = Known {
-            key: run.key.clone(),
-            state: Some(RunState::Running),
-            attempt: run.attempt,
-            by: Some(self.node.clone()),
-            token: Some(run.token),
-            fence: Some(claim.fence),
-            on_crash: claim.on_crash,
-            claimed_at: claim.claimed_at,
-            reason: None,
-            until: self.claimable_until(&run.key, claim.claimed_at),
-        };
-        self.memory.enter(known, claim.claimed_at)
-    }
-
     /// Remembers a run that another node won, or that nobody will run.
     pub(super) fn remember_other(
         &mut self,
@@ -309,7 +318,7 @@ impl Runner {
             key,
             state: Some(state),
             attempt: u32::from(by.is_some()),
-            by,
+            by: by.map_or(By::Nobody, |by| By::Other(Box::new(by))),
             token: None,
             fence: None,
             on_crash: on_crash.map_or(OnCrash::Lose, TaskSpec::on_crash),
@@ -327,7 +336,7 @@ impl Runner {
             key: pass.key.clone(),
             state: Some(pass.state),
             attempt: 0,
-            by: None,
+            by: By::Nobody,
             token: None,
             fence: None,
             on_crash: OnCrash::Lose,
@@ -344,11 +353,7 @@ impl Runner {
             .id_of(&key.task)
             .and_then(|id| self.table.spec(id));
         let window = spec.map_or(Duration::ZERO, TaskSpec::claim_window);
-        let from = match key.kind {
-            RunKind::Scheduled => key.tick,
-            _ => since,
-        };
-        from + window + tenure_core::ClaimBatch::SLACK
+        claimable_until(key, since, window)
     }
 
     /// Everything that is remembered, and what is going on, oldest first.
@@ -374,7 +379,11 @@ impl Runner {
 
     fn of_known(&self, run: &Known) -> Option<Remembered> {
         let mut told = self.blank(&run.key, run.state?, run.attempt, run.claimed_at);
-        told.node.clone_from(&run.by);
+        told.node = match &run.by {
+            By::Me => Some(self.node.clone()),
+            By::Other(node) => Some(Holder::clone(node)),
+            By::Nobody => None,
+        };
         (told.token, told.fence, told.on_crash) = (run.token, run.fence, run.on_crash);
         told.reason.clone_from(&run.reason);
         Some(told)
@@ -393,6 +402,15 @@ impl Runner {
         }
         told
     }
+}
+
+/// Until when somebody might claim a run of a task with this window, were it forgotten.
+fn claimable_until(key: &RunKey, since: Timestamp, window: Duration) -> Timestamp {
+    let from = match key.kind {
+        RunKind::Scheduled => key.tick,
+        _ => since,
+    };
+    from + window + tenure_core::ClaimBatch::SLACK
 }
 
 /// Runs, for people.

@@ -36,6 +36,7 @@ mod runs;
 mod shares;
 mod taking;
 mod upkeep;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ use self::backfilling::Backfilling;
 use self::calls::{Calls, Done};
 use self::cancelling::Cancelling;
 use self::chains::Chains;
-use self::claiming::Claims;
+use self::claiming::{Claims, Tokens};
 use self::lease::NodeLease;
 use self::loss::Memory;
 use self::peers::Peers;
@@ -61,10 +62,12 @@ use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
 use self::taking::Taking;
-use crate::attempt::Ending;
-use crate::check::Assigned;
+use self::watch::Deadlines;
+use crate::check::{Assigned, Work};
 use crate::due::Missed;
+use crate::ends::Ends;
 use crate::event::{EventSender, RunnerEvent};
+use crate::hash::Quick;
 use crate::manager::{RunAccess, TaskManager};
 use crate::options::RunnerOptions;
 use crate::running::{Command, Drained, Pulse};
@@ -73,6 +76,12 @@ use crate::table::{Table, TaskId};
 
 /// The longest nap: a suspension or a step of a clock is noticed within this time.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// So many runs that are due and not decided are a burst.
+const MANY: usize = 256;
+
+/// How long attempts that have ended wait in a burst, for others to begin.
+const HOLD_ENDS: Duration = Duration::from_millis(50);
 
 pub(crate) struct Runner {
     manager: Arc<dyn TaskManager>,
@@ -85,9 +94,12 @@ pub(crate) struct Runner {
     pulse: Arc<Pulse>,
     commands: mpsc::Receiver<Command>,
     table: Table,
+    /// Tasks are left that are due.
+    has_more: bool,
     time: StoreTime,
     lease: NodeLease,
     peers: Peers,
+    tokens: Tokens,
     claims: Claims,
     chains: Chains,
     reports: Reports,
@@ -98,9 +110,14 @@ pub(crate) struct Runner {
     replacing: Replacing,
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
+    /// Those of them whose code must not begin yet.
+    early: BTreeMap<u64, Work>,
+    deadlines: Deadlines,
+    ends: Arc<Ends>,
+    ends_taken_at: Moment,
     /// Every attempt that was won and whose end the store has not heard of.
     /// Each with the number under which it is remembered.
-    in_hand: HashMap<RunRef, u64>,
+    in_hand: HashMap<RunRef, u64, Quick>,
     next_run: u64,
     paused: BTreeMap<TaskId, PausedTask>,
     stale: HashSet<TaskId>,
@@ -108,7 +125,6 @@ pub(crate) struct Runner {
     told_skew_ms: Option<i64>,
     next_prune: Moment,
     ops: JoinSet<Done>,
-    attempts: JoinSet<(u64, Ending)>,
     phase: Phase,
     farewell: Farewell,
     rng: fastrand::Rng,
@@ -173,8 +189,10 @@ impl Runner {
             pulse,
             commands,
             table: Table::new(assigned.work),
+            has_more: false,
             time: StoreTime::default(),
             lease: NodeLease::new(options, now),
+            tokens: Tokens::default(),
             claims: Claims::default(),
             chains: Chains::default(),
             reports: Reports::default(),
@@ -184,7 +202,11 @@ impl Runner {
             backfilling: Backfilling::new(now),
             replacing: Replacing::default(),
             running: BTreeMap::new(),
-            in_hand: HashMap::new(),
+            early: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            ends: Arc::default(),
+            ends_taken_at: now,
+            in_hand: HashMap::default(),
             next_run: 0,
             paused: BTreeMap::new(),
             stale: HashSet::new(),
@@ -192,7 +214,6 @@ impl Runner {
             told_skew_ms: None,
             next_prune: now,
             ops: JoinSet::new(),
-            attempts: JoinSet::new(),
             phase: Phase::Live,
             farewell: Farewell::default(),
             rng: fastrand::Rng::new(),
@@ -215,6 +236,8 @@ impl Runner {
     /// Does everything that is due by now.
     fn step(&mut self) {
         let now = self.clock.now();
+        self.has_more = false;
+        self.watch_runs(now);
         self.watch_trust(now);
         self.beat_if_due(now);
         self.flush(now);
@@ -246,20 +269,29 @@ impl Runner {
     /// Waits until something happens, and deals with all that has happened by then.
     async fn wait(&mut self, hints: &mut Wakes) {
         let nap = self.nap();
+        let holds_ends = self.holds_ends(self.clock.now());
         tokio::select! {
             biased;
             Some(command) = self.commands.recv() => self.asked(command),
             Some(done) = self.ops.join_next() => self.done(done.ok()),
-            Some(ended) = self.attempts.join_next() => self.attempt_ended(ended.ok()),
+            () = self.ends.came(), if !holds_ends => {}
             _ = hints.next() => self.hinted(),
-            () = sleep(nap) => {}
+            () = sleep(nap), if !self.has_more => {}
+            () = tokio::task::yield_now(), if self.has_more => {}
         }
         while let Some(done) = self.ops.try_join_next() {
             self.done(done.ok());
         }
-        while let Some(ended) = self.attempts.try_join_next() {
-            self.attempt_ended(ended.ok());
+        let now = self.clock.now();
+        if !self.holds_ends(now) {
+            self.take_ends(now);
         }
+    }
+
+    /// Whether ended attempts wait, because very many others are about to begin: what has ended is
+    /// not late for anything that a moment would spoil.
+    fn holds_ends(&self, now: Moment) -> bool {
+        self.claims.backlog() >= MANY && now < self.ends_taken_at + HOLD_ENDS
     }
 
     /// How long nothing is due.
@@ -274,6 +306,10 @@ impl Runner {
         }
         if self.lease.is_live {
             consider(self.lease.trusted_until());
+        }
+        consider(self.deadlines.first().map(|(at, _)| *at));
+        if self.claims.backlog() >= MANY {
+            consider(Some(self.ends_taken_at + HOLD_ENDS));
         }
         consider(self.reports.next());
         consider(self.memory.next(now));
@@ -323,13 +359,6 @@ impl Runner {
             Some(Done::Expanded(id, answer)) => self.expanded(&id, answer),
             Some(Done::Pruned(answer)) => self.pruned(answer),
             Some(Done::Cancels(answer)) => self.cancels(answer),
-        }
-    }
-
-    fn attempt_ended(&mut self, ended: Option<(u64, Ending)>) {
-        // Watching over an attempt neither panics nor is aborted while the runner lives.
-        if let Some((id, ending)) = ended {
-            self.ended(id, ending);
         }
     }
 

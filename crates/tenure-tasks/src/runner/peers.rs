@@ -63,6 +63,19 @@ impl Peers {
         self.alive.len()
     }
 
+    /// Whether there is no other node to share runs with.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alive.len() == 1
+    }
+
+    /// The turn of a run that is this node's own.
+    pub(super) fn mine(&self) -> Turn {
+        Turn {
+            first: self.me,
+            owner: Some(self.me),
+        }
+    }
+
     /// The store told who is alive. Nodes without capacity only watch.
     pub(super) fn update(&mut self, nodes: &[NodeRecord], now: Moment) {
         self.alive.clear();

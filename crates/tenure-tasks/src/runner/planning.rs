@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Moment, Overlap, Timestamp, Token};
+use tenure_core::{Moment, Overlap, Timestamp};
 
 use super::Runner;
 use super::claiming::Wanted;
@@ -58,19 +58,34 @@ fn may_be_claimed_together(spec: &TaskSpec, ticks: usize) -> bool {
 }
 
 impl Runner {
-    /// Plans the claims of every task that is due.
+    /// Plans the claims of the tasks that are due. Of very many that need not be shared with other
+    /// nodes, some now and the others next time, so that the first are on their way meanwhile.
     pub(super) fn evaluate_due(&mut self, now: Moment) {
         let Some(store_now) = self.time.at(now) else {
             return;
         };
+        let most = if self.peers.is_alone() {
+            self.calls.max_batch
+        } else {
+            usize::MAX
+        };
         let mut by_tick: BTreeMap<Timestamp, Vec<Planned>> = BTreeMap::new();
-        while let Some(id) = self.table.pop(store_now) {
+        let mut count = 0;
+        while count < most
+            && let Some(id) = self.table.pop(store_now)
+        {
+            count += 1;
             if let Some(evaluation) = self.table.evaluate(id, store_now) {
                 self.plan(id, evaluation, &mut by_tick);
             }
         }
+        self.has_more = count == most;
         for (tick, planned) in by_tick {
-            self.deal(tick, planned, now);
+            if self.peers.is_alone() {
+                self.keep(planned);
+            } else {
+                self.deal(tick, planned, now);
+            }
         }
     }
 
@@ -87,20 +102,22 @@ impl Runner {
         let Some(work) = self.table.work(id) else {
             return;
         };
-        let spec = work.spec.clone();
+        let spec = &work.spec;
         for tick in &due.run {
             self.events.tell(|| RunnerEvent::Due {
                 task: spec.name().clone(),
                 tick: *tick,
             });
         }
-        let must_not_overlap = due.run.len() > 1 && !may_be_claimed_together(&spec, due.run.len());
+        let must_not_overlap = due.run.len() > 1 && !may_be_claimed_together(spec, due.run.len());
         // Ticks that follow each other in a chain are one thing to own.
         let apart = if must_not_overlap { 1 } else { due.run.len() };
         let chain = must_not_overlap.then(|| due.run.as_slice().into());
         let is_sticky = spec.affinity() == Affinity::Sticky;
         for tick in due.run.iter().take(apart) {
-            let key = if is_sticky {
+            let key = if self.peers.is_alone() {
+                0
+            } else if is_sticky {
                 hash::of_task(spec.name())
             } else {
                 hash::of_tick(spec.name(), *tick)
@@ -129,6 +146,15 @@ impl Runner {
                 Some(paused) => paused.missed = Some(due.missed),
                 None => self.give_up(id, &due.missed, None),
             }
+        }
+    }
+
+    /// Queues everything: there is nobody to share it with.
+    fn keep(&mut self, planned: Vec<Planned>) {
+        let turn = self.peers.mine();
+        for planned in planned {
+            let wanted = self.wanted(planned, turn);
+            self.claims.queue.extend(wanted);
         }
     }
 
@@ -185,7 +211,7 @@ impl Runner {
             task: planned.task,
             tick: planned.tick,
             index,
-            token: Token::random(),
+            token: self.tokens.next(),
             turn,
             before: planned.before,
         })

@@ -1,5 +1,6 @@
 //! Runs in hand: begun when they are won, told to stop when they must, reported when they end.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,14 +8,17 @@ use std::time::Duration;
 use tenure_core::{
     Claim, Fence, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, Timestamp,
 };
+use tracing::Span;
 
+use super::watch::Stage;
 use super::{Phase, Runner};
-use crate::attempt::{Attempt, Ending, Limits, supervise};
+use crate::attempt::{Attempt, Ending};
 use crate::event::{DelayCause, RunnerEvent};
 use crate::output::{Output, bounded};
 use crate::policy::OnLeaseLoss;
 use crate::spec::TaskSpec;
 use crate::stop::{Stop, StopReason};
+use crate::table::TaskId;
 
 /// An attempt that is going on.
 #[derive(Debug)]
@@ -25,6 +29,10 @@ pub(super) struct Running {
     began_at: Moment,
     /// Why it was told to stop, if somebody asked for it.
     pub(super) cancel: Option<String>,
+    pub(super) stage: Stage,
+    /// When it must be looked at.
+    pub(super) deadline: Option<Moment>,
+    pub(super) span: Span,
 }
 
 impl Running {
@@ -46,13 +54,20 @@ impl Runner {
     ///
     /// The store answers the same token with the same run as long as it is in hand, so an answer
     /// that came twice must not begin it twice.
-    pub(super) fn won(&mut self, claim: Claim, asked_at: Moment, in_place_of_another: bool) {
-        if self.in_hand.contains_key(&claim.run) {
+    pub(super) fn won(
+        &mut self,
+        claim: Claim,
+        task: Option<TaskId>,
+        asked_at: Moment,
+        in_place_of_another: bool,
+    ) {
+        let Entry::Vacant(free) = self.in_hand.entry(claim.run.clone()) else {
             tracing::debug!(run = %claim.run.key, "won already");
             return;
-        }
-        let number = self.remember_own(&claim);
-        self.in_hand.insert(claim.run.clone(), number);
+        };
+        let work = task.and_then(|id| self.table.work(id));
+        let window = work.map_or(Duration::ZERO, |work| work.spec.claim_window());
+        free.insert(self.memory.won(&claim, window));
         self.events.tell(|| RunnerEvent::Claimed {
             key: claim.run.key.clone(),
             attempt: claim.run.attempt,
@@ -79,11 +94,7 @@ impl Runner {
         if is_leaving {
             return self.hand_back(claim, Outcome::Interrupted, "the node was leaving");
         }
-        let work = self
-            .table
-            .id_of(&claim.run.key.task)
-            .and_then(|id| self.table.work(id));
-        let Some(work) = work.cloned() else {
+        let Some(work) = task.and_then(|id| self.table.work(id)).cloned() else {
             return self.hand_back(
                 claim,
                 Outcome::Interrupted,
@@ -110,7 +121,7 @@ impl Runner {
             _ => DelayCause::Request,
         };
         let attempt = Arc::new(Attempt {
-            spec: work.spec,
+            spec: work.spec.clone(),
             number: claim.run.attempt,
             fence: Some(claim.fence),
             started_at,
@@ -125,15 +136,8 @@ impl Runner {
             lateness,
             cause,
         });
-        let limits = Limits {
-            wait: started_at.since(store_now),
-            grace: self.options.stop_grace,
-            loss_grace: self.loss_grace(),
-        };
         let id = self.next_run;
         self.next_run += 1;
-        let supervised = supervise(work.code, work.runtime, attempt.clone(), limits);
-        self.attempts.spawn(async move { (id, supervised.await) });
         self.running.insert(
             id,
             Running {
@@ -142,15 +146,19 @@ impl Runner {
                 on_crash: claim.on_crash,
                 began_at: now,
                 cancel: None,
+                stage: Stage::Early,
+                deadline: None,
+                span: Span::none(),
             },
         );
+        self.begin_after(id, work, started_at.since(store_now), now);
         self.pulse
             .running
             .store(self.running.len(), Ordering::Relaxed);
     }
 
     /// How long code may go on after its lease is lost: it must be gone before the lease can end.
-    fn loss_grace(&self) -> Duration {
+    pub(super) fn loss_grace(&self) -> Duration {
         let patience = self
             .options
             .margin()
@@ -173,6 +181,9 @@ impl Runner {
         let Some(running) = self.running.remove(&id) else {
             return;
         };
+        if let Some(deadline) = running.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
         self.pulse
             .running
             .store(self.running.len(), Ordering::Relaxed);
@@ -186,6 +197,7 @@ impl Runner {
         let store_now = self.time.at(now).unwrap_or(running.attempt.started_at);
         let attempt = &running.attempt;
         let outcome = outcome_of(&ending, attempt.stop.reason());
+        running.span.record("outcome", outcome.state().as_str());
         let is_permanent =
             matches!(&ending, Ending::Returned(Err(failure)) if failure.is_permanent);
         let again_after = if is_permanent {
@@ -237,12 +249,15 @@ impl Runner {
 
     /// Tells running code to stop.
     pub(super) fn stop_all(&mut self, reason: StopReason) {
-        for running in self.running.values() {
+        let now = self.clock.now();
+        let goes_on = |running: &Running| {
             let spec = &running.attempt.spec;
-            if reason == StopReason::LeaseLost && spec.on_lease_loss() == OnLeaseLoss::Continue {
-                continue;
-            }
-            running.attempt.stop.ask(reason);
+            reason == StopReason::LeaseLost && spec.on_lease_loss() == OnLeaseLoss::Continue
+        };
+        let told = self.running.iter();
+        let told = told.filter(|(_, running)| !goes_on(running));
+        for id in told.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_to_stop(id, reason, now);
         }
     }
 

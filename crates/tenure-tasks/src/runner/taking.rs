@@ -101,7 +101,8 @@ impl Runner {
                     self.take.look_now(self.clock.now());
                 }
                 for claim in claims {
-                    self.won(claim, asked_at, false);
+                    let task = self.table.id_of(&claim.run.key.task);
+                    self.won(claim, task, asked_at, false);
                 }
             }
             Err(error) => {

@@ -1,0 +1,165 @@
+//! Watches over running attempts: begins their code when it is time, tells it to stop when it must,
+//! and drops it when it does not.
+//!
+//! ```text
+//!   early ──its time──▶ going ──returns or panics───────────────────────────▶ ended
+//!                         │                                                     ▲
+//!                         └──timeout, or told──▶ told ──returns─────────────────┤
+//!                                                 └──time is up──▶ dropped ─────┘
+//! ```
+//!
+//! All attempts share the loop's one timer, so that an attempt without a limit costs none. What an
+//! ending means for the run is decided elsewhere.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tenure_core::Moment;
+
+use super::Runner;
+use crate::attempt::{DROP_PATIENCE, Ending, span_of};
+use crate::check::Work;
+use crate::ends::{Launched, launch};
+use crate::stop::StopReason;
+
+/// Where an attempt stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Its code has not begun, because its tick has not come yet.
+    Early,
+    Going(Launched),
+    /// It was told to stop, and may take a moment to do so.
+    Told(Launched),
+    /// It did not, and is dropped at its next `await`, which blocking code never reaches.
+    Dropped,
+}
+
+/// When to look at which attempt.
+pub(super) type Deadlines = BTreeSet<(Moment, u64)>;
+
+impl Runner {
+    /// Begins the code of an attempt after `wait`.
+    pub(super) fn begin_after(&mut self, id: u64, work: Work, wait: Duration, now: Moment) {
+        if wait.is_zero() {
+            return self.launch(id, work, now);
+        }
+        self.early.insert(id, work);
+        self.look_at_run(id, Some(now + wait));
+    }
+
+    fn launch(&mut self, id: u64, work: Work, now: Moment) {
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        let span = span_of(&running.attempt);
+        running.span = span.clone();
+        let attempt = running.attempt.clone();
+        let end = (id, self.ends.clone());
+        let limit = attempt.spec.timeout();
+        let launched = launch(work.code, work.runtime.as_ref(), attempt, span, end);
+        running.stage = Stage::Going(launched);
+        if running.attempt.stop.reason().is_some() {
+            self.told_to_stop(id, now);
+        } else if limit.is_some() {
+            self.look_at_run(id, limit.map(|limit| now + limit));
+        }
+    }
+
+    /// Tells an attempt to stop, and gives it a while.
+    pub(super) fn tell_to_stop(&mut self, id: u64, reason: StopReason, now: Moment) {
+        if let Some(running) = self.running.get(&id) {
+            running.attempt.stop.ask(reason);
+            self.told_to_stop(id, now);
+        }
+    }
+
+    fn told_to_stop(&mut self, id: u64, now: Moment) {
+        let (grace, loss_grace) = (self.options.stop_grace, self.loss_grace());
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        let is_hurried = running.attempt.stop.is_hurried();
+        let hurried = is_hurried.then(|| now + loss_grace);
+        let until = match std::mem::replace(&mut running.stage, Stage::Early) {
+            Stage::Going(launched) => {
+                running.stage = Stage::Told(launched);
+                let until = now + grace;
+                hurried.map_or(until, |hurried| until.min(hurried))
+            }
+            Stage::Told(launched) => {
+                running.stage = Stage::Told(launched);
+                match (running.deadline, hurried) {
+                    (Some(until), Some(hurried)) => until.min(hurried),
+                    _ => return,
+                }
+            }
+            // It finds the request when it begins, or is beyond requests.
+            other => {
+                running.stage = other;
+                return;
+            }
+        };
+        self.look_at_run(id, Some(until));
+    }
+
+    /// Does what is due about running attempts.
+    pub(super) fn watch_runs(&mut self, now: Moment) {
+        if self.deadlines.first().is_none_or(|(at, _)| *at > now) {
+            return;
+        }
+        // What has ended before its time was up has not been too slow.
+        self.take_ends(now);
+        while let Some((at, id)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            let Some(running) = self.running.get_mut(&id) else {
+                continue;
+            };
+            running.deadline = None;
+            match std::mem::replace(&mut running.stage, Stage::Early) {
+                Stage::Early => {
+                    if let Some(work) = self.early.remove(&id) {
+                        self.launch(id, work, now);
+                    }
+                }
+                Stage::Going(launched) => {
+                    running.stage = Stage::Going(launched);
+                    self.tell_to_stop(id, StopReason::Timeout, now);
+                }
+                Stage::Told(launched) => {
+                    drop(launched);
+                    running.stage = Stage::Dropped;
+                    self.look_at_run(id, Some(now + DROP_PATIENCE));
+                }
+                Stage::Dropped => self.ended(id, Ending::Dropped),
+            }
+        }
+    }
+
+    /// Deals with attempts that have ended.
+    pub(super) fn take_ends(&mut self, now: Moment) {
+        self.ends_taken_at = now;
+        for (id, ending) in self.ends.take() {
+            let running = self.running.get(&id);
+            let is_dropped = running.is_some_and(|running| matches!(running.stage, Stage::Dropped));
+            let ending = match ending {
+                Ending::Returned(result) => Ending::Returned(result),
+                _ if is_dropped => Ending::Dropped,
+                other => other,
+            };
+            self.ended(id, ending);
+        }
+    }
+
+    /// Looks at an attempt at this moment, and at no other.
+    pub(super) fn look_at_run(&mut self, id: u64, at: Option<Moment>) {
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(&mut running.deadline, at) {
+            self.deadlines.remove(&(old, id));
+        }
+        self.deadlines.extend(at.map(|at| (at, id)));
+    }
+}
