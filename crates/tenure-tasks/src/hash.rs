@@ -100,15 +100,13 @@ impl BuildHasher for Quick {
     }
 }
 
-/// Takes eight bytes at a time: a multiplication each, whose upper half comes back down.
+/// Takes eight bytes at a time, a turn and a multiplication each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QuickHasher(u64);
 
 impl QuickHasher {
     fn take(&mut self, number: u64) {
-        let product = u128::from(self.0 ^ number) * 0xe703_7ed1_a0b4_28db;
-        let [low, high] = [product, product >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
-        self.0 = (low ^ high).rotate_left(5);
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0xe703_7ed1_a0b4_28db);
     }
 }
 
@@ -122,7 +120,7 @@ impl Hasher for QuickHasher {
         for (place, byte) in last.iter_mut().zip(rest) {
             *place = *byte;
         }
-        self.take(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
+        self.take(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
     }
 
     fn write_u8(&mut self, number: u8) {

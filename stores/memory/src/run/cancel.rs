@@ -42,7 +42,7 @@ impl Runs {
     pub(super) fn cancels(&self, node: HolderId) -> Vec<Cancel> {
         let in_hand = self.active_by_node.get(&node).into_iter().flatten();
         in_hand
-            .filter_map(|key| self.cancels.get(key))
+            .filter_map(|(_, key)| self.cancels.get(key))
             .cloned()
             .collect()
     }

@@ -36,6 +36,10 @@ impl Runs {
     /// Decides earlier ticks first, so that of two that must not overlap the earlier one wins. The
     /// answers stand in the order of the items.
     fn claim_all(&mut self, batch: &ClaimBatch, now: Now) -> Vec<ClaimAnswer> {
+        if batch.items.is_sorted_by_key(|item| item.tick) {
+            let items = batch.items.iter();
+            return items.map(|item| self.claim_one(batch, item, now)).collect();
+        }
         let mut by_tick: Vec<(usize, &ClaimItem)> = batch.items.iter().enumerate().collect();
         by_tick.sort_by_key(|(_, item)| item.tick);
         let mut answers: Vec<(usize, ClaimAnswer)> = by_tick
@@ -115,9 +119,11 @@ impl Runs {
     fn crowd(&self, item: &ClaimItem) -> Crowd {
         let slot = (item.task.clone(), item.index);
         let mut crowd = Crowd::default();
-        let active = self.active_by_slot.get(&slot).into_iter().flatten();
-        crowd.blocker = active.filter(|key| is_scheduled(key)).min().cloned();
-        if let Some(queued) = self.queued.get(&slot) {
+        let mut active = self.active_by_slot.get(&slot).into_iter().flatten();
+        crowd.blocker = active.find(|key| is_scheduled(key)).cloned();
+        if !self.queued.is_empty()
+            && let Some(queued) = self.queued.get(&slot)
+        {
             crowd.queued = queued.last().cloned();
             crowd.queue_len = u32::try_from(queued.len()).unwrap_or(u32::MAX);
         }
@@ -220,7 +226,7 @@ impl Runs {
         let record = &mut run.record;
         record.attempt += 1;
         record.fence = Some(fence);
-        record.node = self.nodes.get(&node).map(|node| node.record.node.clone());
+        run.node = self.nodes.get(&node).map(|node| node.holder.clone());
         record.claimed_at = Some(now.wall);
         record.due_at = None;
         record.ended_at = None;
@@ -301,7 +307,7 @@ impl Runs {
     fn taken_with(&self, take: &Take) -> Vec<Claim> {
         let in_hand = self.active_by_node.get(&take.node).into_iter().flatten();
         in_hand
-            .filter_map(|key| self.get(key))
+            .filter_map(|(_, key)| self.get(key))
             .filter(|run| run.token == Some(take.token))
             .map(|run| claim_of(run, take.token, run.record.claimed_at.unwrap_or_default()))
             .collect()
@@ -345,7 +351,7 @@ fn repeated(run: &Run, token: Token) -> ClaimAnswer {
 fn taken(run: &Run) -> ClaimAnswer {
     let record = &run.record;
     ClaimAnswer::Taken {
-        by: record.node.clone(),
+        by: run.node.as_deref().cloned(),
         state: record.state,
         since: record.created_at,
     }

@@ -5,7 +5,7 @@ use tenure_core::{
     Timestamp,
 };
 
-use super::{HistoryOrder, Now, Run, Runs};
+use super::{HistoryOrder, Now, Run, Runs, key_of};
 
 impl Runs {
     pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Now) {
@@ -83,6 +83,7 @@ impl Runs {
     }
 
     pub(super) fn prune(&mut self, prune: &Prune, now: Now) -> u64 {
+        self.bring_in_order(usize::MAX);
         let most = prune.limit.min(1000);
         let mut gone: Vec<HistoryOrder> = Vec::new();
         for keys in self.by_task.values() {
@@ -103,7 +104,7 @@ impl Runs {
             if self
                 .events
                 .front()
-                .is_none_or(|event| event.at >= prune.before)
+                .is_none_or(|(at, _)| *at >= prune.before)
             {
                 break;
             }
@@ -113,7 +114,7 @@ impl Runs {
     }
 
     fn may_go(&self, at: &HistoryOrder, prune: &Prune, now: Now) -> bool {
-        self.records.get(at).is_some_and(|run| {
+        self.get(&key_of(at)).is_some_and(|run| {
             let state = run.record.state;
             state.is_final()
                 && (prune.states.is_empty() || prune.states.contains(&state))

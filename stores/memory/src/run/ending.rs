@@ -45,12 +45,7 @@ impl Runs {
             return Finished::Recorded;
         }
         if let Some(delay) = finish.again_after {
-            archive(
-                &mut run.record,
-                finish.outcome.state(),
-                finish.reason.clone(),
-                now,
-            );
+            archive(&mut run, finish.outcome.state(), finish.reason.clone(), now);
             run.record.state = RunState::Waiting;
             run.record.due_at = Some(now.wall + delay);
         } else {
@@ -124,13 +119,9 @@ impl Runs {
             }
             let in_hand = self.active_by_node.get(&id).into_iter().flatten();
             let room = recovery.limit.saturating_sub(runs.len());
-            let keys: Vec<RunKey> = in_hand.take(room).cloned().collect();
+            let keys: Vec<RunKey> = in_hand.take(room).map(|(_, key)| key.clone()).collect();
             runs.extend(keys.iter().filter_map(|key| self.recover_run(key, now)));
-            if self
-                .active_by_node
-                .get(&id)
-                .is_none_or(std::collections::BTreeSet::is_empty)
-            {
+            if self.is_idle(id) {
                 self.end_node(id);
             }
         }
@@ -146,7 +137,7 @@ impl Runs {
             OnCrash::Retry { max_attempts } => lost_attempt < max_attempts,
             _ => false,
         };
-        let reason = match &record.node {
+        let reason = match &run.node {
             Some(node) => format!("{node} was lost"),
             None => "its node was lost".to_owned(),
         };
@@ -156,7 +147,8 @@ impl Runs {
             record.ended_at = Some(now.wall);
             record.reason = Some(format!("{}; {reason}", cancel.reason()));
         } else if again || !had_started {
-            archive(record, RunState::Lost, Some(reason), now);
+            archive(&mut run, RunState::Lost, Some(reason), now);
+            let record = &mut run.record;
             record.state = RunState::Waiting;
             record.due_at = Some(now.wall);
         } else {
@@ -164,7 +156,7 @@ impl Runs {
             record.ended_at = Some(now.wall);
             record.reason = Some(reason);
         }
-        let recovered = RecoveredRun::new(record.clone(), lost_attempt, had_started);
+        let recovered = RecoveredRun::new(run.told(), lost_attempt, had_started);
         self.put(run, now);
         Some(recovered)
     }
@@ -183,9 +175,10 @@ impl Runs {
 }
 
 /// Moves the current attempt to the earlier ones.
-fn archive(record: &mut RunRecord, state: RunState, reason: Option<String>, now: Now) {
+fn archive(run: &mut Run, state: RunState, reason: Option<String>, now: Now) {
+    let record = &mut run.record;
     let mut attempt = AttemptRecord::new(record.attempt, state, now.wall);
-    attempt.node.clone_from(&record.node);
+    attempt.node = run.node.as_deref().cloned();
     attempt.started_at = record.started_at;
     attempt.reason = reason;
     record.attempts.push(attempt);

@@ -1,6 +1,8 @@
 //! Putting back what a node remembers of runs that this store forgot. A store in memory forgets
 //! only where a test makes it.
 
+use std::sync::Arc;
+
 use tenure_core::{HolderId, Kept, Remembered, Restore, Restored, RunRecord, RunState, Timestamp};
 
 use super::{Now, Run, Runs};
@@ -44,7 +46,6 @@ impl Runs {
         let mut record = RunRecord::new(told.key.clone(), state, told.claimed_at);
         record.attempt = told.attempt;
         record.fence = told.fence;
-        record.node.clone_from(&told.node);
         record.generation.clone_from(&told.generation);
         record.on_crash = told.on_crash;
         record.claimed_at = Some(told.claimed_at);
@@ -56,6 +57,7 @@ impl Runs {
             _ => {}
         }
         let mut run = Run::new(record, now.wall + told.keep_for);
+        run.node = told.node.clone().map(Arc::new);
         run.overlap = told.overlap;
         run.token = told.token;
         run.claimed_with = told.token;

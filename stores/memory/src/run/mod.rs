@@ -14,13 +14,14 @@ mod read;
 mod store;
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tenure_core::{
-    Backfill, Cancel, Definition, Event, EventKind, Generation, HolderId, MaxRunning, NodeRecord,
-    Note, Overlap, Pause, Refusal, RequestId, RunKey, RunKind, RunRecord, RunState, TaskName,
-    Timestamp, Token,
+    Backfill, Cancel, Definition, Generation, Holder, HolderId, MaxRunning, NodeRecord, Note,
+    Overlap, Pause, Refusal, RequestId, RunKey, RunKind, RunRecord, RunState, TaskName, Timestamp,
+    Token,
 };
 
 /// How many events are kept.
@@ -57,10 +58,19 @@ pub(crate) struct Runs {
     losses: u64,
     loss_told_by: Option<HolderId>,
     fence: u64,
-    records: BTreeMap<HistoryOrder, Run>,
+    /// Shared with the events that tell of them.
+    records: HashMap<RunKey, Arc<Run>>,
+    /// The records that are in neither of the two orders yet. Claims are in a hurry; whoever reads
+    /// puts them in order first, and each ending a few.
+    unordered: VecDeque<RunKey>,
+    history: BTreeSet<HistoryOrder>,
     by_task: HashMap<TaskName, BTreeSet<HistoryOrder>>,
-    active_by_slot: HashMap<(TaskName, u32), BTreeSet<RunKey>>,
-    active_by_node: HashMap<HolderId, BTreeSet<RunKey>>,
+    /// In order; there is seldom more than one.
+    active_by_slot: HashMap<(TaskName, u32), Vec<RunKey>>,
+    /// In the order in which they came into its hands.
+    active_by_node: HashMap<HolderId, BTreeMap<u64, RunKey>>,
+    /// How many runs came into hands.
+    hands: u64,
     waiting: BTreeSet<(Timestamp, RunKey)>,
     /// Scheduled runs that wait for their first attempt, the oldest tick first.
     queued: HashMap<(TaskName, u32), BTreeSet<RunKey>>,
@@ -69,18 +79,30 @@ pub(crate) struct Runs {
     nodes: HashMap<HolderId, Node>,
     ended_nodes: VecDeque<Node>,
     joined: u64,
-    tasks: BTreeMap<TaskName, Task>,
+    tasks: HashMap<TaskName, Task>,
     /// What tasks have in common, by generation.
     shared: HashMap<Generation, Arc<Definition>>,
     backfills: BTreeMap<RequestId, (u64, Backfill)>,
-    events: VecDeque<Event>,
+    events: VecDeque<(Timestamp, Told)>,
     event_count: u64,
+}
+
+/// What an event tells, as it is kept.
+#[derive(Debug, Clone)]
+enum Told {
+    Run(Arc<Run>),
+    Note(Note),
 }
 
 /// A record with what the store needs to know besides.
 #[derive(Debug, Clone)]
 struct Run {
+    /// Without its node, which stands beside it.
     record: RunRecord,
+    /// Who has it, or had it last; shared by all that it has.
+    node: Option<Arc<Holder>>,
+    /// Its number among the runs in hand.
+    hand: u64,
     /// The token of the current attempt.
     token: Option<Token>,
     /// The token of the claim that made the record, and what kept the run back.
@@ -96,6 +118,8 @@ struct Run {
 #[derive(Debug, Clone)]
 struct Node {
     record: NodeRecord,
+    /// The same as in the record.
+    holder: Arc<Holder>,
     /// When its lease ends, by the steady clock.
     ends: Timestamp,
     /// The how-manyth node to join.
@@ -135,6 +159,8 @@ impl Run {
     fn new(record: RunRecord, keep_until: Timestamp) -> Self {
         Self {
             record,
+            node: None,
+            hand: 0,
             token: None,
             claimed_with: None,
             kept_back: None,
@@ -143,6 +169,17 @@ impl Run {
             max_running: None,
             keep_until,
         }
+    }
+
+    /// The record as it is told.
+    fn told(&self) -> RunRecord {
+        let mut record = self.record.clone();
+        record.node = self.node.as_deref().cloned();
+        record
+    }
+
+    fn node_id(&self) -> Option<HolderId> {
+        self.node.as_ref().map(|node| node.id)
     }
 }
 
@@ -155,47 +192,58 @@ fn order(key: &RunKey) -> HistoryOrder {
     )
 }
 
+fn key_of((Reverse(tick), task, index, kind): &HistoryOrder) -> RunKey {
+    let mut key = RunKey::scheduled(task.clone(), *tick, *index);
+    key.kind = kind.clone();
+    key
+}
+
 impl Runs {
     fn get(&self, key: &RunKey) -> Option<&Run> {
-        self.records.get(&order(key))
+        self.records.get(key).map(Arc::as_ref)
     }
 
     /// Writes a record, keeps the indexes in step, and tells the event feed.
-    fn put(&mut self, run: Run, now: Now) {
+    fn put(&mut self, mut run: Run, now: Now) {
         let key = run.record.key.clone();
-        if let Some(before) = self.records.get(&order(&key)) {
-            let (state, node, due) = (
-                before.record.state,
-                before.record.node.clone(),
-                before.record.due_at,
-            );
-            self.unindex(&key, state, node.map(|node| node.id), due);
+        if let Some(before) = self.records.get(&key).cloned() {
+            let stays = before.record.state.is_active()
+                && run.record.state.is_active()
+                && before.node_id() == run.node_id();
+            if stays {
+                run.hand = before.hand;
+            } else {
+                self.unindex(&before);
+                self.index(&mut run);
+            }
+        } else {
+            self.unordered.push_back(key.clone());
+            self.index(&mut run);
         }
-        if !run.record.state.is_active() {
+        if !run.record.state.is_active() && !self.cancels.is_empty() {
             self.cancels.remove(&key);
         }
-        self.index(&run.record);
-        self.tell(now, EventKind::Run(Box::new(run.record.clone())));
-        self.by_task
-            .entry(key.task.clone())
-            .or_default()
-            .insert(order(&key));
-        self.records.insert(order(&key), run);
+        let run = Arc::new(run);
+        self.tell(now, Told::Run(run.clone()));
+        self.records.insert(key, run);
     }
 
-    fn index(&mut self, record: &RunRecord) {
+    fn index(&mut self, run: &mut Run) {
+        let record = &run.record;
         let key = &record.key;
         if record.state.is_active() {
             let slot = (key.task.clone(), key.index);
-            self.active_by_slot
-                .entry(slot)
-                .or_default()
-                .insert(key.clone());
-            if let Some(node) = &record.node {
-                self.active_by_node
-                    .entry(node.id)
-                    .or_default()
-                    .insert(key.clone());
+            let keys = self.active_by_slot.entry(slot).or_default();
+            if let Err(place) = keys.binary_search(key) {
+                // Nearly always the only one.
+                keys.reserve_exact(1);
+                keys.insert(place, key.clone());
+            }
+            if let Some(node) = &run.node {
+                self.hands += 1;
+                run.hand = self.hands;
+                let keys = self.active_by_node.entry(node.id).or_default();
+                keys.insert(run.hand, key.clone());
             }
         }
         if let (RunState::Waiting, Some(due)) = (record.state, record.due_at) {
@@ -207,28 +255,23 @@ impl Runs {
         }
     }
 
-    fn unindex(
-        &mut self,
-        key: &RunKey,
-        state: RunState,
-        node: Option<HolderId>,
-        due: Option<Timestamp>,
-    ) {
-        if state.is_active() {
-            let slot = (key.task.clone(), key.index);
-            if let Some(keys) = self.active_by_slot.get_mut(&slot) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.active_by_slot.remove(&slot);
+    fn unindex(&mut self, run: &Run) {
+        let key = &run.record.key;
+        let slot = (key.task.clone(), key.index);
+        if run.record.state.is_active() {
+            if let Entry::Occupied(mut keys) = self.active_by_slot.entry(slot.clone()) {
+                keys.get_mut().retain(|other| other != key);
+                if keys.get().is_empty() {
+                    keys.remove();
                 }
             }
+            let node = run.node_id();
             if let Some(keys) = node.and_then(|node| self.active_by_node.get_mut(&node)) {
-                keys.remove(key);
+                keys.remove(&run.hand);
             }
         }
-        if let Some(due) = due {
+        if let Some(due) = run.record.due_at {
             self.waiting.remove(&(due, key.clone()));
-            let slot = (key.task.clone(), key.index);
             if let Some(keys) = self.queued.get_mut(&slot) {
                 keys.remove(key);
                 if keys.is_empty() {
@@ -238,8 +281,29 @@ impl Runs {
         }
     }
 
+    /// Whether a node has nothing in hand.
+    fn is_idle(&self, node: HolderId) -> bool {
+        let in_hand = self.active_by_node.get(&node);
+        in_hand.is_none_or(BTreeMap::is_empty)
+    }
+
+    /// Puts at most so many records in order that are not yet.
+    fn bring_in_order(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(key) = self.unordered.pop_front() else {
+                // It may have been very long once.
+                self.unordered.shrink_to(1024);
+                return;
+            };
+            let at = order(&key);
+            self.history.insert(at.clone());
+            self.by_task.entry(key.task).or_default().insert(at);
+        }
+    }
+
     fn forget(&mut self, at: &HistoryOrder) {
-        self.records.remove(at);
+        self.records.remove(&key_of(at));
+        self.history.remove(at);
         if let Some(keys) = self.by_task.get_mut(&at.1) {
             keys.remove(at);
             if keys.is_empty() {
@@ -250,13 +314,12 @@ impl Runs {
 
     /// Adds a note to the events.
     pub(crate) fn note(&mut self, now: Now, note: Note) {
-        self.tell(now, EventKind::Note(note));
+        self.tell(now, Told::Note(note));
     }
 
-    fn tell(&mut self, now: Now, kind: EventKind) {
+    fn tell(&mut self, now: Now, told: Told) {
         self.event_count += 1;
-        let cursor = tenure_core::Cursor::new(self.event_count.to_string());
-        self.events.push_back(Event::new(cursor, now.wall, kind));
+        self.events.push_back((now.wall, told));
         while self.events.len() > EVENTS_KEPT {
             self.events.pop_front();
         }
@@ -351,7 +414,10 @@ impl Runs {
 
     fn saw_tick(&mut self, key: &RunKey, now: Now) {
         if key.kind == RunKind::Scheduled {
-            let task = self.task_mut(&key.task, now);
+            let task = match self.tasks.get_mut(&key.task) {
+                Some(task) => task,
+                None => self.task_mut(&key.task, now),
+            };
             task.last_tick = task.last_tick.max(Some(key.tick));
         }
     }

@@ -52,6 +52,7 @@ impl Runs {
             .unwrap_or_default();
         let node = Node {
             record: NodeRecord::of_beat(beat, joined_at, now.wall),
+            holder: Arc::new(beat.node.clone()),
             ends: now.steady + beat.ttl,
             order,
             takes,
@@ -109,11 +110,7 @@ impl Runs {
         let text = format!("{} left", node.record.node);
         self.note(now, Note::new("node_left", text).of_node(id));
         self.forget_tasks(id, now.wall);
-        if self
-            .active_by_node
-            .get(&id)
-            .is_none_or(std::collections::BTreeSet::is_empty)
-        {
+        if self.is_idle(id) {
             self.end_node(id);
         }
     }
@@ -199,10 +196,13 @@ impl Runs {
     }
 
     pub(super) fn task_records(&self, now: Now) -> Vec<TaskRecord> {
-        self.tasks
+        let mut records: Vec<_> = self
+            .tasks
             .iter()
             .filter_map(|(name, task)| self.task_record(name, task, now))
-            .collect()
+            .collect();
+        records.sort_by(|a, b| a.definition.task.cmp(&b.definition.task));
+        records
     }
 
     /// `None` for a task that was claimed or paused but that nobody ever registered.
