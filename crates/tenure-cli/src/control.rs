@@ -16,7 +16,6 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::args::{TriggerArgs, Wait};
-use crate::definition::limit_of;
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::nearest::nearest;
@@ -120,21 +119,14 @@ fn requests(
         }
         args.index.clone()
     };
-    let id = RequestId::random();
-    let reason = match args.why.as_str() {
-        "" => format!("asked for by {by}"),
-        why => format!("asked for by {by}: {why}"),
-    };
-    let name = &task.definition.task;
-    Ok(indices
-        .into_iter()
-        .map(|index| {
-            let key = RunKey::manual(name.clone(), now, index, id.clone());
-            let mut request = Enqueue::new(key, reason.clone());
-            request.max_running = limit_of(&task.definition);
-            request
-        })
-        .collect())
+    Ok(tenure::tasks::control::run_now(
+        task,
+        now,
+        &indices,
+        &RequestId::random(),
+        by,
+        &args.why,
+    ))
 }
 
 fn told(keys: &[&RunKey], is_json: bool) -> Outcome {

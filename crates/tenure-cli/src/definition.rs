@@ -5,15 +5,14 @@
 
 use serde_json::{Map, Value, json};
 use tenure::Task;
-use tenure::core::{Definition, MaxRunning, OnCrash, Overlap, format_duration};
+use tenure::core::{OnCrash, Overlap, format_duration};
 use tenure::tasks::OnLeaseLoss;
+use tenure::tasks::control::MAX_RUNNING;
 
 use crate::file::{Action, Crash, TaskEntry};
 
 /// How many attempts `on_crash = "retry"` means where `retry` does not say.
 const CRASH_ATTEMPTS: u32 = 3;
-/// The setting by which a definition tells the task's limit in the whole cluster.
-const MAX_RUNNING: &str = "max_running";
 /// How much of a definition's rest is kept in words; of a longer one, a hash of the whole as well.
 const DETAILS: usize = 8 * 1024;
 
@@ -119,15 +118,6 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
     given
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
-}
-
-/// The limit of a task that a store knows, as its definition tells it; nothing if it has none, or
-/// if another program than this one defined it.
-pub(crate) fn limit_of(definition: &Definition) -> Option<MaxRunning> {
-    let settings: Value = serde_json::from_str(&definition.details).ok()?;
-    let runs = settings.get(MAX_RUNNING)?.as_u64()?;
-    let runs = u32::try_from(runs).ok()?;
-    Some(MaxRunning::new(runs, definition.concurrency))
 }
 
 /// The rest of a definition.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tenure::Timestamp;
-use tenure::core::{Backfill, Pass, Pause, RunKey, RunStore, TaskName, TaskRecord};
+use tenure::core::{Pass, Pause, RunKey, RunStore, TaskName, TaskRecord};
 use tenure::tasks::tells_alarms;
 use tokio::runtime::Builder;
 
 use crate::args::{StoreArgs, duration, instant};
-use crate::backfill::{MAX_RUNS, begin, short_id};
+use tenure::tasks::control::backfill_of;
+
+use crate::backfill::{MAX_RUNS, begin};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
@@ -226,8 +228,8 @@ async fn choose(
     } else {
         latest
     };
-    let after = first - Duration::from_millis(1);
-    let mut backfill = Backfill::new(short_id()?, name.clone(), after, latest);
+    let backfill = backfill_of(task, first, latest);
+    let mut backfill = backfill.map_err(|error| failure("cannot name the backfill", &error))?;
     by.clone_into(&mut backfill.by);
     backfill.why = "the ticks of a pause, chosen when it was resumed".into();
     begin(runs, &mut backfill).await?;

@@ -47,6 +47,7 @@ mod attempt;
 mod check;
 mod config_error;
 mod context;
+pub mod control;
 mod due;
 mod ends;
 mod event;

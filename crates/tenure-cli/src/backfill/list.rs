@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tenure::core::{
-    Backfill, BackfillState, HistoryQuery, Note, RunKind, RunState, RunStore, TaskRecord, Timestamp,
+    Backfill, BackfillState, HistoryQuery, RunKind, RunState, RunStore, TaskRecord, Timestamp,
 };
+use tenure::tasks::control::{BackfillChange, change_backfill};
 
 use super::{BackfillChangeArgs, BackfillsListArgs, MAX_RUNS, backfill_json, first_instant};
 use crate::control::who;
@@ -17,8 +18,6 @@ use crate::why::schedule_of;
 
 /// How many pages of a thousand records are read for one backfill.
 const MAX_PAGES: usize = 200;
-/// How often a change is tried while the nodes move the backfill on.
-const ATTEMPTS: usize = 20;
 
 /// How far a backfill is.
 struct Progress {
@@ -163,43 +162,26 @@ pub(super) async fn change(args: BackfillChangeArgs, state: BackfillState) -> Ou
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let trouble = |error| failure("cannot change the backfill", &error);
-    for _ in 0..ATTEMPTS {
-        let all = runs.backfills().await.map_err(trouble)?;
-        let backfill = named(&all, &args.id, &store)?;
-        let id = &backfill.id;
-        if backfill.state == state {
+    let all = runs.backfills().await.map_err(trouble)?;
+    let id = &named(&all, &args.id, &store)?.id;
+    let by = who(tenure.holder());
+    let changed = change_backfill(&*runs, id, state, &by, &args.why).await;
+    match changed.map_err(trouble)? {
+        BackfillChange::Done { text } => print(&format!("{}\n", visible(&text)))?,
+        BackfillChange::Already => {
             print(&format!("backfill {id} is {} already\n", word_of(state)))?;
-            return Ok(Code::OK);
         }
-        if matches!(
-            backfill.state,
-            BackfillState::Done | BackfillState::Cancelled
-        ) {
-            let message = format!("backfill {id} is over: it is {}", word_of(backfill.state));
+        BackfillChange::Over { state } => {
+            let message = format!("backfill {id} is over: it is {}", word_of(state));
             return Err(Failure::new(Code::DATA, message)
                 .help("`tenure backfill` asks for another; what ran well is left out"));
         }
-        let changed = backfill.changed_to(state);
-        let saved = runs.save_backfill(&changed, Some(backfill.cursor)).await;
-        if !saved.map_err(trouble)? {
-            continue;
+        _ => {
+            let message = "the backfill moved on each time it was about to be changed";
+            return Err(Failure::new(Code::NOT_YET, message).help("try again"));
         }
-        let (kind, done) = match state {
-            BackfillState::Cancelled => ("backfill_cancelled", "cancelled"),
-            BackfillState::Paused => ("backfill_paused", "paused"),
-            _ => ("backfill_resumed", "resumed"),
-        };
-        let mut text = format!("backfill {id} {done} by {}", who(tenure.holder()));
-        if !args.why.is_empty() {
-            text = format!("{text}: {}", args.why);
-        }
-        let note = Note::new(kind, text.clone()).about(backfill.task.clone());
-        runs.note(&note).await.map_err(trouble)?;
-        print(&format!("{}\n", visible(&text)))?;
-        return Ok(Code::OK);
     }
-    let message = "the backfill moved on each time it was about to be changed";
-    Err(Failure::new(Code::NOT_YET, message).help("try again"))
+    Ok(Code::OK)
 }
 
 /// The one backfill whose id begins so.

@@ -9,10 +9,9 @@ mod survey;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tenure::Timestamp;
-use tenure::core::{Backfill, BackfillState, Note, RequestId, RunStore, TaskRecord};
+use tenure::core::{Backfill, BackfillState, RunStore, TaskRecord};
 use tokio::runtime::Builder;
 
-use self::survey::Survey;
 use crate::args::{StoreArgs, instant};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
@@ -22,8 +21,8 @@ use crate::output::{print, print_json};
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
-/// The most runs of one backfill.
-pub(crate) const MAX_RUNS: usize = 100_000;
+pub(crate) use tenure::tasks::control::MAX_BACKFILL_RUNS as MAX_RUNS;
+use tenure::tasks::control::{backfill_of, begin_backfill};
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -135,16 +134,16 @@ async fn ask(args: BackfillArgs) -> Outcome {
     let (task, now) = known(&*runs, &args.task, &store).await?;
     let to = args.to.unwrap_or(now);
     check_range(args.from, to, now)?;
-    let survey = Survey::of(&*runs, &task, args.from, to, args.force).await?;
+    let survey = survey::survey(&*runs, &task, args.from, to, args.force).await?;
     let mut backfill = asked(&args, &task, to)?;
     backfill.by = who(tenure.holder());
     let count = survey.to_run();
     if !args.json {
-        print(&survey.text(&backfill))?;
+        print(&survey::text(&survey, &backfill))?;
     }
     if args.dry_run || count == 0 {
         if args.json {
-            print_json(&[survey.json(None)])?;
+            print_json(&[survey::json(&survey, None)])?;
         } else if args.dry_run {
             print("nothing was asked for: this was a dry run\n")?;
         } else {
@@ -156,7 +155,7 @@ async fn ask(args: BackfillArgs) -> Outcome {
     let kept = kept.map_err(|error| failure("cannot look at backfills", &error))?;
     begin(&*runs, &mut backfill).await?;
     if args.json {
-        print_json(&[survey.json(Some(&backfill))])?;
+        print_json(&[survey::json(&survey, Some(&backfill))])?;
     } else {
         print(&format!(
             "asked for as backfill {}; `tenure backfills` shows how far it is\n",
@@ -182,9 +181,8 @@ fn check_range(from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), Fai
 
 /// What is asked for, in the store's words: its ranges begin after an instant, ours with one.
 fn asked(args: &BackfillArgs, task: &TaskRecord, to: Timestamp) -> Result<Backfill, Failure> {
-    let after = args.from - std::time::Duration::from_millis(1);
-    let name = task.definition.task.clone();
-    let mut backfill = Backfill::new(short_id()?, name, after, to);
+    let backfill = backfill_of(task, args.from, to);
+    let mut backfill = backfill.map_err(|error| failure("cannot name the backfill", &error))?;
     backfill.only_missing = !args.force;
     backfill.per_minute = args.rate.unwrap_or(0);
     backfill.parallel = args.parallel;
@@ -192,30 +190,10 @@ fn asked(args: &BackfillArgs, task: &TaskRecord, to: Timestamp) -> Result<Backfi
     Ok(backfill)
 }
 
-/// An id that can be typed.
-pub(crate) fn short_id() -> Result<RequestId, Failure> {
-    let id: String = RequestId::random().as_str().chars().take(8).collect();
-    RequestId::new(id).map_err(|error| Failure::new(Code::BUG, error.to_string()))
-}
-
 /// Puts a backfill into the store, under another id if somebody has that one.
 pub(crate) async fn begin(runs: &dyn RunStore, backfill: &mut Backfill) -> Result<(), Failure> {
-    let trouble = |error| failure("cannot ask for the backfill", &error);
-    let mut attempts = 5;
-    while !runs.save_backfill(backfill, None).await.map_err(trouble)? {
-        attempts -= 1;
-        if attempts == 0 {
-            let message = "no free id was found for the backfill";
-            return Err(Failure::new(Code::BUG, message));
-        }
-        backfill.id = short_id()?;
-    }
-    let text = format!(
-        "backfill {} asked for by {}: {}",
-        backfill.id, backfill.by, backfill.why
-    );
-    let note = Note::new("backfill_asked", text).about(backfill.task.clone());
-    runs.note(&note).await.map_err(trouble)
+    let begun = begin_backfill(runs, backfill).await;
+    begun.map_err(|error| failure("cannot ask for the backfill", &error))
 }
 
 /// Says what keeps the runs from beginning now.
