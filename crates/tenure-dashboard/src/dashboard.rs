@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tenure_core::{Clock, LeaseStore, RunStore, StoreError, SystemClock};
-use tenure_tasks::RunningTasks;
+use tenure_tasks::{Metrics, RunningTasks};
 
-use crate::pages;
-use crate::site::Site;
+use crate::auth::{Access, Credentials, Hosts, guard, headers, login_router};
+use crate::site::{Plan, Site};
 use crate::view::{Doctor, Parts, StoreMeter, Verdict, View};
+use crate::{api, pages};
 
 /// The dashboard of one store. See the crate's page.
 #[derive(Debug)]
@@ -27,6 +30,9 @@ pub struct DashboardBuilder {
     doctor: Option<Doctor>,
     meter: StoreMeter,
     base: Option<String>,
+    access: Access,
+    hosts: Option<Hosts>,
+    metrics: Option<Metrics>,
 }
 
 impl fmt::Debug for DashboardBuilder {
@@ -47,6 +53,9 @@ impl Dashboard {
             doctor: None,
             meter: StoreMeter::new(),
             base: None,
+            access: Access::asked(Credentials::new()),
+            hosts: None,
+            metrics: None,
         }
     }
 
@@ -56,10 +65,37 @@ impl Dashboard {
         self.site.view()
     }
 
-    /// The routes, to be nested under any path.
+    /// The routes, to be nested under any path. Requests that an application passes on should tell
+    /// where they come from (`into_make_service_with_connect_info::<SocketAddr>`), for the records
+    /// of changes and against those who guess credentials.
     pub fn router(&self) -> Router {
-        pages::router().with_state(self.site.clone())
+        routed(self.site.clone())
     }
+
+    /// The routes as they are served on an address of their own: for hosts that are known.
+    pub(crate) fn router_on(&self, address: SocketAddr) -> Router {
+        let any_address = !address.ip().to_canonical().is_loopback();
+        routed(self.site.clone().on_hosts(Hosts {
+            names: Vec::new(),
+            any_address,
+        }))
+    }
+
+    /// Whether anybody could use it without a credential.
+    pub(crate) fn is_open(&self) -> bool {
+        self.site.access().is_open()
+    }
+}
+
+fn routed(site: Site) -> Router {
+    let asked = from_fn_with_state(site.clone(), guard);
+    pages::router()
+        .merge(login_router())
+        .merge(api::probes())
+        .nest("/api/v1", api::router())
+        .layer(asked)
+        .layer(from_fn(headers))
+        .with_state(site)
 }
 
 impl DashboardBuilder {
@@ -75,6 +111,31 @@ impl DashboardBuilder {
     #[must_use]
     pub fn meter(mut self, meter: &StoreMeter) -> Self {
         self.meter = meter.clone();
+        self
+    }
+
+    /// Answers `/metrics` with what `metrics` counts.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = Some(metrics.clone());
+        self
+    }
+
+    /// Who may use it. Without this, nobody: an empty list of credentials opens nothing.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Answers only requests for these host names, for addresses in digits and for `localhost`.
+    /// Without this every host is answered, and whoever mounts the router checks it.
+    #[must_use]
+    pub fn hosts<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.hosts = Some(Hosts {
+            names: names.into_iter().map(Into::into).collect(),
+            any_address: true,
+        });
         self
     }
 
@@ -116,7 +177,13 @@ impl DashboardBuilder {
             traffic: self.meter.meter,
         });
         Dashboard {
-            site: Site::new(view, self.base),
+            site: Site::new(Plan {
+                view,
+                base: self.base,
+                access: self.access,
+                hosts: self.hosts,
+                metrics: self.metrics,
+            }),
         }
     }
 }

@@ -1,17 +1,26 @@
-//! What every handler is given: the views, and where the dashboard is mounted.
+//! What every handler is given: the views, who may use them, and where the dashboard is mounted.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
+use tenure_tasks::Metrics;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::api::Feed;
+use crate::auth::{Access, Hosts, Sessions, Throttle};
 use crate::view::View;
+
+/// How many passwords are checked at once.
+const PASSWORDS: usize = 2;
 
 /// The state of all routes. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     inner: Arc<Inner>,
+    /// The hosts that suit the address it is served on.
+    served: Option<Hosts>,
 }
 
 #[derive(Debug)]
@@ -19,18 +28,83 @@ struct Inner {
     view: View,
     /// Where it is mounted, if a proxy hides that; without a slash at the end.
     base: Option<String>,
+    access: Access,
+    hosts: Option<Hosts>,
+    sessions: Sessions,
+    throttle: Throttle,
+    passwords: Semaphore,
+    metrics: Option<Metrics>,
+    feed: Feed,
+}
+
+/// What a site is made from.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) view: View,
+    pub(crate) base: Option<String>,
+    pub(crate) access: Access,
+    pub(crate) hosts: Option<Hosts>,
+    pub(crate) metrics: Option<Metrics>,
 }
 
 impl Site {
-    pub(crate) fn new(view: View, base: Option<String>) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let clock = plan.view.clock().clone();
         Self {
-            inner: Arc::new(Inner { view, base }),
+            served: None,
+            inner: Arc::new(Inner {
+                feed: Feed::of(&plan.view),
+                view: plan.view,
+                base: plan.base,
+                access: plan.access,
+                hosts: plan.hosts,
+                sessions: Sessions::new(clock.clone()),
+                throttle: Throttle::new(clock),
+                passwords: Semaphore::new(PASSWORDS),
+                metrics: plan.metrics,
+            }),
         }
     }
 
     /// What is shown.
     pub(crate) fn view(&self) -> &View {
         &self.inner.view
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    /// The hosts that are answered, if not all are.
+    pub(crate) fn hosts(&self) -> Option<&Hosts> {
+        self.inner.hosts.as_ref().or(self.served.as_ref())
+    }
+
+    /// Answers only these hosts, if nobody has said which.
+    pub(crate) fn on_hosts(mut self, hosts: Hosts) -> Self {
+        self.served = Some(hosts);
+        self
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.inner.sessions
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.inner.throttle
+    }
+
+    /// A turn to check a password.
+    pub(crate) async fn password_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.passwords.acquire().await.ok()
+    }
+
+    pub(crate) fn metrics(&self) -> Option<&Metrics> {
+        self.inner.metrics.as_ref()
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.inner.feed
     }
 }
 

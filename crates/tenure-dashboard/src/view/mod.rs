@@ -178,6 +178,11 @@ impl View {
         self.inner.tasks.as_ref().and_then(Weak::upgrade)
     }
 
+    /// Whether there was a runner to look at, though it may have ended.
+    pub(crate) fn had_runner(&self) -> bool {
+        self.inner.tasks.is_some()
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
     }

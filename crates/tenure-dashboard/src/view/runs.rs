@@ -306,6 +306,18 @@ impl View {
         })
     }
 
+    /// What a run printed so far, where that is from, and whether more may come.
+    pub(crate) async fn output(
+        &self,
+        key: &RunKey,
+    ) -> Result<(Option<String>, &'static str, bool), ViewError> {
+        let record = self.inner.runs.run(key).await?;
+        let record =
+            record.ok_or_else(|| ViewError::not_found("run", key.to_string().escape_debug()))?;
+        let (output, from) = self.output_of(&record).await;
+        Ok((output, from, !record.state.is_final()))
+    }
+
     /// What a run printed, and where that is from.
     async fn output_of(&self, record: &RunRecord) -> (Option<String>, &'static str) {
         if let Some(output) = &record.output {

@@ -6,4 +6,7 @@
     reason = "a test may stop at what it did not expect, also in the functions it shares"
 )]
 
+mod access;
+mod api;
+mod client;
 mod view;

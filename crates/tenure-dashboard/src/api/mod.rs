@@ -1,0 +1,62 @@
+//! The JSON API under `/api/v1`: everything the pages show and do, for programs.
+//!
+//! One table lists the routes; the router and the `OpenAPI` document are both made from it, so
+//! neither can be without the other. Lists are pages with a position, answers carry an `ETag`,
+//! refusals are `application/problem+json`.
+
+mod answer;
+mod changes;
+mod document;
+mod events;
+mod feed;
+mod input;
+mod probes;
+mod reads;
+mod table;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+pub(crate) use self::feed::Feed;
+pub(crate) use self::probes::router as probes;
+use self::table::Table;
+use crate::problem::Problem;
+use crate::site::Site;
+
+/// All routes of the API.
+fn table() -> Table {
+    let table = reads::add(Table::default());
+    let table = changes::add(table);
+    events::add(table)
+}
+
+/// The API, without the path under which it is mounted.
+pub(crate) fn router() -> Router<Site> {
+    let table = table();
+    let document = document::of(&table);
+    let document = get(move |headers: axum::http::HeaderMap| {
+        let answer = answer::json(&document, &headers);
+        std::future::ready(answer)
+    });
+    table
+        .router
+        .route("/openapi.json", document)
+        .fallback(|| async { Problem::not_found("the API has no such path") })
+        .method_not_allowed_fallback(|| async {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let detail = "this path does not know this method";
+            Problem::new(status, "method", "not this way", detail)
+                .help("see api/v1/openapi.json for the methods of each path")
+        })
+}
+
+/// The routes as method and path, for the test that walks them all.
+#[must_use]
+pub fn routes() -> Vec<(&'static str, String)> {
+    let table = table();
+    let own = [("GET", "/openapi.json".to_owned())];
+    let docs = table.docs.iter();
+    let docs = docs.map(|doc| (doc.method, doc.path.to_owned()));
+    docs.chain(own).collect()
+}

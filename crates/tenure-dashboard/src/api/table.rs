@@ -1,0 +1,111 @@
+//! The table of routes: each with its handler and with what the document says of it.
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::site::Site;
+
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What the document says of a route.
+#[derive(Debug)]
+pub(crate) struct Doc {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// The name of the operation.
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) query: Option<SchemaOf>,
+    pub(crate) body: Option<SchemaOf>,
+    /// The status of a good answer, and its content.
+    pub(crate) status: u16,
+    pub(crate) kind: &'static str,
+    pub(crate) answer: Option<SchemaOf>,
+    /// Whether an unchanged answer may be told as 304.
+    pub(crate) has_etag: bool,
+}
+
+/// All routes.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) router: Router<Site>,
+    pub(crate) docs: Vec<Doc>,
+}
+
+impl Doc {
+    fn new(method: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            path: "",
+            id,
+            summary,
+            query: None,
+            body: None,
+            status: 200,
+            kind: "application/json",
+            answer: None,
+            has_etag: method == "GET",
+        }
+    }
+
+    /// Something that is read.
+    pub(crate) fn read<A: JsonSchema>(id: &'static str, summary: &'static str) -> Self {
+        let mut doc = Self::new("GET", id, summary);
+        doc.answer = Some(SchemaGenerator::subschema_for::<A>);
+        doc
+    }
+
+    /// Something that is changed.
+    pub(crate) fn change<B: JsonSchema, A: JsonSchema>(
+        id: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        let mut doc = Self::new("POST", id, summary);
+        doc.body = Some(SchemaGenerator::subschema_for::<B>);
+        doc.answer = Some(SchemaGenerator::subschema_for::<A>);
+        doc
+    }
+
+    /// With parameters in the query.
+    pub(crate) fn query<Q: JsonSchema>(mut self) -> Self {
+        self.query = Some(Q::json_schema);
+        self
+    }
+
+    /// With another status of a good answer.
+    pub(crate) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// With an answer that is no JSON.
+    pub(crate) fn kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self.answer = None;
+        self
+    }
+
+    pub(crate) fn without_etag(mut self) -> Self {
+        self.has_etag = false;
+        self
+    }
+}
+
+impl Table {
+    /// With a route more.
+    pub(crate) fn add<H, T>(mut self, path: &'static str, mut doc: Doc, handler: H) -> Self
+    where
+        H: axum::handler::Handler<T, Site>,
+        T: 'static,
+    {
+        doc.path = path;
+        let method: MethodRouter<Site> = match doc.method {
+            "POST" => post(handler),
+            _ => get(handler),
+        };
+        self.router = self.router.route(path, method);
+        self.docs.push(doc);
+        self
+    }
+}

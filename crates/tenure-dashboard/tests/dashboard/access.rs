@@ -1,0 +1,333 @@
+//! Who gets in, who may change what, and what is refused from elsewhere.
+
+use std::sync::Arc;
+
+use argon2::PasswordHasher as _;
+use tenure_dashboard::{Access, Credentials, Dashboard, Peers, Right, ServeError, Server, routes};
+use tenure_memory::MemoryStore;
+use tokio::net::TcpListener;
+
+use crate::client::{Answer, Served, known, serve, served};
+
+const READ: &str = "read-token-0123456789";
+const CHANGE: &str = "change-token-0123456789";
+
+fn credentials() -> Credentials {
+    let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
+    let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
+    let hash = hasher
+        .hash_password_with_salt(b"s3cret", b"0123456789abcdef")
+        .unwrap();
+    let hash = hash.to_string();
+    let token = |text: &str| text.to_owned().into();
+    Credentials::new()
+        .token(&token(READ), Right::Read)
+        .and_then(|it| it.token(&token(CHANGE), Right::Change))
+        .and_then(|it| it.user("ann", &hash, Right::Change))
+        .unwrap()
+}
+
+async fn asked() -> Served {
+    let store = Arc::new(MemoryStore::new());
+    known(&*store).await;
+    serve(store, Access::asked(credentials())).await
+}
+
+impl Served {
+    async fn by_token(&self, method: &str, path: &str, token: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.ask(
+            method,
+            path,
+            &headers,
+            if method == "POST" { "{}" } else { "" },
+        )
+        .await
+    }
+}
+
+#[tokio::test]
+async fn f19_every_route_needs_the_right_that_it_should() {
+    let served = asked().await;
+    for (method, path) in routes() {
+        if path == "/events" {
+            continue;
+        }
+        let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
+        let nobody = served.ask(method, &path, &[], "").await;
+        assert_eq!(nobody.status, 401, "{method} {path}");
+        let wrong = served
+            .by_token(method, &path, "wrong-token-0123456789")
+            .await;
+        assert!(
+            matches!(wrong.status, 401 | 429),
+            "{method} {path}: {wrong:?}"
+        );
+        if wrong.status == 401 {
+            assert_eq!(nobody.body, wrong.body);
+        }
+        if wrong.status == 429 {
+            break;
+        }
+    }
+    let served = asked().await;
+    for (method, path) in routes() {
+        if path == "/events" {
+            continue;
+        }
+        let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
+        let reader = served.by_token(method, &path, READ).await.status;
+        let changer = served.by_token(method, &path, CHANGE).await.status;
+        if method == "GET" {
+            assert!(
+                matches!(reader, 200 | 400 | 404),
+                "{method} {path}: {reader}"
+            );
+        } else {
+            assert_eq!(reader, 403, "{method} {path}");
+        }
+        assert!(!matches!(changer, 401 | 403), "{method} {path}: {changer}");
+    }
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 401),
+        ("/now", 401),
+    ] {
+        assert_eq!(served.get(path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn e90_f25_wrong_credentials_get_one_answer_and_then_have_to_wait() {
+    let served = asked().await;
+    let mut bodies = Vec::new();
+    for authorization in [
+        "Bearer wrong-token-0123456789",
+        "Bearer",
+        "Basic YW5uOndyb25n",
+        "Basic Ym9iOnMzY3JldA==",
+        "Basic !",
+        "Digest x",
+    ] {
+        let headers = [("authorization", authorization)];
+        let answer = served.ask("GET", "/api/v1/now", &headers, "").await;
+        assert_eq!(answer.status, 401, "{authorization}");
+        bodies.push(answer.body);
+    }
+    assert!(bodies.windows(2).all(|two| two[0] == two[1]), "{bodies:?}");
+    let right = [("authorization", "Basic YW5uOnMzY3JldA==")];
+    assert_eq!(
+        served.ask("GET", "/api/v1/now", &right, "").await.status,
+        200
+    );
+    let mut last = 401;
+    for _ in 0..10 {
+        last = served
+            .by_token("GET", "/api/v1/now", "wrong-token-0123456789")
+            .await
+            .status;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(
+        served.by_token("GET", "/api/v1/now", READ).await.status,
+        429
+    );
+}
+
+#[tokio::test]
+async fn f20_f21_a_login_gives_a_cookie_that_changes_nothing_without_its_token() {
+    let served = asked().await;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let page = served
+        .ask("GET", "/tasks", &[("accept", "text/html")], "")
+        .await;
+    assert_eq!(
+        (page.status, page.header("location")),
+        (303, Some("/login"))
+    );
+    let wrong = served
+        .ask("POST", "/login", &[form], "user=ann&password=x")
+        .await;
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
+    let foreign = [form, ("origin", "http://evil.example")];
+    let stolen = served
+        .ask("POST", "/login", &foreign, "user=ann&password=s3cret")
+        .await;
+    assert_eq!(stolen.status, 403);
+    let right = served
+        .ask("POST", "/login", &[form], "user=ann&password=s3cret")
+        .await;
+    assert_eq!(right.status, 303, "{right:?}");
+    let cookie = right.header("set-cookie").unwrap();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let with = |extra: &[(&'static str, &'static str)]| {
+        let mut headers = vec![
+            ("cookie", cookie.as_str()),
+            ("content-type", "application/json"),
+        ];
+        headers.extend_from_slice(extra);
+        headers
+    };
+    assert_eq!(
+        served
+            .ask("GET", "/api/v1/now", &with(&[]), "")
+            .await
+            .status,
+        200
+    );
+    let path = "/api/v1/tasks/a/pause";
+    for extra in [
+        &[][..],
+        &[("x-tenure-form-token", "0123")],
+        &[("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(
+            served.ask("POST", path, &with(extra), "{}").await.status,
+            403,
+            "{extra:?}"
+        );
+    }
+    let out = served
+        .ask("POST", "/logout", &[("cookie", &cookie), form], "")
+        .await;
+    assert_eq!(out.status, 303);
+    assert_eq!(
+        served
+            .ask("GET", "/api/v1/now", &with(&[]), "")
+            .await
+            .status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn e91_changes_from_other_sites_pages_are_refused() {
+    let store = Arc::new(MemoryStore::new());
+    known(&*store).await;
+    let served = serve(store, Access::open(Right::Change)).await;
+    let own = format!("http://{}", served.address);
+    for (name, value, status) in [
+        ("origin", "http://evil.example", 403),
+        ("origin", "null", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("sec-fetch-site", "same-site", 403),
+        ("sec-fetch-site", "same-origin", 200),
+        ("origin", own.as_str(), 200),
+    ] {
+        let headers = [("content-type", "application/json"), (name, value)];
+        let answer = served
+            .ask("POST", "/api/v1/tasks/a/resume", &headers, "{}")
+            .await;
+        assert_eq!(answer.status, status, "{name}: {value}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn e92_f22_other_hosts_are_not_served() {
+    let store = Arc::new(MemoryStore::new());
+    let served = serve(store, Access::open(Right::Change)).await;
+    for (host, status) in [
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("localhost", 200),
+        ("127.0.0.1:1", 200),
+    ] {
+        let answer = served.ask("GET", "/healthz", &[("host", host)], "").await;
+        assert_eq!(answer.status, status, "{host}");
+    }
+    let none = served.raw(b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(none.starts_with("HTTP/1.0 421"), "{none}");
+}
+
+#[tokio::test]
+async fn f23_every_answer_has_the_headers_that_keep_browsers_safe() {
+    let served = asked().await;
+    for (path, host) in [
+        ("/healthz", None),
+        ("/login", None),
+        ("/nothing", None),
+        ("/api/v1/now", None),
+        ("/api/v1/nothing", None),
+        ("/healthz", Some("evil.example")),
+    ] {
+        let headers: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+        let answer = served.ask("GET", path, &headers, "").await;
+        let csp = answer.header("content-security-policy").unwrap();
+        assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
+        assert!(!csp.contains("unsafe"), "{csp}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        assert!(answer.header("cache-control").is_some(), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn f26_a_proxys_header_counts_only_from_the_proxy() {
+    for (peers, status) in [("127.0.0.0/8", 200), ("192.0.2.0/24", 401)] {
+        let store = Arc::new(MemoryStore::new());
+        known(&*store).await;
+        let peers = Peers::parse([peers]).unwrap();
+        let credentials = Credentials::new();
+        let credentials = credentials
+            .proxy_header("x-user", peers, Right::Change)
+            .unwrap();
+        let dashboard = Dashboard::builder(store.clone(), store.clone());
+        let served = served(&dashboard.access(Access::asked(credentials)).build()).await;
+        let headers = [("x-user", "ann"), ("content-type", "application/json")];
+        let answer = served
+            .ask("POST", "/api/v1/tasks/a/pause", &headers, "{}")
+            .await;
+        assert_eq!(answer.status, status);
+        if status == 200 {
+            assert_eq!(answer.json()["by"], "ann");
+            let twice = [("x-user", "ann"), ("x-user", "root")];
+            let answer = served.ask("GET", "/api/v1/now", &twice, "").await;
+            assert_eq!(answer.status, 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn f17_beyond_loopback_it_is_served_only_with_a_credential() {
+    let store = Arc::new(MemoryStore::new());
+    for (access, is_served) in [
+        (Access::open(Right::Read), false),
+        (Access::open(Right::Change), false),
+        (Access::asked(Credentials::new()), false),
+        (Access::asked(credentials()), true),
+    ] {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let dashboard = Dashboard::builder(store.clone(), store.clone());
+        let server = Server::new(&dashboard.access(access).build(), listener);
+        assert_eq!(server.is_ok(), is_served);
+        if let Err(error) = server {
+            assert!(matches!(error, ServeError::Open { .. }));
+            assert!(error.to_string().contains("set a token"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn f18_without_any_credential_nobody_gets_in() {
+    let store = Arc::new(MemoryStore::new());
+    let dashboard = Dashboard::builder(store.clone(), store.clone()).build();
+    let served = served(&dashboard).await;
+    assert_eq!(served.get("/api/v1/now").await.status, 401);
+    assert_eq!(served.by_token("GET", "/api/v1/now", "").await.status, 401);
+}
