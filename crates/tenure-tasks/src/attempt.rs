@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tenure_core::{Fence, RunKey, Timestamp};
+use tenure_core::{Fence, Outcome, RunKey, Timestamp};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
@@ -88,6 +88,9 @@ pub(crate) async fn supervise(
     let ending = watch(code, runtime, attempt.clone(), limits, span.clone()).await;
     let outcome = outcome_of(&ending, attempt.stop.reason());
     span.record("outcome", outcome.state().as_str());
+    if !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled) {
+        span.record("otel.status_code", "ERROR");
+    }
     ending
 }
 
@@ -102,6 +105,8 @@ pub(crate) fn span_of(attempt: &Attempt) -> Span {
         fence = attempt.fence.map(Fence::get),
         lateness_ms = u64::try_from(attempt.lateness.as_millis()).unwrap_or(u64::MAX),
         outcome = tracing::field::Empty,
+        // Read by OpenTelemetry: an attempt that went wrong is marked as such in its traces.
+        otel.status_code = tracing::field::Empty,
     )
 }
 

@@ -181,6 +181,8 @@ pub enum RunnerEvent {
     },
     /// The store forgot something it had acknowledged.
     StoreRegressed {
+        /// The manager whose store it is; `None` for the default.
+        manager: Option<Arc<str>>,
         /// What shows it.
         what: String,
     },
@@ -212,6 +214,11 @@ pub enum RunnerEvent {
         manager: Option<Arc<str>>,
         /// What changed.
         replaced: Replaced,
+    },
+    /// The new tasks could not be read or were not taken, and the old ones run on.
+    ReloadFailed {
+        /// Why.
+        error: String,
     },
     /// The runner stops claiming.
     Draining {

@@ -51,6 +51,8 @@ pub mod control;
 mod due;
 mod ends;
 mod event;
+#[cfg(any(feature = "metrics", feature = "otel"))]
+mod figures;
 mod hash;
 mod limits;
 mod manager;
@@ -58,6 +60,8 @@ mod manager;
 mod metrics;
 mod names;
 mod options;
+#[cfg(feature = "otel")]
+mod otel;
 mod outcome;
 mod output;
 mod policy;
@@ -87,10 +91,14 @@ pub use manager::{
 #[cfg(feature = "metrics")]
 pub use metrics::Metrics;
 pub use options::RunnerOptions;
+#[cfg(feature = "otel")]
+pub use otel::OtelMetrics;
 pub use outcome::{IntoTaskResult, TaskFailure, TaskReport};
 pub use policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 pub use replacing::{ReplaceError, Replaced};
-pub use running::{Drained, Health, Impairment, ImpairmentKind, ManagerHealth, RunningTasks};
+pub use running::{
+    Drained, Health, Impairment, ImpairmentKind, ManagerHealth, ReloadFailure, RunningTasks,
+};
 pub use scheduling::TaskScheduling;
 pub use spec::TaskSpec;
 pub use stop::StopReason;

@@ -3,10 +3,9 @@
 //! Stands on what every program can have: observers of events and calls, and the health. The table
 //! of all metrics is `docs/guide/observability.md`.
 
-use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -16,22 +15,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tenure_core::{ClaimAnswer, Outcome, Refusal, RunKey, RunKind, TaskName, Timestamp};
+use tenure_core::{Outcome, RunKey, RunKind, TaskName};
 
-use crate::alarm::tells_alarms;
 use crate::event::{RunnerEvent, StoreCall};
+use crate::figures::{CALLS, DELAYS, KnownTasks, RUNS, as_float, seconds_of, word_of};
 use crate::running::Health;
 use crate::scheduling::TaskScheduling;
-
-/// How many tasks have figures of their own; what the others do is told of the task `other`.
-const MAX_TASKS: usize = 1000;
-
-/// Seconds: from a good timer to a long outage.
-const DELAYS: [f64; 14] = [
-    0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0,
-];
-const RUNS: [f64; 9] = [0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0];
-const CALLS: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0];
 
 /// Labels of one metric, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,7 +59,7 @@ pub struct Metrics {
 
 struct All {
     registry: Registry,
-    known: Mutex<HashSet<TaskName>>,
+    known: KnownTasks,
     due: Counters,
     claims: Counters,
     start_delay: Histograms,
@@ -81,6 +70,8 @@ struct All {
     late_completions: Counters,
     regressions: Counter,
     alarms: Counters,
+    reload_failures: Counter,
+    outdated: Gauge,
     next_tick: Gauges,
     last_success: Gauges,
     calls: Counters,
@@ -137,6 +128,7 @@ impl Metrics {
                 all.clock_offset.get_or_create(&node).set(offset);
             }
         }
+        all.outdated.set(i64::from(health.reload_failed.is_some()));
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = encode(&mut text, &all.registry);
@@ -193,6 +185,9 @@ impl Metrics {
             RunnerEvent::StoreRegressed { .. } => {
                 all.regressions.inc();
             }
+            RunnerEvent::ReloadFailed { .. } => {
+                all.reload_failures.inc();
+            }
             RunnerEvent::Alarm { alarm } => {
                 let kind = ("kind", alarm.kind.to_string());
                 let state = ("state", alarm.state.as_str().to_owned());
@@ -243,7 +238,7 @@ impl All {
     fn new() -> Self {
         let mut all = Self {
             registry: Registry::with_prefix("tenure"),
-            known: Mutex::default(),
+            known: KnownTasks::default(),
             due: Family::default(),
             claims: Family::default(),
             start_delay: Family::new_with_constructor(|| Histogram::new(DELAYS)),
@@ -254,6 +249,8 @@ impl All {
             late_completions: Family::default(),
             regressions: Counter::default(),
             alarms: Family::default(),
+            reload_failures: Counter::default(),
+            outdated: Gauge::default(),
             next_tick: Family::default(),
             last_success: Family::default(),
             calls: Family::default(),
@@ -313,6 +310,11 @@ impl All {
             "How often the store was found to have forgotten what it had acknowledged",
             self.regressions.clone(),
         );
+        registry.register(
+            "reload_failures",
+            "How often the tasks that run were to be replaced and were not",
+            self.reload_failures.clone(),
+        );
     }
 
     fn register_histograms(&mut self) {
@@ -355,6 +357,11 @@ impl All {
         ] {
             registry.register_with_unit(name, help, Unit::Seconds, gauges.clone());
         }
+        registry.register(
+            "tasks_outdated",
+            "Whether the last attempt to replace the tasks that run failed: 1 or 0",
+            self.outdated.clone(),
+        );
         for (name, help, gauges) in [
             ("runs_running", "Runs that are going on here", &self.running),
             (
@@ -379,13 +386,7 @@ impl All {
 
     /// The label of a task; `None` for those that only tell alarms.
     fn of_task(&self, task: &TaskName) -> Option<Labels> {
-        if tells_alarms(task) {
-            return None;
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = known.len() < MAX_TASKS;
-        let is_told = known.contains(task) || (has_room && known.insert(task.clone()));
-        let name = if is_told { task.as_str() } else { "other" };
+        let name = self.known.label_of(task)?;
         Some(Labels(vec![("task", name.to_owned())]))
     }
 
@@ -411,34 +412,4 @@ impl All {
                 .set(seconds_of(ended));
         }
     }
-}
-
-fn word_of(answer: &ClaimAnswer) -> &'static str {
-    match answer {
-        ClaimAnswer::Won(_) => "won",
-        ClaimAnswer::Taken { .. } => "taken",
-        ClaimAnswer::Waits(_) => "waits",
-        ClaimAnswer::Refused(refusal) => match refusal {
-            Refusal::TooEarly { .. } => "too_early",
-            Refusal::TooLate { .. } => "too_late",
-            Refusal::Paused { .. } => "paused",
-            Refusal::Overlap { .. } => "overlap",
-            Refusal::StaleGeneration { .. } => "stale_generation",
-            Refusal::NodeLapsed => "node_lapsed",
-            _ => "refused",
-        },
-        _ => "other",
-    }
-}
-
-fn seconds_of(at: Timestamp) -> f64 {
-    as_float(u64::try_from(at.as_millis()).unwrap_or(0)) / 1000.0
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure for people; exact up to two to the power of 53"
-)]
-fn as_float(number: u64) -> f64 {
-    number as f64
 }

@@ -79,7 +79,8 @@ impl RunningTasks {
     /// all others no tick is dropped and none runs twice. Runs in hand go on with the code they
     /// began with.
     ///
-    /// While a store does not answer, this waits for it, and the old tasks stay.
+    /// While a store does not answer, this waits for it, and the old tasks stay. A failure is shown
+    /// by [`Health::reload_failed`](crate::Health::reload_failed) until a later call goes well.
     ///
     /// # Errors
     /// [`ReplaceError::Config`] lists everything that is wrong with the new tasks; then nothing has
@@ -105,9 +106,24 @@ impl RunningTasks {
         application: Arc<S>,
         tasks: impl IntoIterator<Item = Task<S>>,
     ) -> Result<Replaced, ReplaceError> {
+        let replaced = self.try_to_replace(&application, tasks).await;
+        match &replaced {
+            Ok(_) => self.reloaded(),
+            // Nobody wants other tasks of what has ended.
+            Err(ReplaceError::Ended) => {}
+            Err(error) => self.reload_failed(in_words(error)),
+        }
+        replaced
+    }
+
+    async fn try_to_replace<S: Send + Sync + 'static>(
+        &self,
+        application: &Arc<S>,
+        tasks: impl IntoIterator<Item = Task<S>>,
+    ) -> Result<Replaced, ReplaceError> {
         let managers: Vec<_> = self.parts.iter().map(|part| part.manager.clone()).collect();
         let tasks = tasks.into_iter().collect();
-        let assigned = check(&application, &managers, tasks, &self.options, &[])?;
+        let assigned = check(application, &managers, tasks, &self.options, &[])?;
         let parts: Vec<_> = self
             .parts
             .iter()
@@ -131,6 +147,17 @@ impl RunningTasks {
         }
         Ok(all)
     }
+}
+
+/// An error with what is behind it.
+fn in_words(error: &ReplaceError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 async fn replace_one(

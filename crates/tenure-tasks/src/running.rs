@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tenure_core::{Clock, Holder, Moment, RunKey, format_duration};
+use tenure_core::{Clock, Holder, Moment, RunKey, Timestamp, format_duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::alarm::Specs;
 use crate::check::Work;
 use crate::config_error::shown;
-use crate::event::{EventSender, Events};
+use crate::event::{EventSender, Events, RunnerEvent};
 use crate::manager::TaskManager;
 use crate::options::RunnerOptions;
 use crate::replacing::Replacement;
@@ -29,6 +29,8 @@ pub struct RunningTasks {
     pub(crate) options: RunnerOptions,
     events: EventSender,
     clock: Arc<dyn Clock>,
+    /// Why the last attempt to replace the tasks changed nothing, if it did not.
+    reload: Mutex<Option<ReloadFailure>>,
 }
 
 /// What a runner is asked.
@@ -58,6 +60,32 @@ pub struct Drained {
 pub struct Health {
     /// Its managers, in the order in which they were given.
     pub managers: Vec<ManagerHealth>,
+    /// Why the tasks that run are not the ones that were to replace them; `None` once a later
+    /// attempt went well. It keeps no run from starting, so it is no impairment.
+    pub reload_failed: Option<ReloadFailure>,
+}
+
+/// An attempt to replace the tasks that changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReloadFailure {
+    /// When the tasks that run were last known to be the wanted ones no more, by this machine's
+    /// wall clock.
+    pub since: Timestamp,
+    /// Why, in words: of the latest attempt.
+    pub error: String,
+    /// How many attempts have failed since the last good one.
+    pub attempts: u64,
+}
+
+impl fmt::Display for ReloadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, error, .. } = self;
+        write!(
+            f,
+            "the tasks run as before the reload of {since}, which failed: {error}"
+        )
+    }
 }
 
 impl Health {
@@ -298,6 +326,7 @@ impl RunningTasks {
             options,
             events,
             clock,
+            reload: Mutex::default(),
         }
     }
 
@@ -312,7 +341,38 @@ impl RunningTasks {
     pub fn health(&self) -> Health {
         let now = self.clock.now();
         let managers = self.parts.iter().map(|part| part.health(now)).collect();
-        Health { managers }
+        let reload_failed = self.reload().clone();
+        Health {
+            managers,
+            reload_failed,
+        }
+    }
+
+    /// Tells that tasks which were to replace those that run could not be made: a task file that is
+    /// wrong, say. [`RunningTasks::replace`] tells its own failures. Shown by
+    /// [`Health::reload_failed`] until a replacement goes well, counted, and told as an event.
+    pub fn reload_failed(&self, error: impl Into<String>) {
+        let error = error.into();
+        {
+            let mut reload = self.reload();
+            let failure = reload.get_or_insert_with(|| ReloadFailure {
+                since: self.clock.wall(),
+                error: String::new(),
+                attempts: 0,
+            });
+            failure.error.clone_from(&error);
+            failure.attempts += 1;
+        }
+        self.events.tell(|| RunnerEvent::ReloadFailed { error });
+    }
+
+    /// The tasks that run are the wanted ones.
+    pub(crate) fn reloaded(&self) {
+        *self.reload() = None;
+    }
+
+    fn reload(&self) -> MutexGuard<'_, Option<ReloadFailure>> {
+        self.reload.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next `count` ticks of all tasks, in order; at most 10 000 are answered.

@@ -224,7 +224,7 @@ fn watches(
         }
         let others = assigned.iter().enumerate().filter(|(it, _)| *it != place);
         let others = others.flat_map(|(_, other)| names(other)).collect();
-        let (watch, parts) = Watch::new(rules, others);
+        let (watch, parts) = Watch::new(rules, one.manager.name(), others);
         observers.push(Arc::new(move |event| watch.see(event)));
         wardens.push(Some(parts));
     }

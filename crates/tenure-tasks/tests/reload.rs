@@ -7,8 +7,11 @@ mod cluster;
 use std::sync::Arc;
 
 use cluster::{Cluster, FaultyStore, State, at, event, logged, ms, pass, secs, slow};
-use tenure_core::{Enqueue, RequestId, RunKey, RunState, TaskName, Timestamp};
-use tenure_tasks::{CatchUp, ReplaceError, Replaced, RunnerEvent, RunningTasks, Task};
+use tenure_core::{Clock as _, Enqueue, RequestId, RunKey, RunState, TaskName, Timestamp};
+use tenure_tasks::{
+    CatchUp, ReplaceError, Replaced, RunnerEvent, RunningTasks, StoreLockManager, Task,
+    TaskScheduling,
+};
 
 fn name(name: &str) -> TaskName {
     TaskName::new(name).unwrap()
@@ -207,4 +210,49 @@ async fn s62_a_replacement_waits_for_its_store_and_goes_on_when_nobody_waits_for
         ended,
         Err(ReplaceError::Ended | ReplaceError::Manager { .. })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn e64_a_reload_that_failed_is_shown_and_counted_until_one_goes_well() {
+    let cluster = Cluster::new();
+    let metrics = tenure_tasks::Metrics::new();
+    let node = TaskScheduling::builder(cluster.state("n"))
+        .manager(StoreLockManager::new(cluster.store.clone()))
+        .clock(cluster.clock.clone())
+        .task(logged("t", "* * * * * *"))
+        .metrics(&metrics)
+        .start()
+        .await
+        .unwrap();
+    let mut events = node.events();
+    assert_eq!(node.health().reload_failed, None);
+    let wrong = [logged("t", "61 * * * *")];
+    let state = Arc::new(cluster.state("n"));
+    node.replace(state.clone(), wrong).await.unwrap_err();
+    node.reload_failed("a task file cannot be read");
+    let health = node.health();
+    let failed = health.reload_failed.clone().unwrap();
+    assert_eq!(failed.attempts, 2);
+    assert_eq!(failed.error, "a task file cannot be read");
+    assert!(failed.since <= cluster.clock.wall());
+    assert!(health.is_good(), "the old tasks run: {health:?}");
+    assert_eq!(health.impairments(), []);
+    let text = metrics.text(&health);
+    assert!(
+        text.contains("\ntenure_reload_failures_total 2\n"),
+        "{text}"
+    );
+    assert!(text.contains("\ntenure_tasks_outdated 1\n"), "{text}");
+    let told = event(&mut events, |event| match event {
+        RunnerEvent::ReloadFailed { error } => Some(error),
+        _ => None,
+    });
+    let told = told.await;
+    assert!(told.contains("61"), "{told}");
+    let right = [logged("t", "*/2 * * * * *")];
+    node.replace(state, right).await.unwrap();
+    let health = node.health();
+    assert_eq!(health.reload_failed, None);
+    let text = metrics.text(&health);
+    assert!(text.contains("\ntenure_tasks_outdated 0\n"), "{text}");
 }

@@ -62,6 +62,8 @@ mod connect;
 mod guide;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "redis"))]
 mod managers;
+#[cfg(feature = "otel")]
+pub mod otel;
 
 pub use connect::{ConnectError, Tenure, check_url, connect, connect_existing};
 #[cfg(feature = "memory")]

@@ -158,7 +158,7 @@ fn of_node(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::StoreClockStepped { by_ms } => {
             json!({ "event": "store_clock_stepped", "by_ms": by_ms })
         }
-        RunnerEvent::StoreRegressed { what } => {
+        RunnerEvent::StoreRegressed { what, .. } => {
             json!({ "event": "store_regressed", "what": what })
         }
         RunnerEvent::StoreTrouble { call, error, .. } => {

@@ -79,12 +79,19 @@ async fn readiness(State(asked): State<Asked>) -> (StatusCode, String) {
     let Some(tasks) = asked.tasks.upgrade() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "ended\n".to_owned());
     };
-    let impairments = tasks.health().impairments();
-    if impairments.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
+    let health = tasks.health();
+    let impairments = health.impairments();
+    // It keeps no run from starting, and is told all the same.
+    let reload = health.reload_failed.map(|it| format!("{it}\n"));
     let lines = impairments.iter().map(|it| format!("{it}\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+    if impairments.is_empty() {
+        let lines = ["ready\n".to_owned()].into_iter().chain(reload);
+        return (StatusCode::OK, lines.collect());
+    }
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        lines.chain(reload).collect(),
+    )
 }
 
 async fn figures(State(asked): State<Asked>) -> Response {

@@ -76,11 +76,11 @@ impl Reload {
             stamps = Stamps::of(&self.files);
             try_again = match self.reload(tasks).await {
                 Err(fault @ Fault::Replace(ReplaceError::Manager { .. })) => {
-                    self.tell(fault).await;
+                    self.tell(tasks, fault).await;
                     Some(TRY_AGAIN)
                 }
                 Err(fault) => {
-                    self.tell(fault).await;
+                    self.tell(tasks, fault).await;
                     None
                 }
                 Ok(replaced) => {
@@ -132,7 +132,9 @@ impl Reload {
     }
 
     /// Tells people, programs and the other nodes that the old tasks run on.
-    async fn tell(&self, fault: Fault) {
+    async fn tell(&self, tasks: &RunningTasks, fault: Fault) {
+        // What the scheduling itself refused, it has told.
+        let is_told = matches!(fault, Fault::Replace(_));
         let (text, details) = match fault {
             Fault::Replace(ReplaceError::Ended) => return,
             Fault::Replace(error) => (chain(&error), None),
@@ -148,6 +150,9 @@ impl Reload {
                 (text, Some(problems_json(&files)))
             }
         };
+        if !is_told {
+            tasks.reload_failed(text.clone());
+        }
         tracing::error!(error = text, "the task files were not read again");
         notice(format_args!(
             "the task files were not read again, and the tasks run on as before: {text}"

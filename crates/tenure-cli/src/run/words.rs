@@ -158,7 +158,7 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
         RunnerEvent::StoreClockStepped { by_ms } => {
             format!("clock     the store's clock was set by {by_ms} ms")
         }
-        RunnerEvent::StoreRegressed { what } => {
+        RunnerEvent::StoreRegressed { what, .. } => {
             let what = visible(what);
             format!("{BAD}forgot{BAD:#}    the store lost acknowledged facts: {what}")
         }

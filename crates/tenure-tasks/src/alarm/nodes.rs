@@ -176,7 +176,7 @@ mod tests {
         let mut told = events.subscribe();
         let mut watches = Vec::new();
         for name in ["a", "b", "c"] {
-            let (watch, parts) = Watch::new(&[Arc::new(rule.clone())], HashSet::new());
+            let (watch, parts) = Watch::new(&[Arc::new(rule.clone())], None, HashSet::new());
             let access = RunAccess::new(store.clone(), Holder::new(name));
             let time = (clock.clone(), Duration::from_secs(1));
             let feed = (events.clone(), Arc::default());
@@ -185,7 +185,15 @@ mod tests {
         }
         for (watch, _) in watches.iter().chain(&watches) {
             let what = "its sequence fell from 9 to 3".to_owned();
-            watch.see(&RunnerEvent::StoreRegressed { what });
+            let manager = None;
+            watch.see(&RunnerEvent::StoreRegressed { manager, what });
+        }
+        // A store of another manager is another warden's affair.
+        for (watch, _) in &watches {
+            watch.see(&RunnerEvent::StoreRegressed {
+                manager: Some("reports".into()),
+                what: "its sequence fell from 5 to 4".to_owned(),
+            });
         }
         let _ = timeout(Duration::from_secs(30), std::future::pending::<()>()).await;
         let Some(RunnerEvent::Alarm { alarm }) = told.next().await else {

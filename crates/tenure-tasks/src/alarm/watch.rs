@@ -44,6 +44,8 @@ pub(super) type OpenSubjects = Arc<Mutex<HashSet<(AlarmKind, TaskName)>>>;
 /// Turns a runner's events into signs.
 pub(crate) struct Watch {
     rules: Vec<Arc<AlarmRule>>,
+    /// Whose store it watches; `None` for the default manager's.
+    manager: Option<String>,
     signs: mpsc::Sender<Sign>,
     has_overflowed: Arc<AtomicBool>,
     open: OpenSubjects,
@@ -53,7 +55,11 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// The watch over the rules of one manager, and what makes its warden.
-    pub(crate) fn new(rules: &[Arc<AlarmRule>], others: HashSet<TaskName>) -> (Self, WardenParts) {
+    pub(crate) fn new(
+        rules: &[Arc<AlarmRule>],
+        manager: Option<&str>,
+        others: HashSet<TaskName>,
+    ) -> (Self, WardenParts) {
         let (sender, signs) = mpsc::channel(MAX_SIGNS);
         let parts = WardenParts {
             rules: rules.to_vec(),
@@ -63,6 +69,7 @@ impl Watch {
         };
         let watch = Self {
             rules: rules.to_vec(),
+            manager: manager.map(str::to_owned),
             signs: sender,
             has_overflowed: parts.has_overflowed.clone(),
             open: parts.open.clone(),
@@ -90,7 +97,12 @@ impl Watch {
                 self.look(AlarmKind::Lost, &key.task, Some(key.tick), None);
             }
             RunnerEvent::NodeLost { .. } => self.send(Sign::NodeLost),
-            RunnerEvent::StoreRegressed { what, .. } => self.send(Sign::StoreLoss(what.clone())),
+            // One manager's runner tells it, so one warden raises the alarm.
+            RunnerEvent::StoreRegressed { manager, what } => {
+                if manager.as_deref() == self.manager.as_deref() {
+                    self.send(Sign::StoreLoss(what.clone()));
+                }
+            }
             _ => {}
         }
     }

@@ -284,7 +284,9 @@ impl Runner {
             let what = format!("{what}; {} put back {runs}", self.node);
             let note = Note::new("store_regressed", what.clone()).of_node(self.node.id);
             self.ops.spawn(self.calls.clone().note(note));
-            self.events.tell(|| RunnerEvent::StoreRegressed { what });
+            let manager = self.name.clone();
+            self.events
+                .tell(|| RunnerEvent::StoreRegressed { manager, what });
         } else if !put_back.is_empty() {
             tracing::warn!(runs, "put back what the store had forgotten");
             let text = format!("{} put back {runs}", self.node);
