@@ -17,6 +17,7 @@ mod exit;
 mod file;
 #[cfg(test)]
 mod guide;
+mod late;
 mod lock;
 mod locks;
 mod login;

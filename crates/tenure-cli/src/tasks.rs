@@ -8,6 +8,7 @@ use tokio::runtime::Builder;
 
 use crate::args::{HistoryArgs, TasksArgs};
 use crate::exit::{Code, Failure, Outcome};
+use crate::late::LateEnds;
 use crate::lock::runtime;
 use crate::locks::{holder_json, millis};
 use crate::output::{about, print, print_json, print_table};
@@ -179,10 +180,18 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
             found.map_err(trouble)?
         }
     };
+    let late = LateEnds::of_runs(&*runs, &records).await?;
     if args.json {
         let lines: Vec<Value> = records
             .iter()
-            .map(|run| run_json(run, args.output))
+            .map(|run| {
+                let mut line = run_json(run, args.output);
+                if let Some(fields) = line.as_object_mut() {
+                    let late: Vec<Value> = late.of(run).map(crate::late::json).collect();
+                    fields.insert("late_completions".to_owned(), json!(late));
+                }
+                line
+            })
             .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
@@ -205,7 +214,10 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         print(&(lines.join("\n") + "\n"))?;
         return Ok(Code::OK);
     }
-    let rows = records.iter().map(row).collect();
+    let rows = records
+        .iter()
+        .map(|run| row(run, late.of(run).count()))
+        .collect();
     let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
     print_table(&heading, rows)?;
     Ok(Code::OK)
@@ -237,7 +249,7 @@ async fn read(
     Ok(records)
 }
 
-fn row(run: &RunRecord) -> Vec<String> {
+fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
     let dash = || "–".to_owned();
     let late = run
         .started_at
@@ -257,6 +269,11 @@ fn row(run: &RunRecord) -> Vec<String> {
         String::new()
     };
     let reason = run.reason.as_deref().unwrap_or_default();
+    let late_end = match (late_ends, reason) {
+        (0, _) => "",
+        (_, "") => "its end came too late",
+        _ => "; its end came too late",
+    };
     vec![
         run.key.tick.to_string(),
         run.key.task.to_string(),
@@ -265,7 +282,7 @@ fn row(run: &RunRecord) -> Vec<String> {
         late.unwrap_or_else(dash),
         took.unwrap_or_else(dash),
         run.node.as_ref().map_or_else(dash, ToString::to_string),
-        visible(format!("{kind}{attempt}{reason}").trim_end_matches("; ")),
+        visible(format!("{kind}{attempt}{reason}{late_end}").trim_end_matches("; ")),
     ]
 }
 
