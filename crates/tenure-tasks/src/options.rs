@@ -108,8 +108,8 @@ impl RunnerOptions {
         self
     }
 
-    /// How many runs the node takes on at once, of all tasks of one manager together; `None`: any
-    /// number. Default: `None`; at least 1.
+    /// How many runs the node takes on at once, of all tasks of all managers over stores together;
+    /// `None`: any number. Default: `None`; at least 1.
     ///
     /// A node without room leaves ticks to the others, and takes them when it has room again. If no
     /// node had room inside a tick's catch-up window, it is recorded as missed.

@@ -80,7 +80,7 @@ impl OtelMetrics {
     /// keeps nothing alive.
     pub fn watch(&self, tasks: &Arc<RunningTasks>) {
         let meter = &self.all.meter;
-        let gauges: [(&str, &str, fn(&ManagerHealth) -> u64); 4] = [
+        let gauges: [Shown; 4] = [
             ("tenure.runs.running", "Runs that are going on here", |it| {
                 it.running as u64
             }),
@@ -187,7 +187,8 @@ impl OtelMetrics {
             } => {
                 let call = KeyValue::new("call", call);
                 let result = KeyValue::new("result", if is_answered { "ok" } else { "error" });
-                all.call_time.record(took.as_secs_f64(), &[call.clone()]);
+                all.call_time
+                    .record(took.as_secs_f64(), std::slice::from_ref(&call));
                 all.calls.add(1, &[call, result]);
             }
             StoreCall::Decided(answer) => {
@@ -197,6 +198,9 @@ impl OtelMetrics {
         }
     }
 }
+
+/// A figure of a manager: its name, what it means, and how it is read.
+type Shown = (&'static str, &'static str, fn(&ManagerHealth) -> u64);
 
 /// Shows each manager with its label, as long as there are any.
 fn each(tasks: &Weak<RunningTasks>, mut show: impl FnMut(&ManagerHealth, KeyValue)) {

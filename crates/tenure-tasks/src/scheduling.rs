@@ -14,7 +14,7 @@ use crate::config_error::{ConfigErrors, StartError};
 use crate::event::{CallObserver, EventSender, Observer, RunnerEvent, StoreCall};
 use crate::manager::TaskManager;
 use crate::options::RunnerOptions;
-use crate::runner::Runner;
+use crate::runner::{NodeRoom, Runner};
 use crate::running::{Part, RunningTasks};
 use crate::simple::SimpleRunner;
 use crate::spec::TaskSpec;
@@ -164,13 +164,14 @@ impl<S: Send + Sync + 'static> TaskScheduling<S> {
         let (observers, wardens) = watches(&assigned, &rules, self.observers);
         let events = EventSender::new(self.options.event_capacity, observers)
             .observing_calls(self.call_observers);
+        let room = NodeRoom::default();
         let mut ready: Vec<Ready> = Vec::new();
         for (assigned, warden) in assigned.into_iter().zip(wardens) {
             let manager = assigned.manager.clone();
             let alarms = warden.map(|warden| (&*rules, warden));
             let prepared = prepare(assigned, alarms, &self.options, &self.clock, &events).await;
             match prepared {
-                Ok(prepared) => ready.push(prepared),
+                Ok(prepared) => ready.push(prepared.sharing(&room)),
                 Err(source) => {
                     for ready in ready {
                         ready.give_up().await;
@@ -280,6 +281,16 @@ async fn prepare(
 }
 
 impl Ready {
+    /// With a part of what the node takes on at all.
+    fn sharing(self, room: &NodeRoom) -> Self {
+        match self {
+            Self::Full(runner, warden, part) => {
+                Self::Full(Box::new(runner.sharing(room.part())), warden, part)
+            }
+            simple @ Self::Simple(..) => simple,
+        }
+    }
+
     fn start(self) -> Part {
         let (runner, part) = match self {
             Self::Full(runner, warden, part) => {

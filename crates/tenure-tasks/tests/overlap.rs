@@ -11,6 +11,7 @@
 mod cluster;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cluster, State, at, event, logged, ms, pass, secs, slow};
@@ -19,7 +20,7 @@ use tenure_core::{
     Cancel, Cancelling, Enqueue, EventKind, HistoryQuery, MaxRunning, Outcome, Overlap, RequestId,
     RunKey, RunRecord, RunState, TaskName, Timestamp,
 };
-use tenure_tasks::{CatchUp, RunnerEvent, RunningTasks, Task};
+use tenure_tasks::{CatchUp, RunnerEvent, RunningTasks, StoreLockManager, Task};
 
 fn key(tick: Timestamp) -> RunKey {
     RunKey::scheduled(TaskName::new("t").unwrap(), tick, 1)
@@ -276,6 +277,37 @@ async fn s46_a_whole_nodes_limit_holds_over_its_tasks_and_what_waited_runs_later
     let ran = cluster.log.all();
     let by_task: BTreeMap<_, _> = ran.iter().map(|ran| (ran.task.clone(), ran.tick)).collect();
     assert_eq!(by_task.len(), 5, "all of them ran in the end: {ran:?}");
+    assert_eq!(most_at_once(&starts(&cluster), secs(10)), 2);
+    assert!(node.health().is_good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn s46_a_whole_nodes_limit_holds_over_all_its_managers_together() {
+    let cluster = Cluster::new();
+    let other = Arc::new(tenure_memory::MemoryStore::with_clock(
+        cluster.clock.clone(),
+    ));
+    let tasks = (0..6).map(|n| {
+        let task = slow(&format!("t{n}"), "0 * * * * *", secs(10));
+        if n % 2 == 0 {
+            task
+        } else {
+            task.on_manager("b")
+        }
+    });
+    let node = tenure_tasks::TaskScheduling::builder(cluster.state("n"))
+        .manager(StoreLockManager::new(cluster.store.clone()))
+        .manager(StoreLockManager::new(other).named("b"))
+        .clock(cluster.clock.clone())
+        .options(tenure_tasks::RunnerOptions::new().max_running(Some(2)))
+        .tasks(tasks)
+        .start()
+        .await
+        .unwrap();
+    pass(secs(60 + 55)).await;
+    let ran = cluster.log.all();
+    let tasks: std::collections::BTreeSet<_> = ran.iter().map(|ran| ran.task.clone()).collect();
+    assert_eq!(tasks.len(), 6, "all of them ran in the end: {ran:?}");
     assert_eq!(most_at_once(&starts(&cluster), secs(10)), 2);
     assert!(node.health().is_good());
 }

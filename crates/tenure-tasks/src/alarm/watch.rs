@@ -98,10 +98,10 @@ impl Watch {
             }
             RunnerEvent::NodeLost { .. } => self.send(Sign::NodeLost),
             // One manager's runner tells it, so one warden raises the alarm.
-            RunnerEvent::StoreRegressed { manager, what } => {
-                if manager.as_deref() == self.manager.as_deref() {
-                    self.send(Sign::StoreLoss(what.clone()));
-                }
+            RunnerEvent::StoreRegressed { manager, what }
+                if manager.as_deref() == self.manager.as_deref() =>
+            {
+                self.send(Sign::StoreLoss(what.clone()));
             }
             _ => {}
         }

@@ -58,6 +58,7 @@ use self::loss::Memory;
 use self::peers::Peers;
 use self::replacing::Replacing;
 use self::reports::Reports;
+pub(crate) use self::room::NodeRoom;
 use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
@@ -220,6 +221,12 @@ impl Runner {
         }
     }
 
+    /// Shares the limit on all runs of the node with other managers.
+    pub(crate) fn sharing(mut self, part: room::Part) -> Self {
+        self.room.share(part);
+        self
+    }
+
     /// Works until it is drained. Dropping the future stops everything at once.
     pub(crate) async fn run(mut self) {
         let mut hints = self.calls.store.listen();
@@ -257,6 +264,7 @@ impl Runner {
         } else {
             self.advance(now);
         }
+        self.settle_room();
         let backlog = self.claims.backlog();
         self.pulse.backlog.store(backlog, Ordering::Relaxed);
     }

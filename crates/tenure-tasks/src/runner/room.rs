@@ -4,6 +4,11 @@
 //! A tick that this node has no room for is held, for other nodes to claim, until there is room or
 //! its window has closed. What was claimed and not answered counts as running, and so does what a
 //! request for waiting runs may bring.
+//!
+//! The limit on all holds for the managers of a process together: each says in a shared list how
+//! many runs it has taken on or is about to, and reserves under that list's lock before it claims.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{Moment, Take, TaskRoom};
 
@@ -12,8 +17,68 @@ use super::claiming::Wanted;
 use crate::due::Missed;
 use crate::table::TaskId;
 
+/// How many runs each manager of a process has taken on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodeRoom(Arc<Mutex<Vec<usize>>>);
+
+impl NodeRoom {
+    /// The part of one more manager.
+    pub(crate) fn part(&self) -> Part {
+        let mut taken = self.taken();
+        taken.push(0);
+        Part {
+            place: taken.len() - 1,
+            room: self.clone(),
+        }
+    }
+
+    /// A panic elsewhere leaves the list whole: every change to it is a single assignment.
+    fn taken(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One manager's part of a node's room.
+#[derive(Debug)]
+pub(crate) struct Part {
+    room: NodeRoom,
+    place: usize,
+}
+
+impl Part {
+    /// Reserves up to `wanted` runs besides the manager's `own`, so that all together stay within
+    /// `most`. Tells how many there is room for.
+    fn reserve(&self, own: usize, wanted: usize, most: usize) -> usize {
+        let mut taken = self.room.taken();
+        let others = taken.iter().enumerate();
+        let others = others.filter(|(place, _)| *place != self.place);
+        let others: usize = others.map(|(_, runs)| *runs).sum();
+        let granted = most.saturating_sub(own + others).min(wanted);
+        if let Some(ours) = taken.get_mut(self.place) {
+            *ours = own + granted;
+        }
+        granted
+    }
+
+    /// So many runs are the manager's in fact: what else was reserved is free for the others.
+    fn settle(&self, own: usize) {
+        if let Some(ours) = self.room.taken().get_mut(self.place) {
+            *ours = own;
+        }
+    }
+}
+
+/// A runner that is gone runs nothing.
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.settle(0);
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Room {
+    /// The part in what the process takes on; `None` for a manager that is alone.
+    part: Option<Part>,
     held: Vec<Wanted>,
     /// How many runs the request for waiting runs that is under way may bring.
     taking: usize,
@@ -21,6 +86,11 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// Shares the limit on all runs with other managers.
+    pub(super) fn share(&mut self, part: Part) {
+        self.part = Some(part);
+    }
+
     /// Takes out all that is held.
     pub(super) fn take_held(&mut self) -> Vec<Wanted> {
         std::mem::take(&mut self.held)
@@ -34,13 +104,28 @@ impl Room {
 }
 
 impl Runner {
-    /// How many more runs this node takes on, whatever their tasks.
-    fn room_in_all(&self) -> usize {
+    /// How many of `wanted` more runs this node takes on, whatever their tasks. They are reserved
+    /// until [`Runner::settle_room`].
+    fn room_in_all(&self, wanted: usize) -> usize {
         let Some(most) = self.options.max_running else {
-            return usize::MAX;
+            return wanted;
         };
-        let taken = self.running.len() + self.claims.in_flight() + self.room.taking;
-        most.saturating_sub(taken)
+        let own = self.taken_on();
+        match &self.room.part {
+            Some(part) => part.reserve(own, wanted, most),
+            None => most.saturating_sub(own).min(wanted),
+        }
+    }
+
+    fn taken_on(&self) -> usize {
+        self.running.len() + self.claims.in_flight() + self.room.taking
+    }
+
+    /// Tells the process' other managers how many runs this one has.
+    pub(super) fn settle_room(&self) {
+        if let (Some(part), Some(_)) = (&self.room.part, self.options.max_running) {
+            part.settle(self.taken_on());
+        }
     }
 
     /// How many more runs of a task this node takes on.
@@ -61,7 +146,7 @@ impl Runner {
     }
 
     pub(super) fn has_room(&self, id: TaskId) -> bool {
-        self.room_in_all() > 0 && self.room_of(id) > 0
+        self.room_of(id) > 0 && self.room_in_all(1) > 0
     }
 
     /// Leaves a tick to other nodes until there is room for it here.
@@ -102,7 +187,7 @@ impl Runner {
 
     /// A request for at most `limit` waiting runs that there is room for; nothing if there is none.
     pub(super) fn take_with_room(&mut self, limit: usize) -> Option<Take> {
-        let limit = self.room_in_all().min(limit);
+        let limit = self.room_in_all(limit);
         if limit == 0 {
             return None;
         }
