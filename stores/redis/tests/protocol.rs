@@ -191,3 +191,97 @@ async fn r55_a_server_whose_clock_is_a_day_off_is_used_like_any_other() {
         assert!(second.fence > first.fence);
     }
 }
+
+fn ttl(seconds: u64) -> Ttl {
+    Ttl::new(Duration::from_secs(seconds)).unwrap()
+}
+
+#[tokio::test]
+async fn r39_r41_renewals_share_a_request_and_each_is_answered_for_itself() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let names = ["short", "long", "enough", "taken", "free", "list", "text"];
+    let requests = names.map(request);
+    let mut fences = Vec::new();
+    for one in &requests {
+        fences.push(granted(&store, one).await.fence);
+    }
+    let renewal = |at: usize, seconds: u64| {
+        let one = &requests[at];
+        RenewRequest::new(one.key.clone(), one.token, ttl(seconds))
+    };
+    for gone in ["taken", "free", "list", "text"] {
+        server.call(&["DEL", gone]).await;
+    }
+    granted(&store, &request("taken")).await;
+    server.call(&["RPUSH", "list", "x"]).await;
+    server.call(&["SET", "text", "theirs"]).await;
+    let (had, long) = (TTL.as_secs(), 10 * TTL.as_secs());
+    let seconds = [2 * had, long, 1, long, long, long, long];
+    let asked: Vec<_> = (0..names.len())
+        .map(|at| renewal(at, seconds[at]))
+        .collect();
+    let answers = store.renew(&asked).await.unwrap();
+    for (at, lasts) in [(0, 2 * had), (1, long), (2, had)] {
+        let Ok(Renewal::Renewed(grant)) = &answers[at] else {
+            panic!("{}: {:?}", names[at], answers[at]);
+        };
+        assert_eq!(grant.fence, fences[at]);
+        let left = grant.expires_at.since(grant.now);
+        let most = Duration::from_secs(lasts);
+        assert!(left <= most && left >= most / 2, "{}: {left:?}", names[at]);
+        let pttl = server.call(&["PTTL", names[at]]).await.int().unwrap();
+        assert!(pttl <= i64::try_from(most.as_millis()).unwrap());
+    }
+    for (at, by) in [(3, "test"), (4, ""), (5, "list"), (6, "string")] {
+        let Ok(Renewal::Lost { by: found, .. }) = &answers[at] else {
+            panic!("{}: {:?}", names[at], answers[at]);
+        };
+        let found = found.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(
+            found.contains(by) && found.is_empty() == by.is_empty(),
+            "{found}"
+        );
+    }
+    assert_eq!(answers.len(), names.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r39_r48_in_a_cluster_the_leases_of_a_slot_share_a_request() {
+    let cluster = Cluster::start(Flavour::Redis).await;
+    let store = RedisStore::connect(&cluster.url()).await.unwrap();
+    // Of two tags, and in turn, so that the answers have to be put back in order.
+    let requests: Vec<_> = (0..40)
+        .map(|at| request(&format!("{{{}}}{at}", ["one", "two"][at % 2])))
+        .collect();
+    let mut fences = Vec::new();
+    for one in &requests {
+        fences.push(granted(&store, one).await.fence);
+    }
+    let asked: Vec<_> = requests
+        .iter()
+        .map(|one| RenewRequest::new(one.key.clone(), one.token, ttl(600)))
+        .collect();
+    // The first time brings the script along.
+    store.renew(&asked).await.unwrap();
+    let before = scripts(&cluster).await;
+    let answers = store.renew(&asked).await.unwrap();
+    assert_eq!(scripts(&cluster).await - before, 2);
+    let found: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(Renewal::Renewed(grant)) => grant.fence,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(found, fences);
+}
+
+/// How many scripts the nodes have run.
+async fn scripts(cluster: &Cluster) -> u64 {
+    let mut all = 0;
+    for node in cluster.nodes() {
+        all += calls(node, "evalsha").await;
+    }
+    all
+}

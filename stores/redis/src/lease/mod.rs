@@ -43,6 +43,7 @@ static ACQUIRE: Script = Script::new(
     "acquire a lease",
     &[
         include_str!("../scripts/acquire_free.lua"),
+        include_str!("../scripts/acquire_join.lua"),
         SHARED,
         include_str!("../scripts/acquire.lua"),
     ],

@@ -2,14 +2,16 @@
 //!
 //! Who may hold a lease is not decided here; a renewal only keeps what is there.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use redis::Value;
-use tenure_core::{Fence, Grant, RenewRequest, Renewal, StoreError, Timestamp, Ttl};
+use tenure_core::{Fence, Grant, RenewRequest, Renewal, StoreError, Timestamp};
 
 use super::view::RawOccupant;
 use crate::link::{Call, Script};
-use crate::reply::Reply;
+use crate::reply::{Reply, bytes_of, unexpected};
+use crate::slots::slot_of;
 use crate::store::RedisStore;
 
 static RENEW: Script = Script::new("renew leases", &[include_str!("../scripts/renew.lua")]);
@@ -31,13 +33,39 @@ impl RedisStore {
         &self,
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewed, StoreError>>, StoreError> {
+        if self.shared.link.joins_slots() {
+            return self
+                .renew_batches(requests.chunks(RENEWALS).collect())
+                .await;
+        }
         // In a cluster the keys of one request must share a slot.
-        let most = if self.shared.link.joins_slots() {
-            RENEWALS
-        } else {
-            1
-        };
-        let batches: Vec<&[RenewRequest]> = requests.chunks(most).collect();
+        let slot = |request: &RenewRequest| slot_of(&self.name_of(&request.key));
+        let mut by_slot: Vec<_> = requests
+            .iter()
+            .map(slot)
+            .zip(requests)
+            .enumerate()
+            .collect();
+        by_slot.sort_by_key(|(_, (slot, _))| *slot);
+        let sorted: Vec<_> = by_slot.iter().map(|(_, (_, one))| (*one).clone()).collect();
+        let mut batches = Vec::new();
+        let mut rest = sorted.as_slice();
+        for of_slot in by_slot.chunk_by(|(_, (one, _)), (_, (next, _))| one == next) {
+            let (these, others) = rest.split_at(of_slot.len());
+            batches.extend(these.chunks(RENEWALS));
+            rest = others;
+        }
+        let results = self.renew_batches(batches).await?;
+        let places = by_slot.iter().map(|(place, _)| *place);
+        let mut results: Vec<_> = places.zip(results).collect();
+        results.sort_unstable_by_key(|(place, _)| *place);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    async fn renew_batches(
+        &self,
+        batches: Vec<&[RenewRequest]>,
+    ) -> Result<Vec<Result<Renewed, StoreError>>, StoreError> {
         let answers = if let Some(strict) = &self.shared.strict {
             self.renewals_strictly(strict, &batches).await
         } else {
@@ -46,22 +74,10 @@ impl RedisStore {
                 .map(|batch| self.renewal(&RENEW, batch, None));
             self.shared.link.run_all(calls.collect()).await
         };
-        let mut results = Vec::with_capacity(requests.len());
+        let mut results = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
         for (batch, answer) in batches.into_iter().zip(answers) {
             match answer {
-                Ok(value) => {
-                    let mut reply = Reply::new(RENEW.doing, value)?;
-                    let now = reply.timestamp()?;
-                    for request in batch {
-                        let answer = reply.next()?;
-                        results.push(if let Some(renewed) = kept(now, &answer, request.ttl) {
-                            Ok(renewed)
-                        } else {
-                            let mut answer = Reply::new(RENEW.doing, answer)?;
-                            Box::pin(self.renewed(now, &mut answer)).await
-                        });
-                    }
-                }
+                Ok(value) => self.read_renewals(batch, value, &mut results).await?,
                 // Nobody's renewal may be kept from its neighbours' answers.
                 Err(error) => results.extend(same_for_all(batch.len(), error)),
             }
@@ -84,11 +100,53 @@ impl RedisStore {
         if let Some(more) = more {
             call.push(more);
         }
-        for request in batch {
-            call.push(&request.token.to_hex());
-            call.push(request.ttl.as_millis());
+        let tokens = batch.iter().map(|request| request.token.to_hex());
+        call.push_pieces(tokens);
+        let mut ttls = batch.iter().map(|request| request.ttl);
+        if let Some(first) = ttls.next() {
+            call.push(first.as_millis());
+            if !ttls.clone().all(|ttl| ttl == first) {
+                ttls.for_each(|ttl| call.push(ttl.as_millis()));
+            }
         }
         call
+    }
+
+    /// Adds the answers to a batch, of which the script says in one line what is usual.
+    async fn read_renewals(
+        &self,
+        batch: &[RenewRequest],
+        answer: Value,
+        results: &mut Vec<Result<Renewed, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let (line, mut others) = match answer {
+            Value::Array(_) => {
+                let mut others = Reply::new(RENEW.doing, answer)?;
+                (others.bytes()?, Some(others))
+            }
+            line => (bytes_of(RENEW.doing, line)?, None),
+        };
+        let too_short = || unexpected(RENEW.doing, "an answer that is too short");
+        let mut words = line.split(|byte| *byte == b' ');
+        let now: i64 = words.next().and_then(number_of).ok_or_else(too_short)?;
+        let now = Timestamp::from_millis(now);
+        for request in batch {
+            let word = words.next().ok_or_else(too_short)?;
+            results.push(if let Some(fence) = number_of(word) {
+                Ok(Renewed {
+                    renewal: Renewal::Renewed(Grant::new(
+                        Fence::new(fence),
+                        now,
+                        now + request.ttl.get(),
+                    )),
+                    is_agreed: word.starts_with(b"0"),
+                })
+            } else {
+                let mut other = others.as_mut().ok_or_else(too_short)?.nested()?;
+                Box::pin(self.renewed(now, &mut other)).await
+            });
+        }
+        Ok(())
     }
 
     async fn renewed(&self, now: Timestamp, answer: &mut Reply) -> Result<Renewed, StoreError> {
@@ -124,16 +182,8 @@ impl RedisStore {
     }
 }
 
-/// A lease that is kept for as long as was asked for, of which the script says the fence alone.
-fn kept(now: Timestamp, answer: &Value, ttl: Ttl) -> Option<Renewed> {
-    let Value::BulkString(digits) = answer else {
-        return None;
-    };
-    let fence = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(Renewed {
-        renewal: Renewal::Renewed(Grant::new(Fence::new(fence), now, now + ttl.get())),
-        is_agreed: digits.starts_with(b"0"),
-    })
+fn number_of<T: FromStr>(word: &[u8]) -> Option<T> {
+    std::str::from_utf8(word).ok()?.parse().ok()
 }
 
 /// One failure of several requests: the first carries it whole.

@@ -25,6 +25,7 @@ static ACQUIRE: Script = Script::new(
         GUARD,
         include_str!("../scripts/strict_kept.lua"),
         include_str!("../scripts/acquire_free.lua"),
+        include_str!("../scripts/acquire_join.lua"),
         SHARED,
         include_str!("../scripts/acquire.lua"),
     ],

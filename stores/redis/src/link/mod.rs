@@ -304,6 +304,11 @@ impl Link {
 
     /// Runs requests in one go. They do not depend on each other, and each has its own answer.
     pub(crate) async fn run_all(&self, calls: Vec<Call>) -> Vec<Result<Value, StoreError>> {
+        let calls = match <[Call; 1]>::try_from(calls) {
+            // Alone it need not be copied into a pipeline.
+            Ok([call]) => return vec![self.run(call).await],
+            Err(calls) => calls,
+        };
         let Way::Direct { main, pool } = &self.way else {
             return join_all(calls.into_iter().map(|call| self.run(call))).await;
         };

@@ -38,7 +38,7 @@ impl Script {
 
     /// A request to run it on so many keys, which the caller adds first.
     pub(crate) fn call(&'static self, keys: usize) -> Call {
-        let mut cmd = Cmd::with_capacity(16 + keys, 512);
+        let mut cmd = Cmd::with_capacity(16 + keys, 512 + 64 * keys);
         cmd.arg("EVALSHA").arg(self.ready().1.as_str()).arg(keys);
         Call {
             cmd,
@@ -81,10 +81,15 @@ impl Call {
 
     /// Adds one key or argument that is written in several pieces.
     pub(crate) fn push_joined(&mut self, pieces: &[&[u8]]) {
+        self.push_pieces(pieces);
+    }
+
+    /// As [`Call::push_joined`], of pieces that are made one after the other.
+    pub(crate) fn push_pieces(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         let mut arg = self.cmd.writer_for_next_arg();
         for piece in pieces {
             // Writing into memory does not fail.
-            let _ = arg.write_all(piece);
+            let _ = arg.write_all(piece.as_ref());
         }
     }
 

@@ -46,7 +46,12 @@ static YIELD: Script = Script::new(
 );
 static END: Script = Script::new(
     "release a lease",
-    &[SHARED, QUORUM, include_str!("../scripts/quorum_end.lua")],
+    &[
+        include_str!("../scripts/quorum_end_alone.lua"),
+        SHARED,
+        QUORUM,
+        include_str!("../scripts/quorum_end.lua"),
+    ],
 );
 static FORCE: Script = Script::new(
     "force a lease",

@@ -226,7 +226,7 @@ impl RedisStore {
             call.push(names.outputs(group.tick));
         }
         for (_, item) in plan.items() {
-            call.push(names.history(&item.task));
+            names.push_history(&mut call, &item.task);
         }
         for tick in lines.into_iter().flatten() {
             call.push(names.bucket(*tick));
@@ -392,20 +392,13 @@ fn push_group(
     // The same for all of a group, since it follows from the window.
     call.push(items().next().map_or(0, |item| millis(item.keep_for())));
     call.push(group.items.len());
-    for item in items() {
-        call.push(item.task.as_str());
-    }
     for item in items().filter(|_| needs_a_look) {
         call.push(item.generation.as_str());
     }
-    let mut text = String::with_capacity(128);
     for item in items() {
-        text.clear();
-        text.push_str(&place);
-        text.push(':');
-        text.push_str(item.task.as_str());
-        call.push(&text);
+        call.push_joined(&[place.as_bytes(), b":", item.task.as_str().as_bytes()]);
     }
+    let mut text = String::with_capacity(128);
     for (offset, item) in (offset..).zip(items()) {
         text.clear();
         write_tail(&mut text, item, offset)?;

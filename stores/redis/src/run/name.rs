@@ -9,6 +9,8 @@ use tenure_core::{
     RequestId, RunKey, RunKind, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
 };
 
+use crate::link::Call;
+
 /// How many keys stand before those of a script's own, in every run script.
 pub(super) const SHARED_KEYS: usize = 11;
 
@@ -55,6 +57,11 @@ impl Names {
     /// The runs of one task, newest tick first.
     pub(super) fn history(&self, task: &TaskName) -> String {
         format!("{}x:{}", self.prefix, task.as_str())
+    }
+
+    /// Adds the name of a history, without memory of its own.
+    pub(super) fn push_history(&self, call: &mut Call, task: &TaskName) {
+        call.push_joined(&[self.prefix.as_bytes(), b"x:", task.as_str().as_bytes()]);
     }
 
     /// What one request was answered.

@@ -1,11 +1,12 @@
 -- Keeps locks that are still their tokens' own. Never shortens one and never makes one.
--- KEYS: the locks. ARGV: for each a token and a ttl_ms.
--- Reply: {now_ms, answers…}, each the fence alone if the lock is kept for the ttl that was asked for, else
---        {'renewed', fence, pttl_ms}, {'lost', holder, fence, since}, {'foreign', type} or {'free'}
--- One step for all; the answers do not depend on each other.
+-- KEYS: the locks. ARGV[1]: their tokens, one after the other. ARGV[2…]: their ttl_ms, or one that is meant for all.
+-- Reply: "now_ms word word …", each the fence if the lock is kept for the ttl that was asked for, else `-`. With such, a list of
+--        that line and, for each in turn, {'renewed', fence, pttl_ms}, {'lost', holder, fence, since}, {'foreign', type} or {'free'}
+-- One step for all; the answers do not depend on each other. One line, because to make and to read a list of hundreds costs
+-- both sides more than to renew them.
 local clock = redis.call('TIME')
 local micros = string.sub('000000', #clock[2] + 1) .. clock[2]
-local answers = { clock[1] .. string.sub(micros, 1, 3) }
+local words, others = { clock[1] .. string.sub(micros, 1, 3) }, {}
 -- Before Redis 7.0 PEXPIRE knows no GT, and it takes two commands.
 local knows_gt = true
 
@@ -25,33 +26,41 @@ local function keep(L, ttl)
   return left > wanted and left or ttl
 end
 
+local tokens, ttl = ARGV[1], nil
 for i, L in ipairs(KEYS) do
-  local mine, ttl = ARGV[2 * i - 1], ARGV[2 * i]
+  local mine = string.sub(tokens, 32 * i - 31, 32 * i)
+  ttl = ARGV[i + 1] or ttl
   local value = redis.pcall('GET', L)
-  local answer
+  local word, other = '-', nil
   if value == false then
-    answer = { 'free' }
+    other = { 'free' }
   elseif type(value) == 'table' then
     local kind = redis.call('TYPE', L)['ok']
     if kind == 'string' then
       -- We may not read, which says nothing about whose it is.
       return value
     end
-    answer = { 'foreign', kind }
-  elseif string.find(value, mine, 5, true) == 5 and string.sub(value, 1, 4) == 'tn1:' then
-    local left = keep(L, ttl)
-    answer = string.match(value, '^:(%d+):', 37)
-    if left ~= ttl then
-      answer = { 'renewed', answer, left }
-    end
+    other = { 'foreign', kind }
   else
-    local token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
-    if token then
-      answer = { 'lost', holder, fence, since }
+    local fence = string.match(value, '^:(%d+):', 37)
+    if fence and string.find(value, mine, 5, true) == 5 and string.sub(value, 1, 4) == 'tn1:' then
+      local left = keep(L, ttl)
+      if left == ttl then
+        word = fence
+      else
+        other = { 'renewed', fence, left }
+      end
     else
-      answer = { 'foreign', 'string' }
+      local token, since, holder
+      token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
+      other = token and { 'lost', holder, fence, since } or { 'foreign', 'string' }
     end
   end
-  answers[i + 1] = answer
+  words[i + 1] = word
+  others[#others + 1] = other
 end
-return answers
+local line = table.concat(words, ' ')
+if #others == 0 then
+  return line
+end
+return { line, unpack(others) }

@@ -6,8 +6,8 @@
 -- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, lines, groups,
 --   what the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group,
 --   earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
---   all its items the tasks, the generations (unless checked), the fields, and the ends of their
---   records from the offset of the fence on. No run is twice in one group.
+--   all its items the generations (unless checked), the fields, and the ends of their records from
+--   the offset of the fence on. No run is twice in one group.
 -- `checked` is "REGISTRY TAG" if all generations were found to be the newest, and listed by this
 --   very node, when the registry and the node's tag were these. While they are, that stays true,
 --   and the generations need no look.
@@ -70,6 +70,16 @@ local skipped_head = 'k = * * * * ' .. text(now) .. ' 0 * * *+'
 local waits_head, waits_tail = 'w * ', ' * * * ' .. text(now) .. ' 0 * * *+'
 local codes, details, events, made, waits = {}, {}, {}, 0, false
 
+-- What a hash says of the tasks whose fields stand behind `field`. Fields name their tasks at the
+-- end; what is usual asks for none, so tasks are not sent besides.
+local function of_tasks(hash, place, field, count)
+  local tasks = {}
+  for item = 1, count do
+    tasks[item] = sub(ARGV[field + item], #place + 2)
+  end
+  return call('HMGET', hash, unpack(tasks))
+end
+
 -- Where the records of a tick are that an item may replace: bucket and outputs.
 local buckets = {}
 if lines then
@@ -79,13 +89,14 @@ if lines then
   end
   local at, missing = 11, {}
   for group = 1, groups do
-    local tick, place, count = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 5])
-    local tail = at + 5 + (is_checked and 2 or 3) * count
+    local tick, count = ARGV[at], tonumber(ARGV[at + 5])
+    local field = at + 5 + (is_checked and 0 or count)
+    local tail = field + count
     buckets[tick] = buckets[tick] or { KEYS[14 + 2 * group], KEYS[15 + 2 * group] }
     for item = 1, count do
       local replaces = match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [^Q]%S+ ')
         or match(ARGV[tail + item], '^%S+ %S+ %S+ %S+ [qx] ')
-      local line = replaces and line_of(place .. ':' .. ARGV[at + 5 + item])
+      local line = replaces and line_of(ARGV[field + item])
       for other in string.gmatch(line and call('HGET', SLOTS, line) or '', '%S+') do
         if not buckets[other] then
           missing[#missing + 1] = other
@@ -232,9 +243,9 @@ local at, history, coded, oldest = 11, 15 + 2 * groups, 0, nil
 for group = 1, groups do
   local tick, score, place, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local window, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local bucket, outputs, task = KEYS[14 + 2 * group], KEYS[15 + 2 * group], at + 5
-  local generation = is_checked and task or task + count
-  local field, tail = generation + count, generation + 2 * count
+  local bucket, outputs, generation = KEYS[14 + 2 * group], KEYS[15 + 2 * group], at + 5
+  local field = is_checked and generation or generation + count
+  local tail = field + count
   at = tail + count + 1
   local closed
   if tonumber(tick) > latest then
@@ -242,9 +253,8 @@ for group = 1, groups do
   elseif tonumber(tick) < now - window - 2000 then
     closed = 'l'
   end
-  local generations = not is_checked
-    and call('HMGET', GENERATIONS, unpack(ARGV, task + 1, task + count)) or {}
-  local pauses = some_paused and call('HMGET', PAUSES, unpack(ARGV, task + 1, task + count)) or {}
+  local generations = is_checked and {} or of_tasks(GENERATIONS, place, field, count)
+  local pauses = some_paused and of_tasks(PAUSES, place, field, count) or {}
   local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
   local is_open = not closed and not some_paused and not some_renamed and not lines
