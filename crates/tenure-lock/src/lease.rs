@@ -62,7 +62,8 @@ struct State {
 
 enum Life {
     Held,
-    Lost(LossReason),
+    /// On the heap: it is large, and nearly every lease does without.
+    Lost(Box<LossReason>),
     Ended,
 }
 
@@ -113,10 +114,12 @@ impl State {
             Event::GivenBack => self.life = Life::Ended,
             Event::Taken { by } => {
                 self.until = self.until.min(now);
-                self.life = Life::Lost(LossReason::Taken { by });
+                self.life = Life::Lost(Box::new(LossReason::Taken { by }));
             }
             // Before renewals: one that is answered after the window cannot bring trust back.
-            _ if now >= self.until => self.life = Life::Lost(self.end_of_window()),
+            _ if now >= self.until => {
+                self.life = Life::Lost(Box::new(self.end_of_window()));
+            }
             Event::Looked => return false,
             Event::Renewed { until, version } => {
                 let until = self.cap.map_or(until, |cap| until.min(cap.at));
@@ -221,7 +224,7 @@ impl HeldLease {
     fn standing_in(&self, ahead: Duration) -> Standing {
         self.step(ahead, Event::Looked, |state, now| match &state.life {
             Life::Held => Standing::Trusted(state.until.since(now)),
-            Life::Lost(reason) => Standing::Lost(reason.clone()),
+            Life::Lost(reason) => Standing::Lost((**reason).clone()),
             Life::Ended => Standing::Ended,
         })
     }
@@ -375,7 +378,7 @@ impl HeldLease {
             return read(&state, now);
         }
         let lost = match &state.life {
-            Life::Lost(reason) => Some(reason.clone()),
+            Life::Lost(reason) => Some((**reason).clone()),
             Life::Held | Life::Ended => None,
         };
         let value = read(&state, now);
