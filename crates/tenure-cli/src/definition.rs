@@ -35,6 +35,9 @@ pub(crate) fn task_of(entry: &TaskEntry) -> Task<()> {
     if let Some(runs) = entry.beside.max_running_per_node {
         task = task.max_running_per_node(runs);
     }
+    if let Some(keep) = entry.keep {
+        task = task.keep(keep);
+    }
     if let Some(number) = entry.lineage.generation {
         task = task.generation(number);
     }

@@ -121,3 +121,105 @@ fn s53_a_diff_names_what_would_be_added_removed_and_changed_and_ends_with_1() {
     place.write("bad.toml", "[[task]]\nname = \"same\"\n");
     assert_eq!(place.run(["diff", "bad.toml"]).code, Some(78));
 }
+
+const NAMED_BEFORE: &str = r#"
+[[task]]
+name = "before"
+schedule = "* * * * * *"
+generation = 2
+shell = "true"
+"#;
+
+/// Runs a file until `task` has so many runs that ended well, and stops it.
+fn run_until(place: &Place, file: &str, task: &str, runs: usize) {
+    let log = std::fs::File::create(place.path("out")).unwrap();
+    let mut command = place.tenure(["run", "--json", file]);
+    let runner = command.stdout(log).spawn().unwrap();
+    until_true("the runs", || {
+        let told = place.read("out");
+        let of_task = format!("\"{task}\"");
+        let ended = |line: &&str| line.contains("\"succeeded\"") && line.contains(&of_task);
+        told.lines().filter(ended).count() >= runs
+    });
+    signal(runner.id(), Signal::SIGTERM);
+    finish(runner);
+}
+
+#[test]
+fn s54_a_renamed_task_is_told_as_one_by_diff_tasks_history_and_why() {
+    let place = Place::new();
+    place.write("old.toml", NAMED_BEFORE);
+    run_until(&place, "old.toml", "before", 1);
+    let new = NAMED_BEFORE
+        .replace(
+            "name = \"before\"",
+            "name = \"after\"\naliases = [\"before\"]",
+        )
+        .replace("generation = 2", "generation = 3");
+    place.write("new.toml", &new);
+    let told = place.run(["diff", "new.toml"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    for part in [
+        "~ after: renamed from before, changed, generation ",
+        "; nobody runs it now\n",
+        "    generation: 2 to 3\n",
+        "    aliases: [] to [\"before\"]\n",
+        "= 0 tasks as before\n",
+    ] {
+        assert!(told.stdout.contains(part), "`{part}`: {}", told.stdout);
+    }
+    run_until(&place, "new.toml", "after", 1);
+    let tasks = place.run(["tasks"]).stdout;
+    assert!(tasks.contains("formerly before"), "{tasks}");
+    assert!(tasks.contains("nobody runs it since 20"), "{tasks}");
+    assert!(
+        !tasks.lines().any(|line| line.starts_with("before")),
+        "{tasks}"
+    );
+    for name in ["after", "before"] {
+        let history = place.run(["history", name]).stdout;
+        for task in [" before ", " after "] {
+            assert!(history.contains(task), "{name}: {history}");
+        }
+        let why = place.run(["why", name]);
+        assert_eq!(why.code, Some(0), "{}", why.stderr);
+        assert!(why.stdout.contains("after"), "{}", why.stdout);
+    }
+    // No tick ran under both names.
+    let history = place.run(["history", "after"]).stdout;
+    let ticks = history.lines().filter(|line| line.contains("succeeded"));
+    let mut ticks: Vec<&str> = ticks.filter_map(|line| line.split(' ').next()).collect();
+    let all = ticks.len();
+    ticks.dedup();
+    assert_eq!(ticks.len(), all, "{history}");
+    let same = place.run(["diff", "new.toml"]);
+    assert_eq!(
+        (same.code, &*same.stdout),
+        (Some(0), "= 1 task as before\n")
+    );
+}
+
+#[test]
+fn s53_a_diff_says_that_a_higher_generation_in_the_store_overrides_the_file() {
+    let place = Place::new();
+    place.write("old.toml", NAMED_BEFORE);
+    let log = std::fs::File::create(place.path("out")).unwrap();
+    let mut command = place.tenure(["run", "--json", "old.toml"]);
+    let runner = command.stdout(log).spawn().unwrap();
+    until_true("the runner", || place.read("out").contains("\"ready\""));
+    let lower = NAMED_BEFORE.replace("generation = 2", "on_change = \"union\"");
+    place.write("lower.toml", lower);
+    let told = place.run(["diff", "lower.toml"]).stdout;
+    for part in [
+        "overridden: `generation = 2` in the store is higher",
+        "    generation: 2 to 0\n",
+        "    on_change: `newest` to `union`\n",
+    ] {
+        assert!(told.contains(part), "`{part}`: {told}");
+    }
+    let json = place.run(["diff", "lower.toml", "--json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["changed"][0]["overridden_by"], 2);
+    signal(runner.id(), Signal::SIGTERM);
+    finish(runner);
+}

@@ -68,6 +68,7 @@ pub(crate) fn check<S: Send + Sync + 'static>(
     for task in tasks {
         let spec = checker.spec(&task.draft, &mut faults);
         let place = place_of(&task.draft, &places, &mut faults);
+        check_keep(&task.draft, options, &mut faults);
         if task.draft.name.starts_with(alarm::PREFIX) {
             faults.push(ConfigError::Setting {
                 task: task.draft.name.clone(),
@@ -311,6 +312,7 @@ impl Checker {
             aliases: aliases.into(),
             number: draft.number.unwrap_or(0),
             on_change: draft.on_change,
+            keep: draft.keep,
         };
         let zone = terms.schedule.zone();
         let rules = *self
@@ -381,6 +383,16 @@ fn schedule_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<Schedule>
         schedule = schedule.with_overlap(fold);
     }
     Some(schedule)
+}
+
+fn check_keep(draft: &Draft, options: &RunnerOptions, faults: &mut Vec<ConfigError>) {
+    let rules = draft.keep.rules();
+    let problems = rules.filter_map(|(_, rule)| rule.fault(options.keep_history));
+    faults.extend(problems.map(|problem| ConfigError::Setting {
+        task: draft.name.clone(),
+        setting: "keep",
+        problem,
+    }));
 }
 
 fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {

@@ -54,6 +54,7 @@ mod event;
 #[cfg(any(feature = "metrics", feature = "otel"))]
 mod figures;
 mod hash;
+mod keep;
 mod limits;
 mod manager;
 #[cfg(feature = "metrics")]
@@ -84,6 +85,7 @@ pub use alarm::{Alarm, AlarmKind, AlarmRule, AlarmState, AlarmTarget, tells_alar
 pub use config_error::{ConfigError, ConfigErrors, StartError};
 pub use context::TaskContext;
 pub use event::{DelayCause, Events, RunnerEvent, StoreCall};
+pub use keep::{InvalidKeepRule, Keep, KeepRule};
 pub use manager::{
     DEFAULT_MANAGER, RunAccess, TaskError, TaskExecutionToken, TaskLock, TaskLockManager,
     TaskManager,

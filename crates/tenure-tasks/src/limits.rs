@@ -72,6 +72,9 @@ pub(crate) fn check_storeless(spec: &TaskSpec, faults: &mut Vec<ConfigError>) {
     if spec.number() > 0 {
         fault("generation");
     }
+    if !spec.keep().is_silent() {
+        fault("keep");
+    }
     if spec.on_change() != OnChange::Newest {
         fault("on_change");
     }

@@ -12,6 +12,7 @@ use tenure_core::{
 use tenure_schedule::Schedule;
 
 use crate::hash::{self, Hash};
+use crate::keep::Keep;
 use crate::policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 
 /// 2026-01-01T00:00:00Z: periods are measured from here, so that every node measures the same.
@@ -49,6 +50,7 @@ pub(crate) struct Terms {
     pub(crate) aliases: Arc<[TaskName]>,
     pub(crate) number: u32,
     pub(crate) on_change: OnChange,
+    pub(crate) keep: Keep,
 }
 
 impl TaskSpec {
@@ -177,6 +179,12 @@ impl TaskSpec {
     #[must_use]
     pub fn on_change(&self) -> OnChange {
         self.terms.on_change
+    }
+
+    /// Which records of its runs are kept.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        self.terms.keep
     }
 
     /// What a node registers under the names the task had before, so that nobody else claims them.

@@ -15,6 +15,7 @@ use tenure_schedule::{DstGap, DstOverlap, Schedule, ScheduleBuilder};
 use tokio::runtime::Handle;
 
 use crate::context::TaskContext;
+use crate::keep::Keep;
 use crate::outcome::{IntoTaskResult, TaskFailure, TaskReport};
 use crate::policy::{Affinity, CatchUp, OnLeaseLoss, Retry};
 
@@ -82,6 +83,7 @@ pub(crate) struct Draft {
     pub(crate) aliases: Vec<String>,
     pub(crate) number: Option<u32>,
     pub(crate) on_change: OnChange,
+    pub(crate) keep: Keep,
     pub(crate) manager: Option<String>,
 }
 
@@ -322,6 +324,27 @@ impl<S: Send + Sync + 'static> Task<S> {
     #[must_use]
     pub fn on_change(mut self, on_change: OnChange) -> Self {
         self.draft.on_change = on_change;
+        self
+    }
+
+    /// Which records of its runs are kept, by how they ended. Default: all, for as long as
+    /// [`RunnerOptions::keep_history`](crate::RunnerOptions::keep_history) says.
+    ///
+    /// Records are deleted every ten minutes, by one node, a bounded number at a time. Not a part of
+    /// the definition: a change is no new generation.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tenure_tasks::{InvalidKeepRule, Keep, Task};
+    /// # fn f() -> Result<(), InvalidKeepRule> {
+    /// let keep = Keep::new().succeeded("100/7d".parse()?).failed("500".parse()?);
+    /// let task: Task<()> = Task::new("report").schedule("@daily").keep(keep);
+    /// # let _ = task; Ok(()) }
+    /// # f().unwrap();
+    /// ```
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.draft.keep = keep;
         self
     }
 

@@ -14,8 +14,8 @@ use tenure_core::{
 };
 use tenure_memory::MemoryStore;
 use tenure_tasks::{
-    CatchUp, RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext, TaskError,
-    TaskExecutionToken, TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
+    CatchUp, Keep, KeepRule, RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext,
+    TaskError, TaskExecutionToken, TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
 };
 
 #[tokio::test(start_paused = true)]
@@ -196,6 +196,32 @@ async fn s53_under_union_each_nodes_definition_fires_and_what_they_share_once() 
     assert_eq!(cluster.log.ticks("t"), expected);
     new.drain(secs(1)).await;
     old.drain(secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s52_what_a_task_need_not_keep_goes_as_soon_as_no_claim_needs_it() {
+    let mut cluster = Cluster::new();
+    cluster.options = RunnerOptions::new()
+        .node_ttl(secs(600))
+        .beat_every(secs(100))
+        .take_every(secs(60));
+    let every = |name: &str| logged(name, "*/20 * * * * *").catch_up_window(secs(1));
+    let rule = KeepRule::newest(5).within(secs(2 * 3600));
+    let tasks = vec![
+        every("kept"),
+        every("short").keep(Keep::new().succeeded(rule)),
+        every("other").keep(Keep::new().failed(KeepRule::newest(1))),
+    ];
+    let node = cluster.node("a", tasks).await;
+    pass(secs(3 * 3600 + 1)).await;
+    let on_record = async |name: &str| cluster.states(name).await.len();
+    assert_eq!(cluster.log.ticks("short").len(), 540);
+    assert_eq!(on_record("kept").await, 540);
+    assert_eq!(on_record("other").await, 540, "none of them failed");
+    // An hour and two windows, and what came since the last look.
+    let left = on_record("short").await;
+    assert!((180..=220).contains(&left), "{left}");
+    node.drain(secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

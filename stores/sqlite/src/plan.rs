@@ -126,6 +126,11 @@ async fn use_runs(store: &SqliteStore) -> Result<(), StoreError> {
         prune.keep_newest = keep_newest;
         store.prune(&prune).await?;
     }
+    let mut prune = Prune::of(task.clone(), tick, &[RunState::Succeeded]);
+    for keep_most in [None, Some(1)] {
+        prune.keep_most = keep_most;
+        store.prune(&prune).await?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod alarm;
 mod beside;
 mod expand;
+mod keep;
 mod lineage;
 mod problem;
 mod render;
@@ -190,6 +191,7 @@ impl TaskFiles {
                     task.beside.max_running_per_node.is_some(),
                 ),
                 ("catch_up_max", task.catch_up_max.is_some()),
+                ("keep", task.keep.is_some()),
                 ("aliases", !task.lineage.aliases.is_empty()),
                 ("generation", task.lineage.generation.is_some()),
                 ("on_change", task.lineage.on_change != OnChange::Newest),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tenure::schedule::{Dialect, DstGap, DstOverlap};
-use tenure::tasks::{Affinity, OnLeaseLoss};
+use tenure::tasks::{Affinity, Keep, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
 
+use super::keep::read_keep;
 use super::problem::Place;
 use super::section::Section;
 
@@ -52,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) dst_gap: Option<DstGap>,
     pub(crate) dst_overlap: Option<DstOverlap>,
     pub(crate) output: Option<OutputMode>,
+    pub(crate) keep: Option<Keep>,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -158,6 +160,7 @@ impl Settings {
                 &[("keep", OutputMode::Keep), ("discard", OutputMode::Discard)],
                 &["file", "stream"],
             ),
+            keep: read_keep(section),
         }
     }
 
@@ -192,6 +195,7 @@ impl Settings {
             dst_gap: self.dst_gap.or(defaults.dst_gap),
             dst_overlap: self.dst_overlap.or(defaults.dst_overlap),
             output: self.output.or(defaults.output),
+            keep: self.keep.or(defaults.keep),
         }
     }
 }

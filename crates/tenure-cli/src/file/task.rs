@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 use tenure::core::TaskName;
-use tenure::tasks::{Affinity, OnLeaseLoss};
+use tenure::tasks::{Affinity, Keep, OnLeaseLoss};
 use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
@@ -51,6 +51,7 @@ pub(crate) struct TaskEntry {
     pub(crate) success_codes: Vec<i32>,
     pub(crate) enabled: bool,
     pub(crate) output: OutputMode,
+    pub(crate) keep: Option<Keep>,
     pub(crate) lineage: Lineage,
 }
 
@@ -65,12 +66,11 @@ const LATER_AT_TOP: [&str; 7] = [
     "managers",
 ];
 /// Keys of a task that later versions read.
-const LATER_IN_TASK: [&str; 9] = [
+const LATER_IN_TASK: [&str; 8] = [
     "user",
     "group",
     "alarm",
     "exclude",
-    "keep",
     "umask",
     "limits",
     "manager",
@@ -262,6 +262,7 @@ impl<'r> Draft<'r> {
             success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
             enabled: settings.enabled.unwrap_or(true),
             output: settings.output.unwrap_or(OutputMode::Keep),
+            keep: settings.keep,
             lineage: self.lineage,
         })
     }

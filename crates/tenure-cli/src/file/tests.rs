@@ -2,6 +2,8 @@
 
 use annotate_snippets::Renderer;
 
+use tenure::core::OnChange;
+use tenure::tasks::Keep;
 use tenure::{CatchUp, Overlap};
 
 use super::{TaskFiles, render};
@@ -292,6 +294,73 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
         ("[task]\nname = \"t\"\n", "1:1", &["[[task]]"]),
     ] {
         refused(text, place, parts);
+    }
+}
+
+#[test]
+fn s54_aliases_are_refused_at_the_place_where_nobody_could_tell_them_apart() {
+    let file = |lines: &str| {
+        format!(
+            "[[task]]\nname = \"a\"\nschedule = \"@daily\"\nshell = \"true\"\n{lines}\n\
+             [[task]]\nname = \"b\"\nschedule = \"@daily\"\nshell = \"true\"\naliases = [\"c\"]\n"
+        )
+    };
+    for (lines, place, part) in [
+        ("aliases = [\"b\"]", "5:12", "`b` is a task of its own"),
+        ("aliases = [\"a\"]", "5:12", "`a` is the task's own name"),
+        (
+            "aliases = [\"x\", \"x\"]",
+            "5:17",
+            "the alias `x` is listed twice",
+        ),
+        (
+            "aliases = [\"c\"]",
+            "10:12",
+            "the alias `c` is listed twice",
+        ),
+        ("aliases = [\"\"]", "5:12", "must not be empty"),
+        ("aliases = \"x\"", "5:11", "an array of names"),
+        ("generation = 0", "5:14", "1"),
+        ("on_change = \"newst\"", "5:13", "newest"),
+    ] {
+        refused(&file(lines), place, &[part]);
+    }
+    let (files, shown) = told(&file(
+        "aliases = [\"x\", \"y\"]\ngeneration = 7\non_change = \"union\"",
+    ));
+    assert!(files.are_sound(), "{shown}");
+    let lineage = &files.tasks[0].lineage;
+    assert_eq!(lineage.aliases.len(), 2);
+    assert_eq!(
+        (lineage.generation, lineage.on_change),
+        (Some(7), OnChange::Union)
+    );
+}
+
+#[test]
+fn s52_rules_of_what_is_kept_are_read_and_refused_at_their_place() {
+    let (files, shown) = told(&format!(
+        "[defaults]\nkeep = {{ skipped = \"1d\" }}\n{TASK}keep = {{ succeeded = \"100/7d\" }}\n{}",
+        TASK.replace("\"t\"", "\"u\"")
+    ));
+    assert!(files.are_sound(), "{shown}");
+    let rules = [
+        Keep::new().succeeded("100/7d".parse().unwrap()),
+        Keep::new().skipped("1d".parse().unwrap()),
+    ];
+    for (task, rule) in files.tasks.iter().zip(rules) {
+        assert_eq!(task.keep, Some(rule), "{}", task.name);
+    }
+    for (line, place, part) in [
+        ("keep = \"7d\"", "5:8", "a table of outcomes"),
+        (
+            "keep = { succeeded = \"7 days/100\" }",
+            "5:22",
+            "no number/duration",
+        ),
+        ("keep = { suceeded = \"7d\" }", "5:10", "succeeded"),
+    ] {
+        refused(&format!("{TASK}{line}\n"), place, &[part]);
     }
 }
 

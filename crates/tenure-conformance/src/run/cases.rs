@@ -189,6 +189,7 @@ macro_rules! __run_cases {
                 pruning_keeps_what_may_still_be_claimed
                 pruning_is_bounded_and_takes_only_what_was_named
                 pruning_forgets_old_notes
+                s52_of_one_task_what_is_beyond_the_newest_goes_state_by_state
                 two_views_of_the_same_runs_always_agree
                 run_promises_are_complete_and_the_same_for_every_view
             }

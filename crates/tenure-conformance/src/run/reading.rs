@@ -347,6 +347,70 @@ pub(super) async fn pruning_forgets_old_notes(harness: &Shared) {
     assert_eq!(node.notes("new").await.len(), 1);
 }
 
+pub(super) async fn s52_of_one_task_what_is_beyond_the_newest_goes_state_by_state(
+    harness: &Shared,
+) {
+    let node = Node::join(harness, "node").await;
+    let now = node.now().await;
+    let pass = |name: &str, back: u32| {
+        let key = RunKey::scheduled(task(name), now - SECOND * back, 1);
+        let mut pass = if back % 2 == 0 {
+            Pass::missed(key, "")
+        } else {
+            Pass::skipped(key, "")
+        };
+        pass.keep_for = Duration::ZERO;
+        pass
+    };
+    let passes: Vec<Pass> = (1..=12)
+        .flat_map(|back| [pass("t", back), pass("u", back)])
+        .collect();
+    node.store.pass(&passes).await.unwrap();
+    let claim = node.win(item("t", now, 2)).await;
+    node.finish(&claim, Outcome::Succeeded).await;
+    node.store.note(&Note::new("kept", "")).await.unwrap();
+    harness.pass_time(Duration::from_millis(100)).await;
+    let gone = async |prune: &Prune| node.store.prune(prune).await.unwrap();
+    // Nothing is too old; two of six may stay.
+    let long_ago = now - Duration::from_secs(3600);
+    let mut prune = Prune::of(task("t"), long_ago, &[RunState::Missed]);
+    assert_eq!(gone(&prune).await, 0);
+    prune.keep_most = Some(2);
+    prune.limit = 3;
+    assert_eq!(gone(&prune).await, 3);
+    assert_eq!(gone(&prune).await, 1);
+    assert_eq!(gone(&prune).await, 0);
+    let left = |name: &'static str, state| {
+        let mut query = HistoryQuery::of(task(name));
+        query.states = vec![state];
+        let node = &node;
+        async move {
+            let runs = node.store.history(&query).await.unwrap().runs;
+            let back = |tick: Timestamp| now.since(tick).as_secs();
+            runs.iter()
+                .map(|run| back(run.key.tick))
+                .collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(left("t", RunState::Missed).await, [2, 4]);
+    assert_eq!(left("t", RunState::Skipped).await.len(), 6);
+    assert_eq!(left("u", RunState::Missed).await.len(), 6);
+    // By age, of this task only; what a claim may still be refused by stays whatever was asked.
+    let soon = node.now().await + SECOND;
+    let skipped = Prune::of(task("t"), soon, &[RunState::Skipped]);
+    assert_eq!(gone(&skipped).await, 6);
+    let mut all = Prune::of(task("t"), soon, &[]);
+    all.keep_most = Some(0);
+    assert_eq!(gone(&all).await, 2);
+    assert_eq!(node.state(&claim.run.key).await, RunState::Succeeded);
+    assert_eq!(left("u", RunState::Skipped).await.len(), 6);
+    assert_eq!(
+        node.notes("kept").await.len(),
+        1,
+        "events are not asked for"
+    );
+}
+
 pub(super) async fn two_views_of_the_same_runs_always_agree(harness: &Shared) {
     let (a, b) = (
         Node::join(harness, "a").await,

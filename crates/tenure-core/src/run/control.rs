@@ -297,11 +297,30 @@ pub struct Prune {
     pub states: Vec<RunState>,
     /// Of each task, keep at least so many of the newest.
     pub keep_newest: u32,
+    /// Only records of this task, and no events.
+    pub task: Option<TaskName>,
+    /// Besides, those that ended later, of which so many newer ones of the task are in these states.
+    /// Counts only with a task; at most [`Prune::MOST_KEPT`].
+    pub keep_most: Option<u32>,
     /// The most records to delete in one call; at most 1000 count.
     pub limit: usize,
 }
 
 impl Prune {
+    /// The highest [`Prune::keep_most`] that counts: so many records are looked through in one call.
+    pub const MOST_KEPT: u32 = 10_000;
+
+    /// Of one task, what ended before `before` in one of these states, and what is older than the
+    /// newest `keep_most` in them.
+    #[must_use]
+    pub fn of(task: TaskName, before: Timestamp, states: &[RunState]) -> Self {
+        Self {
+            task: Some(task),
+            states: states.to_vec(),
+            ..Self::before(before)
+        }
+    }
+
     /// Everything that ended before `before`.
     #[must_use]
     pub fn before(before: Timestamp) -> Self {
@@ -309,6 +328,8 @@ impl Prune {
             before,
             states: Vec::new(),
             keep_newest: 0,
+            task: None,
+            keep_most: None,
             limit: 1000,
         }
     }

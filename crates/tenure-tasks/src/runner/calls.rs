@@ -11,14 +11,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tenure_core::{
     Backfill, Beat, Beaten, Cancel, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery,
-    HolderId, Moment, Note, Pause, Prune, Recovered, Recovery, Registered, Remembered, RequestId,
-    Restore, Restored, RunKey, RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
+    HolderId, Moment, Note, Pause, Recovered, Recovery, Registered, Remembered, RequestId, Restore,
+    Restored, RunKey, RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
 };
 use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
 use super::expansion::Next;
 use super::gaps::{LOOK_BACK, Recent};
+use super::pruning::Pruned;
 use super::replacing::Heard;
 use super::reports::PassGroup;
 use crate::event::{EventSender, StoreCall};
@@ -62,7 +63,7 @@ pub(super) enum Done {
     Recovered(Result<Recovered, StoreError>),
     Backfills(Result<Vec<Backfill>, StoreError>),
     Expanded(RequestId, Result<Next, StoreError>),
-    Pruned(Result<u64, StoreError>),
+    Pruned(Result<Pruned, StoreError>),
     Cancels(Result<Vec<Cancel>, StoreError>),
     Noted,
 }
@@ -321,10 +322,6 @@ impl Calls {
 
     pub(super) async fn cancels(self, node: HolderId) -> Done {
         Done::Cancels(self.bounded("cancels", self.store.cancels(node)).await)
-    }
-
-    pub(super) async fn prune(self, prune: Prune) -> Done {
-        Done::Pruned(self.bounded("prune", self.store.prune(&prune)).await)
     }
 
     pub(super) async fn note(self, note: Note) -> Done {

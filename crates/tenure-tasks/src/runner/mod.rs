@@ -29,6 +29,7 @@ mod loss;
 mod membership;
 mod peers;
 mod planning;
+mod pruning;
 mod replacing;
 mod reports;
 mod room;
@@ -56,6 +57,7 @@ use self::claiming::{Claims, Tokens};
 use self::lease::NodeLease;
 use self::loss::Memory;
 use self::peers::Peers;
+use self::pruning::Pruning;
 use self::replacing::Replacing;
 use self::reports::Reports;
 pub(crate) use self::room::NodeRoom;
@@ -124,7 +126,7 @@ pub(crate) struct Runner {
     stale: HashSet<TaskId>,
     memory: Memory,
     told_skew_ms: Option<i64>,
-    next_prune: Moment,
+    pruning: Pruning,
     ops: JoinSet<Done>,
     phase: Phase,
     farewell: Farewell,
@@ -213,7 +215,7 @@ impl Runner {
             stale: HashSet::new(),
             memory: Memory::default(),
             told_skew_ms: None,
-            next_prune: now,
+            pruning: Pruning::new(now),
             ops: JoinSet::new(),
             phase: Phase::Live,
             farewell: Farewell::default(),

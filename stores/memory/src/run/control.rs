@@ -86,19 +86,28 @@ impl Runs {
         self.bring_in_order(usize::MAX);
         let most = prune.limit.min(1000);
         let mut gone: Vec<HistoryOrder> = Vec::new();
-        for keys in self.by_task.values() {
+        let of_one = prune.task.as_ref().map(|task| self.by_task.get(task));
+        let tasks = match of_one {
+            Some(keys) => keys.into_iter().collect(),
+            None => self.by_task.values().collect::<Vec<_>>(),
+        };
+        for keys in tasks {
             let old = keys
                 .iter()
                 .skip(usize::try_from(prune.keep_newest).unwrap_or(usize::MAX));
             let room = most.saturating_sub(gone.len());
+            let mut kept = 0;
             let unneeded = old
-                .filter(|at| self.may_go(at, prune, now))
+                .filter(|at| self.may_go(at, prune, &mut kept, now))
                 .take(room)
                 .cloned();
             gone.extend(unneeded);
         }
         for at in &gone {
             self.forget(at);
+        }
+        if prune.task.is_some() {
+            return gone.len() as u64;
         }
         for _ in 0..most {
             if self
@@ -113,16 +122,21 @@ impl Runs {
         gone.len() as u64
     }
 
-    fn may_go(&self, at: &HistoryOrder, prune: &Prune, now: Now) -> bool {
+    /// Whether a record may go, of which `newer` newer ones of its task are in the same states.
+    fn may_go(&self, at: &HistoryOrder, prune: &Prune, newer: &mut u32, now: Now) -> bool {
         self.get(&key_of(at)).is_some_and(|run| {
             let state = run.record.state;
-            state.is_final()
-                && (prune.states.is_empty() || prune.states.contains(&state))
-                && run
-                    .record
-                    .ended_at
-                    .is_some_and(|ended_at| ended_at < prune.before)
-                && run.keep_until <= now.wall
+            let is_meant =
+                state.is_final() && (prune.states.is_empty() || prune.states.contains(&state));
+            if !is_meant {
+                return false;
+            }
+            let most = prune.keep_most.filter(|_| prune.task.is_some());
+            let is_surplus = most.is_some_and(|most| *newer >= most.min(Prune::MOST_KEPT));
+            *newer = newer.saturating_add(1);
+            let ended = run.record.ended_at;
+            let is_old = ended.is_some_and(|ended_at| ended_at < prune.before);
+            (is_old || is_surplus) && run.keep_until <= now.wall
         })
     }
 }

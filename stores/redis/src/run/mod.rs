@@ -18,6 +18,7 @@ mod control;
 mod feed;
 mod history;
 mod holder;
+mod keep;
 mod loss;
 mod name;
 mod node;

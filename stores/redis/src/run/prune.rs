@@ -52,6 +52,9 @@ struct Sweep<'p> {
 impl RedisStore {
     pub(super) async fn prune_runs(&self, prune: &Prune) -> Result<u64, StoreError> {
         let most = prune.limit.min(MOST);
+        if let Some(task) = &prune.task {
+            return self.prune_task(prune, task, most).await;
+        }
         let mut sweep = Sweep {
             prune,
             room: most,
@@ -182,7 +185,11 @@ impl RedisStore {
     }
 
     /// Deletes records of one tick that did not change since they were looked at.
-    async fn delete(&self, tick: Timestamp, keys: &[RunKey]) -> Result<usize, StoreError> {
+    pub(super) async fn delete(
+        &self,
+        tick: Timestamp,
+        keys: &[RunKey],
+    ) -> Result<usize, StoreError> {
         let names = self.run_names();
         let mut call = self
             .run_call(&PRUNE, 2 + keys.len())

@@ -8,6 +8,7 @@
 -- Of two definitions the one with the higher number is newer; of equal ones the one with the higher
 -- `first`.
 ALTER TABLE definition ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX definition_by_number ON definition (ns, task, number, first);
 -- What else it says, as JSON: on_change, aliases, ended. Null: nothing.
 ALTER TABLE definition ADD COLUMN more TEXT;
 -- When a node that listed the task last stopped to. Null: none did.

@@ -119,21 +119,34 @@ pub(super) struct InForce {
 }
 
 pub(super) fn in_force(step: &Step<'_>, task: &TaskName) -> Result<InForce, Fault> {
-    let newest = step.one(
-        "SELECT d.generation, EXISTS (
+    let read = |row: &Row<'_>| {
+        let more: Option<String> = row.get(1)?;
+        Ok((column::generation(row, 0)?, more))
+    };
+    let listed = step.one(
+        "SELECT generation,
+             (SELECT group_concat(more, char(10)) FROM definition WHERE ns = ?1 AND task = ?2)
+         FROM definition AS d
+         WHERE ns = ?1 AND task = ?2 AND EXISTS (
              SELECT 1 FROM node_task AS t
              JOIN node AS n ON n.ns = t.ns AND n.holder = t.holder
              WHERE t.ns = ?1 AND t.task = ?2 AND t.generation = d.generation
-               AND n.expires_ms > ?3) AS is_listed,
-             (SELECT group_concat(more, char(10)) FROM definition WHERE ns = ?1 AND task = ?2)
-         FROM definition AS d WHERE d.ns = ?1 AND d.task = ?2
-         ORDER BY is_listed DESC, d.number DESC, d.first DESC LIMIT 1",
+               AND n.expires_ms > ?3)
+         ORDER BY number DESC, first DESC LIMIT 1",
         params![step.ns, task.as_str(), step.now.as_millis()],
-        |row| {
-            let more: Option<String> = row.get(2)?;
-            Ok((column::generation(row, 0)?, more))
-        },
+        read,
     )?;
+    let newest = match listed {
+        Some(listed) => Some(listed),
+        None => step.one(
+            "SELECT generation,
+                 (SELECT group_concat(more, char(10)) FROM definition WHERE ns = ?1 AND task = ?2)
+             FROM definition WHERE ns = ?1 AND task = ?2
+             ORDER BY number DESC, first DESC LIMIT 1",
+            params![step.ns, task.as_str()],
+            read,
+        )?,
+    };
     let Some((generation, more)) = newest else {
         return Ok(InForce::default());
     };

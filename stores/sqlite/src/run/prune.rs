@@ -4,7 +4,7 @@
 //! the deletion checks each of them again.
 
 use rusqlite::params;
-use tenure_core::{Prune, RunState};
+use tenure_core::{Prune, RunState, TaskName};
 
 use super::node;
 use crate::step::{Fault, Step};
@@ -32,6 +32,9 @@ pub(super) fn candidates(step: &Step<'_>, prune: &Prune) -> Result<Vec<i64>, Fau
             prune.keep_newest - 1
         )
     };
+    if let Some(task) = &prune.task {
+        return of_task(step, prune, task, &states, &newer);
+    }
     let sql = format!(
         "SELECT id FROM run AS r
          WHERE ns = ?1 AND ended_at < ?2 AND keep_until <= ?3 AND state IN ({states}){newer}
@@ -49,6 +52,59 @@ pub(super) fn candidates(step: &Step<'_>, prune: &Prune) -> Result<Vec<i64>, Fau
     )
 }
 
+/// The same of one task, and what is older than the newest that it keeps.
+fn of_task(
+    step: &Step<'_>,
+    prune: &Prune,
+    task: &TaskName,
+    states: &str,
+    newer: &str,
+) -> Result<Vec<i64>, Fault> {
+    // The oldest that is kept for being among the newest; a row that is less in this order is older.
+    let last_kept: Option<(i64, u32, i64, String)> = match prune.keep_most {
+        None => None,
+        Some(most) => step.one(
+            &format!(
+                "SELECT tick_at, idx, kind, request FROM run
+                 WHERE ns = ?1 AND task = ?2 AND state IN ({states})
+                 ORDER BY tick_at DESC, idx, kind, request LIMIT 1 OFFSET ?3"
+            ),
+            params![
+                step.ns,
+                task.as_str(),
+                most.clamp(1, Prune::MOST_KEPT).saturating_sub(1)
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?,
+    };
+    let keeps_none = prune.keep_most == Some(0);
+    let (tick, idx, kind, request) = last_kept.clone().unwrap_or_default();
+    let sql = format!(
+        "SELECT id FROM run AS r
+         WHERE ns = ?1 AND task = ?2 AND keep_until <= ?4 AND state IN ({states})
+           AND (ended_at < ?3 OR ?6 OR (?7 AND (tick_at < ?8
+                OR (tick_at = ?8 AND (idx, kind, request) > (?9, ?10, ?11))))){newer}
+         ORDER BY tick_at LIMIT ?5"
+    );
+    step.all(
+        &sql,
+        params![
+            step.ns,
+            task.as_str(),
+            prune.before.as_millis(),
+            step.wall.as_millis(),
+            limit(prune),
+            keeps_none,
+            last_kept.is_some(),
+            tick,
+            idx,
+            kind,
+            request,
+        ],
+        |row| Ok(row.get(0)?),
+    )
+}
+
 fn limit(prune: &Prune) -> i64 {
     i64::try_from(prune.limit.min(MOST)).unwrap_or_default()
 }
@@ -58,8 +114,9 @@ pub(super) fn delete(step: &Step<'_>, prune: &Prune, candidates: &[i64]) -> Resu
     let mut gone = 0;
     for id in candidates {
         let deleted = step.run(
-            "DELETE FROM run WHERE id = ?1 AND ended_at < ?2 AND keep_until <= ?3",
-            params![id, prune.before.as_millis(), step.wall.as_millis()],
+            // A record that has ended never changes.
+            "DELETE FROM run WHERE id = ?1 AND ended_at IS NOT NULL AND keep_until <= ?2",
+            params![id, step.wall.as_millis()],
         )?;
         if deleted == 0 {
             continue;
@@ -67,6 +124,9 @@ pub(super) fn delete(step: &Step<'_>, prune: &Prune, candidates: &[i64]) -> Resu
         step.run("DELETE FROM run_output WHERE run = ?1", [id])?;
         step.run("DELETE FROM run_attempt WHERE run = ?1", [id])?;
         gone += 1;
+    }
+    if prune.task.is_some() {
+        return Ok(gone);
     }
     // Notes stand in the order of their making, so only the oldest need a look.
     step.run(
