@@ -8,13 +8,13 @@
 
 (() => {
   const GAP = 1000; // between two requests
-  const EVERY = 10_000; // without any event
   const PATIENCE = 20_000; // for one answer
   const STALE = 30_000; // from here on the page says that it is old
   const main = document.querySelector('main');
   const age = document.querySelector('.age');
   const announcer = document.getElementById('announce');
-  if (!main || !age || !announcer) return;
+  if (!main?.dataset.now || !age || !announcer) return;
+  const EVERY = Number(main.dataset.every) || 10_000; // without any event
 
   let ahead = Number(main.dataset.now) - Date.now(); // how far the server's clock is ahead
   let answeredAt = Date.now();
@@ -78,7 +78,7 @@
 
   // Somebody is about to do something here: what they see must not change under their hands.
   const isInUse = (region) =>
-    region.querySelector('details.act[open]') !== null ||
+    region.querySelector('details.act[open]:not([data-quiet])') !== null ||
     (region.contains(document.activeElement) &&
       document.activeElement.matches('input, select, textarea'));
 
@@ -160,7 +160,7 @@
     source.onerror = () => {
       isConnected = false;
       // The browser tries again by itself unless it was sent away.
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, EVERY);
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 15_000);
       tick();
     };
   };
@@ -171,7 +171,12 @@
     ask();
   });
   addEventListener('pagehide', () => source?.close());
-  addEventListener('pageshow', (event) => event.persisted && connect());
+  addEventListener('pageshow', (event) => {
+    if (!event.persisted) return;
+    for (const form of document.forms) delete form.dataset.sent;
+    connect();
+    ask();
+  });
 
   // ---- keys ----
 

@@ -74,19 +74,22 @@ const commands = {
   select: ({ on, text }) => state.page.locator(on).first().selectOption(text),
   press: ({ key }) => state.page.keyboard.press(key),
   eval: ({ code }) => state.page.evaluate(code),
-  // True as soon as the expression is; survives the page being replaced meanwhile.
+  // True as soon as the expression is. What fails meanwhile, as while one page replaces another, is
+  // not so yet. (Playwright's own waiting compiles text in the page, which a policy may refuse.)
   async until({ code }) {
     const end = Date.now() + Number(patience);
-    for (;;) {
+    let why = 'it is false';
+    while (Date.now() < end) {
       try {
-        const left = Math.max(1, end - Date.now());
-        await state.page.waitForFunction(code, null, { timeout: left, polling: 50 });
-        return true;
+        if (await state.page.evaluate(`Boolean(${code})`)) return true;
+        why = 'it is false';
       } catch (error) {
-        const isLeaving = /context was destroyed|navigat|closed/i.test(error.message);
-        if (!isLeaving || Date.now() > end) throw error;
+        why = error.message;
       }
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
+    const page = await state.page.evaluate('document.body.innerText').catch(String);
+    throw new Error(`still not so at ${state.page.url()}: ${code} (${why})\n${page.slice(0, 3000)}`);
   },
   // The size of the answer to a URL as it was sent, headers apart.
   async bytes({ url }) {

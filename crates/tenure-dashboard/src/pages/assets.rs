@@ -45,7 +45,7 @@ impl Asset {
         text.hash(&mut hasher);
         let hash = format!("{:016x}", hasher.finish());
         Self {
-            path: format!("{name}?v={hash}"),
+            path: format!("assets/{name}?v={hash}"),
             tag: format!("\"{hash}\""),
             kind,
             text,
@@ -76,15 +76,15 @@ impl Asset {
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(
-            "/tenure.css",
+            "/assets/tenure.css",
             get(|asked: HeaderMap| async move { STYLE.answer(&asked) }),
         )
         .route(
-            "/tenure.js",
+            "/assets/tenure.js",
             get(|asked: HeaderMap| async move { SCRIPT.answer(&asked) }),
         )
         .route(
-            "/tenure.svg",
+            "/assets/tenure.svg",
             get(|asked: HeaderMap| async move { ICON.answer(&asked) }),
         )
 }

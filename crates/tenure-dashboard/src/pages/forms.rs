@@ -6,6 +6,8 @@
 
 use maud::{Markup, html};
 
+use super::changes::TOKEN;
+use crate::auth::Visitor;
 use crate::view::{BackfillRow, LockRow, RunRow, TaskRow};
 
 /// What whoever looks at a page may do.
@@ -14,6 +16,18 @@ pub(super) struct Right {
     pub(super) may_change: bool,
     /// Who it is, if the dashboard knows.
     pub(super) who: Option<String>,
+    /// What a form must carry, if the visitor is known by a session.
+    pub(super) token: Option<String>,
+}
+
+impl From<&Visitor> for Right {
+    fn from(visitor: &Visitor) -> Self {
+        Self {
+            may_change: visitor.may_change(),
+            who: visitor.name().map(str::to_owned),
+            token: visitor.form_token().map(str::to_owned),
+        }
+    }
 }
 
 /// What can be done with a task.
@@ -56,7 +70,8 @@ fn pause(task: &TaskRow, right: &Right) -> Markup {
 
 fn resume(task: &TaskRow, right: &Right) -> Markup {
     html! {
-        details.act #resume open {
+        // Open from the start, which is no sign that somebody is about to use it.
+        details.act #resume open data-quiet {
             summary { "Resume" }
             form method="post" action="resume" {
                 input type="hidden" name="name" value=(task.task);
@@ -89,7 +104,6 @@ fn backfill(task: &TaskRow, right: &Right) -> Markup {
             summary { "Backfill" }
             form method="post" action="backfill" {
                 input type="hidden" name="name" value=(task.task);
-                input type="hidden" name="request" value=(super::changes::fresh_request());
                 label {
                     "Ticks after (UTC)"
                     input type="datetime-local" name="from" step="1" required;
@@ -120,7 +134,7 @@ pub(super) fn end_backfill(backfill: &BackfillRow, right: &Right) -> Markup {
         form method="post" action="end-backfill" {
             input type="hidden" name="name" value=(backfill.task);
             input type="hidden" name="id" value=(backfill.id);
-            @if let Some(who) = &right.who { input type="hidden" name="by" value=(who); }
+            (token(right))
             button { "End" }
         }
     }
@@ -171,6 +185,7 @@ pub(super) fn of_lock(lock: &LockRow, right: &Right) -> Markup {
 /// Who acts: asked for, unless the dashboard knows.
 fn who(right: &Right) -> Markup {
     html! {
+        (token(right))
         @if let Some(who) = &right.who {
             p.small.soft.wide { "As " strong { (who) } }
         } @else {
@@ -180,6 +195,12 @@ fn who(right: &Right) -> Markup {
                     placeholder="your name";
             }
         }
+    }
+}
+
+fn token(right: &Right) -> Markup {
+    html! {
+        @if let Some(token) = &right.token { input type="hidden" name=(TOKEN) value=(token); }
     }
 }
 

@@ -6,6 +6,7 @@
 //! the dashboard works wherever an application mounts it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,12 +60,19 @@ impl Place {
     }
 }
 
+/// Where events tell of everything.
+pub(super) const SELDOM: Duration = Duration::from_secs(10);
+/// Where they tell of some of it.
+pub(super) const OFTEN: Duration = Duration::from_secs(2);
+
 /// A part of a page that is brought up to date by itself.
 #[derive(Debug)]
 pub(super) struct Region {
     name: &'static str,
     class: &'static str,
     body: String,
+    /// What it stands for, where that is not all it shows.
+    facts: Option<String>,
 }
 
 impl Region {
@@ -83,12 +91,20 @@ impl Region {
             name,
             class,
             body: body.into_string(),
+            facts: None,
         }
+    }
+
+    /// The same as long as `facts` are, although parts of it, such as the names of requests, are
+    /// drawn anew each time.
+    pub(super) fn of_facts(mut self, facts: impl Into<String>) -> Self {
+        self.facts = Some(facts.into());
+        self
     }
 
     fn mark(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        self.body.hash(&mut hasher);
+        self.facts.as_ref().unwrap_or(&self.body).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 
@@ -119,6 +135,9 @@ pub(super) struct Page {
     pub(super) place: Option<Place>,
     /// The store's clock.
     pub(super) now: Option<At>,
+    /// After how long the page is asked for again if no event told of anything: short where
+    /// nothing tells of events, as with locks and with what a run prints.
+    pub(super) every: Duration,
     pub(super) blocks: Vec<Block>,
 }
 
@@ -189,7 +208,8 @@ impl Page {
                     a.skip href="#main" { "Skip to the content" }
                     (self.top())
                     main #main tabindex="-1" data-now=[self.now.map(|now| now.0.as_millis())]
-                        data-events="api/v1/events" data-kinds=(KINDS) {
+                        data-events="api/v1/events" data-kinds=(KINDS)
+                        data-every=(self.every.as_millis()) {
                         @for block in &self.blocks {
                             @match block {
                                 Block::Fixed(markup) => (markup),
@@ -234,7 +254,7 @@ impl Page {
 }
 
 /// The kinds of events upon which a page is asked for again.
-const KINDS: &str = "message";
+const KINDS: &str = "run note refetch";
 
 fn html_answer(status: StatusCode, body: String) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];

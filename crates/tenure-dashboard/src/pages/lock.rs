@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tenure_core::Key;
 
 use super::forms::{self, Right};
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, OFTEN, Page, Place, Region};
 use super::locks::{fence, holder, left, state};
 use super::say::{self, Rel};
 use crate::view::{LockDetail, View, ViewError};
@@ -35,6 +35,7 @@ pub(super) async fn page(
         title: lock.lock.key.clone(),
         place: Some(Place::Locks),
         now: Some(lock.now),
+        every: OFTEN,
         blocks,
     })
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::draw;
 use super::fields::Fields;
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, OFTEN, Page, Place, Region};
 use super::listing::{Listing, pager};
 use super::say::{self, Rel};
 use crate::view::{LockRow, LockState, LocksQuery, Page as Rows, View, ViewError, WaitGraph};
@@ -41,6 +41,7 @@ pub(super) async fn page(view: &View, asked: &Fields) -> Result<Page, ViewError>
         title: "Locks".to_owned(),
         place: Some(Place::Locks),
         now: Some(graph.now),
+        every: OFTEN,
         blocks,
     })
 }

@@ -34,6 +34,7 @@ use tenure_core::{Key, RunKey, TaskName};
 use self::fields::Fields;
 use self::forms::Right;
 use self::frame::{Block, Page, Place};
+use crate::auth::Visitor;
 use crate::site::{Base, Site};
 use crate::view::ViewError;
 
@@ -52,6 +53,7 @@ pub(crate) fn router() -> Router<Site> {
         .route("/lock", get(lock_page))
         .route("/nodes", get(nodes_page))
         .route("/store", get(store_page))
+        .merge(changes::router())
         .merge(assets::router())
 }
 
@@ -63,9 +65,14 @@ async fn tasks_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap)
     answer(tasks::page(site.view(), &fields(&query)).await, &asked)
 }
 
-async fn task_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) -> Response {
+async fn task_page(
+    State(site): State<Site>,
+    visitor: Visitor,
+    query: RawQuery,
+    asked: HeaderMap,
+) -> Response {
     let fields = fields(&query);
-    let right = right();
+    let right = Right::from(&visitor);
     let page = async {
         let name = task_name(&fields)?;
         task::page(site.view(), &name, changes::said(&fields), &right).await
@@ -73,9 +80,14 @@ async fn task_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) 
     answer(page.await, &asked)
 }
 
-async fn run_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) -> Response {
+async fn run_page(
+    State(site): State<Site>,
+    visitor: Visitor,
+    query: RawQuery,
+    asked: HeaderMap,
+) -> Response {
     let fields = fields(&query);
-    let right = right();
+    let right = Right::from(&visitor);
     let page = async {
         let id = fields.text("id").unwrap_or_default();
         let key: RunKey = id
@@ -90,9 +102,14 @@ async fn locks_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap)
     answer(locks::page(site.view(), &fields(&query)).await, &asked)
 }
 
-async fn lock_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) -> Response {
+async fn lock_page(
+    State(site): State<Site>,
+    visitor: Visitor,
+    query: RawQuery,
+    asked: HeaderMap,
+) -> Response {
     let fields = fields(&query);
-    let right = right();
+    let right = Right::from(&visitor);
     let page = async {
         let key = lock_key(&fields)?;
         lock::page(site.view(), &key, changes::said(&fields), &right).await
@@ -106,13 +123,6 @@ async fn nodes_page(State(site): State<Site>, asked: HeaderMap) -> Response {
 
 async fn store_page(State(site): State<Site>, asked: HeaderMap) -> Response {
     answer(store::page(site.view()).await, &asked)
-}
-
-fn right() -> Right {
-    Right {
-        may_change: false,
-        who: None,
-    }
 }
 
 fn fields(RawQuery(query): &RawQuery) -> Fields {
@@ -155,6 +165,7 @@ fn told(status: StatusCode, title: &str, message: &str) -> Response {
         title: title.to_owned(),
         place: None,
         now: None,
+        every: frame::SELDOM,
         blocks: vec![Block::Fixed(html! {
             div.head { h1 { (title) } }
             div.said.bad { p { (message) } }

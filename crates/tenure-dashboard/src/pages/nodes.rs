@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, OFTEN, Page, Place, Region};
 use super::say::{self, Rel};
 use crate::view::{NodeRow, Nodes, View, ViewError};
 
@@ -13,6 +13,7 @@ pub(super) async fn page(view: &View) -> Result<Page, ViewError> {
         title: "Nodes".to_owned(),
         place: Some(Place::Nodes),
         now: Some(nodes.now),
+        every: OFTEN,
         blocks: vec![
             Block::Fixed(html! {
                 div.head { h1 { "Nodes" } p { "processes that run tasks, the oldest first" } }

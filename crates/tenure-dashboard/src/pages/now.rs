@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::draw;
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, Page, Place, Region, SELDOM};
 use super::say::{self, Rel};
 use super::wrong::wrong;
 use crate::view::{Herd, Now, RunRow, Soon, View, ViewError, segment};
@@ -23,6 +23,7 @@ pub(super) async fn page(view: &View) -> Result<Page, ViewError> {
         title: "Now".to_owned(),
         place: Some(Place::Now),
         now: Some(now.now),
+        every: SELDOM,
         blocks: vec![
             Block::Fixed(html! { h1.hidden { "Now" } }),
             Block::One(Region::plain("wrong", wrong(&now, &graph, &nodes, &store))),

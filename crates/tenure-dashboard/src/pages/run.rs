@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tenure_core::RunKey;
 
 use super::forms::{self, Right};
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, OFTEN, Page, Place, Region, SELDOM};
 use super::now::took;
 use super::say::{self, Rel};
 use crate::view::{Attempt, RunDetail, View, ViewError, segment};
@@ -52,6 +52,7 @@ pub(super) async fn page(
         ),
         place: Some(Place::Tasks),
         now: Some(now.into()),
+        every: if run.can_cancel { OFTEN } else { SELDOM },
         blocks,
     })
 }

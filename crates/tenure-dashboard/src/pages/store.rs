@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::draw;
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, OFTEN, Page, Place, Region};
 use super::say;
 use crate::view::{Finding, Latency, StoreState, Traffic, View, ViewError};
 
@@ -14,6 +14,7 @@ pub(super) async fn page(view: &View) -> Result<Page, ViewError> {
         title: "Store".to_owned(),
         place: Some(Place::Store),
         now: Some(store.now),
+        every: OFTEN,
         blocks: vec![
             Block::Fixed(html! { div.head { h1 { "Store" } p { (store.store) } } }),
             Block::One(Region::plain("verdict", verdict(&store))),

@@ -5,7 +5,7 @@ use tenure_core::TaskName;
 
 use super::draw;
 use super::forms::{self, Right};
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, Page, Place, Region, SELDOM};
 use super::now::{index, took, why};
 use super::say::{self, Rel};
 use super::tasks::standing;
@@ -28,10 +28,14 @@ pub(super) async fn page(
     })];
     blocks.push(Block::One(Region::plain("standing", state(&task))));
     if right.may_change {
-        blocks.push(Block::One(Region::plain(
-            "actions",
-            forms::of_task(&task.task, right),
-        )));
+        let actions = Region::plain("actions", forms::of_task(&task.task, right));
+        // Each drawing names its requests anew; what can be done depends on the pause alone.
+        let facts = if task.task.pause.is_some() {
+            "paused"
+        } else {
+            "goes on"
+        };
+        blocks.push(Block::One(actions.of_facts(facts)));
     }
     blocks.push(Block::Columns(vec![
         Region::sheet("facts", facts(&task)),
@@ -48,6 +52,7 @@ pub(super) async fn page(
         title: task.task.task.clone(),
         place: Some(Place::Tasks),
         now: Some(task.now),
+        every: SELDOM,
         blocks,
     })
 }

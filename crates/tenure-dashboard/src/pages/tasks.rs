@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::draw;
 use super::fields::Fields;
-use super::frame::{Block, Page, Place, Region};
+use super::frame::{Block, Page, Place, Region, SELDOM};
 use super::listing::{Listing, pager};
 use super::say::{self, Rel};
 use crate::view::{Page as Rows, RibbonCell, TaskFilter, TaskRow, TasksQuery, View, ViewError};
@@ -35,6 +35,7 @@ pub(super) async fn page(view: &View, asked: &Fields) -> Result<Page, ViewError>
         title: "Tasks".to_owned(),
         place: Some(Place::Tasks),
         now: Some(now.now),
+        every: SELDOM,
         blocks: vec![
             Block::Fixed(html! {
                 div.head {

@@ -74,6 +74,7 @@ async fn every_page_is_whole_and_holds_no_code_of_its_own() {
     let right = Right {
         may_change: true,
         who: None,
+        token: None,
     };
     let task = TaskName::new("a/b").unwrap();
     let key = Key::new("k").unwrap();
@@ -107,7 +108,7 @@ async fn every_page_is_whole_and_holds_no_code_of_its_own() {
             assert!(!page.contains(code), "{code}: {page}");
         }
         assert_eq!(page.matches("<script").count(), 1);
-        assert!(page.contains("<script src=\"tenure.js?v="));
+        assert!(page.contains("<script src=\"assets/tenure.js?v="));
     }
 }
 
@@ -143,7 +144,11 @@ async fn a_page_that_has_not_changed_is_not_sent_again() {
 #[tokio::test]
 async fn e97_what_is_not_there_and_what_cannot_be_are_told_apart() {
     let bed = Bed::new();
-    let right = right();
+    let right = Right {
+        may_change: false,
+        who: None,
+        token: None,
+    };
     let name = TaskName::new("<i>none</i>").unwrap();
     let missing = task::page(&bed.view, &name, None, &right).await;
     let (status, body) = text(answer(missing, &HeaderMap::new())).await;
@@ -172,6 +177,7 @@ async fn e100_whatever_a_store_holds_is_text_on_the_page() {
     let right = Right {
         may_change: true,
         who: Some(payload.to_owned()),
+        token: None,
     };
     let (task, key) = (TaskName::new(payload).unwrap(), Key::new(payload).unwrap());
     let asked = Fields::parse(format!("q={}", crate::view::segment(payload)).as_bytes());
