@@ -19,7 +19,7 @@ pub(crate) fn note(sql: &str) {
 }
 
 /// What may be walked through from end to end, and why.
-const WALKED: [(&str, &str); 5] = [
+const WALKED: [(&str, &str); 6] = [
     ("ORDER BY joined", "nodes are few"),
     (
         "AND token = ?3 ORDER BY fence",
@@ -30,6 +30,7 @@ const WALKED: [(&str, &str); 5] = [
         "backfills are few",
     ),
     ("FROM task AS t", "the listing of all tasks"),
+    ("ORDER BY is_listed DESC", "a task has few definitions"),
     (
         "AND kind = 0 ORDER BY tick_at, idx LIMIT 1",
         "a task has few runs in hand",
