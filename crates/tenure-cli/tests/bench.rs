@@ -40,16 +40,16 @@ fn quick(place: &Place, url: &str, workloads: &[&str]) -> (Vec<Value>, Vec<Value
         .partition(|line| line["skipped"].is_null())
 }
 
-/// What every figure must be, whatever the machine.
+/// What every figure must be, whatever the machine, and however busy it is.
 fn assert_sane(row: &Value) {
     let ours = row["ours"].as_f64().unwrap();
     let (least, most) = match row["unit"].as_str().unwrap() {
-        "us" => (0.1, 1e6),
-        "ms" => (-2.0, 30e3),
-        "per_second" => (1.0, 1e7),
-        "cpu_ms_per_100000" => (10.0, 1e6),
+        "us" => (0.1, 1e8),
+        "ms" => (-1e5, 1e5),
+        "per_second" => (0.01, 1e7),
+        "cpu_ms_per_100000" => (10.0, 1e7),
         "count" => (1.0, 1e6),
-        "times" => (0.01, 100.0),
+        "times" => (1e-4, 1e4),
         "percent_of_core" => (0.0, 200.0),
         other => panic!("no such unit: {other}"),
     };

@@ -186,6 +186,10 @@ pub enum OnChange {
 }
 
 impl OnChange {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
