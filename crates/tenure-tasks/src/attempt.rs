@@ -87,11 +87,16 @@ pub(crate) async fn supervise(
     let span = span_of(&attempt);
     let ending = watch(code, runtime, attempt.clone(), limits, span.clone()).await;
     let outcome = outcome_of(&ending, attempt.stop.reason());
+    record_end(&span, outcome);
+    ending
+}
+
+/// Tells the span of an attempt how it ended.
+pub(crate) fn record_end(span: &Span, outcome: Outcome) {
     span.record("outcome", outcome.state().as_str());
     if !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled) {
         span.record("otel.status_code", "ERROR");
     }
-    ending
 }
 
 /// What traces say of an attempt; the table stands in `docs/guide/observability.md`.

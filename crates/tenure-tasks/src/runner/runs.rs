@@ -12,7 +12,7 @@ use tracing::Span;
 
 use super::watch::Stage;
 use super::{Phase, Runner};
-use crate::attempt::{Attempt, Ending};
+use crate::attempt::{Attempt, Ending, record_end};
 use crate::event::{DelayCause, RunnerEvent};
 use crate::output::{Output, bounded};
 use crate::policy::OnLeaseLoss;
@@ -197,7 +197,7 @@ impl Runner {
         let store_now = self.time.at(now).unwrap_or(running.attempt.started_at);
         let attempt = &running.attempt;
         let outcome = outcome_of(&ending, attempt.stop.reason());
-        running.span.record("outcome", outcome.state().as_str());
+        record_end(&running.span, outcome);
         let is_permanent =
             matches!(&ending, Ending::Returned(Err(failure)) if failure.is_permanent);
         let again_after = if is_permanent {
