@@ -22,4 +22,5 @@ pages! {
     stores "stores.md"
     tasks "tasks.md"
     troubleshooting "troubleshooting.md"
+    why "why.md"
 }
