@@ -184,14 +184,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     if args.json {
         let lines: Vec<Value> = records
             .iter()
-            .map(|run| {
-                let mut line = run_json(run, args.output);
-                if let Some(fields) = line.as_object_mut() {
-                    let late: Vec<Value> = late.of(run).map(crate::late::json).collect();
-                    fields.insert("late_completions".to_owned(), json!(late));
-                }
-                line
-            })
+            .map(|run| line_of(run, &late, args.output))
             .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
@@ -247,6 +240,16 @@ async fn read(
         }
     }
     Ok(records)
+}
+
+/// A run as a line of the history, for programs.
+fn line_of(run: &RunRecord, late: &LateEnds, with_output: bool) -> Value {
+    let mut line = run_json(run, with_output);
+    if let Some(fields) = line.as_object_mut() {
+        let late: Vec<Value> = late.of(run).map(crate::late::json).collect();
+        fields.insert("late_completions".to_owned(), json!(late));
+    }
+    line
 }
 
 fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {

@@ -20,7 +20,7 @@ use tenure::core::{
 };
 use tenure::{Fence, Timestamp};
 use tokio::runtime::Builder;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::program::{PATIENCE, Place};
 
@@ -109,6 +109,11 @@ const OUTCOMES: [(&str, &[&str]); 17] = [
     ),
 ];
 
+/// Between two looks.
+async fn pause() {
+    let _ = timeout(Duration::from_millis(20), std::future::pending::<()>()).await;
+}
+
 fn task(name: &str) -> TaskName {
     TaskName::new(name).unwrap()
 }
@@ -177,7 +182,7 @@ impl Node {
                 if let Some(place) = taken.iter().position(|it| it.run.key.task == task(name)) {
                     return taken.remove(place);
                 }
-                sleep(Duration::from_millis(20)).await;
+                pause().await;
             }
         };
         timeout(PATIENCE, taking).await.unwrap()
@@ -271,7 +276,7 @@ async fn bring_about_losses(store: &Arc<dyn RunStore>, alpha: &Node, tick: Times
         while moved < 3 {
             let found = store.recover(&Recovery::new(alpha.holder.id)).await;
             moved += found.unwrap().runs.len();
-            sleep(Duration::from_millis(20)).await;
+            pause().await;
         }
     };
     timeout(PATIENCE, recovering).await.unwrap();
