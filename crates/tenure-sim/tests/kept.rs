@@ -145,6 +145,33 @@ fn s35_a_drain_ends_in_time_although_the_store_does_not_answer() {
     assert_good(&plan);
 }
 
+/// The first tick that a task ever had came due while all nodes but one were cut off. That one left
+/// it to its owner for a while, stood still and was restarted; the tick after it was on record by
+/// then. Everybody took that for the beginning of the records, and the first tick for dealt with.
+#[test]
+fn s24_the_first_tick_of_a_task_is_not_forgotten_because_the_second_is_on_record() {
+    let mut first = task("t1", 5, (375, 385));
+    first.catch_up = CatchUp::All;
+    first.window = Some(ms(25_000));
+    first.fails_percent = 40;
+    first.attempts = 2;
+    for seed in 0..40 {
+        let mut plan = Plan::calm(seed, 4, vec![first.clone()], ms(14_000));
+        plan.delay_ms = (1, 80);
+        for node in 0..4 {
+            plan = plan.with(ms(2_750), Fault::Cut(node, Cut::Refuses));
+            plan = plan.with(ms(11_796), Fault::Heal(node));
+        }
+        let plan = plan
+            .with(ms(3_266), Fault::Kill(3))
+            .with(ms(6_919), Fault::Restart(3))
+            .with(ms(11_047), Fault::Freeze(3))
+            .with(ms(14_380), Fault::Restart(3))
+            .with(ms(15_597), Fault::Thaw(3));
+        assert_good(&plan);
+    }
+}
+
 /// A beat ended a lapse and its answer was lost. The next one said nothing of it, so the node never
 /// registered again, and nobody took what waited for another attempt.
 #[test]

@@ -203,7 +203,7 @@ impl Calls {
         let mut query = HistoryQuery::all();
         query.from = Some(from);
         query.limit = 1000;
-        let mut recent = Recent::default();
+        let mut recent = Recent::since(from);
         for _ in 0..MAX_PAGES {
             let page = self.bounded("history", self.store.history(&query)).await?;
             for record in page.runs {
@@ -211,9 +211,10 @@ impl Calls {
             }
             query.after = page.next;
             if query.after.is_none() {
-                break;
+                return Ok(recent);
             }
         }
+        recent.is_cut_off();
         Ok(recent)
     }
 

@@ -20,6 +20,8 @@ const MAX_TICKS: usize = 10_000;
 /// The scheduled runs on record of some time, by task.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
+    /// All scheduled runs of this instant and later are here.
+    from: Timestamp,
     tasks: HashMap<TaskName, OfTask>,
 }
 
@@ -31,6 +33,22 @@ struct OfTask {
 }
 
 impl Recent {
+    /// To be filled with what is on record from `from` on.
+    pub(super) fn since(from: Timestamp) -> Self {
+        Self {
+            from,
+            tasks: HashMap::new(),
+        }
+    }
+
+    /// Of what is not on record before the earliest that was added, nothing is known.
+    pub(super) fn is_cut_off(&mut self) {
+        let runs = self.tasks.values().flat_map(|of_task| &of_task.runs);
+        let earliest = runs.map(|(tick, _)| *tick).min();
+        // Others of the same instant may be missing.
+        self.from = earliest.map_or(self.from, |tick| tick + Duration::from_millis(1));
+    }
+
     pub(super) fn add(&mut self, record: RunRecord) {
         if record.key.kind != RunKind::Scheduled {
             return;
@@ -49,15 +67,28 @@ impl Recent {
     }
 
     /// The first tick without all its records, among those before `last` that this very definition
-    /// surely had: it was claimed under at an earlier one.
-    pub(super) fn first_gap(&self, spec: &TaskSpec, last: Timestamp) -> Option<Timestamp> {
+    /// surely had: it was claimed under at an earlier one, or this process, which has the task,
+    /// has dealt with those up to `cursor` only.
+    pub(super) fn first_gap(
+        &self,
+        spec: &TaskSpec,
+        last: Timestamp,
+        cursor: Option<Timestamp>,
+    ) -> Option<Timestamp> {
         let of_task = self.tasks.get(spec.name())?;
-        let mut since = of_task.since.iter();
-        let (_, since) = since.find(|(generation, _)| generation == spec.generation())?;
+        let mut claimed = of_task.since.iter();
+        let claimed = claimed.find(|(generation, _)| generation == spec.generation());
+        let known = cursor.map(|cursor| cursor.max(self.from - Duration::from_millis(1)));
+        let own = known.and_then(|known| spec.tick_after(known));
+        let since = claimed
+            .map(|(_, since)| *since)
+            .into_iter()
+            .chain(own)
+            .min()?;
         let has_all = |tick: Timestamp| {
             (1..=spec.concurrency()).all(|index| of_task.runs.contains(&(tick, index)))
         };
-        std::iter::successors(Some(*since), |tick| spec.tick_after(*tick))
+        std::iter::successors(Some(since), |tick| spec.tick_after(*tick))
             .take(MAX_TICKS)
             .take_while(|tick| *tick <= last)
             .find(|tick| !has_all(*tick))
@@ -85,30 +116,57 @@ mod tests {
             record.generation = is_ours.then(|| spec.generation().clone());
             record
         };
-        for (records, expected) in [
-            (vec![], None),
+        for (records, cursor, expected) in [
+            (vec![], None, None),
+            (vec![], Some(0), None),
             (
                 vec![(10, 1, true), (10, 2, true), (20, 1, true), (20, 2, true)],
+                None,
                 None,
             ),
             (
                 vec![(10, 1, true), (10, 2, true), (30, 1, true), (30, 2, true)],
+                None,
                 Some(20),
             ),
             (
                 vec![(10, 1, true), (10, 2, true), (20, 2, false), (30, 1, true)],
+                None,
                 Some(20),
             ),
             // What an earlier definition left out is none of ours.
-            (vec![(10, 1, false), (30, 1, true), (30, 2, true)], None),
+            (
+                vec![(10, 1, false), (30, 1, true), (30, 2, true)],
+                None,
+                None,
+            ),
+            // Nobody claimed before, and a process has been there all the time.
+            (vec![(30, 1, true), (30, 2, true)], Some(10), Some(20)),
+            (vec![(30, 1, true), (30, 2, true)], Some(20), None),
+            // What came before the records that were read is no gap.
+            (vec![(30, 1, true), (30, 2, true)], Some(-100), Some(10)),
         ] {
-            let mut recent = Recent::default();
+            let mut recent = Recent::since(at(5));
             for (s, index, is_ours) in &records {
                 recent.add(record(*s, *index, *is_ours));
             }
             let last = records.iter().map(|(s, ..)| *s).max().unwrap_or(30);
-            let gap = recent.first_gap(&spec, at(last));
-            assert_eq!(gap, expected.map(at), "{records:?}");
+            let gap = recent.first_gap(&spec, at(last), cursor.map(at));
+            assert_eq!(gap, expected.map(at), "{records:?} {cursor:?}");
         }
+    }
+
+    #[test]
+    fn s24_what_was_not_read_is_no_gap() {
+        let task: Task<()> = Task::new("t").schedule("@every 10s");
+        let spec = task.check().unwrap();
+        let mut recent = Recent::since(at(0));
+        for s in [50, 30] {
+            let key = RunKey::scheduled(spec.name().clone(), at(s), 1);
+            recent.add(RunRecord::new(key, RunState::Succeeded, at(s)));
+        }
+        assert_eq!(recent.first_gap(&spec, at(50), Some(at(0))), Some(at(10)));
+        recent.is_cut_off();
+        assert_eq!(recent.first_gap(&spec, at(50), Some(at(0))), Some(at(40)));
     }
 }

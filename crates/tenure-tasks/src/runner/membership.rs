@@ -199,7 +199,8 @@ impl Runner {
             cursor => cursor,
         };
         if let Some(last) = registered.last_tick {
-            let gap = recent.first_gap(spec, last);
+            let own = (cursor != Timestamp::EPOCH).then_some(cursor);
+            let gap = recent.first_gap(spec, last, own);
             // Of a tick with several indices, some may be left.
             let dealt_with = if spec.concurrency() > 1 {
                 last - Duration::from_millis(1)
