@@ -30,7 +30,7 @@ pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
 pub(crate) use self::unheard::Unheard;
 use self::view::{RawOccupant, view_of};
-use crate::link::{Call, Script};
+use crate::link::{Batch, Call, Member, Script};
 use crate::reply::{Reply, text_of};
 use crate::slots::tag_of;
 use crate::store::RedisStore;
@@ -39,23 +39,24 @@ pub(crate) const SHARED: &str = include_str!("../scripts/lease.lua");
 pub(crate) const MARK: &str = include_str!("../scripts/mark.lua");
 pub(crate) const TAKEN: &str = include_str!("../scripts/taken.lua");
 
-static ACQUIRE: Script = Script::new(
-    "acquire a lease",
-    &[
-        include_str!("../scripts/acquire_free.lua"),
-        include_str!("../scripts/acquire_join.lua"),
-        SHARED,
-        include_str!("../scripts/acquire.lua"),
-    ],
-);
-static RELEASE: Script = Script::new(
-    "release a lease",
-    &[
-        include_str!("../scripts/release_alone.lua"),
-        include_str!("../scripts/release_next.lua"),
-        SHARED,
-        include_str!("../scripts/release.lua"),
-    ],
+const ACQUIRE_PARTS: &[&str] = &[
+    include_str!("../scripts/acquire_free.lua"),
+    include_str!("../scripts/acquire_join.lua"),
+    SHARED,
+    include_str!("../scripts/acquire.lua"),
+];
+const RELEASE_PARTS: &[&str] = &[
+    include_str!("../scripts/release_alone.lua"),
+    include_str!("../scripts/release_next.lua"),
+    SHARED,
+    include_str!("../scripts/release.lua"),
+];
+static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
+static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
+/// Releases come first: somebody may wait for what they free.
+pub(crate) static BATCH: Batch = Batch::new(
+    [RELEASE_PARTS, ACQUIRE_PARTS],
+    include_str!("../scripts/lease_batch.lua"),
 );
 static CANCEL: Script = Script::new(
     "cancel an acquisition",
@@ -120,7 +121,7 @@ impl RedisStore {
 
     /// Asks once. Besides the answer: whether nobody can push to us, so that we must ask again.
     async fn ask(&self, request: &LeaseRequest) -> Result<(Value, bool), StoreError> {
-        let call = self.names(&request.key, &ACQUIRE);
+        let call = self.names(&request.key, &ACQUIRE).joins(Member::Second);
         let (call, must_ask) = self.asked(request, call).await;
         Ok((self.introducing(&request.holder, call).await?, must_ask))
     }
@@ -334,6 +335,7 @@ impl LeaseStore for RedisStore {
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
         let call = self
             .names(key, &RELEASE)
+            .joins(Member::First)
             .arg(&token.to_hex())
             .arg(self.claim_window());
         let word = text_of(RELEASE.doing, self.shared.link.run(call).await?)?;
@@ -348,6 +350,8 @@ impl LeaseStore for RedisStore {
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
         let call = self
             .names(key, &CANCEL)
+            // The acquisition may have been taken to be sent with others, and not have left.
+            .behind()
             .arg(&token.to_hex())
             .arg(self.claim_window());
         let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;

@@ -37,6 +37,13 @@ pub(super) struct Wire {
     pub(super) can_track: bool,
 }
 
+impl Wire {
+    /// Tells this connection from those before and after it.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 #[derive(Clone)]
 enum State {
     Up(Wire),

@@ -4,10 +4,13 @@
 //! move, and says of every failure whether the step may have happened. What the scripts mean it
 //! does not know.
 
+mod batch;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod dial;
 mod direct;
+mod flight;
+mod joint;
 mod lanes;
 #[cfg(feature = "cluster")]
 mod lanes_cluster;
@@ -26,14 +29,17 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 use tenure_core::{StoreError, StoreErrorKind, Token};
 use tokio::time::Instant;
 
+pub(crate) use self::batch::Batch;
 #[cfg(all(feature = "bare", feature = "cluster"))]
 pub(crate) use self::cluster::Cluster;
 #[cfg(feature = "bare")]
 pub(crate) use self::dial::Dial;
 use self::direct::{Direct, Wire};
+use self::joint::Joint;
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
-pub(crate) use self::script::{Call, Script};
+use self::script::Company;
+pub(crate) use self::script::{Call, Member, Script};
 use crate::error::{Meaning, meaning, store_error, too_late};
 use crate::options::{RedisOptions, Servers};
 use crate::slots::tag_of;
@@ -68,6 +74,8 @@ pub(crate) enum Node {
 /// The way to the servers.
 pub(crate) struct Link {
     way: Way,
+    /// Where requests on one shared connection meet that can be made in one go.
+    joint: Option<Arc<Joint>>,
     timeout: Duration,
     /// Our own name among those who wait.
     name: String,
@@ -97,10 +105,11 @@ enum Sent {
 }
 
 impl Link {
-    /// Connects.
+    /// Connects. Calls that say so are made in one go, by the script of `batch`.
     pub(crate) async fn connect(
         options: &RedisOptions,
         hears: Arc<dyn Hears>,
+        batch: &'static Batch,
     ) -> Result<Self, StoreError> {
         let name = Token::random().to_string();
         let way = match &options.servers {
@@ -119,8 +128,14 @@ impl Link {
                 pool: Pool::open(options).await?,
             },
         };
+        let joint = match &way {
+            Way::Direct { main, pool: None } => Some(Joint::new(batch, main.clone())),
+            // Each connection of a pool has one request at a time, and a script sees one slot.
+            _ => None,
+        };
         Ok(Self {
             way,
+            joint,
             timeout: options.timeout,
             way_back: format!("p{}", channel(&name)),
             name,
@@ -226,11 +241,21 @@ impl Link {
     /// gives the same answer to the same request. An error tells whether it may have happened.
     pub(crate) async fn run(&self, call: Call) -> Result<Value, StoreError> {
         let deadline = from_now(self.timeout);
-        match self.send(&call, deadline).await {
+        // On the heap, as everything on this way that is rare or large: it would make the future of
+        // every request larger, and that memory is asked for and copied each time.
+        let call = Box::new(call);
+        let (sent, call) = match (&self.joint, call.company) {
+            (Some(joint), Company::Joins(member)) => joint.send(call, member, deadline).await?,
+            (joint, company) => {
+                if let (Some(joint), Company::Behind) = (joint, company) {
+                    joint.await_turn();
+                }
+                (Box::pin(self.send(&call, deadline)).await, call)
+            }
+        };
+        match sent {
             Sent::Answer(value) => Ok(value),
-            // On the heap, as everything rare on this way: what it needs would make the future of
-            // every request larger, and that memory is asked for and copied each time.
-            sent => Box::pin(self.insist(call, deadline, sent)).await,
+            sent => Box::pin(self.insist(*call, deadline, sent)).await,
         }
     }
 
@@ -282,10 +307,7 @@ impl Link {
 
     async fn send(&self, call: &Call, deadline: Instant) -> Sent {
         match &self.way {
-            Way::Direct { main, pool: None } => match main.wire_now() {
-                Some(wire) => send_on(main, wire, call, deadline).await,
-                None => Box::pin(send_when_up(main, call, deadline)).await,
-            },
+            Way::Direct { main, pool: None } => send_shared(main, call, deadline).await,
             Way::Direct {
                 pool: Some(pool), ..
             } => Box::pin(send_lent(pool, call, deadline)).await,
@@ -367,6 +389,14 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Sends on a connection that others use as well.
+async fn send_shared(direct: &Arc<Direct>, call: &Call, deadline: Instant) -> Sent {
+    match direct.wire_now() {
+        Some(wire) => send_on(direct, wire, call, deadline).await,
+        None => Box::pin(send_when_up(direct, call, deadline)).await,
     }
 }
 

@@ -11,7 +11,21 @@ pub(crate) struct Script {
     /// What it does, in an infinitive, for errors.
     pub(crate) doing: &'static str,
     parts: &'static [&'static str],
-    ready: OnceLock<(String, String)>,
+    ready: OnceLock<Digest>,
+}
+
+/// The text of a script, and what the server knows it by.
+#[derive(Debug)]
+pub(super) struct Digest {
+    pub(super) text: String,
+    pub(super) digest: String,
+}
+
+impl Digest {
+    pub(super) fn of(text: String) -> Self {
+        let digest = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, digest }
+    }
 }
 
 impl Script {
@@ -23,28 +37,28 @@ impl Script {
         }
     }
 
-    fn ready(&self) -> &(String, String) {
-        self.ready.get_or_init(|| {
-            let text = self.parts.concat();
-            let digest = redis::Script::new(&text).get_hash().to_owned();
-            (text, digest)
-        })
+    fn ready(&self) -> &Digest {
+        self.ready.get_or_init(|| Digest::of(self.parts.concat()))
     }
 
     /// The script as the server reads it.
     pub(crate) fn text(&self) -> &str {
-        &self.ready().0
+        &self.ready().text
     }
 
     /// A request to run it on so many keys, which the caller adds first.
     pub(crate) fn call(&'static self, keys: usize) -> Call {
         let mut cmd = Cmd::with_capacity(16 + keys, 512 + 64 * keys);
-        cmd.arg("EVALSHA").arg(self.ready().1.as_str()).arg(keys);
+        cmd.arg("EVALSHA")
+            .arg(self.ready().digest.as_str())
+            .arg(keys);
         Call {
             cmd,
             script: Some(self),
+            keys,
             doing: self.doing,
             is_once: false,
+            company: Company::Any,
         }
     }
 }
@@ -54,8 +68,29 @@ impl Script {
 pub(crate) struct Call {
     cmd: Cmd,
     script: Option<&'static Script>,
+    /// How many keys the script has.
+    pub(super) keys: usize,
     pub(crate) doing: &'static str,
     is_once: bool,
+    pub(super) company: Company,
+}
+
+/// How a request goes with others of the same client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// By itself, whatever else is under way.
+    Any,
+    /// In one go with others, as this member of the link's batch.
+    Joins(Member),
+    /// Not before what was to be sent has left.
+    Behind,
+}
+
+/// Which script of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member {
+    First,
+    Second,
 }
 
 impl Call {
@@ -64,8 +99,10 @@ impl Call {
         Self {
             cmd: redis::cmd(name),
             script: None,
+            keys: 0,
             doing,
             is_once: false,
+            company: Company::Any,
         }
     }
 
@@ -105,6 +142,28 @@ impl Call {
         self
     }
 
+    /// May be made in one go with others, as this member of the link's batch.
+    pub(crate) fn joins(mut self, member: Member) -> Self {
+        self.company = Company::Joins(member);
+        self
+    }
+
+    /// Leaves after everything that was sent before, even if that waits to go together.
+    pub(crate) fn behind(mut self) -> Self {
+        self.company = Company::Behind;
+        self
+    }
+
+    /// How large its arguments are.
+    pub(super) fn size(&self) -> usize {
+        let args = self.cmd.args_iter();
+        let sizes = args.map(|arg| match arg {
+            Arg::Simple(arg) => arg.len(),
+            _ => 0,
+        });
+        sizes.sum()
+    }
+
     pub(super) fn may_repeat(&self) -> bool {
         !self.is_once
     }
@@ -126,8 +185,10 @@ impl Call {
         Some(Self {
             cmd,
             script: None,
+            keys: self.keys,
             doing: self.doing,
             is_once: self.is_once,
+            company: Company::Any,
         })
     }
 }

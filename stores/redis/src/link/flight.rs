@@ -1,0 +1,249 @@
+//! Calls that left together: their one answer, and what becomes of each.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, Value};
+use tenure_core::StoreErrorKind;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::batch::{Answers, Batch};
+use super::direct::Wire;
+use super::joint::{Joint, Seat};
+use super::script::{Call, Member};
+use super::{Sent, from_now};
+use crate::error::{Meaning, meaning};
+
+/// After so long a flight keeps nobody waiting any more: the way is long, and not the work.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// Who waits for the answer to a call.
+pub(super) struct Passenger {
+    /// On the heap, because it is handed on several times.
+    pub(super) call: Box<Call>,
+    pub(super) deadline: Instant,
+    pub(super) answer: oneshot::Sender<Told>,
+}
+
+/// What becomes of a call that waited.
+pub(super) enum Told {
+    Sent(Sent, Box<Call>),
+    /// It has not been sent, and goes by itself.
+    Alone(Box<Call>),
+}
+
+impl Passenger {
+    fn tell(self, sent: Sent) {
+        // Who is gone needs no answer.
+        let _ = self.answer.send(Told::Sent(sent, self.call));
+    }
+
+    pub(super) fn alone(self) {
+        let _ = self.answer.send(Told::Alone(self.call));
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+
+/// Calls that left together.
+pub(super) struct Flight {
+    /// As they stand in the request; those that gave up are gone.
+    passengers: Vec<Option<(Member, Passenger)>>,
+    wire: Wire,
+    answering: Answering,
+    /// What the first look found already.
+    answered: Option<Result<Value, RedisError>>,
+}
+
+impl Flight {
+    /// Hands the request to the connection before it returns.
+    pub(super) fn sent(
+        batch: &'static Batch,
+        passengers: [Vec<Passenger>; 2],
+        brings_script: bool,
+        wire: Wire,
+        cx: &mut Context<'_>,
+    ) -> Self {
+        let [first, second] = passengers;
+        let cmd = match (first.as_slice(), second.as_slice()) {
+            ([only], []) | ([], [only]) => only.call.cmd().clone(),
+            _ => batch.request([&first, &second], brings_script, |one| &one.call),
+        };
+        let mut connection = wire.connection.clone();
+        let sending = async move { connection.send_packed_command(&cmd).await };
+        // The driver takes a request when it is first asked for the answer, unless the runtime's
+        // budget for this task is used up.
+        let mut answering: Answering = Box::pin(tokio::task::unconstrained(sending));
+        let answered = match answering.as_mut().poll(cx) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        };
+        let members = [Member::First, Member::Second].into_iter();
+        let passengers = members.zip([first, second]).flat_map(|(member, some)| {
+            let with_member = move |passenger| Some((member, passenger));
+            some.into_iter().map(with_member)
+        });
+        Self {
+            passengers: passengers.collect(),
+            wire,
+            answering,
+            answered,
+        }
+    }
+
+    /// Waits for the answer and tells everybody theirs. Each waits until its own deadline.
+    pub(super) async fn land(mut self, seat: &mut Seat) {
+        if let Some(answer) = self.answered.take() {
+            return self.landed(&seat.joint, answer);
+        }
+        let first_look = self.next_deadline().map(|at| at.min(from_now(SLOW)));
+        let mut timer = pin!(sleep_until(first_look.unwrap_or_else(|| from_now(SLOW))));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut self.answering => return self.landed(&seat.joint, answer),
+                () = &mut timer => {}
+            }
+            seat.give_up();
+            let now = from_now(Duration::ZERO);
+            if self.expire(now) {
+                // A late reply belongs to nobody; the connection may be half open.
+                seat.joint.direct.retire(&self.wire);
+            }
+            match self.next_deadline() {
+                Some(at) => timer.as_mut().reset(at),
+                None => return,
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let left = self.passengers.iter().flatten();
+        left.map(|(_, passenger)| passenger.deadline).min()
+    }
+
+    /// Tells those whose time is over. True if there were any.
+    fn expire(&mut self, now: Instant) -> bool {
+        let mut is_any = false;
+        for seat in &mut self.passengers {
+            if let Some((_, passenger)) = seat.take_if(|(_, one)| one.deadline <= now) {
+                is_any = true;
+                passenger.tell(Sent::TooLate(self.wire.at.clone()));
+            }
+        }
+        is_any
+    }
+
+    fn landed(self, joint: &Arc<Joint>, answer: Result<Value, RedisError>) {
+        let Self {
+            passengers, wire, ..
+        } = self;
+        let answer = answer.and_then(Value::extract_error);
+        let count = passengers.len();
+        match answer {
+            Ok(value) if count > 1 => {
+                if let Some(answers) = Answers::read(value, count) {
+                    if answers.is_refused {
+                        joint.refuse(&wire);
+                    }
+                    joint.tell_each(passengers, answers.values, &wire);
+                } else {
+                    joint.refuse(&wire);
+                    let kind = ErrorKind::UnexpectedReturnType;
+                    let error = RedisError::from((kind, "an answer that no batch has"));
+                    tell_all(passengers, &wire, &error);
+                }
+            }
+            Err(error) if count > 1 => joint.failed(passengers, &wire, &error),
+            answer => {
+                for (_, passenger) in passengers.into_iter().flatten() {
+                    passenger.tell(joint.outcome(answer.clone(), &wire));
+                }
+            }
+        }
+    }
+}
+
+impl Joint {
+    /// From now on everybody goes alone on this connection.
+    fn refuse(&self, wire: &Wire) {
+        tracing::debug!(server = %wire.at, "locks are not taken and given back in batches");
+        self.state().refused_by = Some(wire.number());
+    }
+
+    fn tell_each(
+        &self,
+        passengers: Vec<Option<(Member, Passenger)>>,
+        values: Vec<Value>,
+        wire: &Wire,
+    ) {
+        let mut again = Vec::new();
+        for (passenger, value) in passengers.into_iter().zip(values) {
+            match (passenger, value) {
+                (Some(passenger), Value::Nil) => again.push(passenger),
+                (Some((_, passenger)), value) => {
+                    passenger.tell(self.outcome(value.extract_error(), wire));
+                }
+                (None, _) => {}
+            }
+        }
+        if !again.is_empty() {
+            self.put_back(again);
+        }
+    }
+
+    /// What to do about a batch of which nothing came about, or nobody knows what did.
+    fn failed(
+        &self,
+        passengers: Vec<Option<(Member, Passenger)>>,
+        wire: &Wire,
+        error: &RedisError,
+    ) {
+        match meaning(error) {
+            Meaning::NoScript => {
+                self.state().brings_script = true;
+                self.put_back(passengers.into_iter().flatten().collect());
+            }
+            Meaning::Elsewhere | Meaning::Unknown => {
+                self.direct.retire(wire);
+                tell_all(passengers, wire, error);
+            }
+            // It may be the fault of one, such as a key that we have no right to.
+            Meaning::Refused(kind) => {
+                let is_for_good = matches!(
+                    kind,
+                    StoreErrorKind::Unsupported
+                        | StoreErrorKind::Misconfigured
+                        | StoreErrorKind::Protocol
+                );
+                if is_for_good {
+                    self.refuse(wire);
+                }
+                let left = passengers.into_iter().flatten();
+                left.for_each(|(_, passenger)| passenger.alone());
+            }
+        }
+    }
+
+    /// One call's answer, as it would be told of one that went alone.
+    fn outcome(&self, answer: Result<Value, RedisError>, wire: &Wire) -> Sent {
+        match answer {
+            Ok(value) => Sent::Answer(value),
+            Err(error) => {
+                if matches!(meaning(&error), Meaning::Elsewhere | Meaning::Unknown) {
+                    self.direct.retire(wire);
+                }
+                Sent::Failed(error, wire.at.clone())
+            }
+        }
+    }
+}
+
+fn tell_all(passengers: Vec<Option<(Member, Passenger)>>, wire: &Wire, error: &RedisError) {
+    for (_, passenger) in passengers.into_iter().flatten() {
+        passenger.tell(Sent::Failed(error.clone(), wire.at.clone()));
+    }
+}

@@ -1,0 +1,307 @@
+//! Which calls go together, and when.
+//!
+//! A call that finds nothing under way leaves at once, alone. Others go together with whatever else
+//! is ready at that moment, and wait only while two flights are under way: for one of them, or for
+//! a millisecond, whichever is less. What the calls mean is not known here; in which order they
+//! stand, the script of the batch says.
+//!
+//! ```text
+//!          nothing under way
+//!   call ─────────────────────→ alone ──────────────────────────→ answered
+//!     │                           ↑ no connection, or the batch was refused
+//!     └──────────→ waiting ───────┴───→ in flight ──────────────→ answered
+//!                    ↑ │ its caller is gone │
+//!                    │ ↓                    │ no time for it, or the script is missing
+//!                    └──────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tenure_core::StoreError;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::batch::{Batch, MOST, MOST_BYTES};
+use super::direct::Direct;
+use super::flight::{Flight, Passenger, Told};
+use super::script::{Call, Member};
+use super::{Sent, send_shared};
+use crate::error::too_late;
+
+/// How many flights may be under way before others wait for one of them: one for the server to work
+/// on, and one that is on its way meanwhile.
+const FLIGHTS: usize = 2;
+/// Where calls of a batch meet.
+pub(super) struct Joint {
+    batch: &'static Batch,
+    pub(super) direct: Arc<Direct>,
+    /// Flights belong to the runtime that has the connection, not to whoever happens to call.
+    home: Handle,
+    /// Held from when calls are taken until they are sent. Whoever has taken it in between can be
+    /// sure that what it was told to come behind has left.
+    turn: Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The calls of the first member, and those of the second.
+    waiting: [VecDeque<Passenger>; 2],
+    /// How many calls are under way by themselves.
+    alone: usize,
+    /// How many flights are under way or about to be, those that are slow not counted.
+    flying: usize,
+    /// The server does not have the script of the batch.
+    pub(super) brings_script: bool,
+    /// On this connection nothing goes together: the server refused that.
+    pub(super) refused_by: Option<u64>,
+}
+
+impl Joint {
+    /// For calls of `batch` on the connection of `direct`. Must be called inside a runtime.
+    pub(super) fn new(batch: &'static Batch, direct: Arc<Direct>) -> Arc<Self> {
+        Arc::new(Self {
+            batch,
+            direct,
+            home: Handle::current(),
+            turn: Mutex::default(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Sends a call once, in one go with others if there are any, and gives it back.
+    ///
+    /// Dropped before the call was sent, it takes it out.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        call: Box<Call>,
+        member: Member,
+        deadline: Instant,
+    ) -> Result<(Sent, Box<Call>), StoreError> {
+        let (call, _alone) = match self.enter(call, member, deadline) {
+            Entered::Alone(call, alone) => (call, Some(alone)),
+            Entered::Waits(answer, doing) => match answer.await {
+                Ok(Told::Sent(sent, call)) => return Ok((sent, call)),
+                Ok(Told::Alone(call)) => (call, None),
+                // The runtime of the connection has shut down.
+                Err(_) => return Err(too_late(doing, &self.direct.place())),
+            },
+        };
+        // On the heap, because most of this future is the driver's, and who waits does not need it.
+        let sent = Box::pin(send_shared(&self.direct, &call, deadline)).await;
+        Ok((sent, call))
+    }
+
+    fn enter(self: &Arc<Self>, call: Box<Call>, member: Member, deadline: Instant) -> Entered<'_> {
+        let mut state = self.state();
+        if state.is_idle() {
+            state.alone += 1;
+            return Entered::Alone(call, Alone(self));
+        }
+        let doing = call.doing;
+        let (answer, told) = oneshot::channel();
+        state.queue(member).push_back(Passenger {
+            call,
+            deadline,
+            answer,
+        });
+        let begins = state.flying < FLIGHTS;
+        state.flying += usize::from(begins);
+        drop(state);
+        if begins {
+            self.begin();
+        }
+        Entered::Waits(told, doing)
+    }
+
+    /// Returns when everything has left that was taken to be sent.
+    pub(super) fn await_turn(&self) {
+        drop(self.turn());
+    }
+
+    /// Begins a flight, which is counted already. It ends with its requests, and those have
+    /// deadlines.
+    fn begin(self: &Arc<Self>) {
+        let seat = Seat {
+            joint: self.clone(),
+            is_counted: true,
+        };
+        drop(self.home.spawn(seat.fly()));
+    }
+
+    /// Takes who waits, and sends it.
+    fn depart(&self, seat: &mut Seat, cx: &mut Context<'_>) -> Departure {
+        let _turn = self.turn();
+        let (passengers, brings_script, refused_by) = {
+            let mut state = self.state();
+            if !seat.is_taken(&mut state) {
+                return Departure::Nobody;
+            }
+            let taken = state.take();
+            let is_batch = taken.iter().map(Vec::len).sum::<usize>() > 1;
+            if taken.iter().all(Vec::is_empty) {
+                seat.leave(&mut state);
+                return Departure::Nobody;
+            }
+            let brings_script = is_batch && std::mem::take(&mut state.brings_script);
+            (taken, brings_script, state.refused_by)
+        };
+        let wire = self.direct.wire_now();
+        let Some(wire) = wire.filter(|wire| Some(wire.number()) != refused_by) else {
+            passengers.into_iter().flatten().for_each(Passenger::alone);
+            return Departure::Grounded;
+        };
+        Departure::Flight(Flight::sent(
+            self.batch,
+            passengers,
+            brings_script,
+            wire,
+            cx,
+        ))
+    }
+
+    /// Puts back who has to come along once more.
+    pub(super) fn put_back(&self, passengers: Vec<(Member, Passenger)>) {
+        let mut state = self.state();
+        for (member, passenger) in passengers.into_iter().rev() {
+            state.queue(member).push_front(passenger);
+        }
+    }
+
+    /// A panic elsewhere leaves the lists whole.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Entered<'a> {
+    Alone(Box<Call>, Alone<'a>),
+    Waits(oneshot::Receiver<Told>, &'static str),
+}
+
+/// A call that is under way by itself.
+struct Alone<'a>(&'a Joint);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.state().alone -= 1;
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.alone == 0 && self.flying == 0 && self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.iter().all(VecDeque::is_empty)
+    }
+
+    fn queue(&mut self, member: Member) -> &mut VecDeque<Passenger> {
+        let [first, second] = &mut self.waiting;
+        match member {
+            Member::First => first,
+            Member::Second => second,
+        }
+    }
+
+    /// As many as go in one flight, in the order of the members. Whose caller is gone, goes too.
+    fn take(&mut self) -> [Vec<Passenger>; 2] {
+        let (mut places, mut bytes) = (MOST, 0);
+        self.waiting.each_mut().map(|queue| {
+            let mut taken = Vec::with_capacity(queue.len().min(places));
+            while places > 0 && bytes < MOST_BYTES {
+                let Some(passenger) = queue.pop_front() else {
+                    break;
+                };
+                if !passenger.answer.is_closed() {
+                    bytes += passenger.call.size();
+                    places -= 1;
+                    taken.push(passenger);
+                }
+            }
+            taken
+        })
+    }
+}
+
+enum Departure {
+    Nobody,
+    /// There is no connection for a batch; who waited goes alone.
+    Grounded,
+    Flight(Flight),
+}
+
+/// The right to take off, counted in [`State::flying`].
+pub(super) struct Seat {
+    pub(super) joint: Arc<Joint>,
+    is_counted: bool,
+}
+
+impl Seat {
+    async fn fly(mut self) {
+        let joint = self.joint.clone();
+        loop {
+            // Whoever can go on at this moment comes along.
+            tokio::task::yield_now().await;
+            let departure = poll_fn(|cx| Poll::Ready(joint.depart(&mut self, cx))).await;
+            match departure {
+                Departure::Nobody => return,
+                Departure::Grounded => {}
+                Departure::Flight(flight) => flight.land(&mut self).await,
+            }
+        }
+    }
+
+    /// Takes the seat again if it was given up.
+    fn is_taken(&mut self, state: &mut State) -> bool {
+        if !self.is_counted && state.flying < FLIGHTS {
+            state.flying += 1;
+            self.is_counted = true;
+        }
+        self.is_counted
+    }
+
+    fn leave(&mut self, state: &mut State) {
+        if std::mem::replace(&mut self.is_counted, false) {
+            state.flying -= 1;
+        }
+    }
+
+    /// Lets others go before this flight has landed.
+    pub(super) fn give_up(&mut self) {
+        let joint = self.joint.clone();
+        let mut state = joint.state();
+        if state.is_empty() {
+            self.leave(&mut state);
+        } else if std::mem::replace(&mut self.is_counted, false) {
+            // Whoever takes the seat is counted instead.
+            drop(state);
+            joint.begin();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
+        // The runtime shuts down. Who waits has nobody to wait for.
+        let joint = self.joint.clone();
+        let waiting = {
+            let mut state = joint.state();
+            self.leave(&mut state);
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().flatten().for_each(Passenger::alone);
+    }
+}
