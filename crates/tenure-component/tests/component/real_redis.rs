@@ -216,7 +216,7 @@ async fn b_wire_redis_a_late_release_of_ours_leaves_a_foreign_holder_alone() {
 }
 
 #[tokio::test]
-async fn b_weakness_redis_a_release_is_one_request_also_when_many_run_at_once() {
+async fn b_weakness_redis_a_release_is_no_more_than_one_request_when_many_run_at_once() {
     let server = server().await;
     let lock = Arc::new(opened(&config_of(&server)).await);
     // The first of each kind also brings the script to the server.
@@ -234,7 +234,9 @@ async fn b_weakness_redis_a_release_is_one_request_also_when_many_run_at_once() 
     for release in releases.collect::<Vec<_>>() {
         release.await.unwrap().unwrap();
     }
-    assert_eq!(calls_of_clients(&server).await - before, 64);
+    // Those that are ready together go in one.
+    let calls = calls_of_clients(&server).await - before;
+    assert!((1..=64).contains(&calls), "{calls} requests");
     let names: Vec<_> = keys.iter().map(String::as_str).collect();
     let exist = server.cli(&[&["EXISTS"][..], &names].concat()).await;
     assert_eq!(exist, "0");
