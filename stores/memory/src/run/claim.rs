@@ -9,7 +9,7 @@ use tenure_core::{
     StartMode, Take, TaskName, Timestamp, Token,
 };
 
-use super::{Now, Run, Runs, TAKES_KEPT};
+use super::{Now, Run, Runs, TAKES_KEPT, Task};
 
 impl Runs {
     pub(super) fn claim(&mut self, batch: &ClaimBatch, now: Now) -> ClaimReply {
@@ -55,10 +55,11 @@ impl Runs {
         if let Some(run) = self.get(&key) {
             return repeated(run, item.token);
         }
-        if let Some(run) = self.under_another_name(item) {
+        let task = self.tasks.get(&item.task);
+        if let Some(run) = self.under_another_name(task, item) {
             return taken(run);
         }
-        if let Err(refusal) = self.may_claim(batch, item, now) {
+        if let Err(refusal) = self.may_claim(batch, item, task, now) {
             return ClaimAnswer::Refused(refusal);
         }
         self.saw_tick(&key, now);
@@ -104,8 +105,7 @@ impl Runs {
 
     /// The same run under a name that the task had before, or one that it went on under and came
     /// back from.
-    fn under_another_name(&self, item: &ClaimItem) -> Option<&Run> {
-        let task = self.tasks.get(&item.task);
+    fn under_another_name(&self, task: Option<&Task>, item: &ClaimItem) -> Option<&Run> {
         let definitions = task.into_iter().flat_map(|task| &task.definitions);
         let renamed_to = definitions.filter_map(|definition| match &definition.ended {
             Some(Ended::Renamed(name)) => Some(name),
@@ -177,14 +177,19 @@ impl Runs {
     }
 
     /// Everything that refuses a claim without leaving a record.
-    fn may_claim(&self, batch: &ClaimBatch, item: &ClaimItem, now: Now) -> Result<(), Refusal> {
+    fn may_claim(
+        &self,
+        batch: &ClaimBatch,
+        item: &ClaimItem,
+        task: Option<&Task>,
+        now: Now,
+    ) -> Result<(), Refusal> {
         batch.window_is_open(item, now.wall)?;
-        if let Some(pause) = self.pause_of(&item.task, now) {
+        if let Some(pause) = task.and_then(|task| task.pause_at(now)) {
             return Err(Refusal::Paused {
                 by: pause.by.clone(),
             });
         }
-        let task = self.tasks.get(&item.task);
         match task.and_then(|task| self.current(task, now)) {
             Some(current)
                 if current.generation != item.generation

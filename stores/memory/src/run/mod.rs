@@ -18,6 +18,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tenure_core::{
     Backfill, Cancel, Definition, Generation, Holder, HolderId, MaxRunning, NodeRecord, Note,
     Overlap, Pause, Refusal, RequestId, RunKey, RunKind, RunRecord, RunState, TaskName, Timestamp,
@@ -69,7 +70,7 @@ pub(crate) struct Runs {
     active_by_slot: HashMap<(TaskName, u32), Vec<RunKey>>,
     /// In the order in which they came into its hands.
     active_by_node: HashMap<HolderId, BTreeMap<u64, RunKey>>,
-    /// How many runs came into hands.
+    /// How many records were written.
     hands: u64,
     waiting: BTreeSet<(Timestamp, RunKey)>,
     /// Scheduled runs that wait for their first attempt, the oldest tick first.
@@ -101,7 +102,7 @@ struct Run {
     record: RunRecord,
     /// Who has it, or had it last; shared by all that it has.
     node: Option<Arc<Holder>>,
-    /// Its number among the runs in hand.
+    /// Its number among the runs in hand: grows with every write.
     hand: u64,
     /// The token of the current attempt.
     token: Option<Token>,
@@ -144,15 +145,24 @@ struct Task {
     ///
     /// Each is shared by all tasks that differ in nothing but their name: the name in it is that of
     /// one of them.
-    definitions: Vec<Arc<Definition>>,
+    definitions: SmallVec<[Arc<Definition>; 1]>,
     /// Which node can run it in which definition. Nodes end seldom, so that nothing else says which
     /// tasks a node has.
-    listed_by: Vec<(HolderId, Generation)>,
+    listed_by: SmallVec<[(HolderId, Generation); 1]>,
     last_tick: Option<Timestamp>,
     /// Until when a node that lists it no longer did.
     listed_until: Option<Timestamp>,
     /// Few tasks are paused, so the others pay a pointer.
     pause: Option<Box<Pause>>,
+}
+
+impl Task {
+    /// The pause that holds now. One whose end has come is as good as none.
+    fn pause_at(&self, now: Now) -> Option<&Pause> {
+        self.pause
+            .as_deref()
+            .filter(|pause| pause.holds_at(now.wall))
+    }
 }
 
 impl Run {
@@ -205,30 +215,22 @@ impl Runs {
 
     /// Writes a record, keeps the indexes in step, and tells the event feed.
     fn put(&mut self, mut run: Run, now: Now) {
+        self.hands += 1;
+        run.hand = self.hands;
         let key = run.record.key.clone();
-        if let Some(before) = self.records.get(&key).cloned() {
-            let stays = before.record.state.is_active()
-                && run.record.state.is_active()
-                && before.node_id() == run.node_id();
-            if stays {
-                run.hand = before.hand;
-            } else {
-                self.unindex(&before);
-                self.index(&mut run);
-            }
-        } else {
-            self.unordered.push_back(key.clone());
-            self.index(&mut run);
-        }
         if !run.record.state.is_active() && !self.cancels.is_empty() {
             self.cancels.remove(&key);
         }
         let run = Arc::new(run);
         self.tell(now, Told::Run(run.clone()));
-        self.records.insert(key, run);
+        match self.records.insert(key.clone(), run.clone()) {
+            Some(before) => self.unindex(&before),
+            None => self.unordered.push_back(key),
+        }
+        self.index(&run);
     }
 
-    fn index(&mut self, run: &mut Run) {
+    fn index(&mut self, run: &Run) {
         let record = &run.record;
         let key = &record.key;
         if record.state.is_active() {
@@ -240,8 +242,6 @@ impl Runs {
                 keys.insert(place, key.clone());
             }
             if let Some(node) = &run.node {
-                self.hands += 1;
-                run.hand = self.hands;
                 let keys = self.active_by_node.entry(node.id).or_default();
                 keys.insert(run.hand, key.clone());
             }
@@ -391,21 +391,16 @@ impl Runs {
         Some(definition.generation.clone())
     }
 
-    /// The pause that holds now. One whose end has come is as good as none.
     fn pause_of(&self, task: &TaskName, now: Now) -> Option<&Pause> {
-        self.tasks
-            .get(task)?
-            .pause
-            .as_deref()
-            .filter(|pause| pause.holds_at(now.wall))
+        self.tasks.get(task)?.pause_at(now)
     }
 
     /// A task's entry, made for tasks that nobody registered, so that they can be paused too.
     fn task_mut(&mut self, task: &TaskName, now: Now) -> &mut Task {
         self.tasks.entry(task.clone()).or_insert_with(|| Task {
             first_seen: now.wall,
-            definitions: Vec::new(),
-            listed_by: Vec::new(),
+            definitions: SmallVec::new(),
+            listed_by: SmallVec::new(),
             last_tick: None,
             listed_until: None,
             pause: None,
