@@ -5,6 +5,7 @@
 
 mod ci;
 mod guide;
+mod rate;
 mod requirements;
 mod servers;
 mod tally;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Renders the guide as HTML pages, in target/guide.
     Guide,
+    /// Measures how fast the simulator is, which must be at least 1000 node-hours a minute.
+    SimRate,
     /// Checks what no compiler checks: directions, budgets, words, suites, links.
     Tidy,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Test => Ok(testing::run(&root).report()),
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
         Command::Guide => guide::run(&root),
+        Command::SimRate => rate::run(&root),
         Command::Tidy => tidy::run(&root),
     });
     match done {

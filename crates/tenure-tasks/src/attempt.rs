@@ -1,5 +1,6 @@
 //! Runs one attempt of a task's code: with a timeout, a way to stop it, and a wall around its
-//! panics.
+//! panics. For runs without a store, and for tests; a runner with a store has very many attempts,
+//! and watches over all of them with one timer (`runner/watch.rs`).
 //!
 //! ```text
 //!   wait ──→ code ──returns or panics──────────────────────────→ ended

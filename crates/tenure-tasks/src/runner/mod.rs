@@ -84,7 +84,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(1);
 const MANY: usize = 256;
 
 /// How long attempts that have ended wait in a burst, for others to begin.
-const HOLD_ENDS: Duration = Duration::from_millis(50);
+const HOLD_ENDS: Duration = Duration::from_millis(200);
 
 pub(crate) struct Runner {
     manager: Arc<dyn TaskManager>,
