@@ -87,8 +87,8 @@ pub(crate) fn of_node(node: HolderId) -> u64 {
     Hash::new(2).bytes(node.as_bytes()).finish()
 }
 
-/// A hasher for maps that are asked once or more for each run, where the standard one shows. Whoever
-/// can choose the names of tasks can make it slow, and could as well make the tasks slow.
+/// A hasher for maps that are asked once or more for each run, where the standard one shows.
+/// Whoever can choose the names of tasks can make it slow, and could as well make the tasks slow.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Quick;
 
