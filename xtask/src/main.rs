@@ -5,6 +5,7 @@
 
 mod ci;
 mod guide;
+mod nightly;
 mod rate;
 mod requirements;
 mod servers;
@@ -43,6 +44,8 @@ enum Command {
     Guide,
     /// Measures how fast the simulator is, which must be at least 1000 node-hours a minute.
     SimRate,
+    /// Simulates and tortures with new seeds for an hour, or as long as it is told.
+    Nightly(nightly::Night),
     /// Checks what no compiler checks: directions, budgets, words, suites, links.
     Tidy,
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),
+        Command::Nightly(night) => nightly::run(&root, &night),
         Command::Tidy => tidy::run(&root),
     });
     match done {

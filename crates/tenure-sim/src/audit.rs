@@ -29,6 +29,8 @@ pub(crate) struct Audit<'w> {
     /// The latest the store's clock had shown when everything was mended, and what it shows now.
     mended_at: Timestamp,
     now: Timestamp,
+    /// The newest release that a node runs.
+    release: usize,
 }
 
 impl<'w> Audit<'w> {
@@ -36,12 +38,14 @@ impl<'w> Audit<'w> {
         world: &'w World,
         records: &'w BTreeMap<RunKey, RunRecord>,
         mended_at: Timestamp,
+        release: usize,
     ) -> Self {
         Self {
             world,
             records,
             mended_at,
             now: world.store_clock.wall(),
+            release,
         }
     }
 
@@ -49,7 +53,7 @@ impl<'w> Audit<'w> {
         if self.world.plan.protocol != Protocol::Tenure {
             return;
         }
-        for task in &self.world.plan.tasks {
+        for task in self.world.plan.release(self.release) {
             match task_of(task).check() {
                 Ok(spec) => self.check_ticks(&spec),
                 Err(errors) => self.world.judge.blame(Rule::Starts, errors.to_string()),
@@ -69,7 +73,18 @@ impl<'w> Audit<'w> {
 
     /// Every tick from the task's first registration until a little while ago has its records.
     fn check_ticks(&self, spec: &TaskSpec) {
-        let first = self.first_seen(spec);
+        // Of a schedule that was changed it is not known when it came into force.
+        let is_new = (0..self.world.plan.releases())
+            .flat_map(|release| self.world.plan.release(release))
+            .filter_map(|task| task_of(task).check().ok())
+            .any(|other| {
+                self.are_one(&other, spec) && other.schedule().text() != spec.schedule().text()
+            });
+        let first = if is_new {
+            self.mended_at + self.world.plan.node_ttl * 2 + RECOVERY
+        } else {
+            self.first_seen(spec)
+        };
         // Late ticks that must not overlap wait for each other, as long as their window is open.
         let patience = match (spec.overlap(), spec.max_running()) {
             (Overlap::Allow, None) => PUNCTUAL,
@@ -95,8 +110,17 @@ impl<'w> Audit<'w> {
 
     fn check_tick(&self, spec: &TaskSpec, key: &RunKey, is_calm: bool) {
         let judge = &self.world.judge;
-        let Some(record) = self.records.get(key) else {
-            if !judge.pages().forgotten.contains(key) && !self.is_counted(key) {
+        // A tick that a newer release kept an older one from claiming, and then died before it claimed
+        // it, has no record: a gap that is known, and not judged before the calm.
+        if !is_calm && self.world.plan.releases() > 1 && !self.records.contains_key(key) {
+            return;
+        }
+        let mut others = judge.releases.under_other_names(key);
+        let other = || others.find_map(|key| self.records.get(&key));
+        let Some(record) = self.records.get(key).or_else(other) else {
+            let is_forgotten = |key: &RunKey| judge.pages().forgotten.contains(key);
+            let mut names = judge.releases.under_other_names(key);
+            if !is_forgotten(key) && !names.any(|key| is_forgotten(&key)) && !self.is_counted(key) {
                 judge.blame(Rule::EveryTickOnRecord, format!("{key} at {}", self.now));
             }
             return;
@@ -117,9 +141,14 @@ impl<'w> Audit<'w> {
         }
     }
 
+    fn are_one(&self, one: &TaskSpec, other: &TaskSpec) -> bool {
+        self.world.judge.releases.are_one(one.name(), other.name())
+    }
+
     /// When the task was first known to the cluster.
     fn first_seen(&self, spec: &TaskSpec) -> Timestamp {
-        let mine = self.records.keys().filter(|key| key.task == *spec.name());
+        let releases = &self.world.judge.releases;
+        let mine = (self.records.keys()).filter(|key| releases.are_one(&key.task, spec.name()));
         let oldest = mine.map(|key| key.tick).min();
         // Before its first record nothing can be missing but what came before it was known.
         let begun = self.world.plan.begins_at + Duration::from_secs(2);
@@ -129,7 +158,10 @@ impl<'w> Audit<'w> {
     /// Whether a record tells that ticks before it, this one among them, are only counted.
     fn is_counted(&self, key: &RunKey) -> bool {
         self.records.values().any(|record| {
-            record.key.task == key.task
+            self.world
+                .judge
+                .releases
+                .are_one(&record.key.task, &key.task)
                 && record.key.tick > key.tick
                 && record
                     .reason
@@ -150,11 +182,18 @@ impl<'w> Audit<'w> {
     /// Nothing that was begun before the calm is still in hand.
     fn check_ends(&self, pages: &Pages, found: &mut Vec<(Rule, String)>) {
         let plan = &self.world.plan;
-        let patience = longest(&plan.tasks) + plan.node_ttl * 2 + RECOVERY;
+        let patience = longest(plan.all_tasks()) + plan.node_ttl * 2 + RECOVERY;
         for record in self.records.values() {
             let since = record.claimed_at.unwrap_or(record.created_at);
             let patience = patience + self.line_before(record);
             let is_old = self.now.since(since) > patience && since <= self.now;
+            // What waits under a name that no node has waits for one that does.
+            let newest = self.world.plan.release(self.release);
+            let is_listed = newest.iter().any(|task| {
+                let name = record.key.task.as_str();
+                task.name == name || task.aliases.iter().any(|alias| alias == name)
+            });
+            let is_old = is_old && is_listed;
             if !record.state.is_final() && is_old && !pages.forgotten.contains(&record.key) {
                 let what = format!("{} is {} since {since}", record.key, record.state);
                 found.push((Rule::EveryRunEnds, what));
@@ -165,7 +204,7 @@ impl<'w> Audit<'w> {
     /// How long a run that waits may stand in line at most. A retry stands behind the ticks that
     /// were due before it, and each of those may have retries of its own.
     fn line_before(&self, record: &RunRecord) -> Duration {
-        let mut tasks = self.world.plan.tasks.iter();
+        let mut tasks = self.world.plan.all_tasks();
         let task = tasks.find(|task| task.name == record.key.task.as_str());
         match task.map(|task| (task.overlap, task)) {
             Some((Overlap::QueueAll { max }, task)) if record.state == RunState::Waiting => {

@@ -38,6 +38,107 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The plan of a seed with a rolling deploy in its middle, and with every overlap rule: some
+    /// tasks are renamed by the new release, some change their schedule, and nodes get it one after
+    /// the other, are rolled back, or come up once more with the old one, while the faults of
+    /// [`Plan::random`] happen.
+    #[must_use]
+    pub fn random_deploy(seed: u64) -> Self {
+        let mut plan = Self::random(seed);
+        // What a store forgets of deploys is not judged yet. Nor is a copy of a claim that arrives
+        // when the definition it was refused for is gone: it wins, and its node does not know.
+        (plan.faults).retain(|(_, fault)| {
+            !matches!(
+                fault,
+                Fault::Remember | Fault::Forget | Fault::Duplicate(..)
+            )
+        });
+        // Other chances than those that the plan itself was drawn from.
+        let mut rng = Rng::with_seed(seed ^ 0x6465_706c_6f79);
+        for task in &mut plan.tasks {
+            crowd(task, &mut rng);
+        }
+        let later = plan.tasks.iter().map(|task| released(task, &mut rng));
+        plan.later = vec![later.collect()];
+        let last_ms = millis(plan.length).saturating_sub(SECOND_MS);
+        let mut at = Duration::from_millis(rng.u64(FIRST_MS..last_ms));
+        for node in 0..plan.nodes {
+            if rng.u32(0..6) == 0 {
+                continue;
+            }
+            if rng.bool() {
+                let patience = Duration::from_millis(rng.u64(0..3_000));
+                plan.faults.push((at, Fault::Drain(node, patience)));
+            }
+            at += Duration::from_millis(rng.u64(1..4_000));
+            plan.faults.push((at, Fault::Deploy(node, 1)));
+        }
+        match rng.u32(0..4) {
+            // Rolled back, some of them or all.
+            0 => {
+                for node in 0..plan.nodes {
+                    at += Duration::from_millis(rng.u64(1..4_000));
+                    if rng.u32(0..3) > 0 {
+                        plan.faults.push((at, Fault::Deploy(node, 0)));
+                    }
+                }
+            }
+            // An old pod comes up in the middle of it.
+            1 => {
+                let node = rng.usize(0..plan.nodes);
+                let begun = at.min(Duration::from_millis(last_ms));
+                plan.faults.push((begun, Fault::Deploy(node, 0)));
+                let back = begun + Duration::from_millis(rng.u64(1..9_000));
+                plan.faults.push((back, Fault::Deploy(node, 1)));
+            }
+            _ => {}
+        }
+        // What did not fit in is done at the end.
+        for (at, _) in &mut plan.faults {
+            *at = (*at).min(plan.length);
+        }
+        plan.faults.sort_by_key(|(at, _)| *at);
+        plan
+    }
+}
+
+/// Gives a task one of all overlap rules, and perhaps a limit.
+fn crowd(task: &mut TaskPlan, rng: &mut Rng) {
+    let queue = Overlap::QueueAll {
+        max: rng.u32(1..=4),
+    };
+    let others = [
+        Overlap::Allow,
+        Overlap::QueueOne,
+        queue,
+        Overlap::CancelOther,
+    ];
+    task.overlap = pick(rng, Overlap::Skip, &others);
+    let may_wait = matches!(task.overlap, Overlap::QueueOne | Overlap::QueueAll { .. });
+    if rng.u32(0..3) == 0 {
+        let least = if may_wait { 1 } else { task.concurrency };
+        task.max_running = Some(rng.u32(least..=4.max(least)));
+    }
+}
+
+/// What the next release makes of a task.
+fn released(task: &TaskPlan, rng: &mut Rng) -> TaskPlan {
+    let mut next = task.clone();
+    match rng.u32(0..4) {
+        0 => {}
+        1 => {
+            let every_s = rng.u64(3..=12);
+            next.schedule = format!("@every {every_s}s").into();
+        }
+        _ => {
+            next.name = format!("{}-renamed", task.name);
+            next.aliases = vec![task.name.clone()];
+        }
+    }
+    next
+}
+
 fn task(rng: &mut Rng, number: usize) -> TaskPlan {
     let every_s = rng.u64(3..=12);
     let mut task = TaskPlan::new(format!("t{number}"), format!("@every {every_s}s"));

@@ -23,6 +23,7 @@ use crate::line::Line;
 use crate::link::Link;
 use crate::plan::{Fault, Plan, Protocol};
 use crate::records;
+use crate::releases::Releases;
 use crate::violation::Rule;
 
 /// How far a node's idea of the store's clock may be ahead because its own clock drifts.
@@ -60,6 +61,8 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct Node {
     clock: Arc<SimClock>,
+    /// Which release of the program it is started with.
+    release: usize,
     live: Option<Live>,
     lived: Duration,
 }
@@ -95,6 +98,7 @@ impl Cluster {
             plan.node_ttl,
             (!plan.steps_store() && plan.protocol == Protocol::Tenure).then_some(early),
             plan.protocol == Protocol::Tenure,
+            Releases::of(&plan),
         );
         let nodes = (0..plan.nodes)
             .map(|n| Node {
@@ -103,6 +107,7 @@ impl Cluster {
                     plan.begins_at,
                     Duration::from_secs(1_000 * (n as u64 + 1)),
                 )),
+                release: 0,
                 live: None,
                 lived: Duration::ZERO,
             })
@@ -148,13 +153,14 @@ impl Cluster {
             HolderId::from_bytes((u128::from(seed) << 64 | u128::from(self.next_id)).to_be_bytes());
         let name = format!("n{number}.{}", self.next_id);
         let judge = self.world.judge.clone();
-        judge.joined(id, name.clone());
+        judge.joined(id, name.clone(), node.release);
         let line = Arc::new(Line::new(id, judge, seed, self.world.plan.delay_ms));
         let (drain, drains) = mpsc::channel(4);
         let process = Life {
             world: self.world.clone(),
             clock: node.clock.clone(),
             line: line.clone(),
+            release: node.release,
             holder: Holder::new(name).with_id(id).with_pid(0),
         };
         node.live = Some(Live {
@@ -199,6 +205,13 @@ impl Cluster {
             Fault::Kill(node) => self.kill(node).await,
             Fault::Restart(node) => {
                 self.kill(node).await;
+                self.start(node);
+            }
+            Fault::Deploy(node, release) => {
+                self.kill(node).await;
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.release = release;
+                }
                 self.start(node);
             }
             Fault::Drain(node, patience) => {
@@ -314,6 +327,12 @@ impl Cluster {
         }
     }
 
+    /// The newest release that a node runs.
+    pub(crate) fn newest_release(&self) -> usize {
+        let alive = self.nodes.iter().filter(|node| node.live.is_some());
+        alive.map(|node| node.release).max().unwrap_or(0)
+    }
+
     /// How long all nodes lived together.
     pub(crate) fn node_time(&self) -> Duration {
         let living = |node: &Node| {
@@ -340,6 +359,7 @@ struct Life {
     world: Arc<World>,
     clock: Arc<SimClock>,
     line: Arc<Line>,
+    release: usize,
     holder: Holder,
 }
 
@@ -375,10 +395,18 @@ impl Life {
         drains.close();
         let judge = &self.world.judge;
         let Some(patience) = patience else { return };
-        if timeout(patience + DRAIN_EXTRA, running.drain(patience))
-            .await
-            .is_err()
-        {
+        judge.leaves(id);
+        let drain = running.drain(patience);
+        tokio::pin!(drain);
+        let ends = loop {
+            let since = virtual_now();
+            let ended = timeout(patience + DRAIN_EXTRA, &mut drain).await.is_ok();
+            // A machine that stood still, or was cut off, has the whole time again.
+            if ended || !judge.was_disturbed_since(id, since) {
+                break ended;
+            }
+        };
+        if !ends {
             judge.blame(
                 Rule::DrainEnds,
                 format!("{} did not end in time", self.holder.label),
@@ -407,7 +435,7 @@ impl Life {
         let scheduling = TaskScheduling::builder(state)
             .clock(self.clock.clone())
             .options(options)
-            .tasks(plan.tasks.iter().map(task_of));
+            .tasks(plan.release(self.release).iter().map(task_of));
         let scheduling = match plan.protocol {
             Protocol::Tenure => {
                 let link = Link::new(self.world.server.clone(), self.line.clone());

@@ -43,6 +43,11 @@ pub(crate) fn task_of(plan: &TaskPlan) -> Task<NodeState> {
         .on_crash(plan.on_crash)
         .catch_up(plan.catch_up)
         .jitter(plan.jitter);
+    let task = task.aliases(&plan.aliases);
+    let task = match plan.generation {
+        Some(number) => task.generation(number),
+        None => task,
+    };
     let task = match plan.max_running {
         Some(runs) => task.max_running(runs),
         None => task,
@@ -108,10 +113,6 @@ async fn execute(plan: TaskPlan, context: TaskContext<NodeState>) -> Result<(), 
 }
 
 /// The most time that code of this plan goes on by itself.
-pub(crate) fn longest(tasks: &[TaskPlan]) -> Duration {
-    tasks
-        .iter()
-        .map(|task| task.takes.1)
-        .max()
-        .unwrap_or_default()
+pub(crate) fn longest<'p>(tasks: impl Iterator<Item = &'p TaskPlan>) -> Duration {
+    tasks.map(|task| task.takes.1).max().unwrap_or_default()
 }

@@ -10,15 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{
-    Claim, Clock as _, HolderId, OnCrash, Overlap, RecoveredRun, RunKey, RunRef, TaskName,
+    Claim, Clock as _, HolderId, OnCrash, Overlap, RecoveredRun, RunKey, RunKind, RunRef, TaskName,
 };
 use tokio::time::Instant;
 
 use crate::clock::{SimClock, virtual_now};
+use crate::releases::Releases;
 use crate::violation::{Rule, Violation};
 
 /// How long after it thawed a machine may not have noticed yet that it slept.
 const DROWSY: Duration = Duration::from_secs(3);
+
+/// How long after its start a node is sure to have registered its tasks, if nothing disturbs it.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What matters of a task here.
 #[derive(Debug, Clone)]
@@ -49,7 +53,11 @@ struct Win {
 #[derive(Debug)]
 struct Standing {
     name: String,
+    /// Which release of the program it runs, and since when.
+    release: usize,
+    joined_at: Instant,
     is_frozen: bool,
+    is_leaving: bool,
     is_gone: bool,
     /// When something last kept it from being heard.
     disturbed_at: Instant,
@@ -102,6 +110,7 @@ pub(crate) struct Judge {
     early: Option<Duration>,
     /// Whether runs may only be executed if a claim was won in the store.
     wins_are_known: bool,
+    pub(crate) releases: Releases,
     pages: Mutex<Pages>,
 }
 
@@ -112,6 +121,7 @@ impl Judge {
         ttl: Duration,
         early: Option<Duration>,
         wins_are_known: bool,
+        releases: Releases,
     ) -> Self {
         Self {
             began_at,
@@ -119,6 +129,7 @@ impl Judge {
             ttl,
             early,
             wins_are_known,
+            releases,
             pages: Mutex::default(),
         }
     }
@@ -142,15 +153,25 @@ impl Judge {
 
     // Nodes.
 
-    pub(crate) fn joined(&self, node: HolderId, name: String) {
+    pub(crate) fn joined(&self, node: HolderId, name: String, release: usize) {
         let standing = Standing {
             name,
+            release,
+            joined_at: virtual_now(),
             is_frozen: false,
+            is_leaving: false,
             is_gone: false,
             disturbed_at: virtual_now(),
             dazed_until: None,
         };
         self.pages().nodes.insert(node, standing);
+    }
+
+    /// A node begins to drain, and may leave at any moment.
+    pub(crate) fn leaves(&self, node: HolderId) {
+        if let Some(standing) = self.pages().nodes.get_mut(&node) {
+            standing.is_leaving = true;
+        }
     }
 
     /// A node died, or left after a drain. What it executed ends with it.
@@ -218,6 +239,7 @@ impl Judge {
         }
         pages.counts.executions += 1;
         self.check_repeated(pages, &run);
+        self.check_one_name(pages, &run);
         self.check_overlap(pages, &run);
         self.check_limit(pages, &run);
         self.check_won(pages, &run);
@@ -279,6 +301,38 @@ impl Judge {
         {
             let what = format!("{} has {} executions", run.key, times + 1);
             self.blame_on(pages, Rule::AttemptsEnd, what);
+        }
+    }
+
+    /// A tick that was executed under another name of the task is not executed again.
+    fn check_one_name(&self, pages: &mut Pages, run: &CodeRun) {
+        if run.key.kind != RunKind::Scheduled || pages.forgotten.contains(&run.key) {
+            return;
+        }
+        let mut others = self.releases.under_other_names(&run.key);
+        let other =
+            others.find(|key| pages.executed.contains_key(key) && !pages.forgotten.contains(key));
+        drop(others);
+        if let Some(other) = other {
+            let what = format!("{} on {}, after {other}", run.key, pages.name(run.node));
+            self.blame_on(pages, Rule::OneNameATick, what);
+        }
+    }
+
+    /// An old definition does not fire while a node with a newer one is well.
+    fn check_newest(&self, pages: &mut Pages, node: HolderId, key: &RunKey) {
+        let release = pages.nodes.get(&node).map_or(0, |node| node.release);
+        let newer = pages.nodes.values().find(|other| {
+            let is_replaced = self.releases.replaces(other.release, release, &key.task);
+            let is_well = !other.is_gone && !other.is_frozen && !other.is_leaving;
+            is_replaced
+                && is_well
+                && other.joined_at.elapsed() > SETTLED
+                && other.disturbed_at.elapsed() > self.ttl * 2
+        });
+        if let Some(newer) = newer.map(|newer| newer.name.clone()) {
+            let what = format!("{key} on {} beside {newer}", pages.name(node));
+            self.blame_on(pages, Rule::OnlyTheNewestFires, what);
         }
     }
 
@@ -365,6 +419,10 @@ impl Judge {
         if is_repeated {
             return;
         }
+        if key.kind == RunKind::Scheduled && attempt == 1 {
+            self.check_newest(pages, node, key);
+        }
+        let wins = pages.wins.entry(key.clone()).or_default();
         let has_grown = wins.last().is_none_or(|last| last.attempt < attempt);
         wins.push(Win {
             attempt,

@@ -33,6 +33,7 @@ mod line;
 mod link;
 mod plan;
 mod records;
+mod releases;
 mod simulate;
 mod violation;
 

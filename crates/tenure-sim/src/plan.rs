@@ -16,6 +16,9 @@ use crate::line::Cut;
 pub enum Fault {
     /// The process of a node dies at once.
     Kill(usize),
+    /// A node is started with a release of the program, counted from 0; one that lives is killed
+    /// first. It has this release until it is given another one.
+    Deploy(usize, usize),
     /// A node that is dead is started again, as a new process; one that lives is killed first.
     Restart(usize),
     /// A node is told to drain, with this much patience, and ends.
@@ -80,6 +83,10 @@ pub struct TaskPlan {
     pub window: Option<Duration>,
     /// Over how much time its starts are spread.
     pub jitter: Duration,
+    /// The names it had before.
+    pub aliases: Vec<String>,
+    /// The number by which its definition is newer than others.
+    pub generation: Option<u32>,
 }
 
 impl TaskPlan {
@@ -101,6 +108,8 @@ impl TaskPlan {
             catch_up: CatchUp::Latest,
             window: None,
             jitter: Duration::ZERO,
+            aliases: Vec::new(),
+            generation: None,
         }
     }
 }
@@ -123,8 +132,10 @@ pub struct Plan {
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
-    /// What they run, all of them.
+    /// What they run in the beginning, all of them: release 0.
     pub tasks: Vec<TaskPlan>,
+    /// What later releases of the program run, from release 1 on.
+    pub later: Vec<Vec<TaskPlan>>,
     /// What goes wrong when, in order.
     pub faults: Vec<(Duration, Fault)>,
     /// What the store's clock shows in the beginning.
@@ -151,6 +162,7 @@ impl Plan {
             seed,
             nodes,
             tasks,
+            later: Vec::new(),
             faults: Vec::new(),
             begins_at: BEGINNING,
             length,
@@ -170,6 +182,29 @@ impl Plan {
         self
     }
 
+    /// How many releases there are.
+    pub(crate) fn releases(&self) -> usize {
+        1 + self.later.len()
+    }
+
+    /// What a release runs.
+    pub(crate) fn release(&self, number: usize) -> &[TaskPlan] {
+        match number.checked_sub(1) {
+            None => &self.tasks,
+            Some(later) => self.later.get(later).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// The tasks of all releases.
+    pub(crate) fn all_tasks(&self) -> impl Iterator<Item = &TaskPlan> {
+        self.tasks.iter().chain(self.later.iter().flatten())
+    }
+
+    /// Whether the store ever forgets.
+    pub(crate) fn forgets(&self) -> bool {
+        self.has(|fault| matches!(fault, Fault::Forget))
+    }
+
     /// Whether the store's wall clock is ever stepped.
     pub(crate) fn steps_store(&self) -> bool {
         self.has(|fault| matches!(fault, Fault::StepStore(_)))
@@ -180,7 +215,11 @@ impl Plan {
         let harmless = |fault: &Fault| {
             matches!(
                 fault,
-                Fault::Kill(_) | Fault::Restart(_) | Fault::Skew(..) | Fault::StepStore(_)
+                Fault::Kill(_)
+                    | Fault::Restart(_)
+                    | Fault::Deploy(..)
+                    | Fault::Skew(..)
+                    | Fault::StepStore(_)
             )
         };
         self.delay_ms == (0, 0) && !self.has(|fault| !harmless(fault))
@@ -201,6 +240,12 @@ impl fmt::Display for Plan {
         )?;
         for task in &self.tasks {
             writeln!(f, "  {task:?}")?;
+        }
+        for (number, tasks) in (1..).zip(&self.later) {
+            writeln!(f, "  release {number}:")?;
+            for task in tasks {
+                writeln!(f, "    {task:?}")?;
+            }
         }
         for (at, fault) in &self.faults {
             writeln!(f, "  {:>9.3} s {fault:?}", at.as_secs_f64())?;

@@ -85,7 +85,7 @@ async fn run(plan: Plan, server: impl FnOnce(Arc<dyn RunStore>) -> Arc<dyn RunSt
     let began_at = virtual_now();
     let mut cluster = Cluster::new(plan, server);
     let world = cluster.world.clone();
-    for task in &world.plan.tasks {
+    for task in world.plan.all_tasks() {
         if let Ok(name) = tenure_core::TaskName::new(&task.name) {
             let rules = Rules {
                 concurrency: task.concurrency,
@@ -107,7 +107,7 @@ async fn run(plan: Plan, server: impl FnOnce(Arc<dyn RunStore>) -> Arc<dyn RunSt
     let mended_at = world.store_clock.highest();
     sleep_until(virtual_now() + world.plan.calm).await;
     let records = records::all(&world.truth).await;
-    Audit::new(&world, &records, mended_at).run();
+    Audit::new(&world, &records, mended_at, cluster.newest_release()).run();
     cluster.drain_all().await;
     let node_time = cluster.node_time();
     let pages = world.judge.pages();

@@ -37,6 +37,10 @@ pub enum Rule {
     EveryRunEnds,
     /// When all faults are over, ticks are run in time again.
     Recovers,
+    /// A tick is executed under one name, however often its task was renamed.
+    OneNameATick,
+    /// While a node of a newer release is well, none of an older one claims what the newer changed.
+    OnlyTheNewestFires,
     /// A drain ends in time, and nothing of its node runs afterwards.
     DrainEnds,
     /// A node that is told to start against a store that answers starts.
@@ -61,6 +65,8 @@ impl fmt::Display for Rule {
             Self::EveryTickOnRecord => "a tick or a run has no record",
             Self::EveryRunEnds => "a run never came to an end",
             Self::Recovers => "the cluster did not recover",
+            Self::OneNameATick => "a tick ran under two names of one task",
+            Self::OnlyTheNewestFires => "an old definition fired beside a newer one",
             Self::DrainEnds => "a drain did not end as it should",
             Self::Starts => "a node did not start",
         })

@@ -1,6 +1,7 @@
 //! Thousands of drawn schedules of faults, in four parts that run beside each other.
 //!
-//! `TENURE_SEED=123` repeats one. `TENURE_SIM_SCHEDULES=1000000` makes a long night of it.
+//! `TENURE_SEED=123` repeats one, `TENURE_DEPLOY_SEED=123` one with a deploy in its middle.
+//! `TENURE_SIM_SCHEDULES=1000000` makes a long night of it, which `cargo xtask nightly` does.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,6 +17,9 @@ use tenure_sim::{Plan, Report, simulate};
 /// How many schedules all parts make together, if nobody says otherwise.
 const SCHEDULES: u64 = 10_000;
 
+/// How many schedules with a rolling deploy in the middle, if nobody says otherwise.
+const DEPLOYS: u64 = 1_000;
+
 /// How many failures a part shows before it gives up.
 const MOST_FAILURES: usize = 10;
 
@@ -27,13 +31,24 @@ fn number(variable: &str) -> Option<u64> {
 
 /// One quarter of the schedules, from seeds that no other part has.
 fn quarter(part: u64) {
-    if let Some(seed) = number("TENURE_SEED") {
+    part_of("TENURE_SEED", Plan::random, SCHEDULES, part);
+}
+
+/// One quarter of the schedules with a deploy.
+fn deploys(part: u64) {
+    part_of("TENURE_DEPLOY_SEED", Plan::random_deploy, DEPLOYS, part);
+}
+
+fn part_of(variable: &str, draw: fn(u64) -> Plan, usual: u64, part: u64) {
+    let check = |seed| check(variable, draw, seed);
+    if let Some(seed) = number(variable) {
         if part == 0 {
             check(seed).unwrap_or_else(|failure| panic!("{failure}"));
         }
         return;
     }
-    let schedules = number("TENURE_SIM_SCHEDULES").unwrap_or(SCHEDULES) / 4;
+    let of_ten_thousand = number("TENURE_SIM_SCHEDULES").unwrap_or(SCHEDULES);
+    let schedules = of_ten_thousand * usual / SCHEDULES / 4;
     // The same seeds every time unless asked otherwise, so that a failure is nobody's bad luck.
     let first = number("TENURE_SIM_FIRST_SEED").unwrap_or(0) + part * schedules;
     let begun = SystemClock.now();
@@ -61,14 +76,14 @@ fn quarter(part: u64) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn check(seed: u64) -> Result<Report, String> {
-    let plan = Plan::random(seed);
+fn check(variable: &str, draw: fn(u64) -> Plan, seed: u64) -> Result<Report, String> {
+    let plan = draw(seed);
     let report = catch_unwind(|| simulate(&plan).unwrap());
-    let report = report.unwrap_or_else(|_| panic!("TENURE_SEED={seed} panics\n{plan}"));
+    let report = report.unwrap_or_else(|_| panic!("{variable}={seed} panics\n{plan}"));
     if report.is_good() {
         Ok(report)
     } else {
-        Err(format!("TENURE_SEED={seed}\n{plan}{report}"))
+        Err(format!("{variable}={seed}\n{plan}{report}"))
     }
 }
 
@@ -90,6 +105,26 @@ fn s31_every_promise_holds_under_drawn_faults_3_of_4() {
 #[test]
 fn s31_every_promise_holds_under_drawn_faults_4_of_4() {
     quarter(3);
+}
+
+#[test]
+fn s53_s54_s38_every_promise_holds_in_drawn_deploys_1_of_4() {
+    deploys(0);
+}
+
+#[test]
+fn s53_s54_s38_every_promise_holds_in_drawn_deploys_2_of_4() {
+    deploys(1);
+}
+
+#[test]
+fn s53_s54_s38_every_promise_holds_in_drawn_deploys_3_of_4() {
+    deploys(2);
+}
+
+#[test]
+fn s53_s54_s38_every_promise_holds_in_drawn_deploys_4_of_4() {
+    deploys(3);
 }
 
 #[test]

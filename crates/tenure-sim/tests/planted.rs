@@ -110,6 +110,54 @@ fn a_report_names_the_run_and_the_nodes() {
     );
 }
 
+/// A rolling deploy, node by node: one task is renamed, one changes its schedule, and the first node
+/// is rolled back in the end.
+fn deploy() -> Plan {
+    let renamed = TaskPlan::new("before", "@every 2s");
+    let moved = TaskPlan::new("moved", "@every 3s");
+    let mut tasks = vec![renamed, moved];
+    let mut plan = Plan::calm(5, 3, tasks.clone(), secs(60));
+    tasks[0].name = "after".to_owned();
+    tasks[0].aliases = vec!["before".to_owned()];
+    tasks[0].catch_up = CatchUp::All;
+    tasks[1].schedule = "@every 5s".into();
+    plan.later = vec![tasks];
+    for (at, node, release) in [(9, 0, 1), (20, 1, 1), (31, 2, 1), (43, 0, 0)] {
+        plan = plan.with(secs(at), Fault::Deploy(node, release));
+    }
+    plan
+}
+
+#[test]
+fn s53_s54_a_rolling_deploy_fires_each_tick_under_one_name_and_the_newest_definition_only() {
+    let report = simulate(&deploy()).unwrap();
+    assert!(report.is_good(), "{report}");
+    let ran = |name: &str| {
+        let of_task = report.records.iter();
+        of_task
+            .filter(|run| run.key.task.as_str() == name && run.state == RunState::Succeeded)
+            .count()
+    };
+    for (name, least) in [("before", 3), ("after", 20), ("moved", 10)] {
+        assert!(
+            ran(name) >= least,
+            "{name} ran {} times: {report}",
+            ran(name)
+        );
+    }
+    for (tampering, rule) in [
+        (Tampering::ForgetsNames, Rule::OneNameATick),
+        (Tampering::FiresAll, Rule::OnlyTheNewestFires),
+    ] {
+        let report = simulate_with(&deploy(), |store| Tampered::over(store, tampering)).unwrap();
+        let found: BTreeSet<_> = report.violations.iter().map(|found| found.rule).collect();
+        assert!(
+            report.breaks(rule),
+            "{tampering:?} is found as {found:?}: {report}"
+        );
+    }
+}
+
 /// A plan in which every tick finds an earlier run in hand, while nodes die and sleep.
 fn crowded(overlap: Overlap) -> Plan {
     let mut task = TaskPlan::new("crowded", "@every 4s");

@@ -354,7 +354,7 @@ pub(super) async fn s52_of_one_task_what_is_beyond_the_newest_goes_state_by_stat
     let now = node.now().await;
     let pass = |name: &str, back: u32| {
         let key = RunKey::scheduled(task(name), now - SECOND * back, 1);
-        let mut pass = if back % 2 == 0 {
+        let mut pass = if back.is_multiple_of(2) {
             Pass::missed(key, "")
         } else {
             Pass::skipped(key, "")

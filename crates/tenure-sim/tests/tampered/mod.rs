@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use tenure_core::{
     Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimReply, Cursor,
     Definition, Enqueue, Enqueued, EventPage, Fence, Finish, Finished, HistoryPage, HistoryQuery,
-    HolderId, NodeRecord, Note, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, Recovery,
-    Registered, Restore, Restored, RunKey, RunPromises, RunRecord, RunRef, RunStore, Start,
-    Started, StoreError, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
+    HolderId, NodeRecord, Note, OnChange, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered,
+    Recovery, Registered, Restore, Restored, RunKey, RunPromises, RunRecord, RunRef, RunStore,
+    Start, Started, StoreError, StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 
 /// Which promise.
@@ -47,6 +47,10 @@ pub(crate) enum Tampering {
     RefusesAfterAWhile,
     /// Tells a time that is a second ahead.
     ClaimsEarly,
+    /// Knows nothing of the names that tasks had before.
+    ForgetsNames,
+    /// Lets every definition fire.
+    FiresAll,
 }
 
 #[derive(Debug)]
@@ -120,7 +124,21 @@ impl RunStore for Tampered {
         node: HolderId,
         definitions: &[Definition],
     ) -> Answer<Vec<Registered>> {
-        self.inner.register(node, definitions).await
+        let mut definitions = definitions.to_vec();
+        for definition in &mut definitions {
+            match self.tampering {
+                Tampering::ForgetsNames => {
+                    definition.aliases.clear();
+                    // An old name that has not ended is a task that its own nodes list.
+                    if definition.ended.take().is_some() {
+                        definition.on_change = OnChange::Union;
+                    }
+                }
+                Tampering::FiresAll => definition.on_change = OnChange::Union,
+                _ => {}
+            }
+        }
+        self.inner.register(node, &definitions).await
     }
 
     async fn withdraw(&self, node: HolderId, tasks: &[TaskName]) -> Answer<()> {
@@ -143,6 +161,7 @@ impl RunStore for Tampered {
             match self.tampering {
                 Tampering::AllowsOverlap => item.overlap = Overlap::Allow,
                 Tampering::IgnoresLimits => item.max_running = None,
+                Tampering::ForgetsNames => item.aliases = Arc::default(),
                 Tampering::RetriesWhatMustNotBe => {
                     item.on_crash = OnCrash::Retry { max_attempts: 5 }
                 }
