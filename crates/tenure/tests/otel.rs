@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests fail by panicking; clippy only frees functions marked as tests"
 )]
 
@@ -220,6 +221,11 @@ async fn s46_a_runs_spans_and_figures_arrive_at_a_collector() {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
     }
 
+    assert_figures(&received);
+}
+
+/// Figures of each kind, with their labels.
+fn assert_figures(received: &Received) {
     let task = ("task", "invoices");
     let least = |name, labels: &[(&str, &str)], least: f64| {
         let value = received.figure(name, labels);
