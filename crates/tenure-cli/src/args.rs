@@ -167,6 +167,13 @@ pub(crate) struct RunArgs {
     /// Answers /metrics, /readyz and /healthz there, such as 127.0.0.1:9187; without a login
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Serves the dashboard there [default: 127.0.0.1:9180, or a free port if that is taken];
+    /// beyond loopback only with a credential in [dashboard] of a task file
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_dashboard")]
+    pub(crate) dashboard: Option<std::net::SocketAddr>,
+    /// Serves no dashboard
+    #[arg(long)]
+    pub(crate) no_dashboard: bool,
     /// Prints only runs that did not end well and troubles of the store, in JSON too
     #[arg(long, short)]
     pub(crate) quiet: bool,

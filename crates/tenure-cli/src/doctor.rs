@@ -1,7 +1,7 @@
 //! `tenure doctor`: what a store really promises as it is set up now, and what endangers it.
 
 use serde_json::json;
-use tenure::core::{LeasePromises, RunPromises};
+use tenure::core::{LeasePromises, RunPromises, StoreError};
 use tenure::{Diagnosis, QuorumStore, RedisOptions, RedisStore, Severity};
 use tokio::runtime::Builder;
 
@@ -19,17 +19,9 @@ pub(crate) fn run(args: DoctorArgs) -> Outcome {
 async fn examine(args: DoctorArgs) -> Outcome {
     let chosen = Chosen::new(&args.store, None)?;
     let tenure = chosen.open().await?;
-    let (verdict, findings) = if let Some(url) = chosen.redis_url() {
-        let trouble = |error| failure("cannot examine the store", &error);
-        let is_quorum = RedisOptions::from_url(url).is_ok_and(|options| options.is_quorum());
-        let diagnosis = if is_quorum {
-            let store = QuorumStore::connect(url).await.map_err(trouble)?;
-            store.diagnose().await
-        } else {
-            let store = RedisStore::connect(url).await.map_err(trouble)?;
-            store.diagnose().await
-        };
-        spread(diagnosis.map_err(trouble)?)
+    let (verdict, findings) = if chosen.redis_url().is_some() {
+        let diagnosis = diagnosed(&chosen).await;
+        diagnosis.map_err(|error| failure("cannot examine the store", &error))?
     } else {
         of_promises(&tenure.leases().promises(), &tenure.runs().promises())
     };
@@ -54,7 +46,20 @@ async fn examine(args: DoctorArgs) -> Outcome {
     Ok(Code::OK)
 }
 
-type Found = (&'static str, String, String);
+/// A severity, what was looked at, and what was found.
+pub(crate) type Found = (&'static str, String, String);
+
+/// What a server says when it is examined.
+pub(crate) async fn diagnosed(chosen: &Chosen) -> Result<(String, Vec<Found>), StoreError> {
+    let url = chosen.redis_url().unwrap_or_default();
+    let is_quorum = RedisOptions::from_url(url).is_ok_and(|options| options.is_quorum());
+    let diagnosis = if is_quorum {
+        QuorumStore::connect(url).await?.diagnose().await
+    } else {
+        RedisStore::connect(url).await?.diagnose().await
+    };
+    diagnosis.map(spread)
+}
 
 fn spread(diagnosis: Diagnosis) -> (String, Vec<Found>) {
     let findings = diagnosis.findings.into_iter().map(|finding| {

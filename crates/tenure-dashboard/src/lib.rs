@@ -15,4 +15,4 @@ pub use api::routes;
 pub use auth::{Access, AccessError, Credentials, Peers, Right, Visitor};
 pub use dashboard::{Dashboard, DashboardBuilder};
 pub use server::{ServeError, Server};
-pub use view::{StoreMeter, View};
+pub use view::{Finding, StoreMeter, Verdict, View};

@@ -74,6 +74,8 @@ pub use managers::SqliteLockManager;
 pub use managers::{InvalidTaskLock, RedisLockConfig, RedisLockManager, RedisTaskLock, Secret};
 pub use tenure_core as core;
 pub use tenure_core::{Fence, Key, OnCrash, Overlap, Timestamp};
+#[cfg(feature = "dashboard")]
+pub use tenure_dashboard as dashboard;
 pub use tenure_lock as lock;
 pub use tenure_lock::{AcquireError, Guard, GuardSet, Locks, LossReason};
 #[cfg(feature = "memory")]

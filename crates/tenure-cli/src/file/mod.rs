@@ -6,6 +6,7 @@
 
 mod alarm;
 mod beside;
+mod dashboard;
 mod expand;
 mod keep;
 mod lineage;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::alarm::{AlarmEntry, Target, Webhook};
+pub(crate) use self::dashboard::DashboardEntry;
 pub(crate) use self::problem::Severity;
 use self::problem::{Place, Problem, Problems};
 pub(crate) use self::render::{json, render};
@@ -45,6 +47,8 @@ pub(crate) struct TaskFiles {
     pub(crate) store: Option<StoreEntry>,
     /// How many runs this process takes on at once, and where that is said.
     node_limit: Option<(usize, Place)>,
+    /// What is said of the dashboard, and where.
+    dashboard: Option<(DashboardEntry, Place)>,
     pub(crate) tasks: Vec<TaskEntry>,
     pub(crate) alarms: Vec<AlarmEntry>,
     pub(crate) problems: Problems,
@@ -60,6 +64,7 @@ impl TaskFiles {
             sources: Vec::new(),
             store: None,
             node_limit: None,
+            dashboard: None,
             tasks: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
@@ -80,6 +85,7 @@ impl TaskFiles {
             sources: vec![Source::of_text(Path::new(path), text)],
             store: None,
             node_limit: None,
+            dashboard: None,
             tasks: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
@@ -94,7 +100,7 @@ impl TaskFiles {
     }
 
     fn interpret(&mut self, variables: &dyn Fn(&str) -> Option<String>) {
-        let (mut names, mut limits) = (Vec::new(), Vec::new());
+        let (mut names, mut limits, mut shown) = (Vec::new(), Vec::new(), Vec::new());
         for (number, source) in self.sources.iter().enumerate() {
             let reading = expand::Reading {
                 file: number,
@@ -109,6 +115,7 @@ impl TaskFiles {
             self.alarms.extend(content.alarms);
             names.extend(content.names);
             limits.extend(content.node_limit);
+            shown.extend(content.dashboard);
             match (&self.store, content.store) {
                 (Some(first), Some(second)) if !first.is(&second) => {
                     self.problems.add(
@@ -121,6 +128,9 @@ impl TaskFiles {
                 (None, Some(store)) => self.store = Some(store),
                 _ => {}
             }
+        }
+        for dashboard in shown {
+            self.show(dashboard);
         }
         for limit in limits {
             self.limit_node(limit);
@@ -151,6 +161,26 @@ impl TaskFiles {
     /// How many runs this process takes on at once; `None`: any number.
     pub(crate) fn max_running(&self) -> Option<usize> {
         self.node_limit.as_ref().map(|(most, _)| *most)
+    }
+
+    /// What is said of the dashboard.
+    pub(crate) fn dashboard(&self) -> Option<&DashboardEntry> {
+        self.dashboard.as_ref().map(|(entry, _)| entry)
+    }
+
+    fn show(&mut self, said: (DashboardEntry, Place)) {
+        match &self.dashboard {
+            Some((first, earlier)) if *first != said.0 => {
+                self.problems.add(
+                    Problem::error("the files say different things of [dashboard]")
+                        .at(said.1, "something else here")
+                        .and(earlier.clone(), "first said here")
+                        .help("it holds for the whole process; write it in one file"),
+                );
+            }
+            Some(_) => {}
+            None => self.dashboard = Some(said),
+        }
     }
 
     fn limit_node(&mut self, limit: (usize, Place)) {

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::alarm::{AlarmEntry, read_alarms};
 use super::beside::{Beside, read_node};
+use super::dashboard::DashboardEntry;
 use super::expand::Reading;
 use super::lineage::Lineage;
 use super::problem::{Place, Problem, Problems};
@@ -56,15 +57,7 @@ pub(crate) struct TaskEntry {
 }
 
 /// Keys of the file's top that later versions read.
-const LATER_AT_TOP: [&str; 7] = [
-    "dashboard",
-    "api",
-    "include",
-    "namespace",
-    "metrics",
-    "log",
-    "managers",
-];
+const LATER_AT_TOP: [&str; 6] = ["api", "include", "namespace", "metrics", "log", "managers"];
 /// Keys of a task that later versions read.
 const LATER_IN_TASK: [&str; 8] = [
     "user",
@@ -86,6 +79,7 @@ pub(crate) struct Content {
     pub(crate) store: Option<StoreEntry>,
     /// How many runs this process takes on at once.
     pub(crate) node_limit: Option<(usize, Place)>,
+    pub(crate) dashboard: Option<(DashboardEntry, Place)>,
     /// The tasks without faults.
     pub(crate) tasks: Vec<TaskEntry>,
     /// The alarms without faults.
@@ -103,6 +97,7 @@ pub(crate) fn read_file<'i>(
     let mut root = Section::new(reading, problems, table.get_ref(), "the file");
     let store = StoreEntry::read(&mut root);
     let node_limit = read_node(&mut root);
+    let dashboard = DashboardEntry::read(&mut root);
     let defaults = match root.any("defaults") {
         None => Settings::default(),
         Some(found) => {
@@ -120,6 +115,7 @@ pub(crate) fn read_file<'i>(
     let mut content = Content {
         store,
         node_limit,
+        dashboard,
         ..Content::default()
     };
     if let Some(found) = root.any("task") {

@@ -1,5 +1,7 @@
 //! Every way a task file can be wrong that the requirements name, and what its author is told.
 
+use std::path::Path;
+
 use annotate_snippets::Renderer;
 
 use tenure::core::OnChange;
@@ -246,9 +248,9 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["did you mean `attempts`?"],
         ),
         (
-            "[dashboard]\nport = 1\n",
+            "[api]\nport = 1\n",
             "1:2",
-            &["`dashboard` of the file is not supported by this version"],
+            &["`api` of the file is not supported by this version"],
         ),
         (
             &format!("{TASK}user = \"root\"\n"),
@@ -722,4 +724,33 @@ fn part_a_interop_is_read_with_the_origins_default() {
     };
     assert_eq!(interop(""), 100);
     assert_eq!(interop("lock_expiration_ms = 2500\n"), 2500);
+}
+
+#[test]
+fn f17_the_table_of_the_dashboard_is_read_and_its_faults_are_told() {
+    let task = "[[task]]\nname = \"a\"\nschedule = \"@daily\"\ncommand = [\"true\"]\n";
+    let files = TaskFiles::of_text(
+        "t.toml",
+        &format!(
+            "[dashboard]\naddress = \"0.0.0.0:9180\"\nchange_token_file = \"token\"\n\
+             users = {{ ann = \"$argon2id$v=19$x\" }}\nhosts = [\"a.example\"]\n{task}"
+        ),
+    );
+    assert!(files.are_sound());
+    let entry = files.dashboard().unwrap();
+    assert_eq!(entry.address, "0.0.0.0:9180".parse().ok());
+    assert_eq!(entry.change_token.as_deref(), Some(Path::new("token")));
+    assert_eq!(
+        entry.users,
+        [("ann".to_owned(), "$argon2id$v=19$x".to_owned())]
+    );
+    assert_eq!(entry.hosts, ["a.example"]);
+    for wrong in [
+        "address = \"9180\"",
+        "proxy_header = \"x-user\"",
+        "tokens = 1",
+    ] {
+        let files = TaskFiles::of_text("t.toml", &format!("[dashboard]\n{wrong}\n{task}"));
+        assert!(!files.are_sound(), "{wrong}");
+    }
 }

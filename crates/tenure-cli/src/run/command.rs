@@ -216,7 +216,7 @@ async fn watch(
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(lost)?,
-            () = output.read() => {}
+            () = output.read(context) => {}
             reason = context.cancelled(), if stopped.is_none() => {
                 stopped = Some(reason);
                 let grace = match reason {
@@ -247,14 +247,14 @@ async fn watch(
             tokio::select! {
                 biased;
                 _ = &mut sweeping => break,
-                () = output.read() => {}
+                () = output.read(context) => {}
             }
         }
     }
     leash.is_over();
     let _ = timeout(LAST_WORDS, async {
         while output.pipe.is_some() {
-            output.read().await;
+            output.read(context).await;
         }
     })
     .await;
@@ -281,15 +281,19 @@ impl Output {
     ///
     /// # Cancel safety
     /// Safe: bytes are taken from the pipe only when they are also kept.
-    async fn read(&mut self) {
+    async fn read(&mut self, context: &TaskContext<()>) {
         let Some(pipe) = &mut self.pipe else {
             return std::future::pending().await;
         };
         match pipe.read(&mut self.buffer).await {
             Ok(0) | Err(_) => self.pipe = None,
-            Ok(count) => self
-                .capture
-                .push(self.buffer.get(..count).unwrap_or_default()),
+            Ok(count) => {
+                let bytes = self.buffer.get(..count).unwrap_or_default();
+                self.capture.push(bytes);
+                // For those who look while it runs; what is kept in the end is the capture, which
+                // also knows characters that came in two pieces.
+                context.print(&String::from_utf8_lossy(bytes));
+            }
         }
     }
 }

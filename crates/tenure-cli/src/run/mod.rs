@@ -2,6 +2,11 @@
 
 mod alarm;
 mod command;
+#[cfg(feature = "dashboard")]
+mod dashboard;
+#[cfg(not(feature = "dashboard"))]
+#[path = "no_dashboard.rs"]
+mod dashboard;
 mod json;
 mod probe;
 mod reload;
@@ -20,6 +25,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
 use self::command::{Shared, execute};
+use self::dashboard::Desk;
 use self::probe::Probe;
 use self::reload::{Reload, Terminal};
 use self::report::Reporter;
@@ -68,6 +74,7 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let mut hang_ups = listen(&[Signal::SIGHUP])?;
     let terminal = Terminal::now();
     let probe = probe::listen_if(args.metrics).await?;
+    let desk = Desk::open(&args, files.dashboard().cloned()).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
     let shared = Arc::new(Shared {
         guardian: Guardian::start(),
@@ -90,14 +97,22 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         None => TaskScheduling::builder(()).manager(tenure.manager()),
     };
     let scheduling = watched(scheduling, files.alarms, probe.as_ref(), &shared);
+    let scheduling = match &desk {
+        Some(desk) => desk.watch(scheduling),
+        None => scheduling,
+    };
     let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
     if let Some(probe) = probe {
         probe.serve(&tasks);
     }
+    let shown_on = match desk {
+        Some(desk) => Some(desk.serve(&tenure, &chosen, &tasks)?),
+        None => None,
+    };
 
     let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
     let events = tasks.events();
-    reporter.begin(&chosen, &next);
+    reporter.begin(&chosen, shown_on, &next);
     let reporter = Arc::new(Mutex::new(reporter));
     let reporting = tokio::spawn(tell_all(events, reporter.clone()));
     let reload = Reload {

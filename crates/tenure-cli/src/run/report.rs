@@ -3,6 +3,7 @@
 //! A reader that goes away does not stop the tasks: their outcomes are in the store.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json as object};
 use tenure::core::{Clock as _, Holder, SystemClock, TaskName, Timestamp};
@@ -41,7 +42,12 @@ impl Reporter {
     }
 
     /// Where, who, and when each task is due next.
-    pub(crate) fn begin(&mut self, store: &Chosen, next: &[(TaskName, Option<Timestamp>)]) {
+    pub(crate) fn begin(
+        &mut self,
+        store: &Chosen,
+        dashboard: Option<SocketAddr>,
+        next: &[(TaskName, Option<Timestamp>)],
+    ) {
         if self.is_quiet {
             return;
         }
@@ -58,6 +64,7 @@ impl Reporter {
                     "at": SystemClock.wall().to_string(),
                     "store": store.shown(),
                     "node": holder_json(&self.node),
+                    "dashboard": dashboard.map(|address| format!("http://{address}/")),
                     "tasks": next.len(),
                     "next": due,
                 })
@@ -72,6 +79,9 @@ impl Reporter {
             store.shown(),
             self.node
         ));
+        if let Some(address) = dashboard {
+            self.line(&format!("dashboard on http://{address}/"));
+        }
         let now = SystemClock.wall();
         for (task, tick) in next.iter().take(NEXT_SHOWN) {
             let due = match tick {

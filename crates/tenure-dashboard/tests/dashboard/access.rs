@@ -19,10 +19,9 @@ fn credentials() -> Credentials {
         .hash_password_with_salt(b"s3cret", b"0123456789abcdef")
         .unwrap();
     let hash = hash.to_string();
-    let token = |text: &str| text.to_owned().into();
     Credentials::new()
-        .token(&token(READ), Right::Read)
-        .and_then(|it| it.token(&token(CHANGE), Right::Change))
+        .token(READ, Right::Read)
+        .and_then(|it| it.token(CHANGE, Right::Change))
         .and_then(|it| it.user("ann", &hash, Right::Change))
         .unwrap()
 }
