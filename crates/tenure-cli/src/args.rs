@@ -146,6 +146,10 @@ file beside the one you name. It keeps the store busy for about five minutes: do
 others wait for the store. One fence counter of 17 digits stays on Redis, as after any lock.";
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,

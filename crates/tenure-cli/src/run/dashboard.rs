@@ -63,6 +63,15 @@ impl Desk {
                 }
             },
         };
+        // Told before anything runs.
+        let address = listener.local_addr();
+        if let Some(address) = address
+            .ok()
+            .filter(|it| !it.ip().to_canonical().is_loopback())
+            && access.is_open()
+        {
+            return Err(refused(&ServeError::Open { address }));
+        }
         Ok(Some(Self {
             listener,
             entry,
@@ -103,17 +112,20 @@ impl Desk {
             });
         }
         let server = Server::new(&dashboard.build(), self.listener);
-        let server = server.map_err(|error| match &error {
-            ServeError::Open { .. } => Failure::new(Code::CONFIG, error.to_string()).help(
-                "write change_token_file = \"…\" into [dashboard], with a file that only you can \
-                 read",
-            ),
-            _ => Failure::new(Code::SYSTEM, chain(&error)),
-        })?;
+        let server = server.map_err(|error| refused(&error))?;
         let address = server.address();
         // It ends with the runtime.
         tokio::spawn(server.run(std::future::pending()));
         Ok(address)
+    }
+}
+
+fn refused(error: &ServeError) -> Failure {
+    match error {
+        ServeError::Open { .. } => Failure::new(Code::CONFIG, error.to_string()).help(
+            "write change_token_file = \"…\" into [dashboard], with a file that only you can read",
+        ),
+        _ => Failure::new(Code::SYSTEM, chain(error)),
     }
 }
 

@@ -103,8 +103,9 @@ impl Access {
         Self { kind }
     }
 
-    /// Whether anybody could come in without a credential.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether anybody could come in without a credential: a server refuses it beyond loopback.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         match &self.kind {
             Kind::Open(_) => true,
             Kind::Outside => false,

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod anything;
 mod api;
 mod client;
 mod view;

@@ -1,0 +1,107 @@
+//! Whatever is asked, the server answers, and never with a fault of its own.
+
+use std::sync::{Arc, OnceLock};
+
+use proptest::prelude::*;
+use tenure_dashboard::{Access, Right, routes};
+use tenure_memory::MemoryStore;
+use tokio::runtime::Runtime;
+
+use crate::client::{Served, known, serve};
+
+/// One server for all cases.
+fn server() -> &'static (Runtime, Served) {
+    static SERVER: OnceLock<(Runtime, Served)> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let runtime = Runtime::new().unwrap();
+        let served = runtime.block_on(async {
+            let store = Arc::new(MemoryStore::new());
+            known(&*store).await;
+            serve(store, Access::open(Right::Change)).await
+        });
+        (runtime, served)
+    })
+}
+
+/// A name in a path: one that is there, or anything.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("a".to_owned()),
+        Just("b%2F%C3%BC".to_owned()),
+        "[a-z@#+:%0-9.é-]{1,20}".prop_map(|text| tenure_dashboard::view::segment(&text)),
+        "(%[0-9a-fA-F]{2}){1,8}",
+        "[!-~]{1,20}",
+    ]
+}
+
+fn path() -> impl Strategy<Value = (String, String)> {
+    let routes: Vec<_> = routes()
+        .into_iter()
+        .filter(|(_, path)| path != "/events")
+        .collect();
+    (proptest::sample::select(routes), name()).prop_map(|((method, path), name)| {
+        let segments = path.split('/').map(|part| match part.strip_prefix('{') {
+            Some(_) => name.clone(),
+            None => part.to_owned(),
+        });
+        let path: Vec<String> = segments.collect();
+        (method.to_owned(), format!("/api/v1{}", path.join("/")))
+    })
+}
+
+fn query() -> impl Strategy<Value = String> {
+    let key = "(limit|after|state|task|from|to|at|filter|contains|prefix|[a-z]{1,4})";
+    let value = prop_oneof![
+        "[trk]?[!-~]{0,12}",
+        "-?[0-9]{1,20}",
+        "2026-(0[1-9]|99)-01T00:00:00Z",
+        "(%[0-9a-f]{2}){0,6}",
+    ];
+    proptest::collection::vec((key, value), 0..4).prop_map(|pairs| {
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        if pairs.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", pairs.join("&"))
+        }
+    })
+}
+
+fn body() -> impl Strategy<Value = String> {
+    let field = "(why|by|until|index|request|from|to|dry_run|force|fence|parallel|per_minute)";
+    let value = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        "-?[0-9]{1,20}",
+        "-?[0-9]e[0-9]{1,3}",
+        "\"[ -!#-\\[\\]-~é]{0,20}\"",
+        "\"[0-9]{4}-01-01T00:00:00Z\"",
+        Just("[]".to_owned()),
+    ];
+    prop_oneof![
+        proptest::collection::vec((field, value), 0..4).prop_map(|pairs| {
+            let pairs: Vec<String> = pairs
+                .iter()
+                .map(|(key, value)| format!("\"{key}\":{value}"))
+                .collect();
+            format!("{{{}}}", pairs.join(","))
+        }),
+        ".{0,40}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn f33_f47_no_request_makes_the_server_fail((method, path) in path(), query in query(), body in body()) {
+        let (runtime, served) = server();
+        let headers = [("content-type", "application/json")];
+        let body = if method == "GET" { String::new() } else { body };
+        let answer = runtime.block_on(served.ask(&method, &format!("{path}{query}"), &headers, &body));
+        prop_assert!((200..500).contains(&answer.status), "{method} {path}{query} {body}: {answer:?}");
+    }
+}
