@@ -53,7 +53,7 @@ struct Difference {
     added: Vec<Definition>,
     removed: Vec<TaskRecord>,
     changed: Vec<(TaskRecord, Definition)>,
-    /// Those of the changed whose definition in force has a higher number, so that it stays in force
+    /// Those of the changed whose definition in force has a higher number, so that it stays
     /// while a node lists it: task, its number.
     overridden: BTreeMap<TaskName, u32>,
     unchanged: usize,

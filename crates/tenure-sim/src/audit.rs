@@ -110,7 +110,7 @@ impl<'w> Audit<'w> {
 
     fn check_tick(&self, spec: &TaskSpec, key: &RunKey, is_calm: bool) {
         let judge = &self.world.judge;
-        // A tick that a newer release kept an older one from claiming, and then died before it claimed
+        // A tick that a newer release kept back from an older one, and died before it claimed
         // it, has no record: a gap that is known, and not judged before the calm.
         if !is_calm && self.world.plan.releases() > 1 && !self.records.contains_key(key) {
             return;

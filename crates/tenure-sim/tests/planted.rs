@@ -110,8 +110,8 @@ fn a_report_names_the_run_and_the_nodes() {
     );
 }
 
-/// A rolling deploy, node by node: one task is renamed, one changes its schedule, and the first node
-/// is rolled back in the end.
+/// A rolling deploy, node by node: one task is renamed, one changes its schedule, and the first
+/// node is rolled back in the end.
 fn deploy() -> Plan {
     let renamed = TaskPlan::new("before", "@every 2s");
     let moved = TaskPlan::new("moved", "@every 3s");

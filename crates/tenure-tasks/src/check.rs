@@ -455,12 +455,6 @@ fn check_numbers(draft: &Draft, faults: &mut Vec<ConfigError>) {
     if draft.jitter > DAY {
         fault("jitter", format!("{:?} is longer than a day", draft.jitter));
     }
-    if draft.number == Some(0) {
-        fault(
-            "generation",
-            "0 is what a definition without a number has; write at least 1".into(),
-        );
-    }
     if draft.details.len() > MAX_DETAILS {
         fault(
             "details",

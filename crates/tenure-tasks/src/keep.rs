@@ -1,7 +1,7 @@
 //! How long the records of a task's runs are kept, outcome by outcome.
 //!
-//! Only words and numbers: the runner asks the store to delete what exceeds them, and the store keeps
-//! what it still needs to refuse a claim, whatever is said here.
+//! Only words and numbers: the runner asks the store to delete what exceeds them, and the store
+//! keeps what it still needs to refuse a claim, whatever is said here.
 
 use std::fmt;
 use std::str::FromStr;

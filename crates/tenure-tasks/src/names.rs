@@ -13,6 +13,13 @@ use crate::task::{Draft, Task};
 
 /// The aliases of one task that can be names at all.
 pub(crate) fn aliases_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Vec<TaskName> {
+    if draft.number == Some(0) {
+        faults.push(ConfigError::Setting {
+            task: draft.name.clone(),
+            setting: "generation",
+            problem: "0 is what a definition without a number has; write at least 1".to_owned(),
+        });
+    }
     let mut fault = |problem: String| {
         faults.push(ConfigError::Setting {
             task: draft.name.clone(),

@@ -280,7 +280,7 @@ impl<S: Send + Sync + 'static> Task<S> {
     /// a pause holds on, and `tenure history` shows both.
     ///
     /// From when a node with the new name is there on, nodes that know only the old one claim no
-    /// more; if all nodes with the new name go, as in a roll-back, they do again. Keep the alias for
+    /// more; if all nodes with the new name go, as in a roll-back, they do again. Keep it for
     /// as long as the old name's history matters. Overlap and limits count under the new name only:
     /// what an old node still has in hand under the old name does not stand in the way.
     ///
@@ -330,7 +330,7 @@ impl<S: Send + Sync + 'static> Task<S> {
     /// Which records of its runs are kept, by how they ended. Default: all, for as long as
     /// [`RunnerOptions::keep_history`](crate::RunnerOptions::keep_history) says.
     ///
-    /// Records are deleted every ten minutes, by one node, a bounded number at a time. Not a part of
+    /// Records are deleted every ten minutes, by one node, a bounded number at a time. No part of
     /// the definition: a change is no new generation.
     ///
     /// # Examples

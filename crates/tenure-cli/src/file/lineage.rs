@@ -1,4 +1,4 @@
-//! What a task says of its other definitions: the names it had before, and which definition is newer.
+//! What a task says of its other definitions: the names it had before, and which is newer.
 //!
 //! Stands in a task's own table only: a default for all tasks would make no sense.
 

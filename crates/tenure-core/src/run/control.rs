@@ -299,7 +299,7 @@ pub struct Prune {
     pub keep_newest: u32,
     /// Only records of this task, and no events.
     pub task: Option<TaskName>,
-    /// Besides, those that ended later, of which so many newer ones of the task are in these states.
+    /// Besides, those that ended later, of which so many newer ones are in these states.
     /// Counts only with a task; at most [`Prune::MOST_KEPT`].
     pub keep_most: Option<u32>,
     /// The most records to delete in one call; at most 1000 count.
@@ -307,7 +307,7 @@ pub struct Prune {
 }
 
 impl Prune {
-    /// The highest [`Prune::keep_most`] that counts: so many records are looked through in one call.
+    /// The highest [`Prune::keep_most`] that counts: so many are looked through in one call.
     pub const MOST_KEPT: u32 = 10_000;
 
     /// Of one task, what ended before `before` in one of these states, and what is older than the

@@ -60,7 +60,7 @@ fn of_task(
     states: &str,
     newer: &str,
 ) -> Result<Vec<i64>, Fault> {
-    // The oldest that is kept for being among the newest; a row that is less in this order is older.
+    // The oldest that is kept for being among the newest; a row that comes behind it is older.
     let last_kept: Option<(i64, u32, i64, String)> = match prune.keep_most {
         None => None,
         Some(most) => step.one(
