@@ -4,7 +4,11 @@
 //! anew and writes it into `docs/guide/why.md`. Otherwise the two are compared, but for instants
 //! and spans.
 
-#![allow(clippy::unwrap_used, reason = "a test's helper may fail the test")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helper may fail the test"
+)]
 
 mod program;
 
