@@ -8,6 +8,7 @@ mod guide;
 mod nightly;
 mod rate;
 mod requirements;
+mod screenshots;
 mod servers;
 mod tally;
 mod testing;
@@ -46,6 +47,8 @@ enum Command {
     SimRate,
     /// Simulates and tortures with new seeds for an hour, or as long as it is told.
     Nightly(nightly::Night),
+    /// Makes the README's pictures of the dashboard anew, from a cluster that really runs.
+    Screenshots,
     /// Checks what no compiler checks: directions, budgets, words, suites, links.
     Tidy,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),
         Command::Nightly(night) => nightly::run(&root, &night),
+        Command::Screenshots => screenshots::run(&root),
         Command::Tidy => tidy::run(&root),
     });
     match done {

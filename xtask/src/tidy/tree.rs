@@ -55,9 +55,12 @@ impl Workspace {
         );
         let mut files = BTreeMap::new();
         for path in String::from_utf8_lossy(&listed.stdout).split('\0') {
-            // Neither a file that was just deleted nor one that is no text.
-            if let Ok(text) = std::fs::read_to_string(root.join(path)) {
-                files.insert(path.to_owned(), text);
+            // Not one that was just deleted. A picture is there, and has no text.
+            if let Ok(bytes) = std::fs::read(root.join(path)) {
+                files.insert(
+                    path.to_owned(),
+                    String::from_utf8(bytes).unwrap_or_default(),
+                );
             }
         }
         Self::of_files(files)
