@@ -83,11 +83,8 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
             .unwrap_or_default(),
     });
     let most = files.max_running();
-    let entries: Vec<TaskEntry> = files
-        .tasks
-        .into_iter()
-        .filter(|task| task.enabled)
-        .collect();
+    let enabled = files.tasks.into_iter().filter(|task| task.enabled);
+    let entries: Vec<TaskEntry> = enabled.collect();
     let next = next_of(&entries);
     // Until more is known: no lease that begins from here on ends earlier.
     shared.guardian.until(SystemClock.now() + FIRST_END);

@@ -97,11 +97,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn f33_f47_no_request_makes_the_server_fail((method, path) in path(), query in query(), body in body()) {
+    fn f33_f47_no_request_makes_the_server_fail(
+        (method, path) in path(),
+        query in query(),
+        body in body(),
+    ) {
         let (runtime, served) = server();
         let headers = [("content-type", "application/json")];
         let body = if method == "GET" { String::new() } else { body };
-        let answer = runtime.block_on(served.ask(&method, &format!("{path}{query}"), &headers, &body));
-        prop_assert!((200..500).contains(&answer.status), "{method} {path}{query} {body}: {answer:?}");
+        let target = format!("{path}{query}");
+        let answer = runtime.block_on(served.ask(&method, &target, &headers, &body));
+        let is_answered = (200..500).contains(&answer.status);
+        prop_assert!(is_answered, "{method} {target} {body}: {answer:?}");
     }
 }
