@@ -115,13 +115,12 @@ fn a_report_names_the_run_and_the_nodes() {
 fn deploy() -> Plan {
     let renamed = TaskPlan::new("before", "@every 2s");
     let moved = TaskPlan::new("moved", "@every 3s");
-    let mut tasks = vec![renamed, moved];
-    let mut plan = Plan::calm(5, 3, tasks.clone(), secs(60));
-    tasks[0].name = "after".to_owned();
-    tasks[0].aliases = vec!["before".to_owned()];
-    tasks[0].catch_up = CatchUp::All;
-    tasks[1].schedule = "@every 5s".into();
-    plan.later = vec![tasks];
+    let mut after = TaskPlan::new("after", "@every 2s");
+    after.aliases = vec!["before".to_owned()];
+    after.catch_up = CatchUp::All;
+    let sooner = TaskPlan::new("moved", "@every 5s");
+    let mut plan = Plan::calm(5, 3, vec![renamed, moved], secs(60));
+    plan.later = vec![vec![after, sooner]];
     for (at, node, release) in [(9, 0, 1), (20, 1, 1), (31, 2, 1), (43, 0, 0)] {
         plan = plan.with(secs(at), Fault::Deploy(node, release));
     }

@@ -30,12 +30,15 @@ type Answers = Vec<Result<Acquisition, StoreError>>;
 
 /// More than go in one request, so that there are several.
 const MANY: usize = 40;
+/// As many leave alone before others gather.
+const FEW: usize = 4;
 
 fn requests(count: usize) -> Vec<LeaseRequest> {
     (0..count).map(|n| request(&format!("lock {n}"))).collect()
 }
 
-/// Asks for all at the same moment. The first finds nothing under way; the others go together.
+/// Asks for all at the same moment. The first few find hardly anything under way and leave alone;
+/// the others go together.
 async fn acquire_all(store: &RedisStore, all: &[LeaseRequest]) -> Answers {
     join_all(all.iter().map(|one| store.acquire(one))).await
 }
@@ -441,15 +444,15 @@ async fn r13_who_gave_up_before_leaving_is_not_asked_for() {
     let all = requests(MANY);
     {
         let asking = acquire_all(&store, &all);
-        // Only the first of them has left by then.
+        // Only the first few have left by then, each alone.
         assert!(is_pending(pin!(asking)).await);
     }
     tokio::task::yield_now().await;
     let last = request("last");
     granted(&store, &last).await;
     let asked = scripts(&server).await - before;
-    assert!(asked <= 2, "{asked}");
-    for one in &all[1..] {
+    assert!(asked <= 5, "{asked}");
+    for one in &all[FEW..] {
         let there = server.call(&[b"EXISTS", one.key.as_bytes()]).await;
         assert_eq!(there.int(), Some(0), "{}", one.key);
     }

@@ -33,9 +33,9 @@ const PUBLIC: [&str; 6] = [
     "/healthz",
     "/readyz",
     "/login",
-    "/tenure.css",
-    "/tenure.js",
-    "/tenure.svg",
+    "/assets/tenure.css",
+    "/assets/tenure.js",
+    "/assets/tenure.svg",
 ];
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -69,7 +69,8 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CSP),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` browsers send forms with the origin `null`, which nobody could trust.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (
             HeaderName::from_static("cross-origin-opener-policy"),

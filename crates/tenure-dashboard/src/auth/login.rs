@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::access::Kind;
 use super::guard::{COOKIE, HOST_COOKIE, by_password, cookies, slowed};
+use crate::pages::style_path;
 use crate::problem::Problem;
 use crate::site::{Base, Site};
 
@@ -53,11 +54,11 @@ fn page(site: &Site, base: &str, status: StatusCode, said: Option<&str>) -> Resp
     } else {
         "<p>This dashboard is opened by the proxy in front of it: come through that.</p>"
     };
-    let base = escaped(base);
+    let (base, style) = (escaped(base), escaped(style_path()));
     let text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Log in · tenure</title>\
-         <link rel=\"stylesheet\" href=\"{base}/tenure.css\"><main class=\"login\">\
+         <link rel=\"stylesheet\" href=\"{base}/{style}\"><main class=\"login\">\
          <h1>tenure</h1>{said}<form method=\"post\" action=\"{base}/login\">{fields}</form></main>"
     );
     (status, Html(text)).into_response()

@@ -198,7 +198,6 @@ impl Page {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="referrer" content="same-origin";
                     title { (self.title) " · tenure" }
                     link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
                     link rel="stylesheet" href=(assets::STYLE.path());

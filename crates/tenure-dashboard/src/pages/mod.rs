@@ -38,6 +38,11 @@ use crate::auth::Visitor;
 use crate::site::{Base, Site};
 use crate::view::ViewError;
 
+/// Where the style sheet is, seen from the dashboard's root.
+pub(crate) fn style_path() -> &'static str {
+    assets::STYLE.path()
+}
+
 /// The routes of all pages.
 pub(crate) fn router() -> Router<Site> {
     Router::new()

@@ -149,6 +149,13 @@ async fn f20_f21_a_login_gives_a_cookie_that_changes_nothing_without_its_token()
         (page.status, page.header("location")),
         (303, Some("/login"))
     );
+    // What the login page needs is there for those who are not logged in.
+    let login = served.ask("GET", "/login", &[], "").await;
+    let style = login.body.split("stylesheet\" href=\"").nth(1).unwrap();
+    let style = style.split('"').next().unwrap();
+    let sheet = served.ask("GET", style, &[], "").await;
+    assert_eq!(sheet.status, 200, "{style}");
+    assert!(sheet.body.contains(".login"), "{style}");
     let wrong = served
         .ask("POST", "/login", &[form], "user=ann&password=x")
         .await;
@@ -265,7 +272,7 @@ async fn f23_every_answer_has_the_headers_that_keep_browsers_safe() {
         assert!(!csp.contains("unsafe"), "{csp}");
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
         ] {

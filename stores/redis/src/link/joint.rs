@@ -1,12 +1,12 @@
 //! Which calls go together, and when.
 //!
-//! A call that finds nothing under way leaves at once, alone. Others go together with whatever else
-//! is ready at that moment, and wait only while two flights are under way: for one of them, or for
-//! a millisecond, whichever is less. What the calls mean is not known here; in which order they
+//! A call that finds next to nothing under way leaves at once, alone. Others go together with
+//! whatever else is ready at that moment, and wait only while two flights are under way: for one of
+//! them, or for a millisecond, whichever is less. What the calls mean is not known here; in which order they
 //! stand, the script of the batch says.
 //!
 //! ```text
-//!          nothing under way
+//!       hardly anything under way
 //!   call ─────────────────────→ alone ──────────────────────────→ answered
 //!     │                           ↑ no connection, or the batch was refused
 //!     └──────────→ waiting ───────┴───→ in flight ──────────────→ answered
@@ -35,6 +35,9 @@ use crate::error::too_late;
 /// How many flights may be under way before others wait for one of them: one for the server to work
 /// on, and one that is on its way meanwhile.
 const FLIGHTS: usize = 2;
+/// How many calls may be under way alone while no flight is: that few gain less from company than
+/// they lose by gathering.
+const FEW: usize = 4;
 /// Where calls of a batch meet.
 pub(super) struct Joint {
     batch: &'static Batch,
@@ -98,7 +101,7 @@ impl Joint {
 
     fn enter(self: &Arc<Self>, call: Box<Call>, member: Member, deadline: Instant) -> Entered<'_> {
         let mut state = self.state();
-        if state.is_idle() {
+        if state.has_room_alone() {
             state.alone += 1;
             return Entered::Alone(call, Alone(self));
         }
@@ -197,8 +200,8 @@ impl Drop for Alone<'_> {
 }
 
 impl State {
-    fn is_idle(&self) -> bool {
-        self.alone == 0 && self.flying == 0 && self.is_empty()
+    fn has_room_alone(&self) -> bool {
+        self.alone < FEW && self.flying == 0 && self.is_empty()
     }
 
     fn is_empty(&self) -> bool {
