@@ -13,6 +13,7 @@ macro_rules! pages {
 
 pages! {
     contents "README.md"
+    dashboard "dashboard.md"
     guarantees "guarantees.md"
     locks "locks.md"
     migration "migration.md"

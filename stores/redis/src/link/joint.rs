@@ -1,9 +1,9 @@
 //! Which calls go together, and when.
 //!
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
-//! whatever else is ready at that moment, and wait only while two flights are under way: for one of
-//! them, or for a millisecond, whichever is less. What the calls mean is not known here; in which order they
-//! stand, the script of the batch says.
+//! whatever else is ready at that moment, and wait only while two flights are under way: for one
+//! of them, or for a millisecond, whichever is less. What the calls mean is not known here; in
+//! which order they stand, the script of the batch says.
 //!
 //! ```text
 //!       hardly anything under way
