@@ -318,13 +318,16 @@ async fn r6_a_lock_that_is_forced_open_is_lost_at_once_and_not_at_its_next_renew
         let lock = lock.wait_forever();
         let taking = timeout(PATIENCE, lock.acquire());
         let quarantine = async {
-            // Nobody holds what a new server may have forgotten.
+            // Nobody holds what a new server may have forgotten. The marker is there when the
+            // quarantine has begun for good; before that a client may begin it once more.
             if url.contains("strict") {
                 until("the quarantine began", PATIENCE, async || {
-                    let ended = server.call(&["DEL", "tenure:strict:quarantine"]).await;
-                    (ended.int() == Some(1)).then_some(())
+                    let begun = server.call(&["EXISTS", "tenure:strict:life"]).await;
+                    (begun.int() == Some(1)).then_some(())
                 })
                 .await;
+                let ended = server.call(&["DEL", "tenure:strict:quarantine"]).await;
+                assert_eq!(ended.int(), Some(1), "{ended:?}");
             }
         };
         let guard = tokio::join!(taking, quarantine).0.unwrap().unwrap();

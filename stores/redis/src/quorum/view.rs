@@ -15,6 +15,9 @@ use super::{GRACE, QuorumStore};
 
 /// A server with many keys takes its time to find those that are locks.
 const LISTING: Duration = Duration::from_secs(30);
+/// How long those are waited for who have not answered when one key is looked at: whoever looks is
+/// a person, and a server that is only busy shall not change which queue is shown.
+const PERSON: Duration = Duration::from_millis(100);
 /// How many keys of a listing are looked at in parallel.
 const LOOKS: usize = 16;
 /// How often a page is filled up when what the servers listed turned out to be no leases.
@@ -22,6 +25,10 @@ const FILLS: usize = 10;
 
 impl QuorumStore {
     pub(super) async fn look(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {
+        self.look_with(key, PERSON).await
+    }
+
+    async fn look_with(&self, key: &Key, grace: Duration) -> Result<Option<LeaseView>, StoreError> {
         let mut asked = self.ask(|node| {
             let key = key.clone();
             async move { node.inspect(&key).await }
@@ -33,7 +40,7 @@ impl QuorumStore {
                 is_seen(views, majority, servers)
             })
             .await;
-        asked.every(from_now(GRACE)).await;
+        asked.every(from_now(grace)).await;
         let answered = asked.answers.answered();
         if answered < majority {
             return Err(asked.answers.too_few("inspect a lease", majority));
@@ -69,7 +76,7 @@ impl QuorumStore {
         for _ in 0..FILLS {
             let (keys, is_more) = self.names(&query, limit).await?;
             query.after = keys.last().cloned().or(query.after);
-            let looks = stream::iter(keys).map(async |key: Key| self.look(&key).await);
+            let looks = stream::iter(keys).map(async |key: Key| self.look_with(&key, GRACE).await);
             let mut views = looks.buffered(LOOKS);
             while let Some(view) = views.next().await {
                 leases.extend(view?.map(|mut view| {
