@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tenure_core::{
-    ForceRequest, Forced, Key, LeasePage, LeaseStore as _, LeaseView, ListQuery, Mark, StoreError,
+    ForceRequest, Forced, HolderId, Key, LeasePage, LeaseStore as _, LeaseView, ListQuery, Mark,
+    StoreError, Waiter,
 };
 
 use super::step::{Answers, from_now};
@@ -46,9 +47,7 @@ impl QuorumStore {
             return Err(asked.answers.too_few("inspect a lease", majority));
         }
         let seen: Vec<LeaseView> = asked.answers.into_ok().into_iter().flatten().collect();
-        // Of the queues, that of the server which knows most is shown.
-        let longest = seen.iter().rev().max_by_key(|view| view.queue_len);
-        let queue = longest.map(|view| (view.queue.clone(), view.queue_len));
+        let queue = agreed_queue(&seen, answered);
         // Where a silent server could make the difference, those who answered decide.
         let won = groups(seen.iter())
             .into_iter()
@@ -167,6 +166,44 @@ fn groups<'v>(views: impl Iterator<Item = &'v LeaseView>) -> BTreeMap<String, Ve
     groups
 }
 
+/// Who waits, and how many: the places that most of those who answered know, as the first of the
+/// servers that know most of them has them. A place that only few know is gone, or not made yet.
+fn agreed_queue(seen: &[LeaseView], answered: usize) -> Option<(Vec<Waiter>, u32)> {
+    // One holder may have several places.
+    let places: Vec<BTreeMap<HolderId, usize>> = seen
+        .iter()
+        .map(|view| {
+            let mut places = BTreeMap::new();
+            for waiter in &view.queue {
+                *places.entry(waiter.holder.id).or_default() += 1;
+            }
+            places
+        })
+        .collect();
+    let agreed = seen.iter().map(|view| {
+        let mut times: BTreeMap<HolderId, usize> = BTreeMap::new();
+        let mut is_agreed = |waiter: &&Waiter| {
+            let nth = times.entry(waiter.holder.id).or_default();
+            *nth += 1;
+            let knows = |places: &&BTreeMap<HolderId, usize>| {
+                places
+                    .get(&waiter.holder.id)
+                    .is_some_and(|count| count >= nth)
+            };
+            2 * places.iter().filter(knows).count() > answered
+        };
+        let queue: Vec<Waiter> = view
+            .queue
+            .iter()
+            .filter(|w| is_agreed(w))
+            .cloned()
+            .collect();
+        let fewer = u32::try_from(view.queue.len() - queue.len()).unwrap_or(u32::MAX);
+        (queue, view.queue_len.saturating_sub(fewer))
+    });
+    agreed.rev().max_by_key(|(_, length)| *length)
+}
+
 /// What the servers have in common of a holding: its token, or the whole of a foreign one.
 fn holding(mark: &Mark) -> String {
     let mut parts = mark.as_str().split(':');
@@ -186,4 +223,39 @@ fn merged(holding: String, views: &[&LeaseView], is_fenced: bool) -> Option<Leas
     }
     let view = LeaseView::new(first.key.clone(), first.now);
     Some(view.held_by(occupant, first.expires_at, Mark::new(holding)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure_core::{Holder, Timestamp};
+
+    #[test]
+    fn r31_a_queue_is_shown_as_most_servers_know_it() {
+        let holders = ["a", "b", "c"].map(Holder::new);
+        let key = Key::new("k").unwrap();
+        let view = |names: &[usize]| {
+            let place = |at: &usize| Waiter::new(holders[*at].clone(), Timestamp::EPOCH);
+            LeaseView::new(key.clone(), Timestamp::EPOCH).queued(names.iter().map(place).collect())
+        };
+        for (servers, answered, expected) in [
+            (vec![vec![0, 1], vec![0, 1], vec![0, 1]], 3, vec![0, 1]),
+            // The first has not heard yet that one is gone, the last not that one has come.
+            (vec![vec![0, 1, 2], vec![0, 2], vec![0]], 3, vec![0, 2]),
+            // One holder twice, and on one server once more.
+            (
+                vec![vec![0, 0, 1, 0], vec![0, 0, 1], vec![0, 0, 1]],
+                3,
+                vec![0, 0, 1],
+            ),
+            // Two servers know of nobody.
+            (vec![vec![2]], 3, vec![]),
+        ] {
+            let seen: Vec<_> = servers.iter().map(|names| view(names)).collect();
+            let (queue, length) = agreed_queue(&seen, answered).unwrap();
+            assert_eq!(queue, view(&expected).queue, "{servers:?}");
+            assert_eq!(length as usize, expected.len(), "{servers:?}");
+        }
+        assert_eq!(agreed_queue(&[], 3), None);
+    }
 }
