@@ -4,6 +4,7 @@
 //! does: it looks at files, starts servers and calls cargo.
 
 mod ci;
+mod deb;
 mod guide;
 mod nightly;
 mod rate;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(value_enum)]
         action: servers::Action,
     },
+    /// Builds a Debian package of the program, with unit, manual pages and completions.
+    Deb,
     /// Renders the guide as HTML pages, in target/guide.
     Guide,
     /// Measures how fast the simulator is, which must be at least 1000 node-hours a minute.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Ci => Ok(ci::run(&root)),
         Command::Test => Ok(testing::run(&root).report()),
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
+        Command::Deb => deb::run(&root),
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),
         Command::Nightly(night) => nightly::run(&root, &night),

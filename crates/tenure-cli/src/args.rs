@@ -15,6 +15,7 @@ use crate::backfill::{BackfillArgs, BackfillsArgs};
 use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
 use crate::diff::DiffArgs;
+use crate::elect::ElectArgs;
 use crate::exit;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::pause::{PauseArgs, ResumeArgs};
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a command while holding a lock
     Lock(LockArgs),
+    /// Keeps a command running on one machine at a time, and starts it elsewhere if that fails
+    Elect(ElectArgs),
     /// Lists locks: who holds what, since when, until when, and who waits
     Locks(LocksArgs),
     /// Takes a lock from its holder, if it is still the holder you saw
@@ -153,9 +156,12 @@ others wait for the store. One fence counter of 17 digits stays on Redis, as aft
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Task files; their tasks are run together
+    /// Task files, or folders of them (`*.toml`); their tasks are run together
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Runs no task: serves the dashboard, raises the alarms and prints what happens here
+    #[arg(long)]
+    pub(crate) watch_only: bool,
     /// Prints one JSON object a line for each event
     #[arg(long)]
     pub(crate) json: bool,
@@ -419,7 +425,7 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Task files
+    /// Task files, or folders of them (`*.toml`)
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Prints a JSON object
@@ -442,7 +448,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-fn lock_ttl(text: &str) -> Result<Duration, String> {
+pub(crate) fn lock_ttl(text: &str) -> Result<Duration, String> {
     let ttl = duration(text)?;
     if ttl < MIN_LOCK_TTL {
         return Err(format!(

@@ -153,3 +153,24 @@ fn words_are_split_as_a_shell_does() {
         assert_eq!(words(line), expected, "{line}");
     }
 }
+
+/// What the service's unit and the image start.
+#[test]
+fn the_unit_and_the_image_start_a_command_that_the_program_knows() {
+    let read = |name: &str| fs::read_to_string(root().join("packaging").join(name)).unwrap();
+    let unit = read("tenure.service");
+    let start = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let image = read("Dockerfile");
+    let command = image.lines().find_map(|line| line.strip_prefix("CMD "));
+    let command: Vec<String> = serde_json::from_str(command.unwrap()).unwrap();
+    let started: Vec<String> = start.unwrap().split(' ').map(str::to_owned).collect();
+    for words in [started, [vec!["tenure".to_owned()], command].concat()] {
+        let parsed = Cli::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{words:?}: {:?}", parsed.err());
+    }
+    let example = root().join("packaging/example.toml");
+    let files = TaskFiles::read(&[example]).unwrap();
+    assert!(files.are_sound());
+}

@@ -13,6 +13,7 @@ mod control;
 mod definition;
 mod diff;
 mod doctor;
+mod elect;
 mod exit;
 mod file;
 #[cfg(test)]
@@ -88,6 +89,7 @@ fn dispatch() -> Outcome {
     log(&cli.command);
     match cli.command {
         Command::Lock(args) => lock::run(&args),
+        Command::Elect(args) => elect::run(&args),
         Command::Locks(args) => locks::run(args),
         Command::Unlock(args) => locks::unlock(args),
         Command::Run(args) => run::run(args),

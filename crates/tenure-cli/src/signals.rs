@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 #[derive(Debug)]
 pub(crate) struct Signals {
     streams: Vec<(Signal, Stream)>,
+    asked_to_end: Option<Signal>,
 }
 
 impl Signals {
@@ -33,7 +34,10 @@ impl Signals {
             .filter(|signal| ignored & (1 << (**signal as u32 - 1)) == 0)
             .map(|number| Ok((*number, signal(SignalKind::from_raw(*number as i32))?)))
             .collect::<io::Result<_>>()?;
-        Ok(Self { streams })
+        Ok(Self {
+            streams,
+            asked_to_end: None,
+        })
     }
 
     /// The next signal.
@@ -42,14 +46,31 @@ impl Signals {
     /// Safe: a signal that comes while nobody waits is kept.
     pub(crate) async fn next(&mut self) -> Signal {
         poll_fn(|context| {
-            for (number, stream) in &mut self.streams {
-                if stream.poll_recv(context).is_ready() {
-                    return Poll::Ready(*number);
+            let ready = (self.streams.iter_mut()).find_map(|(number, stream)| {
+                stream.poll_recv(context).is_ready().then_some(*number)
+            });
+            match ready {
+                Some(number) => {
+                    self.note(number);
+                    Poll::Ready(number)
                 }
+                None => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
+    }
+
+    /// A hang-up may mean less than the others, so it does not take their place.
+    fn note(&mut self, number: Signal) {
+        let is_new = number != Signal::SIGHUP || self.asked_to_end.is_none();
+        if Self::ENDING.contains(&number) && is_new {
+            self.asked_to_end = Some(number);
+        }
+    }
+
+    /// The last signal so far that asks the program to end, whoever waited for it.
+    pub(crate) fn asked_to_end(&self) -> Option<Signal> {
+        self.asked_to_end
     }
 }
 

@@ -480,7 +480,7 @@ fn e53_e54_files_that_are_no_task_files_are_refused_before_they_are_read() {
     for command in ["run", "check"] {
         for (name, code, parts) in [
             ("missing.toml", 66, ["missing.toml", "No such file"]),
-            ("folder.toml", 66, ["folder.toml", "it is a folder"]),
+            ("folder.toml", 66, ["folder.toml", "no task file is in"]),
             ("fifo.toml", 66, ["fifo.toml", "not a regular file"]),
             ("huge.toml", 78, ["huge.toml", "4 MB"]),
             ("utf16.toml", 78, ["UTF-16", "save it as UTF-8"]),

@@ -134,8 +134,29 @@ pub(crate) fn strays(group: Group, guardian: Option<Pid>) -> Vec<Pid> {
     found
 }
 
+/// Children of this process that have ended and that nobody has waited for.
+pub(super) fn dead_children() -> Vec<Pid> {
+    let own = nix::unistd::getpid().as_raw();
+    let ended = all_processes()
+        .into_iter()
+        .filter(|it| it.has_ended && it.parent == own);
+    ended.map(|it| Pid::from_raw(it.id)).collect()
+}
+
 /// Process, parent and group of every live process that can be read.
 fn processes() -> Vec<(i32, i32, i32)> {
+    let live = all_processes().into_iter().filter(|it| !it.has_ended);
+    live.map(|it| (it.id, it.parent, it.group)).collect()
+}
+
+struct Process {
+    id: i32,
+    parent: i32,
+    group: i32,
+    has_ended: bool,
+}
+
+fn all_processes() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -147,14 +168,12 @@ fn processes() -> Vec<(i32, i32, i32)> {
             // The name in parentheses may itself hold blanks and parentheses.
             let (_, rest) = stat.rsplit_once(") ")?;
             let mut fields = rest.split(' ');
-            if matches!(fields.next()?, "Z" | "X") {
-                return None;
-            }
-            Some((
-                pid,
-                fields.next()?.parse().ok()?,
-                fields.next()?.parse().ok()?,
-            ))
+            Some(Process {
+                id: pid,
+                has_ended: matches!(fields.next()?, "Z" | "X"),
+                parent: fields.next()?.parse().ok()?,
+                group: fields.next()?.parse().ok()?,
+            })
         })
         .collect()
 }

@@ -7,6 +7,7 @@
 mod capture;
 mod group;
 mod guardian;
+mod orphans;
 mod terminal;
 
 use std::ffi::OsStr;
@@ -17,6 +18,7 @@ use std::process::ExitStatus;
 pub(crate) use self::capture::Capture;
 pub(crate) use self::group::{Group, adopt_orphans, reap_orphans, strays};
 pub(crate) use self::guardian::{COMMAND as GUARDIAN, Guardian, serve as serve_as_guardian};
+pub(crate) use self::orphans::bury_orphans;
 pub(crate) use self::terminal::Foreground;
 use crate::exit::{Code, Failure};
 use crate::text::shown_os;

@@ -4,6 +4,7 @@
 //! [`settings`]) → tasks ([`task`]). Every step adds what it finds to one list of
 //! [`Problem`]s, so that a file's faults are all told at once. Nothing here runs anything.
 
+mod account;
 mod alarm;
 mod beside;
 mod dashboard;
@@ -24,6 +25,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::account::{Account, SWITCH};
 pub(crate) use self::alarm::{AlarmEntry, Target, Webhook};
 pub(crate) use self::dashboard::DashboardEntry;
 pub(crate) use self::problem::Severity;
@@ -31,6 +33,7 @@ use self::problem::{Place, Problem, Problems};
 pub(crate) use self::render::{json, render};
 pub(crate) use self::settings::{Crash, OutputMode};
 use self::source::Source;
+pub(crate) use self::source::files_of;
 pub(crate) use self::store::{Interop, StoreEntry, is_redis};
 pub(crate) use self::task::{Action, TaskEntry};
 use tenure::core::{OnChange, TaskName};
@@ -69,8 +72,8 @@ impl TaskFiles {
             alarms: Vec::new(),
             problems: Problems::default(),
         };
-        for path in paths {
-            let (source, found) = Source::read(path)?;
+        for path in files_of(paths)? {
+            let (source, found) = Source::read(&path)?;
             files.problems.add_all(found);
             files.sources.push(source);
         }

@@ -8,6 +8,7 @@ use tenure::tasks::{Affinity, Keep, OnLeaseLoss};
 use tenure::{CatchUp, Overlap, Retry, Zone};
 use toml::de::DeValue;
 
+use super::account::{Account, read_account, read_log};
 use super::keep::read_keep;
 use super::problem::Place;
 use super::section::Section;
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) inherit_env: Option<bool>,
     pub(crate) dir: Option<PathBuf>,
+    pub(crate) user: Option<Account>,
+    pub(crate) log: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<u32>,
     pub(crate) overlap: Option<Overlap>,
@@ -83,6 +86,13 @@ const OVERLAPS: [(&str, Overlap); 5] = [
     ("cancel_other", Overlap::CancelOther),
 ];
 
+const CATCH_UPS: [(&str, CatchUp); 4] = [
+    ("skip", CatchUp::Skip),
+    ("latest", CatchUp::Latest),
+    ("earliest", CatchUp::Earliest),
+    ("all", CatchUp::All),
+];
+
 /// What every command is told by these variables, so that no file may set them.
 pub(crate) const OWN_VARIABLES: [&str; 6] = [
     "TENURE_TASK",
@@ -101,6 +111,8 @@ impl Settings {
             env: environment(section),
             inherit_env: section.boolean("inherit_env"),
             dir: folder(section),
+            user: read_account(section),
+            log: read_log(section),
             timeout: section.duration("timeout", 10 * MS, 365 * DAY),
             concurrency: section
                 .number("concurrency", 1, MAX_CONCURRENCY)
@@ -109,16 +121,7 @@ impl Settings {
             queue_max: limit(section, "queue_max", MAX_QUEUE),
             max_running: limit(section, "max_running", MAX_RUNNING),
             max_running_per_node: limit(section, "max_running_per_node", MAX_RUNNING),
-            catch_up: section.word(
-                "catch_up",
-                &[
-                    ("skip", CatchUp::Skip),
-                    ("latest", CatchUp::Latest),
-                    ("earliest", CatchUp::Earliest),
-                    ("all", CatchUp::All),
-                ],
-                &[],
-            ),
+            catch_up: section.word("catch_up", &CATCH_UPS, &[]),
             catch_up_window: section.duration("catch_up_window", 1000 * MS, 31 * DAY),
             catch_up_max: section
                 .number("catch_up_max", 1, MAX_CATCH_UP)
@@ -176,6 +179,8 @@ impl Settings {
             env,
             inherit_env: self.inherit_env.or(defaults.inherit_env),
             dir: self.dir.or(defaults.dir),
+            user: self.user.or(defaults.user),
+            log: self.log.or(defaults.log),
             timeout: self.timeout.or(defaults.timeout),
             concurrency: self.concurrency.or(defaults.concurrency),
             overlap: self.overlap.or(defaults.overlap),

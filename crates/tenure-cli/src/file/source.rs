@@ -47,7 +47,7 @@ impl Source {
                 Code::NO_INPUT,
                 format!("cannot read `{shown}`: it is {what}"),
             )
-            .help("give the path of a task file, such as tasks.toml"));
+            .help("give the path of a task file, such as tasks.toml, or of a folder of them"));
         }
         let mut bytes = Vec::new();
         fs::File::open(path)
@@ -116,6 +116,50 @@ impl Source {
             .map_or(0, |line| line.chars().count());
         (before.matches('\n').count() + 1, column + 1)
     }
+}
+
+/// The files that paths stand for: a folder for all its files with the ending `.toml`, by name.
+/// Names that begin with a dot are left out, as editors write them.
+///
+/// # Errors
+/// A folder that cannot be read, or has no such file.
+pub(crate) fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            all.push(path.clone());
+            continue;
+        }
+        let shown = shown_os(path.as_os_str());
+        let mut found = task_files_in(path).map_err(|error| {
+            Failure::new(
+                Code::NO_INPUT,
+                format!("cannot read the folder `{shown}`: {error}"),
+            )
+        })?;
+        if found.is_empty() {
+            return Err(
+                Failure::new(Code::NO_INPUT, format!("no task file is in `{shown}`"))
+                    .help("of a folder, the files that end in .toml are read"),
+            );
+        }
+        found.sort();
+        all.append(&mut found);
+    }
+    Ok(all)
+}
+
+fn task_files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_hidden =
+            (path.file_name()).is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|it| it == "toml") && !path.is_dir() {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 fn decoded(mut bytes: Vec<u8>) -> Result<String, String> {

@@ -9,6 +9,7 @@ use tenure::tasks::{Affinity, Keep, OnLeaseLoss};
 use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
+use super::account::{Account, log_of};
 use super::alarm::{AlarmEntry, read_alarms};
 use super::beside::{Beside, read_node};
 use super::dashboard::DashboardEntry;
@@ -38,6 +39,10 @@ pub(crate) struct TaskEntry {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) inherit_env: bool,
     pub(crate) dir: PathBuf,
+    /// Whose rights the command has; `None`: this program's.
+    pub(crate) user: Option<Account>,
+    /// The file that its output is added to.
+    pub(crate) log: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: u32,
     pub(crate) beside: Beside,
@@ -59,8 +64,7 @@ pub(crate) struct TaskEntry {
 /// Keys of the file's top that later versions read.
 const LATER_AT_TOP: [&str; 6] = ["api", "include", "namespace", "metrics", "log", "managers"];
 /// Keys of a task that later versions read.
-const LATER_IN_TASK: [&str; 8] = [
-    "user",
+const LATER_IN_TASK: [&str; 7] = [
     "group",
     "alarm",
     "exclude",
@@ -237,10 +241,13 @@ impl<'r> Draft<'r> {
             }
         };
         let beside = Beside::read(&settings, own_queue_max, &self.called, root);
+        let name = self.name?;
         Some(TaskEntry {
-            name: self.name?,
             schedule,
             action: self.action?,
+            user: settings.user,
+            log: settings.log.map(|path| log_of(path, name.as_str())),
+            name,
             env: settings.env,
             inherit_env: settings.inherit_env.unwrap_or(false),
             dir: (settings.dir).unwrap_or_else(|| super::folder_of(root.reading.source.path())),

@@ -253,9 +253,9 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
             &["`api` of the file is not supported by this version"],
         ),
         (
-            &format!("{TASK}user = \"root\"\n"),
+            &format!("{TASK}umask = \"022\"\n"),
             "5:1",
-            &["`user` of task `t` is not supported"],
+            &["`umask` of task `t` is not supported"],
         ),
         (
             &format!("{TASK}queue_max = 5\n"),

@@ -1,4 +1,4 @@
-//! `tenure lock`: a command under a lock.
+//! `tenure lock`: a command under a lock, and what `tenure elect` does of the same.
 //!
 //! Two runtimes share the work. The store's renews the lock; this thread's watches the command. A
 //! store that blocks, however it blocks, never delays the stopping of the command.
@@ -12,11 +12,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tenure::Tenure;
 use tenure::core::{Key, format_duration};
 use tenure::lock::{AcquireError, GuardSet, Locks, Released};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use self::supervise::{End, Margins, Supervised};
+pub(crate) use self::supervise::End;
+use self::supervise::{Margins, Supervised};
 use crate::args::{LockArgs, Wait};
 use crate::child::{adopt_orphans, code_of, spawn_failure};
 use crate::exit::{Code, Failure, Outcome, chain};
@@ -68,48 +70,108 @@ pub(crate) fn key_of(name: &OsString) -> Result<Key, Failure> {
 async fn guarded(args: &LockArgs, keys: Vec<Key>, chosen: Chosen, store_side: &Runtime) -> Outcome {
     let mut signals = listen()?;
     let handle = store_side.handle();
-    let opened = chosen.clone();
-    let mut opening = handle.spawn(async move { opened.open().await });
-    let tenure = tokio::select! {
-        opened = &mut opening => opened.map_err(|error| bug(&error))??,
-        signal = ending(&mut signals) => return Ok(Code::of_signal(signal as i32)),
+    let locks = match opened(chosen, handle, &mut signals).await? {
+        Ok(tenure) => tenure.labelled(label("lock", &args.command)).locks(),
+        Err(signal) => return Ok(Code::of_signal(signal as i32)),
     };
-    let locks = tenure.labelled(label(&args.command)).locks();
-    let mut asking = ask(args, &keys, &locks, handle);
-    let guards = tokio::select! {
-        biased;
-        signal = ending(&mut signals) => {
-            asking.abort();
-            // Dropped, the call gives back whatever it was granted; the store gets to hear of it.
-            drop(asking.await);
-            let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
-            return Ok(Code::of_signal(signal as i32));
-        }
-        guards = granted(args, &keys, &locks, &mut asking) => guards?,
+    let terms = Terms {
+        ttl: args.ttl,
+        wait: match (args.no_wait, args.wait) {
+            (true, _) => Some(Duration::ZERO),
+            (false, Some(Wait::AtMost(wait))) => Some(wait),
+            (false, Some(Wait::Forever) | None) => None,
+        },
+        refused: Code(args.conflict_exit_code),
     };
-    let margins = Margins::of(args.ttl);
-    let (end, failure) = match start(&args.command, &guards, margins).await {
-        Ok(supervised) => (
-            Some(supervised.watch(&guards, margins, &mut signals).await),
-            None,
-        ),
-        Err(failure) => (None, Some(failure)),
+    let guards = match won(&terms, &keys, &locks, handle, &mut signals).await? {
+        Ok(guards) => guards,
+        Err(signal) => return Ok(Code::of_signal(signal as i32)),
     };
-    give_back(guards, &locks, handle, end.as_ref()).await;
-    match (end, failure) {
-        (_, Some(failure)) => Err(failure),
-        (Some(End::Command(status)), None) => Ok(code_of(status)),
-        (Some(End::Lease(reason)), None) => Err(Failure::new(
+    match held(
+        guards,
+        &args.command,
+        args.ttl,
+        &locks,
+        handle,
+        &mut signals,
+    )
+    .await?
+    {
+        End::Command(status) => Ok(code_of(status)),
+        End::Lease(reason) => Err(Failure::new(
             Code::LEASE_OVER,
             format!(
                 "the command was stopped, because its lock could no longer be trusted: {reason}"
             ),
         )),
-        (None, None) => Ok(Code::BUG),
     }
 }
 
-fn listen() -> Result<Signals, Failure> {
+/// How locks are asked for.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) ttl: Duration,
+    /// How long to wait; `None`: for ever.
+    pub(crate) wait: Option<Duration>,
+    /// What the program ends with if they are not had in time.
+    pub(crate) refused: Code,
+}
+
+/// The store, or the signal that came first.
+pub(crate) async fn opened(
+    chosen: Chosen,
+    handle: &Handle,
+    signals: &mut Signals,
+) -> Result<Result<Tenure, Signal>, Failure> {
+    let mut opening = handle.spawn(async move { chosen.open().await });
+    tokio::select! {
+        opened = &mut opening => Ok(Ok(opened.map_err(|error| bug(&error))??)),
+        signal = ending(signals) => Ok(Err(signal)),
+    }
+}
+
+/// The locks, or the signal that came first.
+pub(crate) async fn won(
+    terms: &Terms,
+    keys: &[Key],
+    locks: &Locks,
+    handle: &Handle,
+    signals: &mut Signals,
+) -> Result<Result<GuardSet, Signal>, Failure> {
+    let mut asking = ask(terms, keys, locks, handle);
+    tokio::select! {
+        biased;
+        signal = ending(signals) => {
+            asking.abort();
+            // Dropped, the call gives back whatever it was granted; the store gets to hear of it.
+            drop(asking.await);
+            let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
+            Ok(Err(signal))
+        }
+        guards = granted(terms, keys, locks, &mut asking) => guards.map(Ok),
+    }
+}
+
+/// Runs the command while the locks last, gives them back, and says how it ended.
+pub(crate) async fn held(
+    guards: GuardSet,
+    command: &[OsString],
+    ttl: Duration,
+    locks: &Locks,
+    handle: &Handle,
+    signals: &mut Signals,
+) -> Result<End, Failure> {
+    let margins = Margins::of(ttl);
+    let end = match start(command, &guards, margins).await {
+        Ok(supervised) => Ok(supervised.watch(&guards, margins, signals).await),
+        Err(failure) => Err(failure),
+    };
+    give_back(guards, locks, handle, end.as_ref().ok()).await;
+    end
+}
+
+/// Listens for what asks the program to end and for what commands like to hear.
+pub(crate) fn listen() -> Result<Signals, Failure> {
     let mut all = Signals::ENDING.to_vec();
     all.extend([Signal::SIGUSR1, Signal::SIGUSR2]);
     Signals::listen(&all)
@@ -117,7 +179,7 @@ fn listen() -> Result<Signals, Failure> {
 }
 
 /// The next signal that asks the program to end.
-async fn ending(signals: &mut Signals) -> Signal {
+pub(crate) async fn ending(signals: &mut Signals) -> Signal {
     loop {
         let signal = signals.next().await;
         if Signals::ENDING.contains(&signal) {
@@ -131,29 +193,28 @@ fn bug(error: &tokio::task::JoinError) -> Failure {
 }
 
 /// What others see in listings: the command's name.
-fn label(command: &[OsString]) -> String {
+pub(crate) fn label(doing: &str, command: &[OsString]) -> String {
     let program = command.first().map(std::path::Path::new);
     let name = program.and_then(|program| program.file_name());
     format!(
-        "tenure lock {}",
+        "tenure {doing} {}",
         name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     )
 }
 
 type Asking = tokio::task::JoinHandle<Result<GuardSet, AcquireError>>;
 
-fn ask(args: &LockArgs, keys: &[Key], locks: &Locks, handle: &tokio::runtime::Handle) -> Asking {
-    let set = locks.all(keys.iter().cloned()).ttl(args.ttl);
-    let set = match (args.no_wait, args.wait) {
-        (true, _) => set.max_wait(Duration::ZERO),
-        (false, Some(Wait::AtMost(wait))) => set.max_wait(wait),
-        (false, Some(Wait::Forever) | None) => set.wait_forever(),
+fn ask(terms: &Terms, keys: &[Key], locks: &Locks, handle: &Handle) -> Asking {
+    let set = locks.all(keys.iter().cloned()).ttl(terms.ttl);
+    let set = match terms.wait {
+        Some(wait) => set.max_wait(wait),
+        None => set.wait_forever(),
     };
     handle.spawn(async move { set.acquire().await })
 }
 
 async fn granted(
-    args: &LockArgs,
+    terms: &Terms,
     keys: &[Key],
     locks: &Locks,
     asking: &mut Asking,
@@ -170,7 +231,7 @@ async fn granted(
         }
     };
     got.map_err(|error| bug(&error))?
-        .map_err(|error| refusal(args, &error))
+        .map_err(|error| refusal(terms, &error))
 }
 
 async fn tell_who_holds(keys: &[Key], locks: &Locks) {
@@ -200,20 +261,20 @@ async fn tell_trouble(locks: &Locks) -> std::convert::Infallible {
     }
 }
 
-fn refusal(args: &LockArgs, error: &AcquireError) -> Failure {
+fn refusal(terms: &Terms, error: &AcquireError) -> Failure {
     match error {
         AcquireError::TimedOut {
             key,
             occupant,
             waited,
         } => {
-            let after = if args.no_wait || waited.is_zero() {
+            let after = if terms.wait == Some(Duration::ZERO) || waited.is_zero() {
                 String::new()
             } else {
                 format!(", still after {}", format_duration(*waited))
             };
             Failure::new(
-                Code(args.conflict_exit_code),
+                terms.refused,
                 format!("lock `{key}` is held by {occupant}{after}"),
             )
             .help("wait longer with --wait, or see `tenure locks`")
@@ -268,12 +329,7 @@ async fn start(
 }
 
 /// Gives the locks back, and says so if that is not sure.
-async fn give_back(
-    guards: GuardSet,
-    locks: &Locks,
-    handle: &tokio::runtime::Handle,
-    end: Option<&End>,
-) {
+async fn give_back(guards: GuardSet, locks: &Locks, handle: &Handle, end: Option<&End>) {
     let was_stopped = matches!(end, Some(End::Lease(_)));
     let released = handle.spawn(guards.release());
     match tokio::time::timeout(GOODBYE, released).await {

@@ -24,8 +24,9 @@ use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::log::Log;
 use crate::child::{Capture, Group, Guardian, code_of, spawn_failure};
-use crate::file::{Action, OutputMode, TaskEntry};
+use crate::file::{Account, Action, OutputMode, SWITCH, TaskEntry};
 use crate::store::VARIABLE;
 
 /// How long a command that was told to end may take before it is killed.
@@ -44,6 +45,13 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 const KEPT: [&str; 8] = [
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR",
 ];
+/// What a service manager says to tenure alone.
+const MANAGERS: [&str; 4] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "INVOCATION_ID",
+];
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What all commands of the program have in common.
@@ -61,13 +69,14 @@ pub(crate) async fn execute(
     shared: &Shared,
     context: &TaskContext<()>,
 ) -> Result<TaskReport, TaskFailure> {
-    let (mut command, program) = command_of(&task.action);
+    let (mut command, program) = command_of(&task.action, task.user.as_ref());
     command.env_clear();
     command.envs(environment(
         task.inherit_env,
         &shared.withheld,
         std::env::vars_os(),
     ));
+    command.envs(identity(task.user.as_ref()));
     command.envs(task.env.iter().map(|(name, value)| (name, value)));
     command.envs(facts(context));
     command
@@ -75,17 +84,18 @@ pub(crate) async fn execute(
         .stdin(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    let mut output = match task.output {
-        OutputMode::Discard => {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            Output::of(None)
-        }
-        OutputMode::Keep => {
-            let pipe = piped(&mut command);
-            Output::of(Some(pipe.map_err(|error| {
-                TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
-            })?))
-        }
+    let log = match &task.log {
+        Some(path) => Log::open(path, context).await,
+        None => None,
+    };
+    let mut output = if task.output == OutputMode::Discard && log.is_none() {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Output::of(None, task.output, None)
+    } else {
+        let pipe = piped(&mut command).map_err(|error| {
+            TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
+        })?;
+        Output::of(Some(pipe), task.output, log)
     };
     let spawned = command.spawn();
     // The command's own ends of the pipe go with it; ours would keep the pipe open.
@@ -96,24 +106,38 @@ pub(crate) async fn execute(
             .exit_code(i32::from(failure.code.0))
     })?;
     let (status, stopped) = watch(child, task, &shared.guardian, context, &mut output).await?;
-    verdict(task, status, stopped, output.capture.into_text())
+    verdict(task, status, stopped, output.into_text().await)
 }
 
-fn command_of(action: &Action) -> (Command, OsString) {
-    match action {
-        Action::Shell(text) => {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", text]);
-            (command, "/bin/sh".into())
-        }
-        Action::Command(words) => {
-            let mut words = words.iter();
-            let program = OsString::from(words.next().map(String::as_str).unwrap_or_default());
-            let mut command = Command::new(&program);
-            command.args(words);
-            (command, program)
-        }
+fn command_of(action: &Action, user: Option<&Account>) -> (Command, OsString) {
+    let words: Vec<&str> = match action {
+        Action::Shell(text) => vec!["/bin/sh", "-c", text],
+        Action::Command(words) => words.iter().map(String::as_str).collect(),
+    };
+    let mut words = words.into_iter();
+    if let Some(user) = user.filter(|user| !user.is_ours()) {
+        let mut command = Command::new(SWITCH);
+        command.arg(format!("--reuid={}", user.uid));
+        command.arg(format!("--regid={}", user.gid));
+        command.args(["--init-groups", "--"]).args(words);
+        return (command, SWITCH.into());
     }
+    let program = OsString::from(words.next().unwrap_or_default());
+    let mut command = Command::new(&program);
+    command.args(words);
+    (command, program)
+}
+
+/// What a login as `user` would set.
+fn identity(user: Option<&Account>) -> Vec<(&'static str, OsString)> {
+    user.map_or_else(Vec::new, |user| {
+        vec![
+            ("HOME", user.home.clone().into()),
+            ("USER", (&user.name).into()),
+            ("LOGNAME", (&user.name).into()),
+            ("SHELL", user.shell.clone().into()),
+        ]
+    })
 }
 
 /// What a command gets of ours: little, or all but the store's secrets.
@@ -125,7 +149,9 @@ pub(super) fn environment(
     let mut kept: Vec<_> = ours
         .filter(|(name, _)| {
             let text = name.to_string_lossy();
-            let is_secret = text == VARIABLE || withheld.iter().any(|secret| *secret == text);
+            let is_secret = text == VARIABLE
+                || MANAGERS.contains(&&*text)
+                || withheld.iter().any(|secret| *secret == text);
             let is_plain = KEPT.contains(&&*text) || text.starts_with("LC_");
             !is_secret && (inherit || is_plain)
         })
@@ -265,15 +291,18 @@ async fn watch(
 struct Output {
     pipe: Option<pipe::Receiver>,
     buffer: Vec<u8>,
-    capture: Capture,
+    /// What the run's record gets; `None`: nothing.
+    capture: Option<Capture>,
+    log: Option<Log>,
 }
 
 impl Output {
-    fn of(pipe: Option<pipe::Receiver>) -> Self {
+    fn of(pipe: Option<pipe::Receiver>, mode: OutputMode, log: Option<Log>) -> Self {
         Self {
             pipe,
             buffer: vec![0; 16 * 1024],
-            capture: Capture::default(),
+            capture: (mode == OutputMode::Keep).then(Capture::default),
+            log,
         }
     }
 
@@ -285,16 +314,34 @@ impl Output {
         let Some(pipe) = &mut self.pipe else {
             return std::future::pending().await;
         };
+        let room = match &self.log {
+            Some(log) => log.room().await,
+            None => None,
+        };
         match pipe.read(&mut self.buffer).await {
             Ok(0) | Err(_) => self.pipe = None,
             Ok(count) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
-                self.capture.push(bytes);
+                if let Some(room) = room {
+                    room.send(bytes.to_vec());
+                }
+                let Some(capture) = &mut self.capture else {
+                    return;
+                };
+                capture.push(bytes);
                 // For those who look while it runs; what is kept in the end is the capture, which
                 // also knows characters that came in two pieces.
                 context.print(&String::from_utf8_lossy(bytes));
             }
         }
+    }
+
+    /// What the record keeps, once the log has the rest.
+    async fn into_text(self) -> Option<String> {
+        if let Some(log) = self.log {
+            log.close().await;
+        }
+        self.capture.and_then(Capture::into_text)
     }
 }
 

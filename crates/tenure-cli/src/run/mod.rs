@@ -8,9 +8,11 @@ mod dashboard;
 #[path = "no_dashboard.rs"]
 mod dashboard;
 mod json;
+mod log;
 mod probe;
 mod reload;
 mod report;
+mod service;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,10 +32,10 @@ use self::probe::Probe;
 use self::reload::{Reload, Terminal};
 use self::report::Reporter;
 use crate::args::RunArgs;
-use crate::child::Guardian;
+use crate::child::{Guardian, bury_orphans};
 use crate::definition::task_of;
 use crate::exit::{Code, Failure, Outcome, chain};
-use crate::file::{AlarmEntry, TaskEntry, TaskFiles, render};
+use crate::file::{AlarmEntry, StoreEntry, TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::signals::Signals;
@@ -76,18 +78,14 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let probe = probe::listen_if(args.metrics).await?;
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
-    let shared = Arc::new(Shared {
-        guardian: Guardian::start(),
-        withheld: (files.store.as_ref())
-            .map(|store| store.variables.clone())
-            .unwrap_or_default(),
-    });
+    let shared = Arc::new(shared_by(files.store.as_ref()));
     let most = files.max_running();
     let enabled = files.tasks.into_iter().filter(|task| task.enabled);
-    let entries: Vec<TaskEntry> = enabled.collect();
+    let mut entries: Vec<TaskEntry> = enabled.collect();
     let next = next_of(&entries);
-    // Until more is known: no lease that begins from here on ends earlier.
-    shared.guardian.until(SystemClock.now() + FIRST_END);
+    if args.watch_only {
+        entries.clear();
+    }
     let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
     let scheduling = match interop {
         Some(interop) => TaskScheduling::builder(()).manager(chosen.interop(interop).await?),
@@ -107,14 +105,16 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         None => None,
     };
 
-    let mut reporter = Reporter::new(args.json, args.quiet, tenure.holder().clone());
+    let mut reporter = Reporter::new(&args, tenure.holder().clone());
     let events = tasks.events();
-    reporter.begin(&chosen, shown_on, &next);
+    reporter.begin(&args, &chosen, shown_on, &next);
+    service::ready(service::doing(args.watch_only));
     let reporter = Arc::new(Mutex::new(reporter));
     let reporting = tokio::spawn(tell_all(events, reporter.clone()));
     let reload = Reload {
         files: args.files.clone(),
         is_watched: args.watch,
+        runs_nothing: args.watch_only,
         store: files.store,
         shared: shared.clone(),
         reporter: reporter.clone(),
@@ -125,8 +125,10 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     };
     let (drained, by) = tokio::select! {
         ended = until_asked(&tasks, &args, &mut signals, &reload) => ended,
-        never = keep_told(&tasks, &shared.guardian) => match never {},
         never = reload.keep_current(&tasks, &mut hang_ups) => match never {},
+        never = keep_told(&tasks, &shared.guardian) => match never {},
+        never = service::stay_alive() => match never {},
+        never = bury_orphans() => match never {},
     };
     drop(tasks);
     // All events are told before the summary.
@@ -140,6 +142,19 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
         Ended::Drained if drained.interrupted.is_empty() => Code::OK,
         Ended::Drained => Code::LEASE_OVER,
     })
+}
+
+/// What all commands have in common, on a store that is said so.
+fn shared_by(store: Option<&StoreEntry>) -> Shared {
+    let shared = Shared {
+        guardian: Guardian::start(),
+        withheld: store
+            .map(|store| store.variables.clone())
+            .unwrap_or_default(),
+    };
+    // Until more is known: no lease that begins from here on ends earlier.
+    shared.guardian.until(SystemClock.now() + FIRST_END);
+    shared
 }
 
 /// Tells what happens until nothing more does.
@@ -269,6 +284,7 @@ async fn until_asked(
         () = reload.hung_up() => {}
         () = sleep_if(args.run_for) => {}
     }
+    service::ending();
     let running: usize = tasks
         .health()
         .managers

@@ -18,9 +18,9 @@ use tokio::time::sleep;
 
 use super::command::Shared;
 use super::report::Reporter;
-use super::{tell_problems, work_of};
+use super::{service, tell_problems, work_of};
 use crate::exit::{Failure, chain};
-use crate::file::{Severity, StoreEntry, TaskEntry, TaskFiles, json as problems_json};
+use crate::file::{Severity, StoreEntry, TaskEntry, TaskFiles, files_of, json as problems_json};
 use crate::notice::notice;
 use crate::signals::Signals;
 
@@ -36,6 +36,8 @@ const MOST_TEXT: usize = 1000;
 pub(super) struct Reload {
     pub(super) files: Vec<PathBuf>,
     pub(super) is_watched: bool,
+    /// Their tasks are not run here.
+    pub(super) runs_nothing: bool,
     pub(super) store: Option<StoreEntry>,
     pub(super) shared: Arc<Shared>,
     pub(super) reporter: Arc<Mutex<Reporter>>,
@@ -74,7 +76,13 @@ impl Reload {
             }
             // What changes from here on is another change.
             stamps = Stamps::of(&self.files);
-            try_again = match self.reload(tasks).await {
+            service::reloading();
+            let reloaded = self.reload(tasks).await;
+            service::ready(match &reloaded {
+                Ok(_) => service::doing(self.runs_nothing),
+                Err(_) => "running as before: the task files were not read again",
+            });
+            try_again = match reloaded {
                 Err(fault @ Fault::Replace(ReplaceError::Manager { .. })) => {
                     self.tell(tasks, fault).await;
                     Some(TRY_AGAIN)
@@ -123,7 +131,7 @@ impl Reload {
         let entries = files
             .tasks
             .into_iter()
-            .filter(|task: &TaskEntry| task.enabled);
+            .filter(|task: &TaskEntry| task.enabled && !self.runs_nothing);
         let work: Vec<_> = entries
             .map(|entry| work_of(entry, self.shared.clone()))
             .collect();
@@ -202,7 +210,7 @@ impl Terminal {
 
 /// What tells versions of the files apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamps(Vec<Option<Stamp>>);
+struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 
 /// Device, inode, size, and when the file last changed: seconds and nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
@@ -214,7 +222,13 @@ impl Stamps {
             let (dev, ino, size) = (file.dev(), file.ino(), file.size());
             Some((dev, ino, size, file.mtime(), file.mtime_nsec()))
         };
-        Self(files.iter().map(stamp).collect())
+        // A folder's files may come and go. One that cannot be read is found out by reading it.
+        let files = files_of(files).unwrap_or_else(|_| files.to_vec());
+        let stamped = files.into_iter().map(|path| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        });
+        Self(stamped.collect())
     }
 
     /// Resolves when the files are others than these and have come to rest.

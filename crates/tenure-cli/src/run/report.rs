@@ -11,6 +11,7 @@ use tenure::tasks::{Drained, RunnerEvent};
 
 use super::words::Next;
 use super::{json, words};
+use crate::args::RunArgs;
 use crate::locks::holder_json;
 use crate::output::about;
 use crate::store::Chosen;
@@ -31,10 +32,10 @@ pub(crate) struct Reporter {
 const NEXT_SHOWN: usize = 10;
 
 impl Reporter {
-    pub(crate) fn new(is_json: bool, is_quiet: bool, node: Holder) -> Self {
+    pub(crate) fn new(args: &RunArgs, node: Holder) -> Self {
         Self {
-            is_json,
-            is_quiet,
+            is_json: args.json,
+            is_quiet: args.quiet,
             is_gone: false,
             node,
             next: Some(Next::default()),
@@ -44,6 +45,7 @@ impl Reporter {
     /// Where, who, and when each task is due next.
     pub(crate) fn begin(
         &mut self,
+        args: &RunArgs,
         store: &Chosen,
         dashboard: Option<SocketAddr>,
         next: &[(TaskName, Option<Timestamp>)],
@@ -66,6 +68,7 @@ impl Reporter {
                     "node": holder_json(&self.node),
                     "dashboard": dashboard.map(|address| format!("http://{address}/")),
                     "tasks": next.len(),
+                    "watch_only": args.watch_only,
                     "next": due,
                 })
                 .to_string(),
@@ -75,9 +78,14 @@ impl Reporter {
         let noun = if next.len() == 1 { "task" } else { "tasks" };
         let tasks = next.len();
         self.line(&format!(
-            "{tasks} {noun} on {}, as {}; Ctrl-C ends it",
+            "{tasks} {noun} on {}, as {}{}; Ctrl-C ends it",
             store.shown(),
-            self.node
+            self.node,
+            if args.watch_only {
+                ", which runs none of them"
+            } else {
+                ""
+            }
         ));
         if let Some(address) = dashboard {
             self.line(&format!("dashboard on http://{address}/"));
