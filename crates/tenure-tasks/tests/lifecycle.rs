@@ -399,6 +399,25 @@ async fn s40_a_killed_nodes_run_is_lost_and_told_once_or_run_again_by_the_rule()
 }
 
 #[tokio::test(start_paused = true)]
+async fn s40_a_run_is_lost_when_its_nodes_lease_ends_whenever_the_others_beat() {
+    for ahead_ms in [0, 700, 1_900, 3_100, 4_300] {
+        let cluster = Cluster::new();
+        let task = || slow("t", "0 * * * * *", secs(600));
+        let victim = cluster.node("victim", vec![task()]).await;
+        pass(ms(61_000)).await;
+        assert_eq!(cluster.log.len(), 1);
+        pass(ms(ahead_ms)).await;
+        let other = cluster.node("other", vec![task()]).await;
+        drop(victim);
+        // As long as a lease is at most, and not a beat longer.
+        pass(ms(15_100)).await;
+        let record = cluster.store.run(&key("t", 60_000)).await.unwrap().unwrap();
+        assert_eq!(record.state, RunState::Lost, "{ahead_ms} ms");
+        drop(other);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn s40_the_late_completion_of_a_node_that_was_cut_off_is_refused_and_told() {
     let cluster = Cluster::new();
     let faulty = FaultyStore::over(cluster.store.clone());

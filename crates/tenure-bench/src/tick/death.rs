@@ -32,7 +32,7 @@ pub(super) async fn run(
     let options = RunnerOptions::new()
         .node_ttl(lease)
         .beat_every(Duration::from_secs(1));
-    let noticed = middle(place, options).await?;
+    let noticed = middle(place, "middle-short", options).await?;
     let row = Row::new(
         Workload::Tick,
         "a run's node is gone, lease of 3 s",
@@ -42,7 +42,7 @@ pub(super) async fn run(
     );
     report.add(row.bar(Bar::AtMost(2.0 * lease.as_secs_f64() * 1000.0)));
     if !settings.is_quick {
-        let noticed = middle(place, RunnerOptions::new()).await?;
+        let noticed = middle(place, "middle-default", RunnerOptions::new()).await?;
         let case = "a run's node is gone, default lease";
         let row = Row::new(Workload::Tick, case, "noticed", Unit::Millis, noticed);
         report.add(row.bar(Bar::AtMost(20_000.0)));
@@ -76,9 +76,10 @@ async fn owner(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Milliseconds from the end of a node to the record that says that its run is lost.
-async fn middle(place: &Place, options: RunnerOptions) -> Result<f64, Trouble> {
-    let (store, name) = super::store(place, "middle").await?;
+/// Milliseconds from the end of a node to the record that says that its run is lost. Each `what`
+/// has a store of its own: a file outlives its round, and an earlier round's lost run is in it.
+async fn middle(place: &Place, what: &str, options: RunnerOptions) -> Result<f64, Trouble> {
+    let (store, name) = super::store(place, what).await?;
     let starts = Starts::default();
     let start = async |watched: std::sync::Arc<Watched>| {
         let starts = starts.clone();

@@ -111,6 +111,7 @@ impl Runner {
             self.lease.register_again();
         }
         self.peers.update(&beaten.alive, now);
+        self.plan_look_at_end(&beaten.alive, moment.now, now);
         self.pulse.change().heard_at = Some(answered_at);
         self.watch_skew();
         self.show();

@@ -111,6 +111,8 @@ pub(crate) struct Runner {
     room: Room,
     backfilling: Backfilling,
     replacing: Replacing,
+    /// When the next lease of another node ends, if that is before this node beats again.
+    next_end: Option<Moment>,
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
     /// Those of them whose code must not begin yet.
@@ -204,6 +206,7 @@ impl Runner {
             room: Room::default(),
             backfilling: Backfilling::new(now),
             replacing: Replacing::default(),
+            next_end: None,
             running: BTreeMap::new(),
             early: BTreeMap::new(),
             deadlines: Deadlines::new(),
@@ -252,6 +255,7 @@ impl Runner {
         self.flush(now);
         self.repair_if_needed(now);
         if matches!(self.phase, Phase::Live) {
+            self.look_at_end(now);
             self.register_if_needed(now);
             self.replace_if_asked(now);
             if self.may_claim(now) {
@@ -323,6 +327,7 @@ impl Runner {
         }
         consider(self.reports.next());
         consider(self.memory.next(now));
+        consider(self.next_end.filter(|_| matches!(self.phase, Phase::Live)));
         match self.phase {
             Phase::Live if self.may_claim(now) => {
                 consider(self.claims.next());
