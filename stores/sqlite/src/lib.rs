@@ -17,6 +17,7 @@
 
 mod bell;
 mod beside;
+mod checked;
 mod clock;
 mod column;
 mod error;

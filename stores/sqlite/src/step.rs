@@ -1,10 +1,12 @@
 //! What one atomic step sees: the file, the time, and a place for what is to be told afterwards.
 
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, Params, Row};
 use tenure_core::{Grant, Key, StoreError, StoreErrorKind, Timestamp, Token};
 
+use crate::checked::Checked;
 use crate::error::of_step;
 
 /// Why a step is rolled back.
@@ -64,10 +66,13 @@ pub(crate) struct Step<'a> {
     /// Wall time: what ticks are compared with.
     pub(crate) wall: Timestamp,
     pub(crate) effects: &'a mut Vec<Effect>,
+    /// What claims need not look at again.
+    pub(crate) checked: &'a RefCell<Checked>,
+    pub(crate) drawn: Drawn,
 }
 
-impl Step<'_> {
-    pub(crate) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+impl<'a> Step<'a> {
+    pub(crate) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
         #[cfg(test)]
         crate::plan::note(sql);
         self.file.prepare_cached(sql)
@@ -120,6 +125,7 @@ impl Step<'_> {
                 return Err(fault);
             }
             self.effects.truncate(told);
+            self.drawn = Drawn::default();
             self.run("ROLLBACK TO part", [])?;
             self.run("RELEASE part", [])?;
             return Ok(Err(fault.into_error(self.path)));
@@ -130,9 +136,27 @@ impl Step<'_> {
 
     /// The next value of one of the namespace's counters, which only rise.
     pub(crate) fn next(&self, counter: Counter) -> Result<i64, Fault> {
+        let block = match counter {
+            Counter::Fence => &self.drawn.fence,
+            Counter::Feed => &self.drawn.feed,
+        };
+        let (next, left) = block.get();
+        if left > 0 {
+            block.set((next + 1, left - 1));
+            return Ok(next);
+        }
+        let count = self.drawn.at_once.get().max(1);
         let mut statement = self.prepare(counter.sql())?;
-        let next = statement.query_row([self.ns], |row| row.get(0))?;
-        Ok(next)
+        let last: i64 = statement.query_row([self.ns, count], |row| row.get(0))?;
+        block.set((last - count + 2, count - 1));
+        Ok(last - count + 1)
+    }
+
+    /// Says that about so many values of a counter will be needed if any is, so that they are drawn
+    /// with one statement. What is not used of them is left out for good.
+    pub(crate) fn draw_ahead(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(1);
+        self.drawn.at_once.set(count);
     }
 
     /// Tells run listeners of every process to look again.
@@ -146,6 +170,16 @@ impl Step<'_> {
     }
 }
 
+/// Values of counters that this step drew and has not used.
+#[derive(Debug, Default)]
+pub(crate) struct Drawn {
+    /// The next value, and how many there are.
+    fence: Cell<(i64, i64)>,
+    feed: Cell<(i64, i64)>,
+    /// How many are drawn at once.
+    at_once: Cell<i64>,
+}
+
 /// The counters of a namespace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
@@ -156,8 +190,8 @@ pub(crate) enum Counter {
 impl Counter {
     fn sql(self) -> &'static str {
         match self {
-            Self::Fence => "UPDATE namespace SET fence = fence + 1 WHERE id = ?1 RETURNING fence",
-            Self::Feed => "UPDATE namespace SET feed = feed + 1 WHERE id = ?1 RETURNING feed",
+            Self::Fence => "UPDATE namespace SET fence = fence + ?2 WHERE id = ?1 RETURNING fence",
+            Self::Feed => "UPDATE namespace SET feed = feed + ?2 WHERE id = ?1 RETURNING feed",
         }
     }
 }

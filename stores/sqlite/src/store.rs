@@ -1,5 +1,6 @@
 //! The store itself: one file, a few threads, and the way from a call to its step.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -249,6 +250,7 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         reads,
         moved: 0,
         out_of_turn_until: Moment::from_origin(Duration::ZERO),
+        checked: RefCell::default(),
     };
     Ok((SqliteStore { inner }, worker))
 }

@@ -4,6 +4,7 @@
 //! waits, each under a savepoint of its own, and commits once. A request that fails is rolled back
 //! alone. Answers and wake-ups leave only after the commit.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -14,12 +15,13 @@ use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, SystemClock, WakeRe
 use tracing::debug;
 
 use crate::bell::Bell;
+use crate::checked::Checked;
 use crate::clock::StoreTime;
 use crate::gate::{Gate, TRIES_IN_TURN, Turn, pause_before_try, pause_to_step_back};
 use crate::place::{self, Identity};
 use crate::queue::{Queue, Request, Woken};
 use crate::schema::{is_busy, locked_for, open_to_read};
-use crate::step::{Effect, Fault, Step};
+use crate::step::{Drawn, Effect, Fault, Step};
 
 /// The most requests in one transaction: enough to spread the cost of a commit, few enough that
 /// other processes get their turn within milliseconds.
@@ -99,6 +101,7 @@ pub(crate) struct Writer {
     pub(crate) moved: u64,
     /// Until when it does not wait for its turn.
     pub(crate) out_of_turn_until: Moment,
+    pub(crate) checked: RefCell<Checked>,
 }
 
 impl Writer {
@@ -206,6 +209,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                self.checked.borrow_mut().forget_all();
                 self.roll_back();
                 let surely_not = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
                 let error = again(&error);
@@ -230,8 +234,13 @@ impl Writer {
             now: self.common.time.now(),
             wall: self.common.time.wall(),
             effects,
+            checked: &self.checked,
+            drawn: Drawn::default(),
         };
         let outcome = request.run(&mut step);
+        if outcome.is_err() {
+            self.checked.borrow_mut().forget_all();
+        }
         if outcome.is_err() && !self.file.is_autocommit() {
             self.file
                 .prepare_cached("ROLLBACK TO request")?
@@ -316,7 +325,7 @@ impl Reader {
 
     fn read(&self, file: &Connection, request: &mut dyn Request) -> Result<(), Fault> {
         file.prepare_cached("BEGIN")?.execute([])?;
-        let mut effects = Vec::new();
+        let (mut effects, checked) = (Vec::new(), RefCell::default());
         let mut step = Step {
             file,
             path: &self.common.path,
@@ -324,6 +333,8 @@ impl Reader {
             now: self.common.time.now(),
             wall: self.common.time.wall(),
             effects: &mut effects,
+            checked: &checked,
+            drawn: Drawn::default(),
         };
         let outcome = request.run(&mut step);
         if !file.is_autocommit() {

@@ -7,7 +7,7 @@ use super::cancel;
 use super::find;
 use super::note::add_note;
 use super::row::RunRow;
-use crate::step::{Fault, Step};
+use crate::step::{Counter, Fault, Step};
 
 pub(super) fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
     let Some(mut run) = find::find(step, &start.run.key)? else {
@@ -28,7 +28,56 @@ pub(super) fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
     Ok(Started::Running { now: step.wall })
 }
 
-pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, Fault> {
+pub(super) fn finish_all(step: &mut Step<'_>, finishes: &[Finish]) -> Result<Vec<Finished>, Fault> {
+    let some_cancel = step.one("SELECT 1 FROM run_cancel LIMIT 1", [], |_| Ok(()))?;
+    step.draw_ahead(finishes.len());
+    let mut answers = Vec::with_capacity(finishes.len());
+    for one in finishes {
+        let is_done = some_cancel.is_none() && finish_as_usual(step, one)?;
+        answers.push(if is_done {
+            Finished::Recorded
+        } else {
+            finish(step, one)?
+        });
+    }
+    hint_if_anything_waits(step)?;
+    Ok(answers)
+}
+
+/// Ends the first attempt of a scheduled run that printed nothing, in one statement. If it is no
+/// such, or is not in hand as the node believes, nothing is done.
+fn finish_as_usual(step: &Step<'_>, finish: &Finish) -> Result<bool, Fault> {
+    let (key, run) = (&finish.run.key, &finish.run);
+    // Only an attempt before this one can have left its output.
+    let is_usual = finish.again_after.is_none()
+        && finish.output.is_none()
+        && run.attempt == 1
+        && key.kind == RunKind::Scheduled;
+    if !is_usual {
+        return Ok(false);
+    }
+    let ended = step.run(
+        "UPDATE run SET state = ?6, ended_at = ?7, reason = ?8, exit_code = ?9, changed = ?10,
+             changed_at = ?7
+         WHERE ns = ?1 AND task = ?2 AND tick_at = ?3 AND idx = ?4 AND kind = 0 AND request = ''
+           AND attempt = 1 AND token = ?5 AND state IN ('claimed', 'running')",
+        params![
+            step.ns,
+            key.task.as_str(),
+            key.tick.as_millis(),
+            key.index,
+            run.token.as_bytes().as_slice(),
+            finish.outcome.state().as_str(),
+            step.wall.as_millis(),
+            finish.reason,
+            finish.exit_code,
+            step.next(Counter::Feed)?,
+        ],
+    )?;
+    Ok(ended > 0)
+}
+
+fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, Fault> {
     let Some(mut run) = find::find(step, &finish.run.key)? else {
         return Ok(Finished::Unknown);
     };
@@ -51,7 +100,6 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
         run.state = RunState::Cancelled;
         run.ended = Some(step.wall);
         run.reason = Some(cancel.reason());
-        hint_if_anything_waits(step)?;
     } else if let Some(delay) = finish.again_after {
         let due = step.wall + delay;
         run.wait_again(step, finish.outcome.state(), finish.reason.as_deref(), due)?;
@@ -59,7 +107,6 @@ pub(super) fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, F
     } else {
         run.state = finish.outcome.state();
         run.ended = Some(step.wall);
-        hint_if_anything_waits(step)?;
     }
     run.save(step)?;
     Ok(Finished::Recorded)
@@ -81,7 +128,7 @@ fn late(step: &Step<'_>, run: &RunRow, late: &RunRef) -> Result<Finished, Fault>
     })
 }
 
-/// A run that ended may have been in the way of one that waits.
+/// Runs that ended may have been in the way of one that waits.
 fn hint_if_anything_waits(step: &mut Step<'_>) -> Result<(), Fault> {
     let waits = step.one(
         "SELECT 1 FROM run WHERE ns = ?1 AND due_at <= ?2 LIMIT 1",

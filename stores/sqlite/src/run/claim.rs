@@ -12,6 +12,7 @@ use super::find;
 use super::loss;
 use super::node;
 use super::row::RunRow;
+use super::usual::Usual;
 use crate::column;
 use crate::step::{Fault, Step};
 
@@ -34,10 +35,20 @@ pub(super) fn claim(step: &mut Step<'_>, batch: &ClaimBatch) -> Result<ClaimRepl
     let mut order: Vec<_> = batch.items.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| (a.tick, &a.task, a.index).cmp(&(b.tick, &b.task, b.index)));
     let mut answers = Vec::with_capacity(batch.items.len());
+    let mut usual = match &node {
+        Some(node) => Usual::new(step, batch, node)?,
+        None => None,
+    };
+    step.draw_ahead(batch.items.len());
     for (at, item) in order {
-        let answer = match &node {
-            Some(node) => decide(step, batch, item, node)?,
-            None => ClaimAnswer::Refused(Refusal::NodeLapsed),
+        let claim = match &mut usual {
+            Some(usual) => usual.claim(step, batch, item)?,
+            None => None,
+        };
+        let answer = match (claim, &node) {
+            (Some(claim), _) => ClaimAnswer::Won(claim),
+            (None, Some(node)) => decide(step, batch, item, node)?,
+            (None, None) => ClaimAnswer::Refused(Refusal::NodeLapsed),
         };
         answers.push((at, answer));
     }

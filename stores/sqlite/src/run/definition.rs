@@ -4,7 +4,7 @@
 
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
-use tenure_core::{Definition, Ended, Generation, OnChange, Pause, TaskName, Timestamp};
+use tenure_core::{Definition, Ended, Generation, HolderId, OnChange, Pause, TaskName, Timestamp};
 
 use super::claim::pause_of;
 use crate::column;
@@ -160,6 +160,32 @@ pub(super) fn in_force(step: &Step<'_>, task: &TaskName) -> Result<InForce, Faul
         generation: Some(generation),
         renamed_to,
     })
+}
+
+/// Whether a generation is the newest of its task and listed by this node, and no definition of the
+/// task says more. Then it is in force while the node lives; if it is not so, it may be all the same.
+pub(super) fn is_newest_of(
+    step: &Step<'_>,
+    node: HolderId,
+    task: &TaskName,
+    generation: &Generation,
+) -> Result<bool, Fault> {
+    let newest = step.one(
+        "SELECT generation, EXISTS (
+             SELECT 1 FROM node_task AS t
+             WHERE t.ns = ?1 AND t.task = ?2 AND t.holder = ?3 AND t.generation = d.generation)
+             AND NOT EXISTS (
+             SELECT 1 FROM definition WHERE ns = ?1 AND task = ?2 AND more IS NOT NULL)
+         FROM definition AS d WHERE ns = ?1 AND task = ?2
+         ORDER BY number DESC, first DESC LIMIT 1",
+        params![step.ns, task.as_str(), node.as_bytes()],
+        |row| Ok((column::generation(row, 0)?, row.get(1)?)),
+    )?;
+    let is_so = newest.is_some_and(|(newest, is_listed)| is_listed && newest == *generation);
+    if is_so {
+        step.checked.borrow_mut().found(node, task, generation);
+    }
+    Ok(is_so)
 }
 
 pub(super) fn current_generation(

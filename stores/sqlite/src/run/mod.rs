@@ -15,6 +15,7 @@ mod recover;
 mod request;
 mod row;
 mod take;
+mod usual;
 
 use async_trait::async_trait;
 use tenure_core::{
@@ -142,10 +143,7 @@ impl RunStore for SqliteStore {
         check_size(finishes.len())?;
         let finishes = finishes.to_vec();
         self.write(Unwanted::Do, move |step| {
-            finishes
-                .iter()
-                .map(|finish| attempt::finish(step, finish))
-                .collect()
+            attempt::finish_all(step, &finishes)
         })
         .await
     }

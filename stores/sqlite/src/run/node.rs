@@ -167,6 +167,7 @@ pub(super) fn leave(step: &mut Step<'_>, node: HolderId) -> Result<(), Fault> {
 }
 
 fn forget_tasks(step: &Step<'_>, node: HolderId) -> Result<(), Fault> {
+    step.checked.borrow_mut().forget_all();
     step.run(
         "UPDATE task SET listed_until = max(coalesce(listed_until, 0), (
              SELECT expires_at FROM node WHERE ns = ?1 AND holder = ?2))
@@ -221,12 +222,21 @@ pub(super) fn register(
         )));
     }
     let (sequence, _) = loss::raise_sequence(step, node)?;
+    look_at_version(step)?;
     let registered = definitions.iter().map(|definition| {
         let mut registered = register_one(step, node, definition)?;
         registered.sequence = sequence;
         Ok(registered)
     });
     registered.collect()
+}
+
+/// Forgets what was found in force before others wrote to the file.
+pub(super) fn look_at_version(step: &Step<'_>) -> Result<(), Fault> {
+    let version = step.one("PRAGMA data_version", [], |row| Ok(row.get(0)?))?;
+    let mut checked = step.checked.borrow_mut();
+    checked.at_version(version.unwrap_or_default());
+    Ok(())
 }
 
 /// Whether a node ever beat, as far as the file remembers.
@@ -241,6 +251,7 @@ pub(super) fn is_known(step: &Step<'_>, node: HolderId) -> Result<bool, Fault> {
 
 pub(super) fn withdraw(step: &Step<'_>, node: HolderId, tasks: &[TaskName]) -> Result<(), Fault> {
     for task in tasks {
+        step.checked.borrow_mut().forget(task);
         let struck = step.run(
             "DELETE FROM node_task WHERE ns = ?1 AND task = ?2 AND holder = ?3",
             params![step.ns, task.as_str(), node.as_bytes()],
@@ -279,6 +290,7 @@ fn register_one(
             control::keep_pause(step, &definition.task, &pause)?;
         }
     }
+    step.checked.borrow_mut().forget(&definition.task);
     definition::remember(step, definition)?;
     step.run(
         "INSERT INTO node_task (ns, task, holder, generation) VALUES (?1, ?2, ?3, ?4)
@@ -302,6 +314,8 @@ fn register_one(
     let mut registered = Registered::new(first_seen, current);
     registered.last_tick = last_tick(step, &definition.task)?;
     registered.pause = pause_of(step, &definition.task)?;
+    // So that the first tick of very many tasks need not look.
+    definition::is_newest_of(step, node, &definition.task, &definition.generation)?;
     Ok(registered)
 }
 

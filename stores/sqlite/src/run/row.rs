@@ -77,7 +77,7 @@ fn read_overlap(number: i64) -> Overlap {
     }
 }
 
-fn write_overlap(overlap: Overlap) -> Result<i64, Fault> {
+pub(super) fn write_overlap(overlap: Overlap) -> Result<i64, Fault> {
     match overlap {
         Overlap::Skip => Ok(0),
         Overlap::Allow => Ok(1),

@@ -1,6 +1,7 @@
 //! The parts of this test, and what they share.
 
 mod child;
+mod claims;
 mod files;
 mod leases;
 mod locked;
