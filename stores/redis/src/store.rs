@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_core::{StoreError, StoreErrorKind};
 
 use crate::ears::Ears;
-use crate::lease::{BATCH, People};
+use crate::lease::{BATCH, People, Unanswered};
 use crate::link::Link;
 use crate::options::RedisOptions;
 use crate::quorum::Told;
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) options: RedisOptions,
     pub(crate) ears: Arc<Ears>,
     pub(crate) people: People,
+    pub(crate) unanswered: Unanswered,
     pub(crate) runs: Runs,
     /// There if the options ask for strict safety.
     pub(crate) strict: Option<Strict>,
@@ -81,6 +82,7 @@ impl RedisStore {
             options,
             ears,
             people: People::default(),
+            unanswered: Unanswered::default(),
             strict,
         });
         shared.ears.unheard.serve(Arc::downgrade(&shared));

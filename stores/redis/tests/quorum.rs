@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails, with the place in its message"
 )]
 
+#[path = "harness/barred.rs"]
+mod barred;
 #[path = "harness/quorum.rs"]
 mod harness;
 

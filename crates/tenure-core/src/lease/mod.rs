@@ -90,7 +90,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Ends whatever `token` has on `key`: its place in the queue, and the lease if it was granted.
     ///
     /// After an answer, no acquisition of this token is left, even if one was being granted at the
-    /// same time; a grant that raced is handed on.
+    /// same time, or one of its requests arrives later by another connection; a grant that raced is
+    /// handed on. The token is not used again.
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError>;
 
     /// Shows who holds `key` and who waits. `None` if nobody does either.

@@ -8,6 +8,7 @@ mod list;
 mod people;
 mod renew;
 mod strict;
+mod unanswered;
 mod unheard;
 mod view;
 
@@ -21,16 +22,17 @@ use tenure_core::{
     Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held,
     Holder, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note,
     Occupant, Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError,
-    Timestamp, Token, Ttl, Waiting, Wakes,
+    StoreErrorKind, Timestamp, Token, Ttl, Waiting, Wakes,
 };
 
 #[cfg(feature = "bare")]
 pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
+pub(crate) use self::unanswered::{BARRED, Unanswered};
 pub(crate) use self::unheard::Unheard;
 use self::view::{RawOccupant, view_of};
-use crate::link::{Batch, Call, Member, Script};
+use crate::link::{Batch, Call, Member, Script, Way};
 use crate::reply::{Reply, text_of};
 use crate::slots::tag_of;
 use crate::store::RedisStore;
@@ -119,11 +121,47 @@ impl RedisStore {
         Ok(())
     }
 
+    /// Ends whatever a token has, and bars it for so long from being granted anything.
+    async fn cancel_once(
+        &self,
+        key: &Key,
+        token: Token,
+        barred: Duration,
+    ) -> Result<Cancellation, StoreError> {
+        let call = self
+            .names(key, &CANCEL)
+            // The acquisition may have been taken to be sent with others, and not have left.
+            .behind()
+            .arg(&token.to_hex())
+            .arg(self.claim_window())
+            .arg(u64::try_from(barred.as_millis()).unwrap_or(u64::MAX));
+        let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
+        match word.as_str() {
+            "left" => Ok(Cancellation::LeftQueue),
+            "released" => Ok(Cancellation::Released),
+            "more" => self.kick(key).await.map(|()| Cancellation::Released),
+            _ => Ok(Cancellation::Nothing),
+        }
+    }
+
+    /// Bars a token of which a request may still be on its way, though it has given back what it
+    /// had. What is not barred ends by itself.
+    async fn bar(&self, key: &Key, token: Token) {
+        match self.cancel_once(key, token, BARRED).await {
+            Ok(_) => self.shared.unanswered.forget(token),
+            Err(error) => tracing::debug!(%key, %error, "a late request is not barred"),
+        }
+    }
+
     /// Asks once. Besides the answer: whether nobody can push to us, so that we must ask again.
     async fn ask(&self, request: &LeaseRequest) -> Result<(Value, bool), StoreError> {
+        let shared = &*self.shared;
         let call = self.names(&request.key, &ACQUIRE).joins(Member::Second);
         let (call, must_ask) = self.asked(request, call).await;
-        Ok((self.introducing(&request.holder, call).await?, must_ask))
+        let asking = shared.unanswered.asking(request.token, shared.link.way());
+        let answer = self.introducing(&request.holder, call).await;
+        asking.answered(&answer);
+        Ok((answer?, must_ask))
     }
 
     /// A call with what is asked behind its keys, and whether nobody can push to us.
@@ -228,6 +266,14 @@ impl RedisStore {
     }
 }
 
+/// The answer to an acquisition that was cancelled before it arrived. Nobody awaits it any more.
+pub(crate) fn barred() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::InvalidRequest,
+        "acquire a lease: this acquisition was cancelled; begin another, with a token of its own",
+    )
+}
+
 /// A call of `script` on the four keys of the lock that is called `name` in the server.
 fn on_keys(name: &[u8], script: &'static Script) -> Call {
     let mut call = script.call(4);
@@ -295,7 +341,10 @@ impl LeaseStore for RedisStore {
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
         if let Some(strict) = &self.shared.strict {
-            return Box::pin(self.acquire_strictly(strict, request)).await;
+            let asking = self.shared.unanswered.asking(request.token, Way::Any);
+            let answer = Box::pin(self.acquire_strictly(strict, request)).await;
+            asking.answered(&answer);
+            return answer;
         }
         for _ in 0..MOST_STEPS {
             let (answer, must_ask) = self.ask(request).await?;
@@ -311,11 +360,12 @@ impl LeaseStore for RedisStore {
                     return Ok(Acquisition::Held(held));
                 }
                 "again" => {}
+                "barred" => return Err(barred()),
                 other => return Err(reply.unknown(other)),
             }
         }
         Err(StoreError::new(
-            tenure_core::StoreErrorKind::Unavailable,
+            StoreErrorKind::Unavailable,
             "acquire a lease: very many dead waiters stand in the way; try again",
         ))
     }
@@ -339,6 +389,9 @@ impl LeaseStore for RedisStore {
             .arg(&token.to_hex())
             .arg(self.claim_window());
         let word = text_of(RELEASE.doing, self.shared.link.run(call).await?)?;
+        if self.shared.unanswered.way_of(token).is_some() {
+            Box::pin(self.bar(key, token)).await;
+        }
         match word.as_str() {
             "freed" => Ok(Release::Freed),
             "handed" => Ok(Release::HandedOn),
@@ -348,19 +401,26 @@ impl LeaseStore for RedisStore {
     }
 
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
-        let call = self
-            .names(key, &CANCEL)
-            // The acquisition may have been taken to be sent with others, and not have left.
-            .behind()
-            .arg(&token.to_hex())
-            .arg(self.claim_window());
-        let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
-        match word.as_str() {
-            "left" => Ok(Cancellation::LeftQueue),
-            "released" => Ok(Cancellation::Released),
-            "more" => self.kick(key).await.map(|()| Cancellation::Released),
-            _ => Ok(Cancellation::Nothing),
+        let shared = &*self.shared;
+        let Some(way) = shared.unanswered.way_of(token) else {
+            return self.cancel_once(key, token, Duration::ZERO).await;
+        };
+        let is_behind = || way != Way::Any && shared.link.way() == way;
+        if is_behind() {
+            let cancelled = self.cancel_once(key, token, Duration::ZERO).await?;
+            // Numbers never come again: it went by the connection by which the request had gone.
+            if is_behind() {
+                shared.unanswered.forget(token);
+                return Ok(cancelled);
+            }
+            if cancelled != Cancellation::Nothing {
+                self.bar(key, token).await;
+                return Ok(cancelled);
+            }
         }
+        let cancelled = self.cancel_once(key, token, BARRED).await?;
+        shared.unanswered.forget(token);
+        Ok(cancelled)
     }
 
     async fn inspect(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {

@@ -12,7 +12,9 @@ use tenure_core::{
     Acquisition, Held, LeaseRequest, Occupant, RenewRequest, StoreError, StoreErrorKind,
 };
 
-use super::{MOST_STEPS, REFRESH, RELEASE, Renewed, SHARED, granted, granted_at_once, push_keys};
+use super::{
+    MOST_STEPS, REFRESH, RELEASE, Renewed, SHARED, barred, granted, granted_at_once, push_keys,
+};
 use crate::link::{Kept, Script};
 use crate::reply::Reply;
 use crate::safety::{GUARD, LIFE, Strict, begins_with};
@@ -102,6 +104,7 @@ impl RedisStore {
                     strict.install(&name).await?;
                 }
                 "again" => {}
+                "barred" => return Err(barred()),
                 "other" => return Err(strict.terms.disagreement(&reply.text()?)),
                 other => return Err(reply.unknown(other)),
             }

@@ -63,6 +63,8 @@ pub(super) struct Direct {
     state: watch::Sender<State>,
     is_dialling: AtomicBool,
     dialled: AtomicU64,
+    /// The number of the connection in use; 0 if there is none.
+    number: AtomicU64,
     channels: Mutex<Vec<String>>,
     hears: Arc<dyn Hears>,
 }
@@ -83,7 +85,8 @@ impl Direct {
             connect_timeout: options.connect_timeout,
             state: watch::Sender::new(State::Down(None)),
             is_dialling: AtomicBool::new(false),
-            dialled: AtomicU64::new(0),
+            dialled: AtomicU64::new(1),
+            number: AtomicU64::new(0),
             channels: Mutex::new(channels),
             hears,
         });
@@ -92,7 +95,7 @@ impl Direct {
             return Ok(direct);
         }
         let wire = direct.dial_first(from_now(options.connect_timeout)).await?;
-        direct.state.send_replace(State::Up(wire));
+        direct.use_wire(wire);
         Ok(direct)
     }
 
@@ -133,6 +136,18 @@ impl Direct {
                 format!("{doing}: {place}: no answer within connect_timeout"),
             ),
         })
+    }
+
+    fn use_wire(&self, wire: Wire) {
+        self.state.send_modify(|state| {
+            self.number.store(wire.number, Ordering::Release);
+            *state = State::Up(wire);
+        });
+    }
+
+    /// The number of the connection that requests go by, if there is one now. No other has it.
+    pub(super) fn number(&self) -> Option<u64> {
+        Some(self.number.load(Ordering::Acquire)).filter(|number| *number != 0)
     }
 
     /// The connection, if there is one now.
@@ -252,6 +267,7 @@ impl Direct {
         self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up(up) if up.number == number);
             if is_it {
+                self.number.store(0, Ordering::Release);
                 *state = State::Down(None);
             }
             is_it
@@ -291,7 +307,7 @@ impl Direct {
                 let Some(direct) = weak.upgrade() else { return };
                 match direct.dial_once().await {
                     Ok(wire) => {
-                        direct.state.send_replace(State::Up(wire));
+                        direct.use_wire(wire);
                         direct.is_dialling.store(false, Ordering::Release);
                         direct.hears.reconnected();
                         return;

@@ -71,9 +71,18 @@ pub(crate) enum Node {
     At(String, u16),
 }
 
+/// By which connection a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The shared one with this number.
+    Wire(u64),
+    /// Nobody can tell: one of several, or one that is yet to be made.
+    Any,
+}
+
 /// The way to the servers.
 pub(crate) struct Link {
-    way: Way,
+    way: Paths,
     /// Where requests on one shared connection meet that can be made in one go.
     joint: Option<Arc<Joint>>,
     timeout: Duration,
@@ -83,7 +92,7 @@ pub(crate) struct Link {
     way_back: String,
 }
 
-enum Way {
+enum Paths {
     Direct {
         /// What is pushed comes here; requests go here too if there is no pool.
         main: Arc<Direct>,
@@ -115,7 +124,7 @@ impl Link {
         let way = match &options.servers {
             #[cfg(feature = "cluster")]
             Servers::Cluster(nodes) => {
-                Way::Cluster(cluster::Cluster::connect(options, nodes, hears).await?)
+                Paths::Cluster(cluster::Cluster::connect(options, nodes, hears).await?)
             }
             Servers::Quorum(_) => {
                 return Err(StoreError::new(
@@ -123,13 +132,13 @@ impl Link {
                     "a quorum keeps locks and no tasks; name one server, sentinels or a cluster",
                 ));
             }
-            _ => Way::Direct {
+            _ => Paths::Direct {
                 main: Direct::connect(options, hears, vec![channel(&name)]).await?,
                 pool: Pool::open(options).await?,
             },
         };
         let joint = match &way {
-            Way::Direct { main, pool: None } => Some(Joint::new(batch, main.clone())),
+            Paths::Direct { main, pool: None } => Some(Joint::new(batch, main.clone())),
             // Each connection of a pool has one request at a time, and a script sees one slot.
             _ => None,
         };
@@ -146,7 +155,7 @@ impl Link {
     /// channel. Empty if the servers cannot push to us now, and we must ask.
     pub(crate) async fn way_back(&self, key: &[u8]) -> Cow<'_, str> {
         match &self.way {
-            Way::Direct { main, .. } => {
+            Paths::Direct { main, .. } => {
                 // Nearly always; whoever waits for a connection looks again when it is there.
                 if main.can_push() {
                     return Cow::Borrowed(&self.way_back);
@@ -157,7 +166,7 @@ impl Link {
                 }
             }
             #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => {
+            Paths::Cluster(cluster) => {
                 let channel = format!("tenure:{{{}}}:c:{}", tag_of(key), self.name);
                 let heard = Box::pin(cluster.subscribe(&channel));
                 let heard = tokio::time::timeout(self.timeout, heard).await;
@@ -172,16 +181,24 @@ impl Link {
     /// Whether the servers push to us, as far as we know.
     pub(crate) fn pushes(&self) -> bool {
         match &self.way {
-            Way::Direct { main, .. } => main.can_push(),
+            Paths::Direct { main, .. } => main.can_push(),
             #[cfg(feature = "cluster")]
-            Way::Cluster(_) => true,
+            Paths::Cluster(_) => true,
+        }
+    }
+
+    /// By which connection requests go now.
+    pub(crate) fn way(&self) -> Way {
+        match &self.way {
+            Paths::Direct { main, pool: None } => main.number().map_or(Way::Any, Way::Wire),
+            _ => Way::Any,
         }
     }
 
     /// How long a request takes at the most, if nothing but its own deadline decides that.
     pub(crate) fn limit(&self) -> Option<Duration> {
         match &self.way {
-            Way::Direct { pool: None, .. } => Some(self.timeout),
+            Paths::Direct { pool: None, .. } => Some(self.timeout),
             // A pool may have to connect first, and a cluster be looked for.
             _ => None,
         }
@@ -190,23 +207,23 @@ impl Link {
     /// Hears another channel as well. False if the server does not let us.
     pub(crate) async fn subscribe(&self, channel: &str) -> bool {
         match &self.way {
-            Way::Direct { main, .. } => main.subscribe(channel).await,
+            Paths::Direct { main, .. } => main.subscribe(channel).await,
             #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => cluster.subscribe(channel).await,
+            Paths::Cluster(cluster) => cluster.subscribe(channel).await,
         }
     }
 
     /// Whether keys of several slots may stand in one request.
     pub(crate) fn joins_slots(&self) -> bool {
-        matches!(self.way, Way::Direct { .. })
+        matches!(self.way, Paths::Direct { .. })
     }
 
     /// Every server that holds keys.
     pub(crate) async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         match &self.way {
-            Way::Direct { .. } => Ok(vec![Node::Only]),
+            Paths::Direct { .. } => Ok(vec![Node::Only]),
             #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => {
+            Paths::Cluster(cluster) => {
                 let doing = "list the nodes";
                 match tokio::time::timeout(self.timeout, cluster.nodes()).await {
                     Ok(nodes) => nodes.map_err(|error| store_error(doing, cluster.place(), error)),
@@ -220,7 +237,7 @@ impl Link {
     pub(crate) async fn run_at(&self, node: &Node, call: Call) -> Result<Value, StoreError> {
         match (&self.way, node) {
             #[cfg(feature = "cluster")]
-            (Way::Cluster(cluster), Node::At(host, port)) => {
+            (Paths::Cluster(cluster), Node::At(host, port)) => {
                 let at = format!("{host}:{port}");
                 let sent = cluster.send_to((host, *port), call.cmd());
                 match tokio::time::timeout(self.timeout, sent).await {
@@ -307,19 +324,19 @@ impl Link {
 
     async fn send(&self, call: &Call, deadline: Instant) -> Sent {
         match &self.way {
-            Way::Direct { main, pool: None } => send_shared(main, call, deadline).await,
-            Way::Direct {
+            Paths::Direct { main, pool: None } => send_shared(main, call, deadline).await,
+            Paths::Direct {
                 pool: Some(pool), ..
             } => Box::pin(send_lent(pool, call, deadline)).await,
             #[cfg(feature = "cluster")]
-            Way::Cluster(cluster) => Box::pin(cluster.ask(call, deadline)).await,
+            Paths::Cluster(cluster) => Box::pin(cluster.ask(call, deadline)).await,
         }
     }
 
     /// Gives a cluster a moment to settle. A single connection has been retired by then, and the
     /// next request waits for another by itself.
     async fn look_elsewhere(&self) {
-        if !matches!(self.way, Way::Direct { .. }) {
+        if !matches!(self.way, Paths::Direct { .. }) {
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -331,7 +348,7 @@ impl Link {
             Ok([call]) => return vec![self.run(call).await],
             Err(calls) => calls,
         };
-        let Way::Direct { main, pool } = &self.way else {
+        let Paths::Direct { main, pool } = &self.way else {
             return join_all(calls.into_iter().map(|call| self.run(call))).await;
         };
         let deadline = from_now(self.timeout);
@@ -368,18 +385,18 @@ impl Link {
     /// Gives up the connection to what may no longer be the primary; sentinels name the next.
     pub(crate) fn leave(&self) {
         match &self.way {
-            Way::Direct { main, .. } => main.leave(),
+            Paths::Direct { main, .. } => main.leave(),
             #[cfg(feature = "cluster")]
-            Way::Cluster(_) => {}
+            Paths::Cluster(_) => {}
         }
     }
 
     /// Asks the server to tell us when `key` changes. False if it cannot.
     pub(crate) async fn watch(&self, key: &[u8]) -> bool {
         match &self.way {
-            Way::Direct { main, .. } => main.watch(key, from_now(self.timeout)).await,
+            Paths::Direct { main, .. } => main.watch(key, from_now(self.timeout)).await,
             #[cfg(feature = "cluster")]
-            Way::Cluster(_) => false,
+            Paths::Cluster(_) => false,
         }
     }
 }

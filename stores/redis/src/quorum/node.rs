@@ -12,8 +12,8 @@ use tenure_core::{
     Waiting,
 };
 
-use crate::lease::{MARK, SHARED, TAKEN, granted_at_once, push_keys};
-use crate::link::{Call, Script};
+use crate::lease::{BARRED, MARK, SHARED, TAKEN, barred, granted_at_once, push_keys};
+use crate::link::{Call, Script, Way};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::safety::{GUARD, LIFE, Strict};
 use crate::store::RedisStore;
@@ -147,7 +147,11 @@ impl RedisStore {
         if let Some(strict) = &self.shared.strict {
             call.push(strict.terms.settings());
         }
-        let answer = self.introducing(&request.holder, call).await?;
+        let shared = &*self.shared;
+        let asking = shared.unanswered.asking(request.token, shared.link.way());
+        let answer = self.introducing(&request.holder, call).await;
+        asking.answered(&answer);
+        let answer = answer?;
         if let Some(grant) = granted_at_once(&answer, request.ttl) {
             return Ok(Vote::Ours(Ours {
                 now: grant.now,
@@ -211,6 +215,7 @@ impl RedisStore {
                     kind,
                 }))
             }
+            "barred" => Err(barred()),
             "held" => {
                 let pttl: i64 = reply.number()?;
                 let (position, length) = (reply.number()?, reply.number()?);
@@ -250,13 +255,43 @@ impl RedisStore {
             End::Cancel => "cancel",
             End::Leave => "leave",
         };
-        let call = self.names(key, &END).arg(&token.to_hex()).arg(how);
-        let word = text_of(END.doing, self.shared.link.run(call).await?)?;
-        Ok(match word.as_str() {
+        let shared = &*self.shared;
+        let way = Some(end)
+            .filter(|end| *end == End::Cancel)
+            .and_then(|_| shared.unanswered.way_of(token));
+        let is_behind = |way: Way| way != Way::Any && shared.link.way() == way;
+        let mut bars = way.is_some_and(|way| !is_behind(way));
+        let mut asked = self.ask_to_end(key, token, (how, bars)).await?;
+        if let Some(way) = way {
+            if !bars && !is_behind(way) {
+                // The connection was made anew meanwhile, and the vote may come by the old one.
+                bars = true;
+                let again = self.ask_to_end(key, token, (how, bars)).await?;
+                asked = if asked == "nothing" { again } else { asked };
+            }
+            shared.unanswered.forget(token);
+        }
+        Ok(match asked.as_str() {
             "released" => Ended::Released,
             "left" => Ended::Left,
             _ => Ended::Nothing,
         })
+    }
+
+    /// Takes the vote back, and if it `bars` the token, no vote of it counts that comes later.
+    async fn ask_to_end(
+        &self,
+        key: &Key,
+        token: Token,
+        (how, bars): (&str, bool),
+    ) -> Result<String, StoreError> {
+        let barred = if bars { BARRED } else { Duration::ZERO };
+        let call = self
+            .names(key, &END)
+            .arg(&token.to_hex())
+            .arg(how)
+            .arg(u64::try_from(barred.as_millis()).unwrap_or(u64::MAX));
+        text_of(END.doing, self.shared.link.run(call).await?)
     }
 
     /// Asks the server to agree on a fence.

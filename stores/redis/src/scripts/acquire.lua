@@ -5,6 +5,7 @@
 -- Reply: the fence alone (see acquire_free.lua), or
 --        {'granted', now_ms, fence, ttl_ms}, or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
+--        {'barred'} if the token was cancelled before, or
 --        {'again', now_ms} if more dead waiters stand in the way than one step removes.
 -- One step, because the test and the place in the queue must not be apart: no wake-up is lost between them.
 local token, holder, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -22,6 +23,9 @@ local function granted()
   return { 'granted', now, fence, ttl }
 end
 
+if is_barred(token) then
+  return { 'barred' }
+end
 local lock = read_lock()
 if lock and lock.token == token then
   local left = redis.call('PTTL', L)
@@ -81,7 +85,7 @@ if keep > 0 then
   -- Both vanish when the last place has lapsed.
   if redis.call('PTTL', Q) < keep + 1000 then
     redis.call('PEXPIRE', Q, keep + 1000)
-    redis.call('PEXPIRE', W, keep + 1000)
+    keep_waiters(keep + 1000)
   end
   position = rank + 1
 end

@@ -1,9 +1,9 @@
--- Grants a lock that is free and that nobody waits for: what happens nearly always, so it stands before everything else
+-- Grants a lock that is free and that nobody waits for, nor is barred from: what happens nearly always, so it stands before everything else
 -- and does without the functions that the rest of the script shares.
 -- KEYS and ARGV as in acquire.lua.
 -- Reply: the fence alone, of 16 digits. It is the server's clock in microseconds, so it tells the time as well; the lease
 -- lasts as long as was asked for.
-if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
+if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 0 then
   -- Text all the way: to make numbers of this text and text of numbers would cost as much as a command.
   local clock = redis.call('TIME')
   local micros = string.sub('000000', #clock[2] + 1) .. clock[2]

@@ -48,7 +48,9 @@ repeat
   -- Both vanish when the last place has lapsed; so much later that not every waiter has to put it off.
   if redis.call('PTTL', KEYS[2]) < keep + 1000 then
     redis.call('PEXPIRE', KEYS[2], keep + 2000)
-    redis.call('PEXPIRE', KEYS[3], keep + 2000)
+    if redis.call('PTTL', KEYS[3]) < keep + 2000 then
+      redis.call('PEXPIRE', KEYS[3], keep + 2000)
+    end
   end
   return { 'held', now, redis.call('PTTL', KEYS[1]), position + 1, length, { 'ours', held_by, fence, since } }
 until true

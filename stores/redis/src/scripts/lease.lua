@@ -2,7 +2,9 @@
 --
 -- KEYS[1] L  the lock: tn1:TOKEN:FENCE:SINCE_MS:HOLDER, with an expiry, written under the user's own name
 -- KEYS[2] Q  the queue: a sorted set of waiting tokens, scored by their arrival
--- KEYS[3] W  the waiters: a hash from token to "HOLDER TTL_MS DEADLINE_MS SINCE_MS CHANNEL"
+-- KEYS[3] W  the waiters: a hash from token to "HOLDER TTL_MS DEADLINE_MS SINCE_MS CHANNEL"; there whenever Q is. Also the
+--            tokens that were cancelled while a request of theirs was on its way, each with "x UNTIL_MS", and a list of them
+--            under `barred`
 -- KEYS[4] F  the fence counter of the hash slot
 --
 -- A step is atomic because it is one script. All time is the server's.
@@ -97,6 +99,35 @@ local function waiter_of(token)
   }
 end
 
+-- Lets W last for so long at least.
+local function keep_waiters(ms)
+  if redis.call('PTTL', W) < ms then
+    redis.call('PEXPIRE', W, ms)
+  end
+end
+
+-- Whether a token was cancelled before this request of it came.
+local function is_barred(token)
+  local ends = string.match(redis.call('HGET', W, token) or '', '^x (%d+)$')
+  return ends and tonumber(ends) >= now
+end
+
+-- Grants this token nothing more for so long. The latest 64 of a lock are remembered.
+local function bar(token, ms)
+  local listed, count = { token .. ' ' .. text(now + ms) .. ';' }, 1
+  for known, ends in string.gmatch(redis.call('HGET', W, 'barred') or '', '(%x+) (%d+);') do
+    if count < 64 and tonumber(ends) >= now and known ~= token then
+      count = count + 1
+      listed[count] = known .. ' ' .. ends .. ';'
+    else
+      redis.call('HDEL', W, known)
+    end
+  end
+  redis.call('HSET', W, token, 'x ' .. text(now + ms))
+  redis.call('HSET', W, 'barred', table.concat(listed))
+  keep_waiters(ms)
+end
+
 -- Removes waiters from the head whose places have ended.
 local function skip_lapsed()
   for _ = 1, 64 do
@@ -183,7 +214,7 @@ local function hand_on(claim_window, own)
         redis.call('ZADD', Q, score, token)
         redis.call('HSET', W, token, waiter.details)
         redis.call('PEXPIRE', Q, waiter.deadline - now + 1000)
-        redis.call('PEXPIRE', W, waiter.deadline - now + 1000)
+        keep_waiters(waiter.deadline - now + 1000)
         return 'nobody'
       end
       if heard > 0 then

@@ -40,7 +40,7 @@ end
 -- Locks that are free and that nobody waits for are granted in four commands and one more for each. All get the same fence:
 -- it grows for each of them, and they are not compared with each other.
 local function acquire_usual()
-  local names, counters, fences, lost, seen, at = {}, {}, {}, {}, {}, 0
+  local names, counters, there, fences, lost, seen, at = {}, {}, {}, {}, {}, {}, 0
   for i = 4 * releases + 1, #KEYS, 4 do
     local lock = KEYS[i]
     if seen[lock] then
@@ -48,9 +48,10 @@ local function acquire_usual()
     end
     seen[lock] = true
     at = at + 1
-    names[2 * at - 1], names[2 * at], counters[at] = lock, KEYS[i + 1], KEYS[i + 3]
+    names[at], counters[at] = lock, KEYS[i + 3]
+    there[3 * at - 2], there[3 * at - 1], there[3 * at] = lock, KEYS[i + 1], KEYS[i + 2]
   end
-  if redis.pcall('EXISTS', unpack(names)) ~= 0 then
+  if redis.pcall('EXISTS', unpack(there)) ~= 0 then
     return
   end
   -- As in acquire_free.lua: text all the way.
@@ -84,7 +85,7 @@ local function acquire_usual()
   local behind = ':' .. fence .. ':' .. clock[1] .. string.sub(micros, 1, 3) .. ':'
   local arg = 2 * releases + 2
   for i = 1, at do
-    local set = redis.pcall('SET', names[2 * i - 1], 'tn1:' .. ARGV[arg] .. behind .. ARGV[arg + 1], 'PX', ARGV[arg + 2])
+    local set = redis.pcall('SET', names[i], 'tn1:' .. ARGV[arg] .. behind .. ARGV[arg + 1], 'PX', ARGV[arg + 2])
     answers[releases + i] = set['err'] and set or fence
     arg = arg + 4
   end

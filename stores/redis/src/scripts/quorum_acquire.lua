@@ -3,10 +3,14 @@
 -- ARGV: token, holder, ttl_ms, keep_ms (0: no place), channel, the most places
 -- Reply: the fence alone (see acquire_free.lua), or
 --        {'granted', now_ms, fence, ttl_ms, score of the place that was given up | ''},
---        {'kept', now_ms, fence, pttl_ms} if it had this vote before; a fence that a majority agreed on begins with 0; or
+--        {'kept', now_ms, fence, pttl_ms} if it had this vote before; a fence that a majority agreed on begins with 0;
+--        {'barred', now_ms} if the token was cancelled before; or
 --        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}
 -- One step, because the test and the place must not be apart: no release between them is missed.
 local token, holder, ttl, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if is_barred(token) then
+  return { 'barred', now }
+end
 local lock = read_lock()
 if lock and lock.token == token then
   local left = redis.call('PTTL', L)

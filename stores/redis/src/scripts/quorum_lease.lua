@@ -59,7 +59,7 @@ local function take_place(token, holder, ttl, keep, channel, most, score)
   -- Both vanish when the last place has lapsed.
   if redis.call('PTTL', Q) < keep + 1000 then
     redis.call('PEXPIRE', Q, keep + 1000)
-    redis.call('PEXPIRE', W, keep + 1000)
+    keep_waiters(keep + 1000)
   end
   return rank + 1, redis.call('ZCARD', Q)
 end
