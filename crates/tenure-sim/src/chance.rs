@@ -46,14 +46,6 @@ impl Plan {
     #[must_use]
     pub fn random_deploy(seed: u64) -> Self {
         let mut plan = Self::random(seed);
-        // What a store forgets of deploys is not judged yet. Nor is a copy of a claim that arrives
-        // when the definition it was refused for is gone: it wins, and its node does not know.
-        (plan.faults).retain(|(_, fault)| {
-            !matches!(
-                fault,
-                Fault::Remember | Fault::Forget | Fault::Duplicate(..)
-            )
-        });
         // Other chances than those that the plan itself was drawn from.
         let mut rng = Rng::with_seed(seed ^ 0x6465_706c_6f79);
         for task in &mut plan.tasks {

@@ -187,3 +187,60 @@ fn s43_a_node_whose_lapse_nobody_told_it_of_registers_again() {
         assert_good(&plan);
     }
 }
+
+/// A node that took over a renamed task remembered what ran under the old name as if it stood under
+/// the new one. When the store forgot something, it put that back, and the tick ran again.
+#[test]
+fn s54_what_ran_under_an_old_name_is_not_put_back_under_the_new_one() {
+    assert_good(&Plan::random_deploy(133));
+}
+
+/// A claim was refused because another definition was current. A copy of it arrived when that was
+/// over, and won; its node knew nothing of it, and the run stood as running for ever.
+#[test]
+fn s30_a_copy_of_a_refused_claim_wins_nothing_that_nobody_knows_of() {
+    for seed in [26, 4_026] {
+        assert_good(&Plan::random_deploy(seed));
+    }
+    let renewed = |every_s| vec![task("t", every_s, (200, 600))];
+    for seed in 0..20 {
+        let mut plan = Plan::calm(seed, 1, renewed(8), ms(35_000))
+            .with(ms(10_613), Fault::Deploy(0, 1))
+            .with(ms(12_374), Fault::Deploy(0, 0))
+            .with(ms(15_000 + seed * 200), Fault::Duplicate(0, 4));
+        plan.later = vec![renewed(10)];
+        plan.delay_ms = (1, 80);
+        assert_good(&plan);
+    }
+}
+
+/// A tick was skipped while an earlier one stood in a chain of the nodes with the old release. When
+/// they were gone, those with the new one took the earlier one for dealt with.
+#[test]
+fn s54_a_tick_that_old_nodes_had_planned_is_not_forgotten_by_those_that_replace_them() {
+    assert_good(&Plan::random_deploy(693));
+}
+
+/// The node with the new definition dies just before it would have claimed the tick that the store
+/// refused the old node as stale.
+#[test]
+fn s53_a_tick_refused_as_stale_is_on_record_although_the_newest_node_dies() {
+    for catch_up in [CatchUp::Latest, CatchUp::All, CatchUp::Skip] {
+        for seed in 0..20 {
+            let mut old = task("t", 5, (100, 400));
+            old.catch_up = catch_up;
+            let mut new = old.clone();
+            new.generation = Some(2);
+            let mut renamed = new.clone();
+            (renamed.name, renamed.aliases) = ("u".to_owned(), vec!["t".to_owned()]);
+            for next in [new, renamed] {
+                let mut plan = Plan::calm(seed, 2, vec![old.clone()], ms(30_000))
+                    .with(ms(7_000), Fault::Deploy(1, 1))
+                    // It is still counted as alive at the ticks that follow.
+                    .with(ms(14_000 + seed * 60), Fault::Kill(1));
+                plan.later = vec![vec![next]];
+                assert_good(&plan);
+            }
+        }
+    }
+}

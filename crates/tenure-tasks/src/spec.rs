@@ -198,6 +198,12 @@ impl TaskSpec {
         })
     }
 
+    /// Whether another definition has the very same schedule, in the same zone.
+    pub(crate) fn has_schedule_of(&self, other: &Definition) -> bool {
+        let schedule = self.schedule();
+        other.schedule == schedule.text() && other.zone == schedule.zone().name()
+    }
+
     /// What a node registers.
     #[must_use]
     pub fn definition(&self) -> Definition {

@@ -159,6 +159,54 @@ async fn s54_a_task_that_is_renamed_while_it_runs_drops_no_tick() {
     assert_eq!(ticks, each_once);
 }
 
+/// The newest node dies before the tick that its definition keeps the old one from.
+#[tokio::test(start_paused = true)]
+async fn s53_a_tick_refused_as_stale_is_caught_up_or_told_if_the_newest_node_dies() {
+    let every = "*/10 * * * * *";
+    let late = |generation| logged("late", every).generation(generation);
+    let skipped = |generation| late_skips(every).generation(generation);
+    let moved = |schedule: &str, generation| logged("moved", schedule).generation(generation);
+    let cluster = Cluster::new();
+    let tasks = vec![late(1), skipped(1), moved(every, 1)];
+    let old = cluster.node("old", tasks).await;
+    pass(ms(11_000)).await;
+    let tasks = vec![late(2), skipped(2), moved("5/10 * * * * *", 2)];
+    let new = cluster.node("new", tasks).await;
+    pass(ms(8_000)).await;
+    // As a process does that is killed: it says no farewell.
+    drop(new);
+    // Its lease of 15 s began at its last beat.
+    pass(secs(26)).await;
+    assert_eq!(
+        cluster.log.ticks("late"),
+        [10, 30, 40].map(|s| at(s * 1000))
+    );
+    assert_eq!(cluster.log.ticks("skips"), [10, 40].map(|s| at(s * 1000)));
+    // Another schedule was in force, so nothing of the old one is made up for.
+    let moved = cluster.log.ticks("moved");
+    assert_eq!(moved, [10, 15, 40].map(|s| at(s * 1000)));
+    for (task, tick, state, why) in [
+        ("late", 20, RunState::Missed, "another definition"),
+        ("skips", 20, RunState::Missed, "another definition"),
+        ("skips", 30, RunState::Missed, "another definition"),
+        ("moved", 30, RunState::Skipped, "another schedule"),
+    ] {
+        let key = RunKey::scheduled(TaskName::new(task).unwrap(), at(tick * 1000), 1);
+        let record = cluster.store.run(&key).await.unwrap();
+        assert!(record.is_some(), "{key} has no record");
+        let record = record.unwrap();
+        assert_eq!(record.state, state, "{key}");
+        let reason = record.reason.unwrap_or_default();
+        assert!(reason.contains(why), "{key}: {reason}");
+    }
+    cluster.log.assert_none_twice();
+    old.drain(secs(1)).await;
+}
+
+fn late_skips(every: &str) -> Task<State> {
+    logged("skips", every).catch_up(CatchUp::Skip)
+}
+
 #[tokio::test(start_paused = true)]
 async fn s53_the_highest_generation_fires_whenever_its_nodes_came() {
     let cluster = Cluster::new();

@@ -124,6 +124,8 @@ macro_rules! __run_cases {
                 s50_a_record_that_is_there_stays
                 s50_hearsay_gives_way_to_the_word_of_the_winner
                 s50_an_end_that_was_forgotten_is_put_back
+                s50_a_run_put_back_keeps_the_limit_of_its_task
+                s50_a_tick_put_back_that_waited_stands_in_line_again
                 s50_a_later_attempt_replaces_an_earlier_one
                 s50_what_a_node_had_that_the_store_does_not_know_is_lost_or_waits
                 s50_a_run_put_back_is_recovered_when_its_node_dies

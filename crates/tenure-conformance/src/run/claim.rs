@@ -162,7 +162,13 @@ pub(super) async fn s34_losing_a_claim_is_an_answer_that_says_who_won(harness: &
     let tick = first.now().await;
     let claim = first.win(item("t", tick, 1)).await;
     match second.try_claim(item("t", tick, 1)).await {
-        ClaimAnswer::Taken { by, state, since } => {
+        ClaimAnswer::Taken {
+            by,
+            state,
+            since,
+            under,
+        } => {
+            assert_eq!(under, None);
             assert_eq!(by, Some(first.holder));
             assert_eq!(state, RunState::Running);
             assert_eq!(since, claim.claimed_at);

@@ -45,9 +45,12 @@ pub(super) async fn s54_a_tick_on_record_under_an_earlier_name_is_taken(harness:
     old.finish(&claim, Outcome::Succeeded).await;
     let renamed = |index| formerly(item("after", tick, index), &["never", "before"]);
     match new.try_claim(renamed(1)).await {
-        ClaimAnswer::Taken { by, state, .. } => {
+        ClaimAnswer::Taken {
+            by, state, under, ..
+        } => {
             assert_eq!(by.as_ref().map(|holder| holder.id), Some(old.holder.id));
             assert_eq!(state, RunState::Succeeded);
+            assert_eq!(under, Some(task("before")));
         }
         other => panic!("the old name had this tick: {other:?}"),
     }
@@ -128,7 +131,9 @@ pub(super) async fn s54_an_old_name_that_was_ended_is_claimed_by_nobody(harness:
     // ran under the new name stays run, though the old definition does not know of it.
     new.store.leave(new.holder.id).await.unwrap();
     let answer = old.try_claim(item("before", tick, 2)).await;
-    assert!(matches!(answer, ClaimAnswer::Taken { .. }), "{answer:?}");
+    let is_after =
+        matches!(&answer, ClaimAnswer::Taken { under, .. } if *under == Some(task("after")));
+    assert!(is_after, "{answer:?}");
     old.win(item("before", tick, 1)).await;
     assert!(!old.knows("before").await.is_retired(tick));
 }

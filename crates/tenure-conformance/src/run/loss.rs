@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimReply, Definition, Fence, Finished, Generation, Holder,
-    OnCrash, Outcome, Refusal, Remembered, Restore, Restored, RunState, Seen, StoreErrorKind,
-    Timestamp, Token,
+    MaxRunning, OnCrash, Outcome, Overlap, Refusal, Remembered, Restore, Restored, RunState, Seen,
+    StoreErrorKind, Timestamp, Token,
 };
 
 use super::actor::{Node, definition, item, request};
@@ -315,4 +315,46 @@ pub(super) async fn s50_a_node_that_never_beat_puts_nothing_back(harness: &Share
     let error = node.store.restore(&restore).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::InvalidRequest);
     assert_eq!(node.store.run(&run.key).await.unwrap(), None);
+}
+
+/// The same task, limited to one run, has three indices that wait for another attempt.
+pub(super) async fn s50_a_run_put_back_keeps_the_limit_of_its_task(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let tick = node.now().await;
+    for index in 1..=3 {
+        let mut run = hearsay(&own(&node, tick, RunState::Running));
+        run.key.index = index;
+        run.node = Some(Holder::new("a node that is gone"));
+        run.on_crash = OnCrash::Retry { max_attempts: 2 };
+        run.max_running = Some(MaxRunning::new(1, 3));
+        assert_eq!(restore(&node, None, vec![run]).await.put_back, [true]);
+    }
+    for _ in 1..=3 {
+        let taken = node.take(10).await;
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        assert_eq!(node.take(10).await, []);
+        let ended = node.finish(&taken[0], Outcome::Succeeded).await;
+        assert_eq!(ended, Finished::Recorded);
+    }
+    assert_eq!(node.take(10).await, []);
+}
+
+/// What waited in line is put back into the line: a newer tick takes its place.
+pub(super) async fn s50_a_tick_put_back_that_waited_stands_in_line_again(harness: &Shared) {
+    let node = Node::join_with(harness, "node", &["t"]).await;
+    let tick = node.now().await;
+    let in_hand = node.win(item("t", tick - Duration::from_secs(2), 1)).await;
+    let waited = item("t", tick - Duration::from_secs(1), 1).key();
+    let mut run = Remembered::new(waited.clone(), RunState::Waiting, 0, tick);
+    run.overlap = Overlap::QueueOne;
+    assert_eq!(restore(&node, None, vec![run]).await.put_back, [true]);
+    let mut newer = item("t", tick, 1);
+    newer.overlap = Overlap::QueueOne;
+    let answer = node.try_claim(newer.clone()).await;
+    assert!(matches!(answer, ClaimAnswer::Waits(_)), "{answer:?}");
+    assert_eq!(node.record(&waited).await.state, RunState::Skipped);
+    node.finish(&in_hand, Outcome::Succeeded).await;
+    let taken = node.take(10).await;
+    let taken: Vec<_> = taken.into_iter().map(|claim| claim.run.key).collect();
+    assert_eq!(taken, [newer.key()]);
 }

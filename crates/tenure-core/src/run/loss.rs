@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::admission::MaxRunning;
 use super::key::{Generation, RunKey};
 use super::node::StoreMoment;
 use super::record::{OnCrash, Overlap, RunState};
@@ -69,6 +70,9 @@ pub struct Remembered {
     pub on_crash: OnCrash,
     /// Whether it runs beside its like.
     pub overlap: Overlap,
+    /// How many runs of its task may be in hand at once, should it wait for another attempt.
+    /// `None`: any number.
+    pub max_running: Option<MaxRunning>,
     /// When it was claimed, by the store's clock.
     pub claimed_at: Timestamp,
     /// Why it ended as it did, if the node knows.
@@ -91,6 +95,7 @@ impl Remembered {
             generation: None,
             on_crash: OnCrash::default(),
             overlap: Overlap::default(),
+            max_running: None,
             claimed_at,
             reason: None,
             keep_for: Duration::from_secs(2 * 3600),

@@ -197,6 +197,9 @@ pub enum ClaimAnswer {
         state: RunState,
         /// Since when the record exists.
         since: Timestamp,
+        /// The name that the record stands under, if it is another one of the same task than the
+        /// claim's.
+        under: Option<TaskName>,
     },
     /// The run waits in the store, by its overlap rule, and goes to whoever takes it when what
     /// this refusal names has ended. Not this node's.

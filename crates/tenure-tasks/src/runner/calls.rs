@@ -57,14 +57,15 @@ pub(super) enum Done {
     },
     Passed {
         groups: Vec<PassGroup>,
-        /// How many records were made, group by group.
-        answer: Result<Vec<usize>, StoreError>,
+        /// Whether each record was made, group by group.
+        answer: Result<Vec<Vec<bool>>, StoreError>,
     },
     Recovered(Result<Recovered, StoreError>),
     Backfills(Result<Vec<Backfill>, StoreError>),
     Expanded(RequestId, Result<Next, StoreError>),
     Pruned(Result<Pruned, StoreError>),
     Cancels(Result<Vec<Cancel>, StoreError>),
+    Definitions(Result<Vec<TaskRecord>, StoreError>),
     Noted,
 }
 
@@ -300,15 +301,14 @@ impl Calls {
         Done::Passed { groups, answer }
     }
 
-    async fn pass_all(&self, groups: &[PassGroup]) -> Result<Vec<usize>, StoreError> {
+    async fn pass_all(&self, groups: &[PassGroup]) -> Result<Vec<Vec<bool>>, StoreError> {
         let mut made = Vec::with_capacity(groups.len());
         for group in groups {
-            let mut count = 0;
+            let mut of_group = Vec::with_capacity(group.passes.len());
             for chunk in group.passes.chunks(self.max_batch) {
-                let answers = self.bounded("pass", self.store.pass(chunk)).await?;
-                count += answers.into_iter().filter(|made| *made).count();
+                of_group.extend(self.bounded("pass", self.store.pass(chunk)).await?);
             }
-            made.push(count);
+            made.push(of_group);
         }
         Ok(made)
     }

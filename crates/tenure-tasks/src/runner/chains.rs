@@ -101,9 +101,10 @@ impl Runner {
                 .extend(ticks.iter().filter(|tick| **tick > last));
             return None;
         }
+        let token = self.token_for(place.0, *ticks.first()?, place.1);
         let chain = Chain {
             ticks: ticks.iter().copied().collect(),
-            token: Token::random(),
+            token,
             turn,
             before,
             is_waiting: false,
@@ -137,13 +138,17 @@ impl Runner {
         if !self.chains.is_head(place, tick) {
             return;
         }
+        let chain = self.chains.chains.get(&place);
+        let next = chain.and_then(|chain| chain.ticks.get(1).copied());
+        let Some(next) = next else {
+            self.chains.chains.remove(&place);
+            return;
+        };
+        let token = self.token_for(task, next, index);
         if let Some(chain) = self.chains.chains.get_mut(&place) {
             chain.ticks.pop_front();
-            chain.token = Token::random();
+            chain.token = token;
             chain.is_waiting = false;
-            if chain.ticks.is_empty() {
-                self.chains.chains.remove(&place);
-            }
         }
         self.claims.queue.extend(self.chains.head(place));
     }

@@ -22,6 +22,9 @@ use crate::table::TaskId;
 /// How many claims may be under way at once.
 const MAX_FLIGHTS: usize = 8;
 
+/// How many tokens of refused claims are remembered.
+const MOST_REFUSED: usize = 20_000;
+
 /// How many tokens are drawn at once.
 const TOKENS: usize = 128;
 
@@ -40,6 +43,11 @@ pub(super) struct Wanted {
 impl Wanted {
     fn place(&self) -> (TaskId, Timestamp, u32) {
         (self.task, self.tick, self.index)
+    }
+
+    /// The same, the oldest ticks first.
+    fn claim(&self) -> (Timestamp, TaskId, u32) {
+        (self.tick, self.task, self.index)
     }
 }
 
@@ -73,11 +81,29 @@ pub(super) struct Claims {
     unresolved: BTreeMap<Moment, Flight>,
     /// Everything that was sent and not answered.
     in_flight: HashSet<(TaskId, Timestamp, u32), Quick>,
+    /// The tokens of claims that the store refused for now. A copy of such a request may still be on
+    /// its way and win, so the same is claimed with the same token: then its node hears of it.
+    refused: BTreeMap<(Timestamp, TaskId, u32), Token>,
     flights: usize,
     failures: u32,
 }
 
 impl Claims {
+    /// The store refused a claim that may be made again.
+    pub(super) fn may_come_again(&mut self, wanted: &Wanted) {
+        self.refused.insert(wanted.claim(), wanted.token);
+        while self.refused.len() > MOST_REFUSED {
+            self.refused.pop_first();
+        }
+    }
+
+    /// The store decided about a claim.
+    pub(super) fn is_decided(&mut self, wanted: &Wanted) {
+        if !self.refused.is_empty() {
+            self.refused.remove(&wanted.claim());
+        }
+    }
+
     /// When something here must be done, apart from what waits for an answer.
     pub(super) fn next(&self) -> Option<Moment> {
         let sweep = self.sweeps.keys().next().copied();
@@ -122,6 +148,37 @@ impl Claims {
 }
 
 impl Runner {
+    /// The token of a claim to be made: that of the last time, if it was refused then.
+    pub(super) fn token_for(&mut self, task: TaskId, tick: Timestamp, index: u32) -> Token {
+        let refused = &self.claims.refused;
+        let again = if refused.is_empty() {
+            None
+        } else {
+            refused.get(&(tick, task, index)).copied()
+        };
+        again.unwrap_or_else(|| self.tokens.next())
+    }
+
+    /// A tick that nobody was to run has a record already. A copy of a claim that was refused here may
+    /// have made it: then the same claim is answered with the run.
+    pub(super) fn claim_if_refused(&mut self, key: &RunKey) {
+        let Some(task) = self.table.id_of(&key.task) else {
+            return;
+        };
+        let refused = (key.tick, task, key.index);
+        if let Some(token) = self.claims.refused.get(&refused).copied() {
+            let turn = self.peers.mine();
+            self.claims.queue.push_back(Wanted {
+                task,
+                tick: key.tick,
+                index: key.index,
+                token,
+                turn,
+                before: key.tick,
+            });
+        }
+    }
+
     /// Reads what other nodes should have claimed by now, to claim what they did not.
     pub(super) fn sweep(&mut self, now: Moment) {
         while let Some(first) = self.claims.sweeps.first_entry()
@@ -132,7 +189,8 @@ impl Runner {
             let (asked, read): (Vec<_>, Vec<_>) = first.remove().into_iter().partition(|wanted| {
                 self.is_chained(wanted)
                     || self.paused.contains_key(&wanted.task)
-                    || self.stale.contains(&wanted.task)
+                    || self.stale.contains_key(&wanted.task)
+                    || self.claims.refused.contains_key(&wanted.claim())
             });
             self.claims.queue.extend(asked);
             if read.is_empty() {

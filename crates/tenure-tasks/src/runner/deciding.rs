@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, Moment, Refusal, RunState, Timestamp};
+use tenure_core::{ClaimAnswer, Holder, Moment, Refusal, RunState, Timestamp};
 
 use super::claiming::Wanted;
 use super::{PausedTask, Runner};
@@ -24,9 +24,10 @@ impl Runner {
         if let ClaimAnswer::Refused(refusal) = answer {
             return self.refused(wanted, refusal, now);
         }
-        self.accepted(wanted.task);
+        self.claims.is_decided(wanted);
         match answer {
             ClaimAnswer::Won(claim) => {
+                self.accepted(wanted.task);
                 let me = self.node.id;
                 if let Some(owner) = wanted.turn.owner
                     && owner != me
@@ -36,7 +37,12 @@ impl Runner {
                 let in_place_of_another = wanted.turn.owner != Some(me);
                 self.won(claim, Some(wanted.task), asked_at, in_place_of_another);
             }
-            ClaimAnswer::Taken { by, state, since } => {
+            ClaimAnswer::Taken {
+                by,
+                state,
+                since,
+                under,
+            } => {
                 tracing::debug!(
                     task = wanted.task,
                     tick = %wanted.tick,
@@ -45,8 +51,11 @@ impl Runner {
                     by = by.as_ref().map(tracing::field::display),
                     "another node has it"
                 );
-                if let Some(key) = self.key_of(wanted) {
-                    self.remember_other(key, state, by, since);
+                self.found_taken(wanted.task, by.as_ref(), since);
+                if let Some(mut key) = self.key_of(wanted) {
+                    // What is put back after a loss must be what there was.
+                    key.task = under.unwrap_or(key.task);
+                    self.remember_other(wanted.task, key, state, by, since);
                 }
                 if state.is_active() {
                     self.chain_waits(wanted);
@@ -55,6 +64,7 @@ impl Runner {
                 }
             }
             ClaimAnswer::Waits(because) => {
+                self.accepted(wanted.task);
                 // Whoever takes it later ends it; a chain waits for that as for any other node.
                 let is_news = self.chain_waits(wanted);
                 if let Some(key) = self.key_of(wanted).filter(|_| is_news) {
@@ -69,21 +79,30 @@ impl Runner {
 
     fn refused(&mut self, wanted: &Wanted, refusal: Refusal, now: Timestamp) {
         let id = wanted.task;
+        let may_come_again = matches!(
+            refusal,
+            Refusal::TooEarly { .. }
+                | Refusal::NodeLapsed
+                | Refusal::StoreForgot
+                | Refusal::Paused { .. }
+                | Refusal::StaleGeneration { .. }
+        );
+        if may_come_again {
+            self.claims.may_come_again(wanted);
+        } else {
+            self.claims.is_decided(wanted);
+        }
         if let Refusal::StaleGeneration { current } = &refusal
             && self.is_becoming(id, current)
         {
             return self.claim_again_soon(wanted);
         }
-        let before = match refusal {
+        let before = if may_come_again {
             // The ticks of the chain stay due and are planned anew.
-            Refusal::TooEarly { .. }
-            | Refusal::NodeLapsed
-            | Refusal::StoreForgot
-            | Refusal::Paused { .. } => self.chains.remove((id, wanted.index), wanted.before),
-            _ => {
-                self.chain_goes_on(id, wanted.tick, wanted.index);
-                wanted.before
-            }
+            self.chains.remove((id, wanted.index), wanted.before)
+        } else {
+            self.chain_goes_on(id, wanted.tick, wanted.index);
+            wanted.before
         };
         match refusal {
             Refusal::TooEarly { by } => self.table.reopen(id, before, now + by),
@@ -96,10 +115,9 @@ impl Runner {
             Refusal::StoreForgot => self.table.reopen(id, before, now),
             Refusal::Paused { by } => {
                 self.table.reopen(id, before, now + PAUSE_LOOK);
-                self.paused_by(id, by);
+                self.paused_by(id, by, now);
             }
             Refusal::TooLate { by } => {
-                self.accepted(id);
                 let missed = Missed {
                     ticks: vec![wanted.tick],
                     more: 0,
@@ -114,25 +132,13 @@ impl Runner {
             | Refusal::Replaced { .. } => {
                 self.accepted(id);
                 if let Some(key) = self.key_of(wanted) {
-                    self.remember_other(key.clone(), RunState::Skipped, None, now);
+                    self.remember_other(id, key.clone(), RunState::Skipped, None, now);
                     let reason = refusal.to_string();
                     tracing::info!(run = %key, reason, "skipped");
                     self.events.tell(|| RunnerEvent::Skipped { key, reason });
                 }
             }
-            Refusal::StaleGeneration { current } => {
-                if self.stale.insert(id)
-                    && let Some(spec) = self.table.spec(id)
-                {
-                    let current = current.to_string();
-                    tracing::warn!(task = %spec.name(), current, ours = %spec.generation(),
-                        "another definition of the task is current; this node leaves it alone");
-                    self.events.tell(|| RunnerEvent::Stale {
-                        task: spec.name().clone(),
-                        current,
-                    });
-                }
-            }
+            Refusal::StaleGeneration { current } => self.found_stale(wanted, current, before, now),
             _ => tracing::warn!(%refusal, "the store refused a claim for a reason unknown here"),
         }
     }
@@ -140,8 +146,21 @@ impl Runner {
     /// The store decided about a claim of this task, so it is neither paused nor stale.
     fn accepted(&mut self, id: TaskId) {
         if !self.stale.is_empty() {
-            self.stale.remove(&id);
+            self.no_longer_stale(id);
         }
+        self.resumed(id);
+    }
+
+    /// Somebody has a run since then: the task is not paused any more if that came after the pause.
+    /// Of its definition this says nothing.
+    fn found_taken(&mut self, id: TaskId, by: Option<&Holder>, since: Timestamp) {
+        let paused = self.paused.get(&id);
+        if by.is_some() && paused.is_some_and(|paused| paused.told_at < since) {
+            self.resumed(id);
+        }
+    }
+
+    fn resumed(&mut self, id: TaskId) {
         let Some(paused) = self.paused.remove(&id) else {
             return;
         };
@@ -157,8 +176,10 @@ impl Runner {
         }
     }
 
-    pub(super) fn paused_by(&mut self, id: TaskId, by: String) {
+    /// The store says at `told_at` that the task is paused.
+    pub(super) fn paused_by(&mut self, id: TaskId, by: String, told_at: Timestamp) {
         if let Some(paused) = self.paused.get_mut(&id) {
+            paused.told_at = told_at;
             // Its ticks will be found again when it is looked at again.
             paused.missed = None;
             paused.by = by;
@@ -171,7 +192,12 @@ impl Runner {
                 by: by.clone(),
             });
         }
-        self.paused.insert(id, PausedTask { by, missed: None });
+        let paused = PausedTask {
+            by,
+            told_at,
+            missed: None,
+        };
+        self.paused.insert(id, paused);
     }
 
     /// Looks at paused tasks now: something hinted that one may have been resumed.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use tenure_core::{Generation, RunKind, RunRecord, TaskName, Timestamp};
+use tenure_core::{Definition, Generation, RunKind, RunRecord, TaskName, Timestamp};
 
 use crate::spec::TaskSpec;
 
@@ -23,6 +23,8 @@ pub(super) struct Recent {
     /// All scheduled runs of this instant and later are here.
     from: Timestamp,
     tasks: HashMap<TaskName, OfTask>,
+    /// What was current before this node brought its own definitions.
+    replaced: HashMap<TaskName, Definition>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ impl Recent {
         Self {
             from,
             tasks: HashMap::new(),
+            replaced: HashMap::new(),
         }
     }
 
@@ -47,6 +50,13 @@ impl Recent {
         let earliest = runs.map(|(tick, _)| *tick).min();
         // Others of the same instant may be missing.
         self.from = earliest.map_or(self.from, |tick| tick + Duration::from_millis(1));
+    }
+
+    /// These definitions were current before this node brought its own: ticks of theirs that were
+    /// left out are its own if the schedule is the same.
+    pub(super) fn replaces<'d>(&mut self, known: impl Iterator<Item = &'d Definition>) {
+        let named = known.map(|definition| (definition.task.clone(), definition.clone()));
+        self.replaced = named.collect();
     }
 
     pub(super) fn add(&mut self, record: RunRecord) {
@@ -75,9 +85,15 @@ impl Recent {
         last: Timestamp,
         cursor: Option<Timestamp>,
     ) -> Option<Timestamp> {
-        let of_task = self.tasks.get(spec.name())?;
-        let mut claimed = of_task.since.iter();
-        let claimed = claimed.find(|(generation, _)| generation == spec.generation());
+        let names = || std::iter::once(spec.name()).chain(spec.aliases());
+        let of_names: Vec<_> = names().filter_map(|name| self.tasks.get(name)).collect();
+        if of_names.is_empty() {
+            return None;
+        }
+        let claimed = of_names.iter().flat_map(|of_task| &of_task.since);
+        let claimed = claimed
+            .filter(|(generation, _)| self.is_like(spec, generation))
+            .min_by_key(|(_, since)| *since);
         let known = cursor.map(|cursor| cursor.max(self.from - Duration::from_millis(1)));
         let own = known.and_then(|known| spec.tick_after(known));
         let since = claimed
@@ -86,12 +102,23 @@ impl Recent {
             .chain(own)
             .min()?;
         let has_all = |tick: Timestamp| {
-            (1..=spec.concurrency()).all(|index| of_task.runs.contains(&(tick, index)))
+            let is_there = |index| of_names.iter().any(|of| of.runs.contains(&(tick, index)));
+            (1..=spec.concurrency()).all(is_there)
         };
         std::iter::successors(Some(since), |tick| spec.tick_after(*tick))
             .take(MAX_TICKS)
             .take_while(|tick| *tick <= last)
             .find(|tick| !has_all(*tick))
+    }
+
+    /// Whether ticks under this generation were ticks of the task as it is here.
+    fn is_like(&self, spec: &TaskSpec, generation: &Generation) -> bool {
+        let names = std::iter::once(spec.name()).chain(spec.aliases());
+        let mut replaced = names.filter_map(|name| self.replaced.get(name));
+        generation == spec.generation()
+            || replaced.any(|definition| {
+                definition.generation == *generation && spec.has_schedule_of(definition)
+            })
     }
 }
 

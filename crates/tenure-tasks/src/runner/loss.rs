@@ -23,6 +23,7 @@ use super::Runner;
 use super::lease::backoff;
 use crate::event::RunnerEvent;
 use crate::spec::TaskSpec;
+use crate::table::TaskId;
 
 /// How many runs are remembered; the oldest go first. Some 150 bytes each.
 const MOST: usize = 20_000;
@@ -298,6 +299,7 @@ impl Runner {
     /// Remembers a run that another node won, or that nobody will run.
     pub(super) fn remember_other(
         &mut self,
+        task: TaskId,
         key: RunKey,
         state: RunState,
         by: Option<Holder>,
@@ -311,11 +313,9 @@ impl Runner {
             run.state = Some(state);
             return;
         }
-        let until = self.claimable_until(&key, since);
-        let on_crash = self
-            .table
-            .id_of(&key.task)
-            .and_then(|id| self.table.spec(id));
+        let spec = self.table.spec(task);
+        let window = spec.map_or(Duration::ZERO, TaskSpec::claim_window);
+        let until = claimable_until(&key, since, window);
         let known = Known {
             key,
             state: Some(state),
@@ -323,7 +323,7 @@ impl Runner {
             by: by.map_or(By::Nobody, |by| By::Other(Box::new(by))),
             token: None,
             fence: None,
-            on_crash: on_crash.map_or(OnCrash::Lose, TaskSpec::on_crash),
+            on_crash: spec.map_or(OnCrash::Lose, TaskSpec::on_crash),
             claimed_at: since,
             reason: None,
             until,
@@ -400,6 +400,7 @@ impl Runner {
         if let Some(spec) = spec {
             told.generation = Some(spec.generation().clone());
             told.overlap = spec.overlap();
+            told.max_running = spec.limit();
             told.keep_for = spec.claim_window() * 2 + Duration::from_secs(3600);
         }
         told

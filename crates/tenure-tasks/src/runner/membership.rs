@@ -33,7 +33,13 @@ impl Runner {
             self.beaten(asked_at, answered_at, Ok(beaten));
         }
         let known = self.calls.tasks().await?;
-        let all = self.calls.register_all(self.node.id, &self.specs()).await?;
+        let mut all = self.calls.register_all(self.node.id, &self.specs()).await?;
+        let definitions = known.iter().map(|record| &record.definition);
+        all.recent.replaces(definitions.filter(|definition| {
+            let id = self.table.id_of(&definition.task);
+            let own = id.and_then(|id| self.table.spec(id));
+            own.is_some_and(|own| own.generation() != &definition.generation)
+        }));
         self.enter(&all);
         self.begin_anew(&known);
         self.show();
@@ -110,7 +116,9 @@ impl Runner {
         if beaten.had_lapsed || !had_trust || !is_known {
             self.lease.register_again();
         }
-        self.peers.update(&beaten.alive, now);
+        if self.peers.update(&beaten.alive, now) {
+            self.look_at_stale(now);
+        }
         self.plan_look_at_end(&beaten.alive, moment.now, now);
         self.pulse.change().heard_at = Some(answered_at);
         self.watch_skew();
@@ -217,7 +225,7 @@ impl Runner {
         if let (Some(pause), Some(now)) = (&registered.pause, store_now)
             && pause.holds_at(now)
         {
-            self.paused_by(id, pause.by.clone());
+            self.paused_by(id, pause.by.clone(), now);
         }
     }
 
@@ -239,8 +247,7 @@ impl Runner {
                 continue;
             };
             let schedule = spec.schedule();
-            let is_same =
-                definition.schedule == schedule.text() && definition.zone == schedule.zone().name();
+            let is_same = spec.has_schedule_of(definition);
             let cursor = self.table.cursor(id).unwrap_or_default();
             if is_same || cursor >= begin {
                 continue;

@@ -35,16 +35,17 @@ mod reports;
 mod room;
 mod runs;
 mod shares;
+mod stale;
 mod taking;
 mod upkeep;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tenure_core::{Clock, Holder, Moment, RunRef, StoreError, Wakes};
+use tenure_core::{Clock, Holder, Moment, RunRef, StoreError, Timestamp, Wakes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -64,6 +65,7 @@ pub(crate) use self::room::NodeRoom;
 use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
+use self::stale::StaleTask;
 use self::taking::Taking;
 use self::watch::Deadlines;
 use crate::check::{Assigned, Work};
@@ -125,7 +127,9 @@ pub(crate) struct Runner {
     in_hand: HashMap<RunRef, u64, Quick>,
     next_run: u64,
     paused: BTreeMap<TaskId, PausedTask>,
-    stale: HashSet<TaskId>,
+    stale: BTreeMap<TaskId, StaleTask>,
+    /// What other definitions say is being read.
+    reads_definitions: bool,
     memory: Memory,
     told_skew_ms: Option<i64>,
     pruning: Pruning,
@@ -139,6 +143,8 @@ pub(crate) struct Runner {
 #[derive(Debug)]
 struct PausedTask {
     by: String,
+    /// When the store last said so.
+    told_at: Timestamp,
     /// What will have been missed if the pause turns out to be over.
     missed: Option<Missed>,
 }
@@ -215,7 +221,8 @@ impl Runner {
             in_hand: HashMap::default(),
             next_run: 0,
             paused: BTreeMap::new(),
-            stale: HashSet::new(),
+            stale: BTreeMap::new(),
+            reads_definitions: false,
             memory: Memory::default(),
             told_skew_ms: None,
             pruning: Pruning::new(now),
@@ -374,6 +381,7 @@ impl Runner {
             Some(Done::Expanded(id, answer)) => self.expanded(&id, answer),
             Some(Done::Pruned(answer)) => self.pruned(answer),
             Some(Done::Cancels(answer)) => self.cancels(answer),
+            Some(Done::Definitions(answer)) => self.definitions(answer),
         }
     }
 

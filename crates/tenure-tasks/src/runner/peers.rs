@@ -76,9 +76,9 @@ impl Peers {
         }
     }
 
-    /// The store told who is alive. Nodes without capacity only watch.
-    pub(super) fn update(&mut self, nodes: &[NodeRecord], now: Moment) {
-        self.alive.clear();
+    /// The store told who is alive. Nodes without capacity only watch. Tells whether a node is gone.
+    pub(super) fn update(&mut self, nodes: &[NodeRecord], now: Moment) -> bool {
+        let before = std::mem::take(&mut self.alive);
         self.alive.push(self.me);
         for record in nodes {
             let id = record.node.id;
@@ -96,6 +96,7 @@ impl Peers {
         // Remembered for a while after it was forgiven, to know a second time from a first.
         self.absent
             .retain(|(id, _), absence| absence.until + absence.span > now && alive.contains(id));
+        before.iter().any(|id| !alive.contains(id))
     }
 
     /// Everybody's part of the work. A node that named no limit counts as the largest of those that

@@ -76,7 +76,7 @@ impl Runner {
         {
             count += 1;
             if let Some(evaluation) = self.table.evaluate(id, store_now) {
-                self.plan(id, evaluation, &mut by_tick);
+                self.plan(id, evaluation, store_now, &mut by_tick);
             }
         }
         self.has_more = count == most;
@@ -93,12 +93,18 @@ impl Runner {
         &mut self,
         id: TaskId,
         evaluation: Evaluation,
+        store_now: Timestamp,
         by_tick: &mut BTreeMap<Timestamp, Vec<Planned>>,
     ) {
         let Evaluation { due, before, next } = evaluation;
         if due.seen.is_none() {
             return;
         }
+        let due = if self.stale.is_empty() {
+            due
+        } else {
+            self.leave_to_others(id, due, store_now)
+        };
         let Some(work) = self.table.work(id) else {
             return;
         };
@@ -207,11 +213,12 @@ impl Runner {
         if let Some(ticks) = planned.chain {
             return self.chain((planned.task, index), &ticks, turn, planned.before);
         }
+        let token = self.token_for(planned.task, planned.tick, index);
         Some(Wanted {
             task: planned.task,
             tick: planned.tick,
             index,
-            token: self.tokens.next(),
+            token,
             turn,
             before: planned.before,
         })

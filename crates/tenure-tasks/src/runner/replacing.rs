@@ -67,7 +67,9 @@ impl Calls {
             let names: HashSet<&TaskName> = names.chain(old_names).collect();
             let mut known = self.tasks().await?;
             known.retain(|record| names.contains(&record.definition.task));
-            let standings = self.register_all(node, &specs).await?;
+            let mut standings = self.register_all(node, &specs).await?;
+            let definitions = known.iter().map(|record| &record.definition);
+            standings.recent.replaces(definitions);
             for some in gone.chunks(self.max_batch) {
                 self.bounded("withdraw", self.store.withdraw(node, some))
                     .await?;

@@ -246,17 +246,21 @@ impl Runner {
     pub(super) fn passed(
         &mut self,
         groups: Vec<PassGroup>,
-        answer: Result<Vec<usize>, StoreError>,
+        answer: Result<Vec<Vec<bool>>, StoreError>,
     ) {
         let now = self.clock.now();
         self.reports.is_passing = false;
         match answer {
             Ok(made) => {
                 for (group, made) in groups.into_iter().zip(made) {
-                    for pass in &group.passes {
-                        self.remember_pass(pass);
+                    for (pass, is_made) in group.passes.iter().zip(&made) {
+                        if *is_made {
+                            self.remember_pass(pass);
+                        } else {
+                            self.claim_if_refused(&pass.key);
+                        }
                     }
-                    if made > 0 && group.count > 0 {
+                    if made.contains(&true) && group.count > 0 {
                         tracing::warn!(task = %group.task, tick = %group.tick, count = group.count,
                             reason = group.reason, "missed");
                         self.events.tell(|| RunnerEvent::Missed {

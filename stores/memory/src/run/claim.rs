@@ -57,7 +57,7 @@ impl Runs {
         }
         let task = self.tasks.get(&item.task);
         if let Some(run) = self.under_another_name(task, item) {
-            return taken(run);
+            return taken(run, Some(&run.record.key.task));
         }
         if let Err(refusal) = self.may_claim(batch, item, task, now) {
             return ClaimAnswer::Refused(refusal);
@@ -350,15 +350,17 @@ fn repeated(run: &Run, token: Token) -> ClaimAnswer {
             return ClaimAnswer::Won(claim_of(run, token, claimed_at));
         }
     }
-    taken(run)
+    taken(run, None)
 }
 
-fn taken(run: &Run) -> ClaimAnswer {
+/// `under`: the name of the record, if it is not that of the claim.
+fn taken(run: &Run, under: Option<&TaskName>) -> ClaimAnswer {
     let record = &run.record;
     ClaimAnswer::Taken {
         by: run.node.as_deref().cloned(),
         state: record.state,
         since: record.created_at,
+        under: under.cloned(),
     }
 }
 

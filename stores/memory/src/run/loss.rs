@@ -59,6 +59,7 @@ impl Runs {
         let mut run = Run::new(record, now.wall + told.keep_for);
         run.node = told.node.clone().map(Arc::new);
         run.overlap = told.overlap;
+        run.max_running = told.max_running;
         run.token = told.token;
         run.claimed_with = told.token;
         if let (Some(token), false) = (told.token, state.is_active()) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
-    RunRef, RunState, StoreError, StoreErrorKind, Timestamp, Token,
+    RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
 };
 
 use super::control::read_pause;
@@ -102,6 +102,7 @@ enum Answer {
         by: Option<NodeNumber>,
         state: RunState,
         since: Timestamp,
+        under: Option<TaskName>,
     },
 }
 
@@ -352,10 +353,16 @@ impl RedisStore {
         });
         let named = answers.into_iter().map(|answer| match answer {
             Answer::Final(answer) => answer,
-            Answer::Taken { by, state, since } => ClaimAnswer::Taken {
+            Answer::Taken {
+                by,
+                state,
+                since,
+                under,
+            } => ClaimAnswer::Taken {
                 by: by.and_then(|by| who.get(&by).cloned()),
                 state,
                 since,
+                under,
             },
         });
         named.collect()
@@ -373,6 +380,7 @@ fn unreadable_taken() -> Answer {
         by: None,
         state: RunState::Lost,
         since: Timestamp::EPOCH,
+        under: None,
     }
 }
 
@@ -422,16 +430,22 @@ fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), 
     Ok(())
 }
 
-/// Reads `STATE NODE SINCE`.
+/// Reads `STATE NODE SINCE`, with the task's other name behind it if the record stands there.
 fn read_taken(text: &str) -> Option<Answer> {
-    let mut parts = text.split(' ');
+    let mut parts = text.splitn(4, ' ');
     let state = state_of(parts.next()?)?;
     let by = match parts.next()? {
         "*" => None,
         number => Some(number.parse().ok()?),
     };
     let since = Timestamp::from_millis(parts.next()?.parse().ok()?);
-    Some(Answer::Taken { by, state, since })
+    let under = parts.next().map(TaskName::new).transpose().ok()?;
+    Some(Answer::Taken {
+        by,
+        state,
+        since,
+        under,
+    })
 }
 
 /// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
@@ -454,6 +468,7 @@ fn of_existing(item: &ClaimItem, row: Row) -> Answer {
         by: row.node,
         state: row.state,
         since: row.since,
+        under: None,
     }
 }
 

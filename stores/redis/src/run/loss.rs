@@ -79,7 +79,7 @@ fn push_run(call: &mut Call, run: &Remembered) -> Result<(), StoreError> {
     let generation = run.generation.as_ref();
     call.push(generation.map_or("*", tenure_core::Generation::as_str));
     call.push(crash_of(run.on_crash)?);
-    call.push(rule_of(run.overlap, None)?);
+    call.push(rule_of(run.overlap, run.max_running)?);
     call.push(millis(run.keep_for));
     call.push(write_reason(run.reason.as_deref()));
     call.push(

@@ -1,8 +1,9 @@
 -- Decides a batch of claims.
 -- KEYS[12]: a hash from a task to its generation if it has only one, else to its list; KEYS[13]:
 --   CANCELS; KEYS[14]: a hash from "GENERATION TASK" to the definition; KEYS[15]: a hash from a
---   task to the names it went on under, with a NUL between; KEYS[16..]: for each group its bucket and outputs, then for each item the history of its
---   task, then for each of the ticks in `lines` its bucket and outputs.
+--   task to the names it went on under, with a NUL between; KEYS[16..]: for each group its bucket
+--   and outputs, then for each item the history of its task, then for each of the ticks in `lines`
+--   its bucket and outputs.
 -- ARGV: holder, state of what is won (r, c), early_ms, epoch if there is none, checked, lines, groups,
 --   what the holder saw of the store's memory (sequence, own, losses; 0 if nothing); for each group,
 --   earliest ticks first: tick, -tick, place sINDEX, window_ms, keep_ms, items, then of
@@ -20,7 +21,8 @@
 --   do need a look; {now_ms, sequence, epoch, 'lines', ticks} if these must be among the ticks of
 --   `lines`; or {now_ms, sequence, epoch, fence, codes, details, "REGISTRY TAG"}: a letter
 --   an item, and for each letter but w, W, e and l a detail. w won, its fence is the reply's and
---   its own offset, and W if its generation was found as above; t taken: "STATE NODE SINCE"; m
+--   its own offset, and W if its generation was found as above; t taken: "STATE NODE SINCE", and
+--   behind it the name of the task that the record stands under if it is another; m
 --   perhaps taken by an earlier sending of this claim: its record; o skipped and q waits, for what
 --   BLOCKER says; p paused: the pause; g another generation: the current; e too early; l too late. -tick is a
 --   history's score, so that it begins with the newest.
@@ -162,19 +164,22 @@ local function line_up(rule, runs, tail, slot, tick)
   end
 end
 
--- What a record says to those who come too late for its run.
-local function taken(value)
+-- What a record says to those who come too late for its run; `field` if it stands under another
+-- name of the task.
+local function taken(value, field)
   local state, who = match(value, '^(%a) %S+ %S+ %S+ %S+ (%S+ %S+)')
-  return 't', state and state .. ' ' .. who or value
+  local under = field and ' ' .. match(field, '^s%d+:(.*)$') or ''
+  return 't', state and state .. ' ' .. who .. under or value
 end
 
--- The record of the same run under an earlier name of its task, or one it went on under.
+-- The record of the same run under an earlier name of its task, or one it went on under, and its
+-- field.
 local function under_others(bucket, tail, slot)
   local fields = lines and lines.aliases[match(tail, '^%d+')]
   for _, field in ipairs(fields or {}) do
     local value = call('HGET', bucket, field)
     if value then
-      return value
+      return value, field
     end
   end
   local place, task = match(slot, '^(s%d+:)(.*)$')
@@ -182,7 +187,7 @@ local function under_others(bucket, tail, slot)
   for name in string.gmatch(names or '', '%Z+') do
     local value = call('HGET', bucket, place .. name)
     if value then
-      return value
+      return value, place .. name
     end
   end
 end
@@ -202,9 +207,9 @@ local function decide(bucket, value, closed, pause, in_force, wanted, runs, tail
     end
     return taken(value)
   end
-  local other = under_others(bucket, tail, slot)
+  local other, field = under_others(bucket, tail, slot)
   if other then
-    return taken(other)
+    return taken(other, field)
   elseif closed then
     return closed
   elseif pause and holds(pause) then

@@ -84,6 +84,10 @@ for item = 1, runs do
     elseif state == WAITING then
       put.due = text(now + tonumber(ARGV[4]))
       call('ZADD', DUE, put.due, due_flag(put.overlap) .. member)
+      if attempt == '0' and mark == tick .. 's' then
+        local line = call('HGET', SLOTS, line_of(slot))
+        call('HSET', SLOTS, line_of(slot), line and line .. ' ' .. tick or tick)
+      end
     end
     more = more + (is_over and 0 or 1)
     local keep = now + tonumber(ARGV[a + 16])

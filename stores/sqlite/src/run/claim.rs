@@ -71,7 +71,7 @@ fn decide(
     let in_force = definition::in_force(step, &item.task)?;
     for name in item.aliases.iter().chain(&in_force.renamed_to) {
         if let Some(run) = find::find(step, &item.key_under(name))? {
-            return Ok(taken(run));
+            return Ok(taken(run, true));
         }
     }
     if let Err(refusal) = batch.window_is_open(item, step.wall) {
@@ -97,7 +97,9 @@ fn decide(
         Admission::Begin => {
             run.give(step, node, item.token, batch.start == StartMode::AtOnce)?;
             run.insert(step)?;
-            Ok(run.claim().map_or_else(|| taken(run), ClaimAnswer::Won))
+            Ok(run
+                .claim()
+                .map_or_else(|| taken(run, false), ClaimAnswer::Won))
         }
         Admission::Wait {
             because,
@@ -151,7 +153,7 @@ fn replace_queued(step: &Step<'_>, newer: &RunKey) -> Result<(), Fault> {
 /// The answer to a claim of a run that has a record: to a resend the first one, else who has it.
 fn of_existing(run: RunRow, item: &ClaimItem) -> ClaimAnswer {
     if run.token != Some(item.token) {
-        return taken(run);
+        return taken(run, false);
     }
     // Nothing keeps it back any more once it was taken or cancelled.
     if let Some(because) = run.kept_back {
@@ -164,12 +166,13 @@ fn of_existing(run: RunRow, item: &ClaimItem) -> ClaimAnswer {
     // One that is over, or waits again, was ended by this very node, which so knows it had it.
     match run.claim() {
         Some(claim) if run.state.is_active() => ClaimAnswer::Won(claim),
-        _ => taken(run),
+        _ => taken(run, false),
     }
 }
 
-fn taken(run: RunRow) -> ClaimAnswer {
+fn taken(run: RunRow, is_other_name: bool) -> ClaimAnswer {
     ClaimAnswer::Taken {
+        under: is_other_name.then_some(run.key.task),
         by: run.node,
         state: run.state,
         since: run.created,

@@ -98,6 +98,7 @@ fn put_back_one(step: &Step<'_>, told: &Remembered, due: Timestamp) -> Result<bo
     run.generation.clone_from(&told.generation);
     run.on_crash = told.on_crash;
     run.overlap = told.overlap;
+    run.max_running = told.max_running;
     run.claimed = Some(told.claimed_at);
     run.started = (run.state == RunState::Running).then_some(told.claimed_at);
     run.ended = run.state.is_final().then_some(step.wall);
