@@ -20,6 +20,9 @@ use crate::exit;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::pause::{PauseArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
+#[cfg(feature = "dashboard")]
+use crate::top::TopArgs;
+use crate::watch::WatchArgs;
 
 /// Distributed locks and scheduled tasks.
 #[derive(Debug, Parser)]
@@ -48,6 +51,9 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Says what became of one tick, and why
     Why(WhyArgs),
+    /// Shows on the terminal, live, what runs, what is next, what failed, who holds what
+    #[cfg(feature = "dashboard")]
+    Top(TopArgs),
     /// Stops a task from running anywhere, until it is resumed
     Pause(PauseArgs),
     /// Lets a paused task run again
@@ -252,6 +258,8 @@ pub(crate) struct LocksListArgs {
     /// Only keys that begin so
     #[arg(value_name = "PREFIX")]
     pub(crate) prefix: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// Prints one JSON object a line for each key
     #[arg(long)]
     pub(crate) json: bool,
@@ -270,6 +278,8 @@ pub(crate) struct LocksShowArgs {
     /// Which lock
     #[arg(value_name = "KEY")]
     pub(crate) key: OsString,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -294,6 +304,8 @@ pub(crate) struct UnlockArgs {
 pub(crate) struct TasksArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// Prints one JSON object a line for each task
     #[arg(long)]
     pub(crate) json: bool,
@@ -318,6 +330,8 @@ pub(crate) struct HistoryArgs {
     /// How many runs, at most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = run_count)]
     pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// Also prints what each run printed
     #[arg(long)]
     pub(crate) output: bool,

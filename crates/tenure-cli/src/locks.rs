@@ -4,14 +4,14 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use serde_json::{Value, json};
 use tenure::Tenure;
-use tenure::core::{Fence, Forced, Holder, Key, LeaseView, Occupant, Timestamp};
+use tenure::core::{Fence, Forced, Holder, Key, LeasePage, LeaseView, Occupant, Timestamp};
 use tenure::lock::AdminError;
 use tokio::runtime::Builder;
 
 use crate::args::{LocksArgs, LocksCommand, LocksListArgs, LocksShowArgs, StoreArgs, UnlockArgs};
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::lock::{key_of, runtime};
-use crate::output::{about, print, print_json, print_table};
+use crate::output::{about, print, print_json, table};
 use crate::store::{Chosen, code_of_store};
 
 pub(crate) fn run(args: LocksArgs) -> Outcome {
@@ -34,30 +34,31 @@ pub(crate) async fn open(args: &StoreArgs) -> Result<Tenure, Failure> {
 async fn list(args: LocksListArgs) -> Outcome {
     let store = Chosen::new(&args.store, None)?;
     let locks = store.open_existing().await?.locks();
-    let prefix = args.prefix.as_deref().unwrap_or_default();
-    let page = locks
-        .list(prefix.as_bytes())
-        .await
-        .map_err(|error| trouble(&error))?;
+    let prefix = args.prefix.as_deref().unwrap_or_default().as_bytes();
     if args.json {
+        let page = locks.list(prefix).await.map_err(|error| trouble(&error))?;
         let lines: Vec<Value> = page.leases.iter().map(as_json).collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
+    let show = async || {
+        let page = locks.list(prefix).await.map_err(|error| trouble(&error))?;
+        Ok(listed(&page, &store))
+    };
+    args.watch.each(show).await
+}
+
+fn listed(page: &LeasePage, store: &Chosen) -> String {
     if page.leases.is_empty() {
-        print(&format!(
-            "no locks are held or waited for in {}\n",
-            store.shown()
-        ))?;
-        return Ok(Code::OK);
+        return format!("no locks are held or waited for in {}\n", store.shown());
     }
     let rows = page.leases.iter().map(row).collect();
     let heading = ["key", "holder", "fence", "held for", "ends in", "waiting"];
-    print_table(&heading, rows)?;
+    let mut text = table(&heading, rows);
     if page.more {
-        print("… and more; give a longer prefix\n")?;
+        text.push_str("… and more; give a longer prefix\n");
     }
-    Ok(Code::OK)
+    text
 }
 
 fn row(view: &LeaseView) -> Vec<String> {
@@ -90,22 +91,24 @@ fn ends_in(view: &LeaseView) -> String {
 async fn show(args: LocksShowArgs) -> Outcome {
     let key = key_of(&args.key)?;
     let locks = open(&args.store).await?.locks();
-    let view = locks
-        .inspect(key.clone())
-        .await
-        .map_err(|error| trouble(&error))?;
-    let Some(view) = view else {
-        if args.json {
-            print_json(&[as_json(&LeaseView::new(key, Timestamp::EPOCH))])?;
-        } else {
-            print(&format!("lock `{key}` is free, and nobody waits for it\n"))?;
-        }
-        return Ok(Code::OK);
-    };
     if args.json {
+        let view = locks.inspect(key.clone()).await;
+        let view = view.map_err(|error| trouble(&error))?;
+        let view = view.unwrap_or_else(|| LeaseView::new(key, Timestamp::EPOCH));
         print_json(&[as_json(&view)])?;
         return Ok(Code::OK);
     }
+    let show = async || {
+        let view = locks.inspect(key.clone()).await;
+        Ok(match view.map_err(|error| trouble(&error))? {
+            None => format!("lock `{key}` is free, and nobody waits for it\n"),
+            Some(view) => shown(&view),
+        })
+    };
+    args.watch.each(show).await
+}
+
+fn shown(view: &LeaseView) -> String {
     let mut lines = vec![format!("lock `{}`", view.key)];
     match &view.occupant {
         None => lines.push("  free".to_owned()),
@@ -117,7 +120,7 @@ async fn show(args: LocksShowArgs) -> Outcome {
             }
             lines.push(format!(
                 "  ends in   {}, unless it is renewed",
-                ends_in(&view)
+                ends_in(view)
             ));
         }
     }
@@ -129,8 +132,7 @@ async fn show(args: LocksShowArgs) -> Outcome {
             waiter.holder
         ));
     }
-    print(&(lines.join("\n") + "\n"))?;
-    Ok(Code::OK)
+    lines.join("\n") + "\n"
 }
 
 async fn force(args: UnlockArgs) -> Outcome {

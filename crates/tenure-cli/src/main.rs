@@ -34,6 +34,9 @@ mod simulate;
 mod store;
 mod tasks;
 mod text;
+#[cfg(feature = "dashboard")]
+mod top;
+mod watch;
 mod why;
 
 use std::io::Write as _;
@@ -96,6 +99,8 @@ fn dispatch() -> Outcome {
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
         Command::Why(args) => why::run(args),
+        #[cfg(feature = "dashboard")]
+        Command::Top(args) => top::run(args),
         Command::Pause(args) => pause::pause(args),
         Command::Resume(args) => pause::resume(args),
         Command::Cancel(args) => cancel::run(args),

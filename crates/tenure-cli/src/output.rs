@@ -37,6 +37,11 @@ pub(crate) fn print_json(values: &[Value]) -> Result<(), Failure> {
 
 /// Prints rows under a heading.
 pub(crate) fn print_table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    print(&table(heading, rows))
+}
+
+/// Rows under a heading, a line each; as wide as the terminal.
+pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -45,9 +50,8 @@ pub(crate) fn print_table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<()
     for row in rows {
         table.add_row(row);
     }
-    let text: String = table
+    table
         .lines()
         .flat_map(|line| [line.trim().to_owned(), "\n".to_owned()])
-        .collect();
-    print(&text)
+        .collect()
 }

@@ -11,7 +11,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::late::LateEnds;
 use crate::lock::runtime;
 use crate::locks::{holder_json, millis};
-use crate::output::{about, print, print_json, print_table};
+use crate::output::{about, print_json, table};
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
@@ -27,19 +27,27 @@ async fn list(args: TasksArgs) -> Outcome {
     let store = Chosen::new(&args.store, None)?;
     let runs = store.open_existing().await?.runs();
     let trouble = |error| failure("cannot list tasks", &error);
-    let now = runs.now().await.map_err(trouble)?.now;
-    let tasks = runs.tasks().await.map_err(trouble)?;
     if args.json {
+        let now = runs.now().await.map_err(trouble)?.now;
+        let tasks = runs.tasks().await.map_err(trouble)?;
         let lines: Vec<Value> = tasks.iter().map(|task| task_json(task, now)).collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
+    let show = async || {
+        let now = runs.now().await.map_err(trouble)?.now;
+        let tasks = runs.tasks().await.map_err(trouble)?;
+        Ok(listed(&tasks, now, &store))
+    };
+    args.watch.each(show).await
+}
+
+fn listed(tasks: &[TaskRecord], now: Timestamp, store: &Chosen) -> String {
     if tasks.is_empty() {
-        print(&format!(
+        return format!(
             "{} knows no tasks; `tenure run FILE` makes them known\n",
             store.shown()
-        ))?;
-        return Ok(Code::OK);
+        );
     }
     let rows = tasks
         .iter()
@@ -78,8 +86,7 @@ async fn list(args: TasksArgs) -> Outcome {
         "next tick",
         "state",
     ];
-    print_table(&heading, rows)?;
-    Ok(Code::OK)
+    table(&heading, rows)
 }
 
 fn state_of(task: &TaskRecord, now: Timestamp) -> String {
@@ -169,19 +176,8 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.to = args.to;
     let store = Chosen::new(&args.store, None)?;
     let runs = store.open_existing().await?.runs();
-    let records = match query.task.clone() {
-        None => read(&*runs, query, args.limit).await?,
-        Some(name) => {
-            let trouble = |error| failure("cannot read the history", &error);
-            let tasks = runs.tasks().await.map_err(trouble)?;
-            let task = names::find(&tasks, &name);
-            let names = task.map_or_else(|| vec![name], names::all_of);
-            let found = names::history(&*runs, &names, &query, args.limit).await;
-            found.map_err(trouble)?
-        }
-    };
-    let late = LateEnds::of_runs(&*runs, &records).await?;
     if args.json {
+        let (records, late) = found(&*runs, query, args.limit).await?;
         let lines: Vec<Value> = records
             .iter()
             .map(|run| line_of(run, &late, args.output))
@@ -189,31 +185,55 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         print_json(&lines)?;
         return Ok(Code::OK);
     }
-    if records.is_empty() {
-        print(&format!("no such runs in {}\n", store.shown()))?;
-        return Ok(Code::OK);
-    }
-    if args.output {
-        let mut lines = Vec::new();
-        for run in &records {
-            lines.push(format!(
-                "== {}: {}",
-                visible(&run.key.to_string()),
-                run.state
-            ));
-            let output = run.output.as_deref().unwrap_or_default();
-            lines.extend(output.lines().map(visible_line));
+    let show = async || {
+        let (records, late) = found(&*runs, query.clone(), args.limit).await?;
+        if records.is_empty() {
+            return Ok(format!("no such runs in {}\n", store.shown()));
         }
-        print(&(lines.join("\n") + "\n"))?;
-        return Ok(Code::OK);
+        if args.output {
+            return Ok(printed(&records));
+        }
+        let rows = records.iter().map(|run| row(run, late.of(run).count()));
+        let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
+        Ok(table(&heading, rows.collect()))
+    };
+    args.watch.each(show).await
+}
+
+/// The runs that are asked for, also under names that their task had before, and late ends.
+async fn found(
+    runs: &dyn RunStore,
+    query: HistoryQuery,
+    limit: usize,
+) -> Result<(Vec<RunRecord>, LateEnds), Failure> {
+    let records = match query.task.clone() {
+        None => read(runs, query, limit).await?,
+        Some(name) => {
+            let trouble = |error| failure("cannot read the history", &error);
+            let tasks = runs.tasks().await.map_err(trouble)?;
+            let task = names::find(&tasks, &name);
+            let names = task.map_or_else(|| vec![name], names::all_of);
+            let found = names::history(runs, &names, &query, limit).await;
+            found.map_err(trouble)?
+        }
+    };
+    let late = LateEnds::of_runs(runs, &records).await?;
+    Ok((records, late))
+}
+
+/// What runs printed, each under a line of its own.
+fn printed(records: &[RunRecord]) -> String {
+    let mut lines = Vec::new();
+    for run in records {
+        lines.push(format!(
+            "== {}: {}",
+            visible(&run.key.to_string()),
+            run.state
+        ));
+        let output = run.output.as_deref().unwrap_or_default();
+        lines.extend(output.lines().map(visible_line));
     }
-    let rows = records
-        .iter()
-        .map(|run| row(run, late.of(run).count()))
-        .collect();
-    let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
-    print_table(&heading, rows)?;
-    Ok(Code::OK)
+    lines.join("\n") + "\n"
 }
 
 /// Tabulators are welcome in output; whatever else acts on a terminal is not.

@@ -49,12 +49,18 @@ mod tests {
     #[test]
     fn an_orphan_is_reaped_at_the_second_look() {
         super::super::adopt_orphans();
-        let shell = "(exit 0) & (sh -c 'exit 3' & echo $!)";
+        let folder = tempfile::tempdir().unwrap();
+        let gate = folder.path().join("gate");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // It ends only after the shell that began it, which might wait for it otherwise.
+        let shell = "(sh -c 'read line < \"$0\"; exit 3' \"$0\" >/dev/null & echo $!)";
         let out = Command::new("sh")
             .args(["-c", shell])
+            .arg(&gate)
             .stderr(Stdio::null())
             .output()
             .unwrap();
+        std::fs::write(&gate, "end\n").unwrap();
         let orphan: i32 = String::from_utf8(out.stdout)
             .unwrap()
             .trim()

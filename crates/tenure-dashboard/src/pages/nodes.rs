@@ -90,6 +90,9 @@ fn load(row: &NodeRow) -> Markup {
     if row.capacity == 0 {
         return html! { (row.running) span.sub { "runs nothing: it only watches" } };
     }
+    if row.capacity == u32::MAX {
+        return html! { (row.running) };
+    }
     html! {
         meter min="0" max=(row.capacity) value=(row.running)
             aria-label=(format!("load of {}", row.node.label)) {}
