@@ -10,14 +10,14 @@ mod calendar;
 mod roster;
 
 use std::fmt;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use tenure_core::{Clock, LeaseStore, Moment, RenewRequest, Renewal, StoreError, StoreErrorKind};
 use tokio::runtime::{Handle, Id};
 
@@ -147,7 +147,7 @@ struct Renewer {
 
 impl Renewer {
     async fn run(self) {
-        let mut flights = FuturesUnordered::new();
+        let mut flights = Vec::new();
         loop {
             let plan = self.roster.plan(self.clock.now(), flights.len());
             for lease in plan.ended {
@@ -157,9 +157,10 @@ impl Renewer {
             if plan.is_over {
                 return;
             }
-            flights.extend(plan.batches.into_iter().map(|batch| self.send(batch)));
+            let batches = plan.batches.into_iter();
+            flights.extend(batches.map(|batch| Box::pin(self.send(batch))));
             tokio::select! {
-                Some(answered) = flights.next(), if !flights.is_empty() => self.settle(answered),
+                answered = landed(&mut flights) => self.settle(answered),
                 () = self.roster.nudged() => {}
                 () = self.sleep(plan.next) => {}
             }
@@ -241,6 +242,23 @@ impl Renewer {
         let outcomes: Vec<_> = outcomes.collect();
         self.roster.settle(&batch, &outcomes, self.clock.now());
     }
+}
+
+/// The next answer, if there is ever one; its flight is over then.
+///
+/// All are polled, because they are few. A collection that polls only those that were woken wakes
+/// its own task for each that joins it, and the runtime wakes a second thread for that.
+async fn landed<F: Future<Output = Answered>>(flights: &mut Vec<Pin<Box<F>>>) -> Answered {
+    poll_fn(|cx| {
+        for (at, flight) in flights.iter_mut().enumerate() {
+            if let Poll::Ready(answered) = flight.as_mut().poll(cx) {
+                drop(flights.swap_remove(at));
+                return Poll::Ready(answered);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// The same trouble, for each lease of a batch.

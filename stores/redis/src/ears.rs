@@ -1,6 +1,7 @@
 //! Who is told of what the servers push: those who wait for leases, and those who wait for runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure_core::{Fence, Grant, Key, Timestamp, Token, WakeRegistry};
 
@@ -155,18 +156,31 @@ fn read_freed(payload: &[u8]) -> Option<(Token, &[u8], &[u8])> {
     Some((waiter, parts.next()?, parts.next()?))
 }
 
-/// Reads `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as the hand-off script writes it.
+/// Reads `h TOKEN FENCE TTL_MS NAME`, as a release writes it that hands on as usual, where the fence
+/// is the server's clock in microseconds; or `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as everything
+/// else does.
 fn read_grant(payload: &[u8]) -> Option<(Token, Grant, &[u8])> {
-    let mut parts = payload.splitn(6, |byte| *byte == b' ');
-    if parts.next()? != b"g" {
-        return None;
-    }
+    let is_short = match payload.get(..2)? {
+        b"h " => true,
+        b"g " => false,
+        _ => return None,
+    };
+    let mut parts = payload
+        .get(2..)?
+        .splitn(if is_short { 4 } else { 5 }, |byte| *byte == b' ');
     let mut text = || std::str::from_utf8(parts.next()?).ok();
     let token = text()?.parse().ok()?;
-    let fence = Fence::new(text()?.parse().ok()?);
-    let now = Timestamp::from_millis(text()?.parse().ok()?);
-    let expires_at = Timestamp::from_millis(text()?.parse().ok()?);
-    Some((token, Grant::new(fence, now, expires_at), parts.next()?))
+    let fence: u64 = text()?.parse().ok()?;
+    let (now, expires_at) = if is_short {
+        let now = Timestamp::from_millis(i64::try_from(fence / 1000).ok()?);
+        let ttl: u32 = text()?.parse().ok()?;
+        (now, now + Duration::from_millis(ttl.into()))
+    } else {
+        let now = Timestamp::from_millis(text()?.parse().ok()?);
+        (now, Timestamp::from_millis(text()?.parse().ok()?))
+    };
+    let grant = Grant::new(Fence::new(fence), now, expires_at);
+    Some((token, grant, parts.next()?))
 }
 
 #[cfg(test)]
@@ -201,15 +215,22 @@ mod tests {
             grant(format!("h {token} 7 1000 2000 ")),
             format!("g {token} 7 1000 2000 other").into_bytes(),
             format!("g {token} 7 1000 2000 p:").into_bytes(),
+            grant(format!("h {token} 1000007 ")),
+            grant(format!("h {token} 1000007 99999999999 ")),
+            format!("h {token} 1000007 1000 other").into_bytes(),
         ] {
             assert_eq!(next(wrong), Poll::Pending);
         }
-        let whole = next(grant(format!("g {token} 7 1000 2000 ")));
-        let expected = Grant::new(
-            Fence::new(7),
-            Timestamp::from_millis(1000),
-            Timestamp::from_millis(2000),
-        );
-        assert_eq!(whole, Poll::Ready(Wake::Granted(expected)));
+        for (whole, fence) in [
+            (format!("g {token} 7 1000 2000 "), 7),
+            (format!("h {token} 1000007 1000 "), 1_000_007),
+        ] {
+            let expected = Grant::new(
+                Fence::new(fence),
+                Timestamp::from_millis(1000),
+                Timestamp::from_millis(2000),
+            );
+            assert_eq!(next(grant(whole)), Poll::Ready(Wake::Granted(expected)));
+        }
     }
 }

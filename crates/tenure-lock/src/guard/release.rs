@@ -65,6 +65,10 @@ impl GuardView {
             }
             Err(ReleaseError::Unknown { .. }) => {}
         }
+        if let Ok(Released::HandedOn) = answer {
+            // Whoever it was handed to may be a task of this thread, and comes first.
+            tokio::task::yield_now().await;
+        }
         answer
     }
 

@@ -33,6 +33,13 @@ pub(super) struct Spot {
 }
 
 impl Spot {
+    /// Where a seat stands that now joins these, at their end.
+    fn last_of(party: Name, seats: &mut Vec<usize>, seat: usize) -> Self {
+        let index = seats.len();
+        seats.push(seat);
+        Self { party, index }
+    }
+
     pub(super) fn due(self) -> Moment {
         self.party.0
     }
@@ -53,6 +60,10 @@ impl Party {
         self.name.0
     }
 
+    pub(super) fn seats(&self) -> &[usize] {
+        &self.seats
+    }
+
     /// Takes one of them.
     pub(super) fn pop(&mut self) -> Option<usize> {
         self.seats.pop()
@@ -70,25 +81,22 @@ impl Calendar {
     /// Enters a seat that is not in it.
     pub(super) fn add(&mut self, seat: usize, due: Due) -> Spot {
         let least = due.at - due.slack;
-        let party = self.party(least, due.at);
-        let seats = self.parties.entry(party).or_default();
-        seats.push(seat);
-        Spot {
-            party,
-            index: seats.len() - 1,
+        // Nearly always, so it is looked for only once.
+        if let Some(newest @ (at, _)) = self.newest
+            && least <= at
+            && at <= due.at
+            && let Some(seats) = self.parties.get_mut(&newest)
+            && seats.len() < FULL
+        {
+            return Spot::last_of(newest, seats, seat);
         }
+        let party = self.party(least, due.at);
+        Spot::last_of(party, self.parties.entry(party).or_default(), seat)
     }
 
     /// A party with room that is due between `least` and `most`.
     fn party(&mut self, least: Moment, most: Moment) -> Name {
         let has_room = |seats: &Vec<usize>| seats.len() < FULL;
-        if let Some(newest @ (at, _)) = self.newest
-            && least <= at
-            && at <= most
-            && self.parties.get(&newest).is_some_and(has_room)
-        {
-            return newest;
-        }
         let mut those = self.parties.range((least, 0)..=(most, u32::MAX));
         if let Some((name, _)) = those.rfind(|(_, seats)| has_room(seats)) {
             return *name;

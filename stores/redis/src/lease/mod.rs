@@ -222,7 +222,8 @@ impl RedisStore {
         reply: &mut Reply,
         must_ask: bool,
     ) -> Result<Held, StoreError> {
-        let now = reply.timestamp()?;
+        let now_us: i64 = reply.number()?;
+        let now = Timestamp::from_millis(now_us.div_euclid(1000));
         let pttl: i64 = reply.number()?;
         let (position, length): (u32, u32) = (reply.number()?, reply.number()?);
         let raw = RawOccupant::read(&mut reply.nested()?)?;
@@ -256,8 +257,10 @@ impl RedisStore {
                 }
             }
         };
-        // Servers count the end of a lease as still inside it.
-        let ask_again = ask_again.saturating_add(Duration::from_millis(1));
+        // Servers count the whole millisecond in which a lease ends as still inside it, and a part of
+        // the present one is over.
+        let until_next = 1000 - now_us.rem_euclid(1000).unsigned_abs();
+        let ask_again = ask_again.saturating_add(Duration::from_micros(until_next));
         let mut held = Held::new(now, raw.named(self).await, remaining).ask_again_after(ask_again);
         if is_waiting {
             held = held.in_place(Place::new(position, length));

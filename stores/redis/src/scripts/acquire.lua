@@ -4,7 +4,7 @@
 --       nowhere)
 -- Reply: the fence alone (see acquire_free.lua), or
 --        {'granted', now_ms, fence, ttl_ms}, or
---        {'held', now_ms, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
+--        {'held', now_us, pttl_ms (-1: never ends), position (0: none), length, occupant}, or
 --        {'barred'} if the token was cancelled before, or
 --        {'again', now_ms} if more dead waiters stand in the way than one step removes.
 -- One step, because the test and the place in the queue must not be apart: no wake-up is lost between them.
@@ -92,6 +92,6 @@ end
 local length = redis.call('ZCARD', Q)
 if not lock then
   -- Free, but the first in line can only be told by asking: this request's sender may not speak.
-  return { 'held', now, 0, position, length, { 'free' } }
+  return { 'held', now_us, 0, position, length, { 'free' } }
 end
-return { 'held', now, redis.call('PTTL', L), position, length, occupant(lock) }
+return { 'held', now_us, redis.call('PTTL', L), position, length, occupant(lock) }

@@ -13,9 +13,11 @@ repeat
   local clock = redis.call('TIME')
   local micros = string.sub('000000', #clock[2] + 1) .. clock[2]
   local arrival, now = clock[1] .. micros, clock[1] .. string.sub(micros, 1, 3)
+  -- Read beside the clock: the first in line reckons from both when the lease ends.
+  local left = redis.call('PTTL', KEYS[1])
   local length = redis.call('ZCARD', KEYS[2])
   if keep == 0 then
-    return { 'held', now, redis.call('PTTL', KEYS[1]), 0, length, { 'ours', held_by, fence, since } }
+    return { 'held', arrival, left, 0, length, { 'ours', held_by, fence, since } }
   end
   local known = redis.call('HGET', KEYS[3], ARGV[1])
   local had_until, had_since = string.match(known or '', '^ %d+ (%d+) (%d+) ', 33)
@@ -52,5 +54,5 @@ repeat
       redis.call('PEXPIRE', KEYS[3], keep + 2000)
     end
   end
-  return { 'held', now, redis.call('PTTL', KEYS[1]), position + 1, length, { 'ours', held_by, fence, since } }
+  return { 'held', arrival, left, position + 1, length, { 'ours', held_by, fence, since } }
 until true
