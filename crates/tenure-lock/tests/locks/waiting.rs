@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tenure_core::{Clock, StoreErrorKind};
+use tenure_lock::Released;
 
 use crate::support::{Call, Harm, MS, SECOND, World, for_seeds, on_paused_time};
 
@@ -25,6 +26,21 @@ async fn r20_a_release_between_any_two_steps_of_a_waiter_is_not_lost() {
         assert!(took <= 2 * MS, "after {steps} steps it took {took:?}");
         assert!(guard.is_trusted());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r20_whoever_is_next_goes_on_before_whoever_gave_back() {
+    let world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    let guard = holder.locks.lock("k").acquire().await.unwrap();
+    let lock = client.locks.lock("k");
+    let (sender, mut next) = tokio::sync::oneshot::channel();
+    let waiter = tokio::spawn(async move { sender.send(lock.acquire().await.unwrap()) });
+    world.until_waiting("k", 1).await;
+    assert_eq!(guard.release().await.unwrap(), Released::HandedOn);
+    // On the one thread that there is, nothing was awaited since.
+    assert!(next.try_recv().unwrap().is_trusted());
+    waiter.await.unwrap().unwrap();
 }
 
 #[test]
