@@ -119,9 +119,11 @@ impl RedisStore {
             None => format!("Plain safety: {}.", keeps.of("locks and claims")),
             Some(strict) => format!(
                 "Strict safety: no lock gets a second holder through a restart or a fail-over, and \
-                 none is granted for {} after one; claims of tasks are not strict: {}.",
+                 none is granted for {} after one; a majority knows of each tick that is won, and \
+                 none is won for {} after one, which narrows, and does not close, the gap in which \
+                 a tick may be won twice.",
                 format_duration(strict.terms.quarantine()),
-                keeps.of("claims")
+                format_duration(strict.terms.rest()),
             ),
         }
     }

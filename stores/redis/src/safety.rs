@@ -35,6 +35,8 @@ static INSTALL: Script = Script::new(
 
 /// What clocks and timers may be wrong by.
 const SLACK: Duration = Duration::from_millis(300);
+/// Twice as long as nodes are apart that beat as often as they do by default.
+const REST: Duration = Duration::from_secs(10);
 const MAX_TTL: Duration = Duration::from_secs(30);
 const MOST_REPLICAS: u32 = 20;
 
@@ -136,6 +138,20 @@ impl Terms {
         self.max_ttl + SLACK
     }
 
+    /// For how long nothing is claimed after a restart or a fail-over: every node has beaten by then,
+    /// and has put back what it saw and the server forgot.
+    pub(crate) fn rest(self) -> Duration {
+        self.quarantine().max(REST)
+    }
+
+    /// What must be waited for, for so long, after a step of runs.
+    pub(crate) fn copies_within(self, within: Duration) -> Copies {
+        Copies {
+            replicas: self.majority(),
+            within,
+        }
+    }
+
     /// The last argument of each script behind [`LIFE`].
     pub(crate) fn settings(self) -> String {
         format!("{} {}", self.max_ttl.as_millis(), self.replicas)
@@ -220,14 +236,16 @@ impl Strict {
         let mut life = String::new();
         // The second time the life is known; a third is for one that ended in between.
         for _ in 0..3 {
-            let mut call: Call = INSTALL.call(2);
+            let mut call: Call = INSTALL.call(3).arg(self.key("claims", lock));
             for key in self.marker_keys(lock) {
                 call.push(key);
             }
             let quarantine = self.terms.quarantine().as_millis();
+            let rest = self.terms.rest().as_millis();
             let call = call
                 .arg(&life)
                 .arg(u64::try_from(quarantine).unwrap_or(u64::MAX))
+                .arg(u64::try_from(rest).unwrap_or(u64::MAX))
                 .arg(self.terms.settings());
             let copies = self.terms.copies(self.terms.max_ttl);
             let kept = self.lanes.run(lock, call, is_probed, &copies).await?;

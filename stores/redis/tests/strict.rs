@@ -7,11 +7,14 @@
     reason = "a test that cannot go on fails, with the place in its message"
 )]
 
+#[path = "steps/trio.rs"]
+mod trio;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tenure_bed::{Ca, Cluster, Flavour, Redis, RedisBuilder, Sentinel, until};
+use tenure_bed::{Ca, Cluster, Flavour, Redis, Sentinel, until};
 use tenure_core::{
     Acquisition, Clock as _, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _,
     Moment, Release, RenewRequest, Renewal, StoreErrorKind, SystemClock, Ttl, Wake,
@@ -19,6 +22,8 @@ use tenure_core::{
 use tenure_redis::{RedisStore, Severity};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::trio::{trio, trio_of};
 
 const TTL: Duration = Duration::from_millis(1500);
 /// Nothing is granted for so long after a restart or a fail-over.
@@ -201,29 +206,6 @@ async fn b5_strict_a_server_that_followed_another_and_came_back_is_in_a_new_life
     let new = eventually(&store, "k").await;
     assert_one_after_the_other("demoted and promoted", &old, lost_at, &new);
     assert!(new.granted_at.since(lost_at) >= TTL);
-}
-
-/// One primary with two replicas, and no sentinels.
-async fn trio() -> (Redis, [Redis; 2]) {
-    trio_of(|| Redis::builder(Flavour::Redis).tcp()).await
-}
-
-async fn trio_of(builder: impl Fn() -> RedisBuilder) -> (Redis, [Redis; 2]) {
-    let primary = builder().start().await;
-    let port = primary.port().to_string();
-    let replicas = [builder().start().await, builder().start().await];
-    for replica in &replicas {
-        replica.call(&["REPLICAOF", "127.0.0.1", &port]).await;
-    }
-    until("the replicas follow", PATIENCE, async || {
-        (primary.info("connected_slaves").await? == "2").then_some(())?;
-        for replica in &replicas {
-            (replica.info("master_link_status").await? == "up").then_some(())?;
-        }
-        Some(())
-    })
-    .await;
-    (primary, replicas)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -665,7 +647,7 @@ async fn b5_the_doctor_names_the_safety_in_force_and_counts_the_replicas() {
             assert!(
                 diagnosis.verdict.starts_with("Strict safety: ")
                     && diagnosis.verdict.contains("for 1s800ms")
-                    && diagnosis.verdict.contains("claims of tasks are not strict"),
+                    && diagnosis.verdict.contains("narrows, and does not close"),
                 "{diagnosis:?}"
             );
         }

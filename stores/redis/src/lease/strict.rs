@@ -167,7 +167,7 @@ impl RedisStore {
     }
 
     /// Who cannot reach its replicas may no longer be the primary.
-    fn look_for_the_primary(&self, strict: &Strict, lock: &[u8], kept: &Kept) {
+    pub(crate) fn look_for_the_primary(&self, strict: &Strict, lock: &[u8], kept: &Kept) {
         kept.leave();
         strict.lanes.forget(lock);
         self.shared.link.leave();

@@ -9,6 +9,7 @@ use tenure_core::{
 use super::name::{RunName, hex};
 use super::row::{report, unreadable, write_reason};
 use super::state::{letter_of, state_of};
+use super::strict::touching;
 use super::{BASE, RECORD, millis};
 use crate::link::{Call, Script};
 use crate::reply::Reply;
@@ -17,6 +18,12 @@ use crate::store::RedisStore;
 static START: Script = Script::new(
     "start runs",
     &[BASE, RECORD, include_str!("../scripts/run_start.lua")],
+);
+static START_STRICTLY: Script = touching!(
+    "start runs",
+    BASE,
+    RECORD,
+    include_str!("../scripts/run_start.lua"),
 );
 static FINISH: Script = Script::new(
     "finish runs",
@@ -32,9 +39,14 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         let names = self.run_names();
-        let mut call = self.run_call(&START, starts.len());
+        let touches = self.touches();
+        let script = self.by_safety(&START, &START_STRICTLY);
+        let mut call = self.run_call(script, starts.len() + touches.len());
         for start in starts {
             call.push(names.bucket(start.run.key.tick));
+        }
+        for key in touches {
+            call.push(key);
         }
         for start in starts {
             let name = RunName::new(&start.run.key)?;
@@ -43,7 +55,9 @@ impl RedisStore {
             call.push(start.run.attempt);
             call.push(start.run.token.to_string());
         }
-        let mut reply = Reply::new(START.doing, self.send(call).await?)?;
+        // A run whose start was forgotten would be taken for one that never began, and begun again.
+        let answer = self.send_to_count(call, |_| true).await?;
+        let mut reply = Reply::new(START.doing, answer)?;
         let now = reply.timestamp()?;
         let codes = reply.text()?;
         if codes.len() != starts.len() {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use redis::Value;
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
     RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
@@ -17,6 +18,7 @@ use super::name::{push_hex, read_tick, score};
 use super::row::{NodeNumber, Row, crash_of, not_ours, report, unreadable};
 use super::rule::{Rule, rule_of};
 use super::state::state_of;
+use super::strict::guarded;
 use super::{BASE, RECORD, TASK, first_state, millis};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, text_of};
@@ -31,6 +33,14 @@ static CLAIM: Script = Script::new(
         include_str!("../scripts/run_admit.lua"),
         include_str!("../scripts/run_claim.lua"),
     ],
+);
+static CLAIM_STRICTLY: Script = guarded!(
+    "claim runs",
+    BASE,
+    RECORD,
+    TASK,
+    include_str!("../scripts/run_admit.lua"),
+    include_str!("../scripts/run_claim.lua"),
 );
 
 /// How often a batch is sent when what it concerns changes meanwhile.
@@ -120,7 +130,7 @@ impl RedisStore {
         let mut lines = plan.lines();
         for _ in 0..MOST_SENDINGS {
             let call = self.claim_call(batch, &plan, &word, lines.as_ref())?;
-            let mut reply = Reply::new(CLAIM.doing, self.send(call).await?)?;
+            let mut reply = Reply::new(CLAIM.doing, self.send_to_count(call, may_win).await?)?;
             let (now, sequence, epoch) = (reply.timestamp()?, reply.number()?, reply.text()?);
             let fence = reply.text()?;
             let answers = match fence.as_str() {
@@ -216,8 +226,9 @@ impl RedisStore {
     ) -> Result<Call, StoreError> {
         let names = self.run_names();
         let more = lines.map_or(0, BTreeSet::len);
-        let own = 4 + 2 * plan.groups.len() + batch.items.len() + 2 * more;
-        let mut call = self.run_call(&CLAIM, own);
+        let guards = self.guards();
+        let own = 4 + 2 * plan.groups.len() + batch.items.len() + 2 * more + guards.len();
+        let mut call = self.run_call(self.by_safety(&CLAIM, &CLAIM_STRICTLY), own);
         call.push(names.of("generations"));
         call.push(names.of("cancels"));
         call.push(names.of("definitions"));
@@ -232,6 +243,9 @@ impl RedisStore {
         for tick in lines.into_iter().flatten() {
             call.push(names.bucket(*tick));
             call.push(names.outputs(*tick));
+        }
+        for key in guards {
+            call.push(key);
         }
         call.push(batch.node.to_string());
         call.push(first_state(batch.start));
@@ -248,6 +262,7 @@ impl RedisStore {
             push_group(&mut call, group, offset, word.is_empty())?;
             offset += group.items.len();
         }
+        self.push_settings(&mut call);
         Ok(call)
     }
 
@@ -367,6 +382,15 @@ impl RedisStore {
         });
         named.collect()
     }
+}
+
+/// Whether a reply says of an item that it is won, now or by an earlier sending.
+fn may_win(answer: &Value) -> bool {
+    let codes = match answer {
+        Value::Array(parts) => parts.get(4),
+        _ => None,
+    };
+    matches!(codes, Some(Value::BulkString(codes)) if codes.iter().any(|code| b"wWm".contains(code)))
 }
 
 fn all_refused(batch: &ClaimBatch, refusal: &Refusal) -> Vec<ClaimAnswer> {

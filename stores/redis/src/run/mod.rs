@@ -29,6 +29,7 @@ mod request;
 mod row;
 mod rule;
 mod state;
+mod strict;
 mod take;
 mod tasks;
 
@@ -199,8 +200,14 @@ impl RunStore for RedisStore {
         promises.forgets = "what was claimed since the last write to disk or to a replica, when \
                             the server restarts or fails over: the sequence then falls or the \
                             epoch changes. Runs that ended, 30 days later, or sooner where there \
-                            are more than about 300 000; never while their tick could be claimed. \
-                            Strict safety is for locks and changes none of this";
+                            are more than about 300 000; never while their tick could be claimed";
+        if self.shared.strict.is_some() {
+            promises.forgets = "what was claimed, if the majority that had it has no part in the \
+                                next primary: then nothing is claimed for a while, and nodes put \
+                                back what they know. Runs that ended, 30 days later, or sooner \
+                                where there are more than about 300 000; never while their tick \
+                                could be claimed";
+        }
         promises
     }
 

@@ -8,9 +8,11 @@ use tenure_core::{Claim, RunKey, StoreError, Take, TaskRoom};
 
 use super::name::{RunName, read_member};
 use super::row::{Row, not_ours, report};
+use super::strict::{guarded, touching};
 use super::{BASE, MAX_BATCH, RECORD, TAKER, TASK, first_state};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
+use crate::safety::begins_with;
 use crate::store::RedisStore;
 
 static DUE: Script = Script::new(
@@ -34,6 +36,23 @@ static TAKE: Script = Script::new(
     ],
 );
 
+static DUE_STRICTLY: Script = touching!(
+    "look for waiting runs",
+    BASE,
+    RECORD,
+    TASK,
+    TAKER,
+    include_str!("../scripts/run_due.lua"),
+);
+static TAKE_STRICTLY: Script = guarded!(
+    "take waiting runs",
+    BASE,
+    RECORD,
+    TASK,
+    TAKER,
+    include_str!("../scripts/run_take.lua"),
+);
+
 /// How many waiting runs one step looks at.
 const PAGE: usize = 256;
 /// How many steps one request makes: what waits behind very much that nobody may take waits longer.
@@ -55,6 +74,16 @@ enum Found {
 struct Waiting {
     member: String,
     key: RunKey,
+}
+
+/// Whether the request was answered before.
+fn took_before(answer: &Value) -> bool {
+    begins_with(answer, &["again"])
+}
+
+/// Whether anything is taken.
+fn takes(answer: &Value) -> bool {
+    matches!(answer, Value::Array(parts) if !parts.is_empty())
 }
 
 fn push_room(call: &mut Call, room: &[TaskRoom]) {
@@ -97,15 +126,21 @@ impl RedisStore {
         limit: usize,
         offset: usize,
     ) -> Result<Found, StoreError> {
+        let touches = self.touches();
         let mut call = self
-            .run_call(&DUE, 1)
-            .arg(self.run_names().request(take.token))
+            .run_call(self.by_safety(&DUE, &DUE_STRICTLY), 1 + touches.len())
+            .arg(self.run_names().request(take.token));
+        for key in touches {
+            call.push(key);
+        }
+        let mut call = call
             .arg(take.node.to_string())
             .arg(limit)
             .arg(offset)
             .arg(PAGE);
         push_room(&mut call, &take.room);
-        let mut reply = Reply::new(DUE.doing, self.send(call).await?)?;
+        let answer = self.send_to_count(call, took_before).await?;
+        let mut reply = Reply::new(DUE.doing, answer)?;
         let word = reply.text()?;
         match word.as_str() {
             "lapsed" => Ok(Found::Lapsed),
@@ -142,11 +177,16 @@ impl RedisStore {
         waiting: Vec<Waiting>,
     ) -> Result<Vec<Claim>, StoreError> {
         let names = self.run_names();
+        let guards = self.guards();
+        let own = 1 + waiting.len() + guards.len();
         let mut call = self
-            .run_call(&TAKE, 1 + waiting.len())
+            .run_call(self.by_safety(&TAKE, &TAKE_STRICTLY), own)
             .arg(names.request(take.token));
         for run in &waiting {
             call.push(names.bucket(run.key.tick));
+        }
+        for key in guards {
+            call.push(key);
         }
         call.push(take.node.to_string());
         call.push(take.token.to_string());
@@ -162,8 +202,10 @@ impl RedisStore {
             call.push(run.key.task.as_str());
             call.push(name.mark);
         }
+        self.push_settings(&mut call);
         let mut claims = Vec::new();
-        let mut rest = Reply::new(TAKE.doing, self.send(call).await?)?.rest();
+        let answer = self.send_to_count(call, takes).await?;
+        let mut rest = Reply::new(TAKE.doing, answer)?.rest();
         while let (Some(number), Some(record)) = (rest.next(), rest.next()) {
             let number = match number {
                 Value::Int(number) => usize::try_from(number).ok(),
