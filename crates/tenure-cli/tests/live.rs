@@ -62,7 +62,7 @@ fn top_shows_what_runs_what_failed_who_holds_what_and_the_nodes() {
     for line in picture.lines() {
         assert!(line.chars().count() <= 120, "{line}");
     }
-    for child in [holder, waiter] {
+    for child in [waiter, holder] {
         assert_eq!(end(child).code, Some(143));
     }
     assert_eq!(end(runner).code, Some(75));
