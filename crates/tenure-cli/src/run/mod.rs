@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use self::command::{Shared, execute};
 use self::dashboard::Desk;
 use self::probe::Probe;
-use self::reload::{Reload, Terminal};
+use self::reload::{Reload, Stamps, Terminal};
 use self::report::Reporter;
 use crate::args::RunArgs;
 use crate::child::{Guardian, bury_orphans};
@@ -46,6 +46,8 @@ use crate::store::{Chosen, code_of_store};
 const STOP_GRACE: Duration = Duration::from_secs(7);
 
 pub(crate) fn run(args: RunArgs) -> Outcome {
+    // Before they are read: what changes from here on is another change.
+    let stamps = Stamps::of(&args.files);
     let files = TaskFiles::read(&args.files)?;
     tell_problems(&files);
     if !files.are_sound() {
@@ -54,7 +56,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     }
     let chosen = Chosen::new(&args.store, files.store.as_ref())?;
     let runtime = runtime(&mut Builder::new_multi_thread())?;
-    let outcome = runtime.block_on(serve(args, files, chosen));
+    let outcome = runtime.block_on(serve(args, stamps, files, chosen));
     // A store that hangs must not hold up the exit.
     runtime.shutdown_background();
     outcome
@@ -71,7 +73,7 @@ pub(crate) fn tell_problems(files: &TaskFiles) {
     let _ = writeln!(stderr, "{text}\n");
 }
 
-async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
+async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) -> Outcome {
     let mut signals = listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?;
     let mut hang_ups = listen(&[Signal::SIGHUP])?;
     let terminal = Terminal::now();
@@ -113,6 +115,7 @@ async fn serve(args: RunArgs, files: TaskFiles, chosen: Chosen) -> Outcome {
     let reporting = tokio::spawn(tell_all(events, reporter.clone()));
     let reload = Reload {
         files: args.files.clone(),
+        stamps,
         is_watched: args.watch,
         runs_nothing: args.watch_only,
         store: files.store,

@@ -35,6 +35,8 @@ const MOST_TEXT: usize = 1000;
 /// The files that are read again, and what may not change in them.
 pub(super) struct Reload {
     pub(super) files: Vec<PathBuf>,
+    /// The files when they were read for the first time.
+    pub(super) stamps: Stamps,
     pub(super) is_watched: bool,
     /// Their tasks are not run here.
     pub(super) runs_nothing: bool,
@@ -62,7 +64,7 @@ impl Reload {
         tasks: &RunningTasks,
         signals: &mut Signals,
     ) -> Infallible {
-        let mut stamps = Stamps::of(&self.files);
+        let mut stamps = self.stamps.clone();
         let mut try_again = None;
         loop {
             tokio::select! {
@@ -210,13 +212,13 @@ impl Terminal {
 
 /// What tells versions of the files apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
+pub(super) struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 
 /// Device, inode, size, and when the file last changed: seconds and nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Stamps {
-    fn of(files: &[PathBuf]) -> Self {
+    pub(super) fn of(files: &[PathBuf]) -> Self {
         let stamp = |path: &PathBuf| {
             let file = std::fs::metadata(path).ok()?;
             let (dev, ino, size) = (file.dev(), file.ino(), file.size());
