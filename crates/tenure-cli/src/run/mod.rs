@@ -82,8 +82,8 @@ async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) 
     let tenure = chosen.open().await?.labelled("tenure run");
     let shared = Arc::new(shared_by(files.store.as_ref()));
     let most = files.max_running();
-    let enabled = files.tasks.into_iter().filter(|task| task.enabled);
-    let mut entries: Vec<TaskEntry> = enabled.collect();
+    let mut entries = files.tasks;
+    entries.retain(|task| task.enabled);
     let next = next_of(&entries);
     if args.watch_only {
         entries.clear();
