@@ -89,9 +89,10 @@ async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) 
         entries.clear();
     }
     let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
+    let scheduling = TaskScheduling::builder(());
     let scheduling = match interop {
-        Some(interop) => TaskScheduling::builder(()).manager(chosen.interop(interop).await?),
-        None => TaskScheduling::builder(()).manager(tenure.manager()),
+        Some(interop) => scheduling.manager(chosen.interop(interop).await?),
+        None => scheduling.manager(tenure.manager()),
     };
     let scheduling = watched(scheduling, files.alarms, probe.as_ref(), &shared);
     let scheduling = match &desk {
@@ -140,11 +141,15 @@ async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) 
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.end(&drained);
     }
-    Ok(match by {
+    Ok(code_after(by, &drained))
+}
+
+fn code_after(by: Ended, drained: &Drained) -> Code {
+    match by {
         Ended::Aborted(signal) => Code::of_signal(signal),
         Ended::Drained if drained.interrupted.is_empty() => Code::OK,
         Ended::Drained => Code::LEASE_OVER,
-    })
+    }
 }
 
 /// What all commands have in common, on a store that is said so.
