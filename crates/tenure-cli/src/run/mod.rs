@@ -141,12 +141,12 @@ async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) 
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.end(&drained);
     }
-    Ok(code_after(by, &drained))
+    Ok(code_after(&by, &drained))
 }
 
-fn code_after(by: Ended, drained: &Drained) -> Code {
+fn code_after(by: &Ended, drained: &Drained) -> Code {
     match by {
-        Ended::Aborted(signal) => Code::of_signal(signal),
+        Ended::Aborted(signal) => Code::of_signal(*signal),
         Ended::Drained if drained.interrupted.is_empty() => Code::OK,
         Ended::Drained => Code::LEASE_OVER,
     }
