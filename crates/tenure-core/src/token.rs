@@ -62,7 +62,10 @@ impl Token {
         let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+            // One by one: to copy a slice of two is a call each.
+            if let [high, low] = pair {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+            }
         }
         digits
     }

@@ -48,7 +48,7 @@ impl Script {
 
     /// A request to run it on so many keys, which the caller adds first.
     pub(crate) fn call(&'static self, keys: usize) -> Call {
-        let mut cmd = Cmd::with_capacity(16 + keys, 512 + 64 * keys);
+        let mut cmd = Cmd::with_capacity(16 + keys, 512 + 96 * keys);
         cmd.arg("EVALSHA")
             .arg(self.ready().digest.as_str())
             .arg(keys);
