@@ -72,6 +72,14 @@ impl StoreTime {
         Some(Timestamp::from_millis(us.div_euclid(1000)))
     }
 
+    /// The moment at which the store's clock shows `tick`; `None` before the first answer.
+    pub(crate) fn moment_of(&self, tick: Timestamp) -> Option<Moment> {
+        let us = tick.as_millis().saturating_mul(1000);
+        let us = us.saturating_sub(self.best?.offset_us);
+        let us = u64::try_from(us).unwrap_or(0);
+        Some(Moment::from_origin(Duration::from_micros(us)))
+    }
+
     /// How long after `moment` the store's clock shows `tick`; zero if it did already.
     pub(crate) fn until(&self, tick: Timestamp, moment: Moment) -> Duration {
         let Some(best) = self.best else {

@@ -55,6 +55,8 @@ pub(crate) struct Table {
     listed: usize,
     /// The tasks that have a limit on each node. There are few, and there may be very many tasks.
     limited: BTreeSet<TaskId>,
+    /// When, of how many timers; and how many tasks should be looked at then.
+    crowd: ((Timestamp, usize), usize),
 }
 
 impl Table {
@@ -67,6 +69,7 @@ impl Table {
             timers: BTreeSet::new(),
             listed: 0,
             limited: BTreeSet::new(),
+            crowd: ((Timestamp::EPOCH, 0), 0),
         };
         for work in work {
             table.put(work);
@@ -227,6 +230,17 @@ impl Table {
     /// When the first task should be looked at.
     pub(crate) fn first(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// How many tasks should be looked at exactly then, `most` at most.
+    pub(crate) fn crowd(&mut self, at: Timestamp, most: usize) -> usize {
+        // Asked for again and again while nothing changes.
+        let question = (at, self.timers.len());
+        if self.crowd.0 != question {
+            let range = (at, TaskId::MIN)..=(at, TaskId::MAX);
+            self.crowd = (question, self.timers.range(range).take(most).count());
+        }
+        self.crowd.1
     }
 
     /// Takes out one task that should be looked at by `now`; it gets no timer until

@@ -40,6 +40,7 @@ macro_rules! __run_cases {
                 s49_a_second_claim_of_one_node_for_one_tick_loses
                 fences_grow_with_every_claim_of_a_task
                 the_record_of_a_claim_says_who_has_it
+                s26_a_run_that_is_claimed_early_is_not_said_to_begin_before_its_tick
             }
             batch {
                 s33_a_thousand_racing_batches_in_any_order_are_all_decided

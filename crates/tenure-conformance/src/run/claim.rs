@@ -246,6 +246,20 @@ pub(super) async fn fences_grow_with_every_claim_of_a_task(harness: &Shared) {
     }
 }
 
+pub(super) async fn s26_a_run_that_is_claimed_early_is_not_said_to_begin_before_its_tick(
+    harness: &Shared,
+) {
+    let node = Node::join(harness, "node").await;
+    let tick = node.now().await + Duration::from_millis(200);
+    let claim = node.win(item("t", tick, 1)).await;
+    let record = node.record(&claim.run.key).await;
+    assert_eq!(record.claimed_at, Some(claim.claimed_at));
+    assert_eq!(record.started_at, Some(claim.claimed_at.max(tick)));
+    node.finish(&claim, Outcome::Succeeded).await;
+    let record = node.record(&claim.run.key).await;
+    assert!(record.started_at <= record.ended_at, "{record:?}");
+}
+
 pub(super) async fn the_record_of_a_claim_says_who_has_it(harness: &Shared) {
     let node = Node::join(harness, "node").await;
     let wanted = item("t", node.now().await, 2);

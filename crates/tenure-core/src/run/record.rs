@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::key::{Generation, RunKey};
+use super::key::{Generation, RunKey, RunKind};
 use crate::{Fence, Holder, Timestamp};
 
 /// Where a run stands.
@@ -228,7 +228,8 @@ pub struct RunRecord {
     pub created_at: Timestamp,
     /// When the current attempt was claimed.
     pub claimed_at: Option<Timestamp>,
-    /// When the current attempt began.
+    /// When the current attempt began: of a scheduled run no earlier than its tick, even if it was
+    /// claimed before.
     pub started_at: Option<Timestamp>,
     /// When the run ended.
     pub ended_at: Option<Timestamp>,
@@ -266,5 +267,15 @@ impl RunRecord {
             output: None,
             attempts: Vec::new(),
         }
+    }
+
+    /// Sets when the current attempt began, for stores: `told` is when they were told that it
+    /// begins. A scheduled run may be claimed a moment before its tick, but its code begins no
+    /// earlier than the tick. Set [`RunRecord::ended_at`] first: what has ended had begun.
+    pub fn set_started(&mut self, told: Option<Timestamp>) {
+        let until = self.ended_at.unwrap_or(self.key.tick);
+        let tick = self.key.tick.min(until);
+        let is_scheduled = self.key.kind == RunKind::Scheduled;
+        self.started_at = told.map(|told| if is_scheduled { told.max(tick) } else { told });
     }
 }

@@ -129,6 +129,13 @@ impl Claims {
         }
     }
 
+    /// The tasks of which something is to be claimed, at once or later.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> {
+        let planned = self.queue.iter().chain(self.sweeps.values().flatten());
+        let planned = planned.map(|wanted| wanted.task);
+        planned.chain(self.in_flight.iter().map(|(task, ..)| *task))
+    }
+
     /// How many claims were sent and not answered.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()

@@ -24,6 +24,7 @@ mod deciding;
 mod ending;
 mod expansion;
 mod gaps;
+mod lead;
 mod lease;
 mod loss;
 mod membership;
@@ -55,6 +56,7 @@ use self::calls::{Calls, Done};
 use self::cancelling::Cancelling;
 use self::chains::Chains;
 use self::claiming::{Claims, Tokens};
+use self::lead::Lead;
 use self::lease::NodeLease;
 use self::loss::Memory;
 use self::peers::Peers;
@@ -67,8 +69,8 @@ use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
 use self::stale::StaleTask;
 use self::taking::Taking;
-use self::watch::Deadlines;
-use crate::check::{Assigned, Work};
+use self::watch::{Deadlines, Early};
+use crate::check::Assigned;
 use crate::due::Missed;
 use crate::ends::Ends;
 use crate::event::{EventSender, RunnerEvent};
@@ -102,6 +104,7 @@ pub(crate) struct Runner {
     /// Tasks are left that are due.
     has_more: bool,
     time: StoreTime,
+    lead: Lead,
     lease: NodeLease,
     peers: Peers,
     tokens: Tokens,
@@ -117,8 +120,8 @@ pub(crate) struct Runner {
     next_end: Option<Moment>,
     // What is walked through is ordered, so that a simulation repeats exactly.
     running: BTreeMap<u64, Running>,
-    /// Those of them whose code must not begin yet.
-    early: BTreeMap<u64, Work>,
+    /// Those of them whose code must not begin yet, by when it may.
+    early: Early,
     deadlines: Deadlines,
     ends: Arc<Ends>,
     ends_taken_at: Moment,
@@ -202,6 +205,7 @@ impl Runner {
             table: Table::new(assigned.work),
             has_more: false,
             time: StoreTime::default(),
+            lead: Lead::default(),
             lease: NodeLease::new(options, now),
             tokens: Tokens::default(),
             claims: Claims::default(),
@@ -214,7 +218,7 @@ impl Runner {
             replacing: Replacing::default(),
             next_end: None,
             running: BTreeMap::new(),
-            early: BTreeMap::new(),
+            early: Early::new(),
             deadlines: Deadlines::new(),
             ends: Arc::default(),
             ends_taken_at: now,
@@ -256,6 +260,7 @@ impl Runner {
     fn step(&mut self) {
         let now = self.clock.now();
         self.has_more = false;
+        self.begin_early(now);
         self.watch_runs(now);
         self.watch_trust(now);
         self.beat_if_due(now);
@@ -328,6 +333,7 @@ impl Runner {
         if self.lease.is_live {
             consider(self.lease.trusted_until());
         }
+        consider(self.early.keys().next().copied());
         consider(self.deadlines.first().map(|(at, _)| *at));
         if self.claims.backlog() >= MANY {
             consider(Some(self.ends_taken_at + HOLD_ENDS));
@@ -341,8 +347,7 @@ impl Runner {
                 consider(self.chains.next());
                 consider(self.take.next().filter(|_| self.table.len() > 0));
                 consider(self.backfilling.next());
-                let until = self.table.first().map(|first| self.time.until(first, now));
-                consider(until.map(|until| now + until));
+                consider(self.until_due(now).map(|until| now + until));
             }
             Phase::Draining { until } | Phase::Stopping { until } => consider(Some(until)),
             Phase::Live | Phase::Over => {}

@@ -69,17 +69,24 @@ impl Runner {
         } else {
             usize::MAX
         };
+        let horizon = self.horizon(store_now);
+        let is_ahead = horizon > store_now;
         let mut by_tick: BTreeMap<Timestamp, Vec<Planned>> = BTreeMap::new();
         let mut count = 0;
         while count < most
-            && let Some(id) = self.table.pop(store_now)
+            && let Some(id) = self.table.pop(horizon)
         {
             count += 1;
-            if let Some(evaluation) = self.table.evaluate(id, store_now) {
+            if is_ahead && self.lead.leaves(id) {
+                let cursor = self.table.cursor(id).unwrap_or_default();
+                self.table
+                    .reopen(id, cursor, horizon + Duration::from_millis(1));
+            } else if let Some(evaluation) = self.table.evaluate(id, horizon) {
                 self.plan(id, evaluation, store_now, &mut by_tick);
             }
         }
         self.has_more = count == most;
+        self.look_ahead();
         for (tick, planned) in by_tick {
             if self.peers.is_alone() {
                 self.keep(planned);

@@ -10,9 +10,10 @@ use tenure_core::{
 };
 use tracing::Span;
 
-use super::watch::Stage;
+use super::watch::{Stage, Waiting};
 use super::{Phase, Runner};
 use crate::attempt::{Attempt, Ending, record_end};
+use crate::check::Work;
 use crate::event::{DelayCause, RunnerEvent};
 use crate::output::{Output, bounded};
 use crate::policy::OnLeaseLoss;
@@ -20,13 +21,16 @@ use crate::spec::TaskSpec;
 use crate::stop::{Stop, StopReason};
 use crate::table::TaskId;
 
+/// The longest that a run which was won waits for its tick, whatever the clocks say.
+const MOST_EARLY: Duration = Duration::from_secs(2);
+
 /// An attempt that is going on.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) run: RunRef,
     pub(super) attempt: Arc<Attempt>,
     on_crash: OnCrash,
-    began_at: Moment,
+    pub(super) began_at: Moment,
     /// Why it was told to stop, if somebody asked for it.
     pub(super) cancel: Option<String>,
     pub(super) stage: Stage,
@@ -80,7 +84,7 @@ impl Runner {
         // The answer may be old: a node that slept over it must not begin.
         if !self.lease.covers(asked_at, now) {
             return self.hand_back(
-                claim,
+                claim.run,
                 Outcome::Lost,
                 "the node's lease could not be trusted",
             );
@@ -92,28 +96,24 @@ impl Runner {
             Phase::Stopping { .. } | Phase::Over => true,
         };
         if is_leaving {
-            return self.hand_back(claim, Outcome::Interrupted, "the node was leaving");
+            return self.hand_back(claim.run, Outcome::Interrupted, "the node was leaving");
         }
         let Some(work) = task.and_then(|id| self.table.work(id)).cloned() else {
             return self.hand_back(
-                claim,
+                claim.run,
                 Outcome::Interrupted,
                 "the node does not know the task",
             );
         };
-        self.begin(claim, work, now);
+        self.begin(claim, work, asked_at, now);
     }
 
-    fn begin(&mut self, claim: Claim, work: crate::check::Work, now: Moment) {
-        let store_now = self.time.at(now).unwrap_or(claim.claimed_at);
+    fn begin(&mut self, claim: Claim, work: Work, asked_at: Moment, now: Moment) {
         let key = claim.run.key.clone();
         let due_at = match key.kind {
             RunKind::Scheduled => work.spec.fires_at(key.tick),
             _ => key.tick,
         };
-        // Our view of the store's clock may be ahead: nothing starts before its time.
-        let started_at = store_now.max(due_at.min(store_now + Duration::from_secs(2)));
-        let lateness = started_at.since(due_at);
         let cause = match key.kind {
             _ if claim.run.attempt > 1 => DelayCause::Retry,
             RunKind::Scheduled if self.take.gave(claim.run.token) => DelayCause::Line,
@@ -124,17 +124,11 @@ impl Runner {
             spec: work.spec.clone(),
             number: claim.run.attempt,
             fence: Some(claim.fence),
-            started_at,
-            lateness,
+            started_at: due_at,
+            lateness: Duration::ZERO,
             stop: Stop::default(),
             output: Output::default(),
             key,
-        });
-        self.events.tell(|| RunnerEvent::Started {
-            key: attempt.key.clone(),
-            attempt: attempt.number,
-            lateness,
-            cause,
         });
         let id = self.next_run;
         self.next_run += 1;
@@ -151,7 +145,21 @@ impl Runner {
                 span: Span::none(),
             },
         );
-        self.begin_after(id, work, started_at.since(store_now), now);
+        let waiting = Waiting {
+            id,
+            work,
+            asked_at,
+            due_at,
+            cause,
+        };
+        // Nothing starts before its time. What waits for longer than this was not due at all.
+        let starts_at = self.time.moment_of(due_at).unwrap_or(now);
+        let starts_at = starts_at.min(now + MOST_EARLY);
+        if starts_at <= now {
+            self.launch(waiting, now);
+        } else {
+            self.early.entry(starts_at).or_default().push(waiting);
+        }
         self.pulse
             .running
             .store(self.running.len(), Ordering::Relaxed);
@@ -168,9 +176,9 @@ impl Runner {
 
     /// Gives a run back that was won but not begun. Its code never ran, so another node may run it
     /// whatever the task says about crashes.
-    fn hand_back(&mut self, claim: Claim, outcome: Outcome, why: &str) {
-        tracing::warn!(run = %claim.run.key, why, "won, but not begun");
-        let mut finish = Finish::new(claim.run, outcome);
+    pub(super) fn hand_back(&mut self, run: RunRef, outcome: Outcome, why: &str) {
+        tracing::warn!(run = %run.key, why, "won, but not begun");
+        let mut finish = Finish::new(run, outcome);
         finish.reason = Some(format!("not begun: {why}"));
         finish.again_after = Some(Duration::ZERO);
         self.report(finish);

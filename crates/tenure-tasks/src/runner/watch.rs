@@ -11,15 +11,17 @@
 //! All attempts share the loop's one timer, so that an attempt without a limit costs none. What an
 //! ending means for the run is decided elsewhere.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tenure_core::Moment;
+use tenure_core::{Moment, Outcome, Timestamp};
 
 use super::Runner;
 use crate::attempt::{DROP_PATIENCE, Ending, span_of};
 use crate::check::Work;
 use crate::ends::{Launched, launch};
+use crate::event::{DelayCause, RunnerEvent};
 use crate::stop::StopReason;
 
 /// Where an attempt stands.
@@ -37,23 +39,63 @@ pub(super) enum Stage {
 /// When to look at which attempt.
 pub(super) type Deadlines = BTreeSet<(Moment, u64)>;
 
+/// Attempts whose code must not begin yet, by when it may.
+pub(super) type Early = BTreeMap<Moment, Vec<Waiting>>;
+
+/// An attempt that is in hand, and what beginning it takes.
+pub(super) struct Waiting {
+    pub(super) id: u64,
+    pub(super) work: Work,
+    /// When it was asked for.
+    pub(super) asked_at: Moment,
+    /// When it is due by the store's clock, and why it was not begun then, if it was not.
+    pub(super) due_at: Timestamp,
+    pub(super) cause: DelayCause,
+}
+
 impl Runner {
-    /// Begins the code of an attempt after `wait`.
-    pub(super) fn begin_after(&mut self, id: u64, work: Work, wait: Duration, now: Moment) {
-        if wait.is_zero() {
-            return self.launch(id, work, now);
+    /// Begins the code of those attempts whose time has come.
+    pub(super) fn begin_early(&mut self, now: Moment) {
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= now
+        {
+            for waiting in first.remove() {
+                // The process may have slept since it was won.
+                if self.lease.covers(waiting.asked_at, now) {
+                    self.launch(waiting, now);
+                } else if let Some(running) = self.running.remove(&waiting.id) {
+                    let why = "the node's lease could not be trusted";
+                    self.hand_back(running.run, Outcome::Lost, why);
+                }
+            }
+            self.pulse
+                .running
+                .store(self.running.len(), Ordering::Relaxed);
         }
-        self.early.insert(id, work);
-        self.look_at_run(id, Some(now + wait));
     }
 
-    fn launch(&mut self, id: u64, work: Work, now: Moment) {
+    /// Begins the code of an attempt.
+    pub(super) fn launch(&mut self, waiting: Waiting, now: Moment) {
+        let Waiting { id, work, .. } = waiting;
         let Some(running) = self.running.get_mut(&id) else {
             return;
         };
-        let span = span_of(&running.attempt);
-        running.span = span.clone();
+        running.began_at = now;
+        // Nobody shares it before its code has begun.
+        if let Some(attempt) = Arc::get_mut(&mut running.attempt) {
+            let store_now = self.time.at(now).unwrap_or(waiting.due_at);
+            attempt.started_at = store_now;
+            attempt.lateness = store_now.since(waiting.due_at);
+        }
         let attempt = running.attempt.clone();
+        self.events.tell(|| RunnerEvent::Started {
+            key: attempt.key.clone(),
+            attempt: attempt.number,
+            lateness: attempt.lateness,
+            cause: waiting.cause,
+        });
+        let span = span_of(&attempt);
+        running.span = span.clone();
         let end = (id, self.ends.clone());
         let limit = attempt.spec.timeout();
         let launched = launch(work.code, work.runtime.as_ref(), attempt, span, end);
@@ -118,11 +160,8 @@ impl Runner {
             };
             running.deadline = None;
             match std::mem::replace(&mut running.stage, Stage::Early) {
-                Stage::Early => {
-                    if let Some(work) = self.early.remove(&id) {
-                        self.launch(id, work, now);
-                    }
-                }
+                // Not watched over: it has its own place until it begins.
+                Stage::Early => {}
                 Stage::Going(launched) => {
                     running.stage = Stage::Going(launched);
                     self.tell_to_stop(id, StopReason::Timeout, now);

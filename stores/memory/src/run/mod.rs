@@ -185,6 +185,7 @@ impl Run {
     fn told(&self) -> RunRecord {
         let mut record = self.record.clone();
         record.node = self.node.as_deref().cloned();
+        record.set_started(record.started_at);
         record
     }
 

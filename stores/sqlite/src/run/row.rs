@@ -384,8 +384,8 @@ impl RunRow {
         record.generation = self.generation;
         record.on_crash = self.on_crash;
         record.claimed_at = self.claimed;
-        record.started_at = self.started;
         record.ended_at = self.ended;
+        record.set_started(self.started);
         record.due_at = self.due;
         record.reason = self.reason;
         record.exit_code = self.exit_code;
