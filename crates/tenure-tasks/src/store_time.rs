@@ -2,7 +2,8 @@
 //!
 //! Each answer that carries the store's clock is a sample: the store read it between the moment
 //! the request left and the moment the answer came. The sample with the shortest round trip of the
-//! last eight is believed. Local wall clocks play no part, so a step of one moves nothing; a step
+//! last eight is believed, as far as the others allow: stores tell whole milliseconds, and each answer
+//! says between which two instants the next one begins. Local wall clocks play no part, so a step of one moves nothing; a step
 //! of the store's clock shows as a sample that contradicts the believed one, and is followed.
 //!
 //! # Sources
@@ -18,12 +19,34 @@ const KEPT: usize = 8;
 /// A contradiction smaller than this is drift, not a step.
 const STEP_US: i64 = 20_000;
 
+/// Two clocks are taken to move apart by less than one part in so many.
+const DRIFT: i64 = 20_000;
+
+/// A store's clock is told rounded down to it.
+const MILLISECOND: i64 = 1_000;
+
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     /// Store time minus steady time, in microseconds.
     offset_us: i64,
     /// How wrong it can be.
     error_us: i64,
+    /// When the answer came, by the steady clock.
+    answered_us: i64,
+}
+
+impl Sample {
+    /// The smallest and the largest offset that it allows at `now_us`.
+    fn bounds(self, now_us: i64) -> (i64, i64) {
+        let drift = now_us.saturating_sub(self.answered_us) / DRIFT;
+        let half_trip = self.error_us.saturating_sub(MILLISECOND);
+        let most = self.error_us.saturating_add(drift);
+        let least = half_trip.saturating_add(drift);
+        (
+            self.offset_us.saturating_sub(least),
+            self.offset_us.saturating_add(most),
+        )
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +70,8 @@ impl StoreTime {
                 .as_millis()
                 .saturating_mul(1000)
                 .saturating_sub(asked_us.saturating_add(half_trip)),
-            error_us: half_trip.saturating_add(1000),
+            error_us: half_trip.saturating_add(MILLISECOND),
+            answered_us,
         };
         let stepped = self.best.and_then(|best| {
             let apart = sample.offset_us.saturating_sub(best.offset_us);
@@ -61,8 +85,18 @@ impl StoreTime {
         if self.samples.len() > KEPT {
             self.samples.pop_front();
         }
-        self.best = self.samples.iter().copied().min_by_key(|s| s.error_us);
+        self.best = self.best_at(answered_us);
         stepped
+    }
+
+    fn best_at(&self, now_us: i64) -> Option<Sample> {
+        let mut best = self.samples.iter().copied().min_by_key(|s| s.error_us)?;
+        let bounds = || self.samples.iter().map(|sample| sample.bounds(now_us));
+        let least = bounds().map(|(least, _)| least).max()?;
+        let most = bounds().map(|(_, most)| most).min()?;
+        // If they contradict each other the later one holds, so that nothing seems due too soon.
+        best.offset_us = best.offset_us.max(least).min(most);
+        Some(best)
     }
 
     /// The store's clock at a moment; `None` before the first answer. Rounded down, so that nothing
@@ -121,6 +155,24 @@ mod tests {
             Duration::from_millis(100)
         );
         assert_eq!(time.until(Timestamp::EPOCH, at(201)), Duration::ZERO);
+    }
+
+    #[test]
+    fn s26_answers_in_whole_milliseconds_tell_the_time_more_exactly_than_that_and_never_early() {
+        for fraction in (0..1000).step_by(37) {
+            let ahead = 5_000_000_000 + fraction;
+            let mut time = StoreTime::default();
+            for n in 0_u64..20 {
+                let us = n * 100_130;
+                let moment = Moment::from_origin(Duration::from_micros(us));
+                let shown = (i64::try_from(us).unwrap() + ahead).div_euclid(1000);
+                time.observe(moment, moment, Timestamp::from_millis(shown));
+            }
+            let tick = Timestamp::from_millis(5_010_000);
+            let due_us = 5_010_000_000 - ahead;
+            let late_us = micros(time.moment_of(tick).unwrap()) - due_us;
+            assert!((0..=250).contains(&late_us), "{late_us} us at {fraction}");
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::hash::BuildHasher as _;
 
+use hashbrown::HashTable;
 use tenure_core::{TaskName, Timestamp};
 
 use crate::check::Work;
 use crate::due::{Due, PUNCTUAL, due};
+use crate::hash::Quick;
 use crate::replacing::Replaced;
 use crate::spec::TaskSpec;
 
@@ -48,7 +51,8 @@ pub(crate) struct Evaluation {
 
 pub(crate) struct Table {
     entries: Vec<Entry>,
-    by_name: HashMap<TaskName, TaskId>,
+    /// By the hash of the name, which stands in the entry: there may be very many.
+    by_name: HashTable<TaskId>,
     /// Names that tasks had before. There are few.
     aliases: HashMap<TaskName, TaskId>,
     timers: BTreeSet<(Timestamp, TaskId)>,
@@ -56,7 +60,7 @@ pub(crate) struct Table {
     /// The tasks that have a limit on each node. There are few, and there may be very many tasks.
     limited: BTreeSet<TaskId>,
     /// When, of how many timers; and how many tasks should be looked at then.
-    crowd: ((Timestamp, usize), usize),
+    crowd: ((Timestamp, usize), u32),
 }
 
 impl Table {
@@ -64,7 +68,7 @@ impl Table {
     pub(crate) fn new(work: Vec<Work>) -> Self {
         let mut table = Self {
             entries: Vec::with_capacity(work.len()),
-            by_name: HashMap::with_capacity(work.len()),
+            by_name: HashTable::with_capacity(work.len()),
             aliases: HashMap::new(),
             timers: BTreeSet::new(),
             listed: 0,
@@ -84,11 +88,7 @@ impl Table {
         for work in work {
             let name = work.spec.name();
             kept.insert(name);
-            let old = self
-                .by_name
-                .get(name)
-                .copied()
-                .filter(|id| self.is_listed(*id));
+            let old = self.named(name).filter(|id| self.is_listed(*id));
             match old.and_then(|id| self.spec(id)) {
                 None => replaced.added.push(name.clone()),
                 Some(old) if old.generation() != work.spec.generation() => {
@@ -127,7 +127,7 @@ impl Table {
     }
 
     fn put_unlimited(&mut self, work: Work) -> TaskId {
-        if let Some(id) = self.by_name.get(work.spec.name()).copied() {
+        if let Some(id) = self.named(work.spec.name()) {
             let Some(entry) = self.entry_mut(id) else {
                 return id;
             };
@@ -143,7 +143,7 @@ impl Table {
             return id;
         }
         let id = TaskId::try_from(self.entries.len()).unwrap_or(TaskId::MAX);
-        self.by_name.insert(work.spec.name().clone(), id);
+        let hash = Quick.hash_one(work.spec.name());
         self.entries.push(Entry {
             work,
             cursor: Timestamp::EPOCH,
@@ -151,6 +151,11 @@ impl Table {
             is_retired: false,
         });
         self.listed += 1;
+        let entries = &self.entries;
+        self.by_name.insert_unique(hash, id, |id| {
+            let name = name_in(entries, *id);
+            name.map_or(0, |name| Quick.hash_one(name))
+        });
         id
     }
 
@@ -192,7 +197,7 @@ impl Table {
 
     /// The task with this name; if it is there no more, the one that had this name before.
     pub(crate) fn id_of(&self, task: &TaskName) -> Option<TaskId> {
-        let own = self.by_name.get(task).copied();
+        let own = self.named(task);
         own.filter(|id| self.is_listed(*id))
             .or_else(|| self.aliases.get(task).copied())
             .or(own)
@@ -233,12 +238,13 @@ impl Table {
     }
 
     /// How many tasks should be looked at exactly then, `most` at most.
-    pub(crate) fn crowd(&mut self, at: Timestamp, most: usize) -> usize {
+    pub(crate) fn crowd(&mut self, at: Timestamp, most: u32) -> u32 {
         // Asked for again and again while nothing changes.
         let question = (at, self.timers.len());
         if self.crowd.0 != question {
             let range = (at, TaskId::MIN)..=(at, TaskId::MAX);
-            self.crowd = (question, self.timers.range(range).take(most).count());
+            let counted = self.timers.range(range).zip(1..=most);
+            self.crowd = (question, counted.last().map_or(0, |(_, count)| count));
         }
         self.crowd.1
     }
@@ -314,6 +320,13 @@ impl Table {
         upcoming
     }
 
+    /// The task with this name, be it taken out or not.
+    fn named(&self, name: &TaskName) -> Option<TaskId> {
+        let hash = Quick.hash_one(name);
+        let is_it = |id: &TaskId| name_in(&self.entries, *id) == Some(name);
+        self.by_name.find(hash, is_it).copied()
+    }
+
     fn entry(&self, id: TaskId) -> Option<&Entry> {
         self.entries.get(usize::try_from(id).ok()?)
     }
@@ -336,4 +349,9 @@ impl Table {
             self.timers.insert((timer, id));
         }
     }
+}
+
+fn name_in(entries: &[Entry], id: TaskId) -> Option<&TaskName> {
+    let entry = entries.get(usize::try_from(id).ok()?)?;
+    Some(entry.work.spec.name())
 }

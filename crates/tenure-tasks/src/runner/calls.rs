@@ -70,7 +70,7 @@ pub(super) enum Done {
 }
 
 /// What the store says of a task that was registered, as far as it matters here.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) first_seen: Timestamp,
     pub(super) last_tick: Option<Timestamp>,
@@ -89,10 +89,33 @@ impl Standing {
     }
 }
 
-/// What the store says of all tasks that were registered, in their order.
+/// What the store says of each of many tasks, in their order. Of neighbours it mostly says the same,
+/// which is kept once.
+#[derive(Debug, Default)]
+pub(super) struct Each(Vec<(usize, Standing)>);
+
+impl Each {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Standing> {
+        let all = self.0.iter();
+        all.flat_map(|(count, standing)| std::iter::repeat_n(standing, *count))
+    }
+}
+
+impl Extend<Standing> for Each {
+    fn extend<T: IntoIterator<Item = Standing>>(&mut self, more: T) {
+        for standing in more {
+            match self.0.last_mut() {
+                Some((count, last)) if *last == standing => *count += 1,
+                _ => self.0.push((1, standing)),
+            }
+        }
+    }
+}
+
+/// What the store says of all tasks that were registered.
 #[derive(Debug)]
 pub(super) struct Standings {
-    pub(super) all: Vec<Standing>,
+    pub(super) all: Each,
     /// What is on record of the time before the latest tick on record.
     pub(super) recent: Recent,
 }
@@ -157,7 +180,7 @@ impl Calls {
         node: HolderId,
         specs: &[Arc<TaskSpec>],
     ) -> Result<Standings, StoreError> {
-        let mut all: Vec<Standing> = Vec::with_capacity(specs.len());
+        let mut all = Each::default();
         // Piece by piece also in memory: there may be very many tasks.
         for chunk in specs.chunks(self.max_batch) {
             let definitions: Vec<_> = chunk.iter().map(|spec| spec.definition()).collect();
@@ -179,23 +202,29 @@ impl Calls {
         &self,
         node: HolderId,
         specs: &[Arc<TaskSpec>],
-        all: &mut [Standing],
+        all: &mut Each,
     ) -> Result<(), StoreError> {
         let ended = specs.iter().enumerate();
         let ended = ended.flat_map(|(at, spec)| spec.endings().map(move |ending| (at, ending)));
         let (places, endings): (Vec<usize>, Vec<_>) = ended.unzip();
+        if endings.is_empty() {
+            return Ok(());
+        }
+        let mut each: Vec<Standing> = all.iter().cloned().collect();
         for (places, endings) in places
             .chunks(self.max_batch)
             .zip(endings.chunks(self.max_batch))
         {
             let registered = self.bounded("register", self.store.register(node, endings));
             for (place, registered) in places.iter().zip(registered.await?) {
-                if let Some(standing) = all.get_mut(*place) {
+                if let Some(standing) = each.get_mut(*place) {
                     standing.last_tick = standing.last_tick.max(registered.last_tick);
                     standing.sequence = standing.sequence.max(registered.sequence);
                 }
             }
         }
+        *all = Each::default();
+        all.extend(each);
         Ok(())
     }
 

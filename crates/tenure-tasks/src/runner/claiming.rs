@@ -267,9 +267,11 @@ impl Runner {
                 .iter()
                 .filter_map(|wanted| self.item(wanted))
                 .collect();
+            let mut batch = ClaimBatch::new(self.node.id, items);
+            batch.early = batch.early.max(self.lead.early());
             self.send(Flight {
                 wanted,
-                batch: ClaimBatch::new(self.node.id, items),
+                batch,
                 failures: 0,
                 era: 0,
             });

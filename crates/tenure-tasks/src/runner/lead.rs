@@ -1,8 +1,8 @@
 //! How long before a tick its runs are claimed, when very many are due together.
 //!
-//! A claim takes a while, and the last of ten thousand takes them all. A store accepts a claim up
-//! to 250 ms before its tick, and whoever has won waits for the tick itself, so a node that has the
-//! tick to itself claims the runs of a burst ahead and only has to begin them when they are due.
+//! A claim takes a while, and the last of ten thousand takes them all. Stores accept claims some time
+//! before their tick, and whoever has won waits for the tick itself, so a node that has the tick to
+//! itself claims the runs of a burst ahead and only has to begin them when they are due.
 //!
 //! What is decided ahead is decided by how things are then, so this is not done for few runs, nor
 //! for a task that has a run in hand, which may end before the tick.
@@ -12,23 +12,36 @@ use std::time::Duration;
 
 use tenure_core::{Moment, Timestamp};
 
-use super::{MANY, Runner};
+use super::Runner;
 use crate::hash::Quick;
 use crate::table::TaskId;
 
-/// How long before the tick claims begin, for each run that is due.
+/// Fewer runs than these are claimed at their tick.
+const MANY: u32 = 256;
+
+/// How long before the tick claims begin, for each run that is due; of more than [`LARGE`] runs for
+/// each further one. A store that takes longer has the rest of them late.
 const EACH: Duration = Duration::from_micros(20);
+const EACH_MORE: Duration = Duration::from_micros(2);
+const LARGE: u32 = 10_000;
 
-/// The longest lead. Stores refuse what is 250 ms early, and clocks are not known exactly.
-const LONGEST: Duration = Duration::from_millis(200);
+/// So many runs have the longest lead, 400 ms; more need not be counted.
+const MOST: u32 = 110_000;
 
-/// So many runs have the longest lead; more need not be counted.
-const MOST: usize = 10_000;
+/// How much earlier than the lead claims may come to the store, because its clock is not known
+/// exactly.
+const DOUBT: Duration = Duration::from_millis(50);
+
+fn lead_of(count: u32) -> Duration {
+    EACH * count.min(LARGE) + EACH_MORE * count.clamp(LARGE, MOST).saturating_sub(LARGE)
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Lead {
     /// The instant whose runs are claimed ahead, or were last.
     at: Option<Timestamp>,
+    /// How long before.
+    used: Duration,
     /// The tasks that had a run in hand when that began.
     busy: HashSet<TaskId, Quick>,
     /// How long before the next instant its claims begin.
@@ -36,6 +49,11 @@ pub(super) struct Lead {
 }
 
 impl Lead {
+    /// How much before its tick a claim that is sent now may come.
+    pub(super) fn early(&self) -> Duration {
+        self.used + DOUBT
+    }
+
     /// Whether the run of a task is left until its tick.
     pub(super) fn leaves(&self, task: TaskId) -> bool {
         self.busy.contains(&task)
@@ -51,6 +69,7 @@ impl Runner {
         };
         if self.lead.at != Some(first) {
             self.lead.at = Some(first);
+            self.lead.used = self.lead.ahead;
             let names = self.in_hand.keys().map(|run| &run.key.task);
             let busy = names.filter_map(|name| self.table.id_of(name));
             self.lead.busy = busy.chain(self.claims.tasks()).collect();
@@ -68,15 +87,15 @@ impl Runner {
         self.lead.ahead = first.map_or(Duration::ZERO, |first| {
             // Runs that a moment ago were left until their tick are not claimed ahead again, and
             // what follows so soon would find most of the tasks busy.
-            let is_soon = |last: Timestamp| last < first && first <= last + LONGEST;
+            let used = self.lead.used;
+            let is_soon = |last: Timestamp| last < first && first <= last + used;
             if self.lead.at.is_some_and(is_soon) {
                 return Duration::ZERO;
             }
-            let count = self.table.crowd(first, MOST);
-            if count < MANY {
-                return Duration::ZERO;
+            match self.table.crowd(first, MOST) {
+                few if few < MANY => Duration::ZERO,
+                many => lead_of(many),
             }
-            u32::try_from(count).map_or(LONGEST, |count| LONGEST.min(EACH * count))
         });
     }
 

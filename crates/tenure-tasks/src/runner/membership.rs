@@ -191,7 +191,7 @@ impl Runner {
         }
         self.lease.registered();
         let ids: Vec<TaskId> = self.table.ids().map(|(id, _)| id).collect();
-        for (id, registered) in ids.into_iter().zip(&standings.all) {
+        for (id, registered) in ids.into_iter().zip(standings.all.iter()) {
             self.enter_one(id, registered, &standings.recent);
         }
     }

@@ -147,7 +147,7 @@ impl Runner {
             }
         };
         self.exchange(under_way.work, &under_way.replaced);
-        for (spec, standing) in under_way.specs.iter().zip(&heard.standings.all) {
+        for (spec, standing) in under_way.specs.iter().zip(heard.standings.all.iter()) {
             if let Some(id) = self.table.id_of(spec.name()) {
                 self.enter_one(id, standing, &heard.standings.recent);
             }

@@ -325,7 +325,7 @@ impl Runs {
         let task = self.tasks.get(&key.task);
         let mut listed = task.iter().flat_map(|task| &task.listed_by);
         let listed = listed.find(|(lister, _)| *lister == node);
-        let listed = listed.map(|(_, generation)| generation);
+        let listed = listed.map(|(_, definition)| &definition.generation);
         listed.is_some()
             && listed == self.current_generation(&key.task, now).as_ref()
             && self.pause_of(&key.task, now).is_none()

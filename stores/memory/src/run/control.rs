@@ -9,7 +9,9 @@ use super::{HistoryOrder, Now, Run, Runs, key_of};
 
 impl Runs {
     pub(super) fn pause(&mut self, task: &TaskName, pause: &Pause, now: Now) {
-        self.task_mut(task, now).pause = Some(Box::new(pause.clone()));
+        if let Some(task) = self.task_mut(task, now) {
+            task.pause = Some(Box::new(pause.clone()));
+        }
         let text = format!("paused by {}: {}", pause.by, pause.why);
         self.note(now, Note::new("paused", text).about(task.clone()));
     }

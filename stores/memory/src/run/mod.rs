@@ -12,6 +12,7 @@ mod loss;
 mod node;
 mod read;
 mod store;
+mod tasks;
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -24,6 +25,8 @@ use tenure_core::{
     Overlap, Pause, Refusal, RequestId, RunKey, RunKind, RunRecord, RunState, TaskName, Timestamp,
     Token,
 };
+
+use self::tasks::Tasks;
 
 /// How many events are kept.
 const EVENTS_KEPT: usize = 10_000;
@@ -80,7 +83,7 @@ pub(crate) struct Runs {
     nodes: HashMap<HolderId, Node>,
     ended_nodes: VecDeque<Node>,
     joined: u64,
-    tasks: HashMap<TaskName, Task>,
+    tasks: Tasks,
     /// What tasks have in common, by generation.
     shared: HashMap<Generation, Arc<Definition>>,
     backfills: BTreeMap<RequestId, (u64, Backfill)>,
@@ -148,7 +151,7 @@ struct Task {
     definitions: SmallVec<[Arc<Definition>; 1]>,
     /// Which node can run it in which definition. Nodes end seldom, so that nothing else says which
     /// tasks a node has.
-    listed_by: SmallVec<[(HolderId, Generation); 1]>,
+    listed_by: SmallVec<[(HolderId, Arc<Definition>); 1]>,
     last_tick: Option<Timestamp>,
     /// Until when a node that lists it no longer did.
     listed_until: Option<Timestamp>,
@@ -353,8 +356,8 @@ impl Runs {
     /// among those that live nodes list; if none does, among all.
     fn current<'t>(&self, task: &'t Task, now: Now) -> Option<&'t Definition> {
         let is_listed = |definition: &&Arc<Definition>| {
-            task.listed_by.iter().any(|(node, generation)| {
-                *generation == definition.generation && self.is_alive(*node, now)
+            task.listed_by.iter().any(|(node, listed)| {
+                listed.generation == definition.generation && self.is_alive(*node, now)
             })
         };
         let newest_first = || task.definitions.iter().rev();
@@ -396,24 +399,32 @@ impl Runs {
         self.tasks.get(task)?.pause_at(now)
     }
 
-    /// A task's entry, made for tasks that nobody registered, so that they can be paused too.
-    fn task_mut(&mut self, task: &TaskName, now: Now) -> &mut Task {
-        self.tasks.entry(task.clone()).or_insert_with(|| Task {
-            first_seen: now.wall,
-            definitions: SmallVec::new(),
-            listed_by: SmallVec::new(),
-            last_tick: None,
-            listed_until: None,
-            pause: None,
-        })
+    /// A task's entry, made for tasks that nobody registered, so that they can be paused too. There
+    /// always is one.
+    fn task_mut(&mut self, task: &TaskName, now: Now) -> Option<&mut Task> {
+        if self.tasks.get(task).is_none() {
+            let new = Task {
+                first_seen: now.wall,
+                definitions: SmallVec::new(),
+                listed_by: SmallVec::new(),
+                last_tick: None,
+                listed_until: None,
+                pause: None,
+            };
+            self.tasks.add(task, new);
+        }
+        self.tasks.get_mut(task)
     }
 
     fn saw_tick(&mut self, key: &RunKey, now: Now) {
-        if key.kind == RunKind::Scheduled {
-            let task = match self.tasks.get_mut(&key.task) {
-                Some(task) => task,
-                None => self.task_mut(&key.task, now),
-            };
+        if key.kind != RunKind::Scheduled {
+            return;
+        }
+        let task = match self.tasks.get_mut(&key.task) {
+            Some(task) => Some(task),
+            None => self.task_mut(&key.task, now),
+        };
+        if let Some(task) = task {
             task.last_tick = task.last_tick.max(Some(key.tick));
         }
     }

@@ -137,12 +137,9 @@ impl Runs {
         });
         let brought = (!is_known).then(|| self.brought(definition));
         let inherited = self.inherited(definition, now);
-        let task = self.task_mut(&definition.task, now);
-        task.listed_by.retain(|(node, _)| *node != id);
-        // Most tasks have one of each, and there may be very many tasks.
-        task.listed_by.reserve_exact(1);
-        task.listed_by
-            .extend(node.map(|id| (id, generation.clone())));
+        let Some(task) = self.task_mut(&definition.task, now) else {
+            return Registered::new(now.wall, generation);
+        };
         if task.definitions.is_empty() {
             let (first_seen, pause) = inherited.unwrap_or((now.wall, None));
             task.first_seen = first_seen;
@@ -157,6 +154,15 @@ impl Runs {
             let surplus = task.definitions.len().saturating_sub(DEFINITIONS_KEPT);
             task.definitions.drain(..surplus);
         }
+        let mut known = task.definitions.iter();
+        let listed = known.find(|known| known.generation == generation).cloned();
+        task.listed_by.retain(|(node, _)| *node != id);
+        // Most tasks have one of each, and there may be very many tasks.
+        task.listed_by.reserve_exact(1);
+        task.listed_by.extend(node.map(|id| {
+            let listed = listed.unwrap_or_else(|| Arc::new(definition.clone()));
+            (id, listed)
+        }));
         let (first_seen, last_tick) = (task.first_seen, task.last_tick);
         let current = self.current_generation(&definition.task, now);
         let mut registered = Registered::new(first_seen, current.unwrap_or(generation));
@@ -181,7 +187,7 @@ impl Runs {
     /// When the first of a definition's aliases that is known was first seen, and its pause.
     fn inherited(&self, definition: &Definition, now: Now) -> Option<(Timestamp, Option<Pause>)> {
         let known = |alias: &&TaskName| {
-            let task = self.tasks.get(*alias);
+            let task = self.tasks.get(alias);
             task.is_some_and(|task| !task.definitions.is_empty())
         };
         let alias = definition.aliases.iter().find(known)?;
