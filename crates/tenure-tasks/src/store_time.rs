@@ -32,13 +32,13 @@ struct Sample {
     /// How wrong it can be.
     error_us: i64,
     /// When the answer came, by the steady clock.
-    answered_us: i64,
+    answered_at: Moment,
 }
 
 impl Sample {
-    /// The smallest and the largest offset that it allows at `now_us`.
-    fn bounds(self, now_us: i64) -> (i64, i64) {
-        let drift = now_us.saturating_sub(self.answered_us) / DRIFT;
+    /// The smallest and the largest offset that it allows at `now`.
+    fn bounds(self, now: Moment) -> (i64, i64) {
+        let drift = micros(now).saturating_sub(micros(self.answered_at)) / DRIFT;
         let half_trip = self.error_us.saturating_sub(MILLISECOND);
         let most = self.error_us.saturating_add(drift);
         let least = half_trip.saturating_add(drift);
@@ -71,7 +71,7 @@ impl StoreTime {
                 .saturating_mul(1000)
                 .saturating_sub(asked_us.saturating_add(half_trip)),
             error_us: half_trip.saturating_add(MILLISECOND),
-            answered_us,
+            answered_at,
         };
         let stepped = self.best.and_then(|best| {
             let apart = sample.offset_us.saturating_sub(best.offset_us);
@@ -85,13 +85,13 @@ impl StoreTime {
         if self.samples.len() > KEPT {
             self.samples.pop_front();
         }
-        self.best = self.best_at(answered_us);
+        self.best = self.best_at(answered_at);
         stepped
     }
 
-    fn best_at(&self, now_us: i64) -> Option<Sample> {
+    fn best_at(&self, now: Moment) -> Option<Sample> {
         let mut best = self.samples.iter().copied().min_by_key(|s| s.error_us)?;
-        let bounds = || self.samples.iter().map(|sample| sample.bounds(now_us));
+        let bounds = || self.samples.iter().map(|sample| sample.bounds(now));
         let least = bounds().map(|(least, _)| least).max()?;
         let most = bounds().map(|(_, most)| most).min()?;
         // If they contradict each other the later one holds, so that nothing seems due too soon.
