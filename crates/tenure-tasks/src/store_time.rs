@@ -2,9 +2,10 @@
 //!
 //! Each answer that carries the store's clock is a sample: the store read it between the moment
 //! the request left and the moment the answer came. The sample with the shortest round trip of the
-//! last eight is believed, as far as the others allow: stores tell whole milliseconds, and each answer
-//! says between which two instants the next one begins. Local wall clocks play no part, so a step of one moves nothing; a step
-//! of the store's clock shows as a sample that contradicts the believed one, and is followed.
+//! last eight is believed, as far as the others allow: stores tell whole milliseconds, and each
+//! answer says between which two instants the next one begins. Local wall clocks play no part, so a
+//! step of one moves nothing; a step of the store's clock shows as a sample that contradicts the
+//! believed one, and is followed.
 //!
 //! # Sources
 //! F. Cristian, "Probabilistic clock synchronization" (1989).

@@ -89,8 +89,8 @@ impl Standing {
     }
 }
 
-/// What the store says of each of many tasks, in their order. Of neighbours it mostly says the same,
-/// which is kept once.
+/// What the store says of each of many tasks, in their order. Of neighbours it mostly says the
+/// same, which is kept once.
 #[derive(Debug, Default)]
 pub(super) struct Each(Vec<(usize, Standing)>);
 

@@ -1,8 +1,8 @@
 //! How long before a tick its runs are claimed, when very many are due together.
 //!
-//! A claim takes a while, and the last of ten thousand takes them all. Stores accept claims some time
-//! before their tick, and whoever has won waits for the tick itself, so a node that has the tick to
-//! itself claims the runs of a burst ahead and only has to begin them when they are due.
+//! A claim takes a while, and the last of ten thousand takes them all. Stores accept claims some
+//! time before their tick, and whoever has won waits for the tick itself, so a node that has the
+//! tick to itself claims the runs of a burst ahead and only has to begin them when they are due.
 //!
 //! What is decided ahead is decided by how things are then, so this is not done for few runs, nor
 //! for a task that has a run in hand, which may end before the tick.

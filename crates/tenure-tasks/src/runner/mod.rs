@@ -260,7 +260,6 @@ impl Runner {
     fn step(&mut self) {
         let now = self.clock.now();
         self.has_more = false;
-        self.begin_early(now);
         self.watch_runs(now);
         self.watch_trust(now);
         self.beat_if_due(now);

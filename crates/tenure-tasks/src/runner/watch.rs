@@ -55,7 +55,7 @@ pub(super) struct Waiting {
 
 impl Runner {
     /// Begins the code of those attempts whose time has come.
-    pub(super) fn begin_early(&mut self, now: Moment) {
+    fn begin_early(&mut self, now: Moment) {
         while let Some(first) = self.early.first_entry()
             && *first.key() <= now
         {
@@ -146,6 +146,7 @@ impl Runner {
 
     /// Does what is due about running attempts.
     pub(super) fn watch_runs(&mut self, now: Moment) {
+        self.begin_early(now);
         if self.deadlines.first().is_none_or(|(at, _)| *at > now) {
             return;
         }
