@@ -156,9 +156,9 @@ fn read_freed(payload: &[u8]) -> Option<(Token, &[u8], &[u8])> {
     Some((waiter, parts.next()?, parts.next()?))
 }
 
-/// Reads `h TOKEN FENCE TTL_MS NAME`, as a release writes it that hands on as usual, where the fence
-/// is the server's clock in microseconds; or `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as everything
-/// else does.
+/// Reads `h TOKEN FENCE TTL_MS NAME`, as a release writes it that hands on as usual, where the
+/// fence is the server's clock in microseconds; or `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as
+/// everything else does.
 fn read_grant(payload: &[u8]) -> Option<(Token, Grant, &[u8])> {
     let is_short = match payload.get(..2)? {
         b"h " => true,
