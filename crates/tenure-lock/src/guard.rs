@@ -95,8 +95,7 @@ impl Guard {
     pub fn leave(self) {
         if let Some(mut last) = Arc::into_inner(self.0) {
             // A renewal on its way still counts; none follows it.
-            last.lease.give_back();
-            last.roster.leave(&last.lease);
+            last.roster.let_go(&last.lease);
             last.is_given_back = true;
             last.lease.tell_released(ReleaseResult::Left);
         }
@@ -284,8 +283,7 @@ impl Drop for GuardView {
         if self.is_given_back {
             return;
         }
-        let before = self.lease.give_back();
-        self.roster.leave(&self.lease);
+        let before = self.roster.let_go(&self.lease);
         if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
             self.lease.tell_released(ReleaseResult::Lost);
             return;

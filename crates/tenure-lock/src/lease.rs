@@ -14,7 +14,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tenure_core::{Clock, Fence, Grant, Key, Moment, Occupant, StoreError, Token, Ttl};
@@ -401,9 +401,8 @@ impl HeldLease {
         value
     }
 
-    /// A panic elsewhere leaves the state whole: `step` does not panic.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::mutex::lock(&self.state)
     }
 }
 

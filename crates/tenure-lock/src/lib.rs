@@ -74,6 +74,7 @@ mod locks;
 mod loss;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod mutex;
 mod options;
 mod renewal;
 mod set;

@@ -7,6 +7,8 @@
 //! nothing to renew for a while, and is started again when there is.
 
 mod calendar;
+#[cfg(test)]
+pub(crate) mod races;
 mod roster;
 
 use std::fmt;

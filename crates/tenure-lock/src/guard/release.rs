@@ -44,8 +44,7 @@ impl GuardView {
 
     async fn give_back(mut self) -> Result<Released, ReleaseError> {
         // First of all no renewal can report a loss any more, whatever is in flight.
-        let before = self.lease.give_back();
-        self.roster.leave(&self.lease);
+        let before = self.roster.let_go(&self.lease);
         if matches!(before, Standing::Lost(LossReason::Taken { .. })) {
             self.is_given_back = true;
             self.lease.tell_released(ReleaseResult::Lost);

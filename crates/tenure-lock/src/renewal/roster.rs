@@ -4,7 +4,7 @@
 //! from the others, in smaller and smaller company, so that a bad one is soon alone.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tenure_core::Moment;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::Batch;
 use super::calendar::{Calendar, Due, FULL, Spot};
-use crate::lease::{HeldLease, Outlook};
+use crate::lease::{HeldLease, Outlook, Standing};
 use crate::timing::{shortened, up_to};
 
 /// How many leases share a request, by how often they have failed in a row.
@@ -97,8 +97,17 @@ impl Roster {
         !std::mem::replace(&mut entries.is_running, true)
     }
 
+    /// The holder gives `lease` back: no renewal is begun any more, and what is answered to one on
+    /// its way changes nothing. Says how the lease stood just before. Only after this may the store
+    /// be asked to release it, or an answer could be taken for a loss.
+    pub(crate) fn let_go(&self, lease: &HeldLease) -> Standing {
+        let before = lease.give_back();
+        self.leave(lease);
+        before
+    }
+
     /// Removes a lease: an answer on its way is not waited for.
-    pub(crate) fn leave(&self, lease: &HeldLease) {
+    pub(super) fn leave(&self, lease: &HeldLease) {
         let mut entries = self.entries();
         if let Some(seat) = entries.seat_of(lease) {
             entries.vacate(seat);
@@ -186,7 +195,7 @@ impl Roster {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::mutex::lock(&self.entries)
     }
 }
 
