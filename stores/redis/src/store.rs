@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_core::{StoreError, StoreErrorKind};
 
 use crate::ears::Ears;
-use crate::lease::{BATCH, People, Unanswered};
+use crate::lease::{People, Unanswered};
 use crate::link::Link;
 use crate::options::RedisOptions;
 use crate::quorum::Told;
@@ -71,7 +71,7 @@ impl RedisStore {
     }
 
     async fn made(options: RedisOptions, ears: Arc<Ears>) -> Result<Self, StoreError> {
-        let link = Link::connect(&options, ears.clone(), &BATCH).await?;
+        let link = Link::connect(&options, ears.clone()).await?;
         let strict = Strict::new(&options);
         if let Some(strict) = &strict {
             strict.lanes.learn(link.nodes().await?);

@@ -7,6 +7,7 @@
 mod list;
 mod people;
 mod renew;
+mod step;
 mod strict;
 mod unanswered;
 mod unheard;
@@ -29,10 +30,12 @@ use tenure_core::{
 pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
+pub(crate) use self::step::{Step, Wording};
 pub(crate) use self::unanswered::{BARRED, Unanswered};
 pub(crate) use self::unheard::Unheard;
 use self::view::{RawOccupant, view_of};
-use crate::link::{Batch, Call, Member, Script, Way};
+use crate::link::{Call, Script, Way};
+use crate::options::RedisOptions;
 use crate::reply::{Reply, text_of};
 use crate::slots::tag_of;
 use crate::store::RedisStore;
@@ -55,11 +58,6 @@ const RELEASE_PARTS: &[&str] = &[
 ];
 static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
 static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
-/// Releases come first: somebody may wait for what they free.
-pub(crate) static BATCH: Batch = Batch::new(
-    [RELEASE_PARTS, ACQUIRE_PARTS],
-    include_str!("../scripts/lease_batch.lua"),
-);
 static CANCEL: Script = Script::new(
     "cancel an acquisition",
     &[SHARED, include_str!("../scripts/cancel.lua")],
@@ -106,7 +104,7 @@ impl RedisStore {
     }
 
     fn claim_window(&self) -> u64 {
-        u64::try_from(self.shared.options.claim_window.as_millis()).unwrap_or(u64::MAX)
+        window_ms(&self.shared.options)
     }
 
     /// Hands a free lock on when one step was not enough.
@@ -155,13 +153,24 @@ impl RedisStore {
 
     /// Asks once. Besides the answer: whether nobody can push to us, so that we must ask again.
     async fn ask(&self, request: &LeaseRequest) -> Result<(Value, bool), StoreError> {
-        let shared = &*self.shared;
-        let call = self.names(&request.key, &ACQUIRE).joins(Member::Second);
-        let (call, must_ask) = self.asked(request, call).await;
-        let asking = shared.unanswered.asking(request.token, shared.link.way());
-        let answer = self.introducing(&request.holder, call).await;
+        let (link, token) = (&self.shared.link, request.token);
+        let asking = self.shared.unanswered.asking(token, link.way());
+        if !link.has_one_way_back() {
+            let call = self.names(&request.key, &ACQUIRE);
+            let (call, must_ask) = self.asked(request, call).await;
+            let answer = self.introducing(&request.holder, call).await;
+            asking.answered(&answer);
+            return Ok((answer?, must_ask));
+        }
+        let (key, holder) = (&request.key, &request.holder);
+        let (keep, is_heard) = match request.waiting {
+            Waiting::InLine { keep } => (keep, !link.way_back(key.as_bytes()).await.is_empty()),
+            _ => (Duration::ZERO, false),
+        };
+        let step = Step::acquire(key, token, (holder.id, request.ttl), keep, is_heard);
+        let answer = self.introduced(holder, pin!(link.make(step))).await;
         asking.answered(&answer);
-        Ok((answer?, must_ask))
+        Ok((answer?, !keep.is_zero() && !is_heard))
     }
 
     /// A call with what is asked behind its keys, and whether nobody can push to us.
@@ -277,6 +286,10 @@ pub(crate) fn barred() -> StoreError {
     )
 }
 
+fn window_ms(options: &RedisOptions) -> u64 {
+    u64::try_from(options.claim_window.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A call of `script` on the four keys of the lock that is called `name` in the server.
 fn on_keys(name: &[u8], script: &'static Script) -> Call {
     let mut call = script.call(4);
@@ -386,15 +399,14 @@ impl LeaseStore for RedisStore {
     }
 
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
-        let call = self
-            .names(key, &RELEASE)
-            .joins(Member::First)
-            .arg(&token.to_hex())
-            .arg(self.claim_window());
-        let word = text_of(RELEASE.doing, self.shared.link.run(call).await?)?;
+        let answer = self.shared.link.make(Step::release(key, token)).await?;
         if self.shared.unanswered.way_of(token).is_some() {
             Box::pin(self.bar(key, token)).await;
         }
+        if matches!(answer, Value::Okay) {
+            return Ok(Release::Freed);
+        }
+        let word = text_of(RELEASE.doing, answer)?;
         match word.as_str() {
             "freed" => Ok(Release::Freed),
             "handed" => Ok(Release::HandedOn),
@@ -485,10 +497,12 @@ impl RedisStore {
 /// The grant of a lock that was free and that nobody waited for, of which a script says the fence
 /// alone: microseconds of the server's clock.
 pub(crate) fn granted_at_once(answer: &Value, ttl: Ttl) -> Option<Grant> {
-    let Value::BulkString(digits) = answer else {
-        return None;
+    let micros: i64 = match answer {
+        // As the script of a batch says it of many.
+        Value::Int(micros) => *micros,
+        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse().ok()?,
+        _ => return None,
     };
-    let micros: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let now = Timestamp::from_millis(micros / 1000);
     let fence = Fence::new(micros.try_into().ok()?);
     Some(Grant::new(fence, now, now + ttl.get()))

@@ -7,19 +7,19 @@
 
 use std::sync::OnceLock;
 
-use redis::{Arg, Cmd, Value};
+use redis::{Cmd, Value};
 
-use super::script::{Call, Digest};
+use super::script::Digest;
 
 /// The most calls that go together. The server does nothing else meanwhile, so this keeps others
 /// waiting for less than a millisecond.
-pub(super) const MOST: usize = 32;
+pub(super) const MOST: usize = 64;
 /// How large the arguments of the calls that go together may be.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
-/// Two scripts whose calls can be made in one go.
+/// The script that runs calls of two others in one go.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct BatchScript {
     /// Those calls stand in this order, whatever order they came in.
     members: [&'static [&'static str]; 2],
     /// What runs the members on their parts of the keys and arguments.
@@ -27,7 +27,14 @@ pub(crate) struct Batch {
     ready: OnceLock<Digest>,
 }
 
-impl Batch {
+/// Which script of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member {
+    First,
+    Second,
+}
+
+impl BatchScript {
     /// Of scripts that are made of these parts, and a script that runs them.
     pub(crate) const fn new(members: [&'static [&'static str]; 2], driver: &'static str) -> Self {
         Self {
@@ -51,66 +58,72 @@ impl Batch {
         })
     }
 
-    /// The request that makes these calls: first those of the first member, then the others. With
-    /// the script's text if the server does not have it.
-    pub(super) fn request<T>(
-        &self,
-        calls: [&[T]; 2],
-        brings_script: bool,
-        call: impl Fn(&T) -> &Call + Copy,
-    ) -> Cmd {
+    /// The beginning of a request that has room for so many arguments of so many bytes. With the
+    /// script's text if the server does not have it.
+    pub(crate) fn begin(&self, brings_script: bool, args: usize, bytes: usize) -> Cmd {
         let script = self.ready();
-        let [first, second] = calls;
-        let all = || first.iter().chain(second).map(call);
-        let keys: usize = all().map(|call| call.keys).sum();
-        let args = all()
-            .map(|call| call.cmd().args_iter().len())
-            .sum::<usize>();
-        let bytes = all().map(Call::size).sum::<usize>();
         let text = if brings_script { script.text.len() } else { 0 };
-        let mut cmd = Cmd::with_capacity(args + 4, bytes + text + 64);
+        let mut cmd = Cmd::with_capacity(args + 2, bytes + text + 64);
         if brings_script {
             cmd.arg("EVAL").arg(&script.text);
         } else {
             cmd.arg("EVALSHA").arg(&script.digest);
         }
-        cmd.arg(keys);
-        for call in all() {
-            add(&mut cmd, call.cmd().args_iter().skip(3).take(call.keys));
-        }
-        cmd.arg(first.len());
-        for call in all() {
-            add(&mut cmd, call.cmd().args_iter().skip(3 + call.keys));
-        }
         cmd
-    }
-}
-
-fn add<'a>(cmd: &mut Cmd, args: impl Iterator<Item = Arg<&'a [u8]>>) {
-    for arg in args {
-        if let Arg::Simple(arg) = arg {
-            cmd.arg(arg);
-        }
     }
 }
 
 /// What the script of a batch says of its calls.
 pub(super) struct Answers {
-    /// One answer for each, in the order of the request; [`Value::Nil`] to a call that there was no
-    /// time for.
-    pub(super) values: Vec<Value>,
+    /// What is the answer to all acquisitions that are not among the others, if to any.
+    fence: Option<i64>,
+    /// The numbers of those that have other answers, in their order; [`Value::Nil`] to a call that
+    /// there was no time for.
+    others: std::iter::Peekable<std::vec::IntoIter<(usize, Value)>>,
     /// The commands that make it cheap are not allowed here.
     pub(super) is_refused: bool,
 }
 
 impl Answers {
     /// `None` if the script does not write so.
-    pub(super) fn read(answer: Value, calls: usize) -> Option<Self> {
-        let Value::Array(mut values) = answer else {
+    pub(super) fn read(answer: Value) -> Option<Self> {
+        let Value::Array(values) = answer else {
             return None;
         };
-        let is_refused = values.len() == calls + 1;
-        values.truncate(calls);
-        (values.len() == calls).then_some(Self { values, is_refused })
+        let mut values = values.into_iter();
+        let Some(Value::BulkString(fence)) = values.next() else {
+            return None;
+        };
+        let fence = match fence.as_slice() {
+            [] => None,
+            digits => Some(std::str::from_utf8(digits).ok()?.parse().ok()?),
+        };
+        let (mut others, mut is_refused) = (Vec::new(), false);
+        while let Some(number) = values.next() {
+            let (Value::Int(number), answer) = (number, values.next()?) else {
+                return None;
+            };
+            match usize::try_from(number).ok()?.checked_sub(1) {
+                Some(at) => others.push((at, answer)),
+                None => is_refused = true,
+            }
+        }
+        Some(Self {
+            fence,
+            others: others.into_iter().peekable(),
+            is_refused,
+        })
+    }
+
+    /// The answer to the call that stands `at` this place, asked for in their order. `None` if
+    /// there is none, which no script leaves out.
+    pub(super) fn next(&mut self, at: usize, member: Member) -> Option<Value> {
+        if let Some((_, answer)) = self.others.next_if(|(number, _)| *number == at) {
+            return Some(answer);
+        }
+        match member {
+            Member::First => Some(Value::Okay),
+            Member::Second => self.fence.map(Value::Int),
+        }
     }
 }

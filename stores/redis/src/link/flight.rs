@@ -10,39 +10,48 @@ use tenure_core::StoreErrorKind;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::batch::{Answers, Batch};
+use super::batch::{Answers, Member};
 use super::direct::Wire;
 use super::joint::{Joint, Seat};
-use super::script::{Call, Member};
 use super::{Sent, from_now};
 use crate::error::{Meaning, meaning};
+use crate::lease::{Step, Wording};
 
 /// After so long a flight keeps nobody waiting any more: the way is long, and not the work.
 const SLOW: Duration = Duration::from_millis(1);
 
 /// Who waits for the answer to a call.
 pub(super) struct Passenger {
-    /// On the heap, because it is handed on several times.
-    pub(super) call: Box<Call>,
+    pub(super) step: Step,
     pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Told>,
 }
 
 /// What becomes of a call that waited.
 pub(super) enum Told {
-    Sent(Sent, Box<Call>),
+    Answer(Value),
+    /// It had no answer, or an error. On the heap, because it is large and rare.
+    Failed(Box<(Sent, Step)>),
     /// It has not been sent, and goes by itself.
-    Alone(Box<Call>),
+    Alone(Step),
 }
 
 impl Passenger {
+    fn member(&self) -> Member {
+        self.step.member()
+    }
+
     fn tell(self, sent: Sent) {
+        let told = match sent {
+            Sent::Answer(value) => Told::Answer(value),
+            sent => Told::Failed(Box::new((sent, self.step))),
+        };
         // Who is gone needs no answer.
-        let _ = self.answer.send(Told::Sent(sent, self.call));
+        let _ = self.answer.send(told);
     }
 
     pub(super) fn alone(self) {
-        let _ = self.answer.send(Told::Alone(self.call));
+        let _ = self.answer.send(Told::Alone(self.step));
     }
 }
 
@@ -51,7 +60,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>
 /// Calls that left together.
 pub(super) struct Flight {
     /// As they stand in the request; those that gave up are gone.
-    passengers: Vec<Option<(Member, Passenger)>>,
+    passengers: Vec<Option<Passenger>>,
     wire: Wire,
     answering: Answering,
     /// What the first look found already.
@@ -61,7 +70,7 @@ pub(super) struct Flight {
 impl Flight {
     /// Hands the request to the connection before it returns.
     pub(super) fn sent(
-        batch: &'static Batch,
+        wording: &Wording,
         passengers: [Vec<Passenger>; 2],
         brings_script: bool,
         wire: Wire,
@@ -69,8 +78,8 @@ impl Flight {
     ) -> Self {
         let [first, second] = passengers;
         let cmd = match (first.as_slice(), second.as_slice()) {
-            ([only], []) | ([], [only]) => only.call.cmd().clone(),
-            _ => batch.request([&first, &second], brings_script, |one| &one.call),
+            ([only], []) | ([], [only]) => wording.call(&only.step).into_cmd(),
+            (first, second) => wording.request(steps(first), steps(second), brings_script),
         };
         let mut connection = wire.connection.clone();
         let sending = async move { connection.send_packed_command(&cmd).await };
@@ -81,13 +90,8 @@ impl Flight {
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
         };
-        let members = [Member::First, Member::Second].into_iter();
-        let passengers = members.zip([first, second]).flat_map(|(member, some)| {
-            let with_member = move |passenger| Some((member, passenger));
-            some.into_iter().map(with_member)
-        });
         Self {
-            passengers: passengers.collect(),
+            passengers: first.into_iter().chain(second).map(Some).collect(),
             wire,
             answering,
             answered,
@@ -122,14 +126,14 @@ impl Flight {
 
     fn next_deadline(&self) -> Option<Instant> {
         let left = self.passengers.iter().flatten();
-        left.map(|(_, passenger)| passenger.deadline).min()
+        left.map(|passenger| passenger.deadline).min()
     }
 
     /// Tells those whose time is over. True if there were any.
     fn expire(&mut self, now: Instant) -> bool {
         let mut is_any = false;
         for seat in &mut self.passengers {
-            if let Some((_, passenger)) = seat.take_if(|(_, one)| one.deadline <= now) {
+            if let Some(passenger) = seat.take_if(|one| one.deadline <= now) {
                 is_any = true;
                 passenger.tell(Sent::TooLate(self.wire.at.clone()));
             }
@@ -145,21 +149,19 @@ impl Flight {
         let count = passengers.len();
         match answer {
             Ok(value) if count > 1 => {
-                if let Some(answers) = Answers::read(value, count) {
+                if let Some(answers) = Answers::read(value) {
                     if answers.is_refused {
                         joint.refuse(&wire);
                     }
-                    joint.tell_each(passengers, answers.values, &wire);
+                    joint.tell_each(passengers, answers, &wire);
                 } else {
                     joint.refuse(&wire);
-                    let kind = ErrorKind::UnexpectedReturnType;
-                    let error = RedisError::from((kind, "an answer that no batch has"));
-                    tell_all(passengers, &wire, &error);
+                    tell_all(passengers, &wire, &no_such_answer());
                 }
             }
             Err(error) if count > 1 => joint.failed(passengers, &wire, &error),
             answer => {
-                for (_, passenger) in passengers.into_iter().flatten() {
+                for passenger in passengers.into_iter().flatten() {
                     passenger.tell(joint.outcome(answer.clone(), &wire));
                 }
             }
@@ -174,18 +176,17 @@ impl Joint {
         self.state().refused_by = Some(wire.number());
     }
 
-    fn tell_each(
-        &self,
-        passengers: Vec<Option<(Member, Passenger)>>,
-        values: Vec<Value>,
-        wire: &Wire,
-    ) {
+    fn tell_each(&self, passengers: Vec<Option<Passenger>>, mut answers: Answers, wire: &Wire) {
         let mut again = Vec::new();
-        for (passenger, value) in passengers.into_iter().zip(values) {
-            match (passenger, value) {
-                (Some(passenger), Value::Nil) => again.push(passenger),
-                (Some((_, passenger)), value) => {
+        for (at, passenger) in passengers.into_iter().enumerate() {
+            let member = passenger.as_ref().map_or(Member::First, Passenger::member);
+            match (passenger, answers.next(at, member)) {
+                (Some(passenger), Some(Value::Nil)) => again.push(passenger),
+                (Some(passenger), Some(value)) => {
                     passenger.tell(self.outcome(value.extract_error(), wire));
+                }
+                (Some(passenger), None) => {
+                    passenger.tell(self.outcome(Err(no_such_answer()), wire));
                 }
                 (None, _) => {}
             }
@@ -196,12 +197,7 @@ impl Joint {
     }
 
     /// What to do about a batch of which nothing came about, or nobody knows what did.
-    fn failed(
-        &self,
-        passengers: Vec<Option<(Member, Passenger)>>,
-        wire: &Wire,
-        error: &RedisError,
-    ) {
+    fn failed(&self, passengers: Vec<Option<Passenger>>, wire: &Wire, error: &RedisError) {
         match meaning(error) {
             Meaning::NoScript => {
                 self.state().brings_script = true;
@@ -223,7 +219,7 @@ impl Joint {
                     self.refuse(wire);
                 }
                 let left = passengers.into_iter().flatten();
-                left.for_each(|(_, passenger)| passenger.alone());
+                left.for_each(Passenger::alone);
             }
         }
     }
@@ -242,8 +238,19 @@ impl Joint {
     }
 }
 
-fn tell_all(passengers: Vec<Option<(Member, Passenger)>>, wire: &Wire, error: &RedisError) {
-    for (_, passenger) in passengers.into_iter().flatten() {
+fn steps(passengers: &[Passenger]) -> impl ExactSizeIterator<Item = &Step> + Clone {
+    passengers.iter().map(|passenger| &passenger.step)
+}
+
+fn no_such_answer() -> RedisError {
+    RedisError::from((
+        ErrorKind::UnexpectedReturnType,
+        "an answer that no batch has",
+    ))
+}
+
+fn tell_all(passengers: Vec<Option<Passenger>>, wire: &Wire, error: &RedisError) {
+    for passenger in passengers.into_iter().flatten() {
         passenger.tell(Sent::Failed(error.clone(), wire.at.clone()));
     }
 }

@@ -20,17 +20,18 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use redis::Value;
 use tenure_core::StoreError;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::batch::{Batch, MOST, MOST_BYTES};
+use super::batch::{MOST, MOST_BYTES, Member};
 use super::direct::Direct;
 use super::flight::{Flight, Passenger, Told};
-use super::script::{Call, Member};
-use super::{Sent, send_shared};
+use super::{Call, Sent, send_shared};
 use crate::error::too_late;
+use crate::lease::{Step, Wording};
 
 /// How many flights may be under way before others wait for one of them: one for the server to work
 /// on, and one that is on its way meanwhile.
@@ -40,7 +41,7 @@ const FLIGHTS: usize = 2;
 const FEW: usize = 4;
 /// Where calls of a batch meet.
 pub(super) struct Joint {
-    batch: &'static Batch,
+    pub(super) wording: Arc<Wording>,
     pub(super) direct: Arc<Direct>,
     /// Flights belong to the runtime that has the connection, not to whoever happens to call.
     home: Handle,
@@ -65,10 +66,11 @@ pub(super) struct State {
 }
 
 impl Joint {
-    /// For calls of `batch` on the connection of `direct`. Must be called inside a runtime.
-    pub(super) fn new(batch: &'static Batch, direct: Arc<Direct>) -> Arc<Self> {
+    /// For steps that are written so, on the connection of `direct`. Must be called inside a
+    /// runtime.
+    pub(super) fn new(wording: Arc<Wording>, direct: Arc<Direct>) -> Arc<Self> {
         Arc::new(Self {
-            batch,
+            wording,
             direct,
             home: Handle::current(),
             turn: Mutex::default(),
@@ -76,39 +78,50 @@ impl Joint {
         })
     }
 
-    /// Sends a call once, in one go with others if there are any, and gives it back.
+    /// Sends a step once, in one go with others if there are any. If it was not answered, the call
+    /// that it makes alone comes back.
     ///
-    /// Dropped before the call was sent, it takes it out.
+    /// Dropped before the step was sent, it takes it out.
     pub(super) async fn send(
         self: &Arc<Self>,
-        call: Box<Call>,
-        member: Member,
+        step: Step,
         deadline: Instant,
-    ) -> Result<(Sent, Box<Call>), StoreError> {
-        let (call, _alone) = match self.enter(call, member, deadline) {
-            Entered::Alone(call, alone) => (call, Some(alone)),
+    ) -> Result<Result<Value, Box<(Sent, Call)>>, StoreError> {
+        let (step, _alone) = match self.enter(step, deadline) {
+            Entered::Alone(step, alone) => (step, Some(alone)),
             Entered::Waits(answer, doing) => match answer.await {
-                Ok(Told::Sent(sent, call)) => return Ok((sent, call)),
-                Ok(Told::Alone(call)) => (call, None),
+                Ok(Told::Answer(value)) => return Ok(Ok(value)),
+                Ok(Told::Failed(failed)) => {
+                    let (sent, step) = *failed;
+                    return Ok(Err(Box::new((sent, self.wording.call(&step)))));
+                }
+                Ok(Told::Alone(step)) => (step, None),
                 // The runtime of the connection has shut down.
                 Err(_) => return Err(too_late(doing, &self.direct.place())),
             },
         };
         // On the heap, because most of this future is the driver's, and who waits does not need it.
-        let sent = Box::pin(send_shared(&self.direct, &call, deadline)).await;
-        Ok((sent, call))
+        Ok(Box::pin(self.send_alone(step, deadline)).await)
     }
 
-    fn enter(self: &Arc<Self>, call: Box<Call>, member: Member, deadline: Instant) -> Entered<'_> {
+    async fn send_alone(&self, step: Step, deadline: Instant) -> Result<Value, Box<(Sent, Call)>> {
+        let call = self.wording.call(&step);
+        match send_shared(&self.direct, &call, deadline).await {
+            Sent::Answer(value) => Ok(value),
+            sent => Err(Box::new((sent, call))),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, step: Step, deadline: Instant) -> Entered<'_> {
         let mut state = self.state();
         if state.has_room_alone() {
             state.alone += 1;
-            return Entered::Alone(call, Alone(self));
+            return Entered::Alone(step, Alone(self));
         }
-        let doing = call.doing;
+        let doing = step.doing();
         let (answer, told) = oneshot::channel();
-        state.queue(member).push_back(Passenger {
-            call,
+        state.queue(step.member()).push_back(Passenger {
+            step,
             deadline,
             answer,
         });
@@ -144,7 +157,7 @@ impl Joint {
             if !seat.is_taken(&mut state) {
                 return Departure::Nobody;
             }
-            let taken = state.take();
+            let taken = state.take(&self.wording);
             let is_batch = taken.iter().map(Vec::len).sum::<usize>() > 1;
             if taken.iter().all(Vec::is_empty) {
                 seat.leave(&mut state);
@@ -159,7 +172,7 @@ impl Joint {
             return Departure::Grounded;
         };
         Departure::Flight(Flight::sent(
-            self.batch,
+            &self.wording,
             passengers,
             brings_script,
             wire,
@@ -168,10 +181,10 @@ impl Joint {
     }
 
     /// Puts back who has to come along once more.
-    pub(super) fn put_back(&self, passengers: Vec<(Member, Passenger)>) {
+    pub(super) fn put_back(&self, passengers: Vec<Passenger>) {
         let mut state = self.state();
-        for (member, passenger) in passengers.into_iter().rev() {
-            state.queue(member).push_front(passenger);
+        for passenger in passengers.into_iter().rev() {
+            state.queue(passenger.step.member()).push_front(passenger);
         }
     }
 
@@ -186,7 +199,7 @@ impl Joint {
 }
 
 enum Entered<'a> {
-    Alone(Box<Call>, Alone<'a>),
+    Alone(Step, Alone<'a>),
     Waits(oneshot::Receiver<Told>, &'static str),
 }
 
@@ -217,7 +230,7 @@ impl State {
     }
 
     /// As many as go in one flight, in the order of the members. Whose caller is gone, goes too.
-    fn take(&mut self) -> [Vec<Passenger>; 2] {
+    fn take(&mut self, wording: &Wording) -> [Vec<Passenger>; 2] {
         let (mut places, mut bytes) = (MOST, 0);
         self.waiting.each_mut().map(|queue| {
             let mut taken = Vec::with_capacity(queue.len().min(places));
@@ -226,7 +239,7 @@ impl State {
                     break;
                 };
                 if !passenger.answer.is_closed() {
-                    bytes += passenger.call.size();
+                    bytes += wording.size(&passenger.step);
                     places -= 1;
                     taken.push(passenger);
                 }

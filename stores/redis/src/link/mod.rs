@@ -29,7 +29,7 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 use tenure_core::{StoreError, StoreErrorKind, Token};
 use tokio::time::Instant;
 
-pub(crate) use self::batch::Batch;
+pub(crate) use self::batch::{BatchScript, Member};
 #[cfg(all(feature = "bare", feature = "cluster"))]
 pub(crate) use self::cluster::Cluster;
 #[cfg(feature = "bare")]
@@ -39,9 +39,11 @@ use self::joint::Joint;
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
 use self::script::Company;
-pub(crate) use self::script::{Call, Member, Script};
+pub(crate) use self::script::{Call, Script};
 use crate::error::{Meaning, meaning, store_error, too_late};
+use crate::lease::{Step, Wording};
 use crate::options::{RedisOptions, Servers};
+#[cfg(feature = "cluster")]
 use crate::slots::tag_of;
 
 /// How often one request follows a server that has moved.
@@ -83,13 +85,12 @@ pub(crate) enum Way {
 /// The way to the servers.
 pub(crate) struct Link {
     way: Paths,
-    /// Where requests on one shared connection meet that can be made in one go.
+    /// Where steps on one shared connection meet that can be made in one go.
     joint: Option<Arc<Joint>>,
+    wording: Arc<Wording>,
     timeout: Duration,
     /// Our own name among those who wait.
     name: String,
-    /// How one server reaches us: see [`Link::way_back`].
-    way_back: String,
 }
 
 enum Paths {
@@ -114,11 +115,9 @@ enum Sent {
 }
 
 impl Link {
-    /// Connects. Calls that say so are made in one go, by the script of `batch`.
     pub(crate) async fn connect(
         options: &RedisOptions,
         hears: Arc<dyn Hears>,
-        batch: &'static Batch,
     ) -> Result<Self, StoreError> {
         let name = Token::random().to_string();
         let way = match &options.servers {
@@ -137,16 +136,17 @@ impl Link {
                 pool: Pool::open(options).await?,
             },
         };
+        let wording = Arc::new(Wording::new(options, format!("p{}", channel(&name))));
         let joint = match &way {
-            Paths::Direct { main, pool: None } => Some(Joint::new(batch, main.clone())),
+            Paths::Direct { main, pool: None } => Some(Joint::new(wording.clone(), main.clone())),
             // Each connection of a pool has one request at a time, and a script sees one slot.
             _ => None,
         };
         Ok(Self {
             way,
             joint,
+            wording,
             timeout: options.timeout,
-            way_back: format!("p{}", channel(&name)),
             name,
         })
     }
@@ -158,10 +158,10 @@ impl Link {
             Paths::Direct { main, .. } => {
                 // Nearly always; whoever waits for a connection looks again when it is there.
                 if main.can_push() {
-                    return Cow::Borrowed(&self.way_back);
+                    return Cow::Borrowed(self.wording.way_back());
                 }
                 match Box::pin(main.wire("listen", from_now(self.timeout))).await {
-                    Ok(wire) if wire.can_push => Cow::Borrowed(&self.way_back),
+                    Ok(wire) if wire.can_push => Cow::Borrowed(self.wording.way_back()),
                     _ => Cow::Borrowed(""),
                 }
             }
@@ -261,18 +261,35 @@ impl Link {
         // On the heap, as everything on this way that is rare or large: it would make the future of
         // every request larger, and that memory is asked for and copied each time.
         let call = Box::new(call);
-        let (sent, call) = match (&self.joint, call.company) {
-            (Some(joint), Company::Joins(member)) => joint.send(call, member, deadline).await?,
-            (joint, company) => {
-                if let (Some(joint), Company::Behind) = (joint, company) {
-                    joint.await_turn();
-                }
-                (Box::pin(self.send(&call, deadline)).await, call)
-            }
-        };
-        match sent {
+        if let (Some(joint), Company::Behind) = (&self.joint, call.company) {
+            joint.await_turn();
+        }
+        match Box::pin(self.send(&call, deadline)).await {
             Sent::Answer(value) => Ok(value),
             sent => Box::pin(self.insist(*call, deadline, sent)).await,
+        }
+    }
+
+    /// Whether one server reaches us in the same way about all keys, as steps take for granted.
+    pub(crate) fn has_one_way_back(&self) -> bool {
+        matches!(self.way, Paths::Direct { .. })
+    }
+
+    /// Makes one step, in one go with others if there are any.
+    ///
+    /// # Errors
+    /// As [`Link::run`].
+    pub(crate) async fn make(&self, step: Step) -> Result<Value, StoreError> {
+        let Some(joint) = &self.joint else {
+            return self.run(self.wording.call(&step)).await;
+        };
+        let deadline = from_now(self.timeout);
+        match joint.send(step, deadline).await? {
+            Ok(value) => Ok(value),
+            Err(failed) => {
+                let (sent, call) = *failed;
+                Box::pin(self.insist(call, deadline, sent)).await
+            }
         }
     }
 

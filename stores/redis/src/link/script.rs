@@ -69,7 +69,7 @@ pub(crate) struct Call {
     cmd: Cmd,
     script: Option<&'static Script>,
     /// How many keys the script has.
-    pub(super) keys: usize,
+    keys: usize,
     pub(crate) doing: &'static str,
     is_once: bool,
     pub(super) company: Company,
@@ -80,17 +80,8 @@ pub(crate) struct Call {
 pub(super) enum Company {
     /// By itself, whatever else is under way.
     Any,
-    /// In one go with others, as this member of the link's batch.
-    Joins(Member),
     /// Not before what was to be sent has left.
     Behind,
-}
-
-/// Which script of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Member {
-    First,
-    Second,
 }
 
 impl Call {
@@ -142,26 +133,10 @@ impl Call {
         self
     }
 
-    /// May be made in one go with others, as this member of the link's batch.
-    pub(crate) fn joins(mut self, member: Member) -> Self {
-        self.company = Company::Joins(member);
-        self
-    }
-
     /// Leaves after everything that was sent before, even if that waits to go together.
     pub(crate) fn behind(mut self) -> Self {
         self.company = Company::Behind;
         self
-    }
-
-    /// How large its arguments are.
-    pub(super) fn size(&self) -> usize {
-        let args = self.cmd.args_iter();
-        let sizes = args.map(|arg| match arg {
-            Arg::Simple(arg) => arg.len(),
-            _ => 0,
-        });
-        sizes.sum()
     }
 
     pub(super) fn may_repeat(&self) -> bool {
@@ -170,6 +145,10 @@ impl Call {
 
     pub(crate) fn cmd(&self) -> &Cmd {
         &self.cmd
+    }
+
+    pub(super) fn into_cmd(self) -> Cmd {
+        self.cmd
     }
 
     /// The same request with the script's text in place of its digest.

@@ -1,93 +1,184 @@
 -- Runs several releases and acquisitions of one client in one step. Stands behind release.lua and acquire.lua, which are made
 -- functions of their KEYS and ARGV: `members[1]` and `members[2]`.
--- KEYS: four of each lock, as in lease.lua; first those of the releases, then those of the acquisitions
--- ARGV: how many releases; of each release its arguments in release.lua; of each acquisition its arguments in acquire.lua
--- Reply: what each would have been answered alone, its error included; nothing at all for those that there was no time for.
---        One more that says 'refused' if the commands for several keys at once may not be used here.
+-- KEYS: the lock of each; first those of the releases, then those of the acquisitions
+-- ARGV: how many releases; their claim window; of each lock `tn1:` and the token, in one text; of each the tag of its slot, in one
+--       text with commas, or one tag if all have the same; of all acquisitions, or of each, what stands behind the token in
+--       acquire.lua: holder, ttl_ms, and the rest
+-- Reply: the fence of all acquisitions that are granted as usual (empty if there are none); then, of each request that was not
+--        granted or freed as usual, its number and what it would have been answered alone, its error included, or nothing if
+--        there was no time for it; and 0 and 'refused' if the commands for several keys at once may not be used here.
 -- One step is what makes it cheap. None of these requests waits for another, so that the releases come first is an order like
--- any other.
-local releases, count = tonumber(ARGV[1]), #KEYS / 4
-local answers, refused = {}, nil
+-- any other. What all have in common is written once, and other names than the lock's are made here, because each text that
+-- comes in or goes out costs as much as half a command.
+local call, sub = redis.pcall, string.sub
+local releases, count, marks, tags = tonumber(ARGV[1]), #KEYS, ARGV[3], ARGV[4]
+local queues, done, fence, refused = {}, {}, '', nil
+-- What stands before the names of each, or of all.
+local heads, head = nil, nil
+-- Where the terms of the next acquisition stand behind those of the one before.
+local step = #ARGV == 7 and 0 or 3
+if string.find(tags, ',', 1, true) then
+  local i = 0
+  heads = {}
+  for tag in string.gmatch(tags, '[^,]+') do
+    i = i + 1
+    heads[i] = 'tenure:{' .. tag .. '}:'
+    queues[i] = heads[i] .. 'q:' .. KEYS[i]
+  end
+else
+  head = 'tenure:{' .. tags .. '}:'
+  local queue = head .. 'q:'
+  for i = 1, count do
+    queues[i] = queue .. KEYS[i]
+  end
+end
+
+-- Those of which one of the records is there that stand in `names`, so many for each; nothing if none is.
+local function which_of(names, first, last, each)
+  if call('EXISTS', unpack(names, 1, each * (last - first + 1))) == 0 then
+    return nil
+  end
+  local are = {}
+  for i = first, last do
+    local at = each * (i - first) + 1
+    are[i] = call('EXISTS', unpack(names, at, at + each - 1)) ~= 0
+  end
+  return are
+end
+
+-- Whether we may not use a command at all.
+local function is_denied(answer)
+  local err = type(answer) == 'table' and answer['err']
+  return err and (string.find(err, "can't run", 1, true) or string.find(err, 'to run the', 1, true)) and true or false
+end
 
 -- Locks that are as their holders left them and that nobody waits for are given back in three commands.
 local function release_usual()
-  local locks, queues, free, seen = {}, {}, {}, {}
-  for i = 1, releases do
-    locks[i], queues[i] = KEYS[4 * i - 3], KEYS[4 * i - 2]
-  end
-  local held = redis.pcall('MGET', unpack(locks))
+  local held = call('MGET', unpack(KEYS, 1, releases))
   if held['err'] then
     refused = 'refused'
     return
   end
-  if redis.pcall('EXISTS', unpack(queues)) ~= 0 then
-    return
-  end
+  local waited, free, seen, n = which_of(queues, 1, releases, 1), {}, {}, 0
   for i = 1, releases do
-    local value, lock = held[i], locks[i]
+    local value, lock = held[i], KEYS[i]
     -- Of another type is as if it were not there: the release alone sees to that, and to the second of two for one lock.
-    if value and not seen[lock] and string.find(value, ARGV[2 * i], 5, true) == 5 and string.sub(value, 1, 4) == 'tn1:' then
-      seen[lock] = true
-      free[#free + 1] = lock
-      answers[i] = 'freed'
+    if value and sub(value, 1, 36) == sub(marks, 36 * i - 35, 36 * i) and not seen[lock] and not (waited and waited[i]) then
+      n = n + 1
+      seen[lock], done[i], free[n] = true, true, lock
     end
   end
-  if #free > 0 and type(redis.pcall('DEL', unpack(free))) ~= 'number' then
-    answers = {}
+  if n > 0 and type(call('DEL', unpack(free))) ~= 'number' then
+    done = {}
   end
 end
 
--- Locks that are free and that nobody waits for are granted in four commands and one more for each. All get the same fence:
--- it grows for each of them, and they are not compared with each other.
-local function acquire_usual()
-  local names, counters, there, fences, lost, seen, at = {}, {}, {}, {}, {}, {}, 0
-  for i = 4 * releases + 1, #KEYS, 4 do
-    local lock = KEYS[i]
-    if seen[lock] then
-      return
-    end
-    seen[lock] = true
-    at = at + 1
-    names[at], counters[at] = lock, KEYS[i + 3]
-    there[3 * at - 2], there[3 * at - 1], there[3 * at] = lock, KEYS[i + 1], KEYS[i + 2]
-  end
-  if redis.pcall('EXISTS', unpack(there)) ~= 0 then
-    return
-  end
+-- The next fence, written to the counters of all acquisitions; all get the same. It grows for each of them, and they are not
+-- compared with each other. Nothing if a counter is not as usual.
+local function count_on(micros, seconds)
   -- As in acquire_free.lua: text all the way.
-  local clock = redis.call('TIME')
-  local micros = string.sub('000000', #clock[2] + 1) .. clock[2]
-  local fence = clock[1] .. micros
-  local last = redis.pcall('MGET', unpack(counters))
+  local new = seconds .. micros
+  local counters, known, n = {}, {}, 0
+  for i = releases + 1, heads and count or releases + 1 do
+    local name = (head or heads[i]) .. 'f'
+    if not known[name] then
+      n = n + 1
+      known[name], counters[n] = true, name
+    end
+  end
+  local last = call('MGET', unpack(counters))
   if last['err'] then
     refused = 'refused'
-    return
+    return nil
   end
-  for i = 1, at do
+  local fences, lost = {}, {}
+  for i = 1, n do
     local number = last[i]
     if not number then
       lost[#lost + 1] = counters[i]
-    elseif #number ~= #fence or number >= fence or string.find(number, '%D') then
-      return
+    elseif #number ~= #new or number >= new or string.find(number, '%D') then
+      return nil
     end
-    fences[2 * i - 1], fences[2 * i] = counters[i], fence
+    fences[2 * i - 1], fences[2 * i] = counters[i], new
   end
   -- A counter that is not there, or one of another type?
-  if #lost > 0 and redis.pcall('EXISTS', unpack(lost)) ~= 0 then
-    return
+  if lost[1] and call('EXISTS', unpack(lost)) ~= 0 then
+    return nil
   end
-  local counted = redis.pcall('MSET', unpack(fences))
+  local counted = call('MSET', unpack(fences))
   if counted['err'] then
     -- A server that takes no writes says so to each.
-    refused = string.find(counted['err'], 'MSET', 1, true) and 'refused' or nil
+    refused = is_denied(counted) and 'refused' or nil
+    return nil
+  end
+  return new
+end
+
+-- Grants locks that are all free, each once: two commands are less than one that does both. True if that was done.
+local function grant_all(pairs, now)
+  -- Of what is not there, so it says only whether we may.
+  local may = call('PEXPIREAT', queues[releases + 1], 1)
+  if may ~= 0 then
+    refused = is_denied(may) and 'refused' or nil
+    return false
+  end
+  local set = call('MSETNX', unpack(pairs))
+  if set ~= 1 then
+    refused = is_denied(set) and 'refused' or nil
+    return false
+  end
+  local arg, ttl, till = 6, nil, nil
+  for i = releases + 1, count do
+    if ARGV[arg] ~= ttl then
+      ttl = ARGV[arg]
+      till = string.format('%.0f', now + ttl)
+    end
+    call('PEXPIREAT', KEYS[i], till)
+    done[i], arg = true, arg + step
+  end
+  return true
+end
+
+-- Locks that are free, that nobody waits for and nobody is barred from are granted in five commands and one more for each.
+local function acquire_usual()
+  local names, n = {}, 0
+  for i = releases + 1, count do
+    -- Somebody waits, or a token is barred.
+    names[n + 1], names[n + 2] = queues[i], (head or heads[i]) .. 'w:' .. KEYS[i]
+    n = n + 2
+  end
+  local waited = which_of(names, releases + 1, count, 2)
+  local clock = redis.call('TIME')
+  local micros = sub('000000', #clock[2] + 1) .. clock[2]
+  fence = count_on(micros, clock[1])
+  if not fence then
+    fence = ''
     return
   end
-  local behind = ':' .. fence .. ':' .. clock[1] .. string.sub(micros, 1, 3) .. ':'
-  local arg = 2 * releases + 2
-  for i = 1, at do
-    local set = redis.pcall('SET', names[i], 'tn1:' .. ARGV[arg] .. behind .. ARGV[arg + 1], 'PX', ARGV[arg + 2])
-    answers[releases + i] = set['err'] and set or fence
-    arg = arg + 4
+  local now = clock[1] .. sub(micros, 1, 3)
+  local middle, arg = ':' .. fence .. ':' .. now .. ':', 5
+  local behind, pairs, seen, is_each_one = middle .. ARGV[5], {}, {}, true
+  n = 0
+  for i = releases + 1, count do
+    local lock = KEYS[i]
+    if step > 0 then
+      behind, arg = middle .. ARGV[arg], arg + step
+    end
+    pairs[n + 1], pairs[n + 2] = lock, sub(marks, 36 * i - 35, 36 * i) .. behind
+    is_each_one = is_each_one and not seen[lock]
+    seen[lock], n = true, n + 2
+  end
+  if is_each_one and not waited and grant_all(pairs, now) then
+    return
+  end
+  arg, n = 6, 0
+  for i = releases + 1, count do
+    n = n + 2
+    if not (waited and waited[i]) then
+      local set = call('SET', KEYS[i], pairs[n], 'NX', 'PX', ARGV[arg])
+      done[i] = set and not set['err']
+    end
+    arg = arg + step
   end
 end
 
@@ -100,30 +191,32 @@ if count - releases > 2 then
 end
 
 -- What is left is done as if it had come alone. That takes up to ten times as long, so there are fewer of them.
-local left = 12
+local answers, n, left = { fence }, 1, 12
 for i = 1, count do
-  if answers[i] == nil then
-    local key, member, args = 4 * i, members[2], nil
-    if i <= releases then
-      member, args = members[1], { ARGV[2 * i], ARGV[2 * i + 1] }
-    else
-      local arg = 4 * i - 2 * releases - 2
-      args = { ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3] }
-    end
-    if left <= 0 then
-      answers[i] = false
-    else
-      local fine, answer = pcall(member, { KEYS[key - 3], KEYS[key - 2], KEYS[key - 1], KEYS[key] }, args)
+  if not done[i] then
+    local answer, fine = false, nil
+    if left > 0 then
+      local before, lock, token, member, args = head or heads[i], KEYS[i], sub(marks, 36 * i - 31, 36 * i), members[2], nil
+      if i <= releases then
+        member, args = members[1], { token, ARGV[2] }
+      else
+        local arg = 5 + step * (i - releases - 1)
+        args = { token, ARGV[arg], ARGV[arg + 1], ARGV[arg + 2] }
+      end
+      fine, answer = pcall(member, { lock, queues[i], before .. 'w:' .. lock, before .. 'f' }, args)
       if not fine and type(answer) ~= 'table' then
         -- As Redis 6 tells it of a script that stands alone.
         answer = redis.error_reply('ERR Error running script (' .. tostring(answer) .. ')')
       end
-      answers[i] = answer
       -- Very many dead waiters were in the way.
       local is_long = answer == 'more' or (type(answer) == 'table' and answer[1] == 'again')
       left = is_long and 0 or left - ((type(answer) == 'table' or answer == 'handed') and 1 or 0.25)
     end
+    answers[n + 1], answers[n + 2] = i, answer
+    n = n + 2
   end
 end
-answers[count + 1] = refused
+if refused then
+  answers[n + 1], answers[n + 2] = 0, refused
+end
 return answers
