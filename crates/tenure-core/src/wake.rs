@@ -11,8 +11,10 @@
 //! store need not look out for that on its behalf.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -88,11 +90,51 @@ impl Mailbox {
     }
 }
 
-type Seats = HashMap<Key, Vec<(Token, Arc<Mailbox>)>>;
+/// Tasks that take and give back locks at the same moment enter and leave here; this many at once.
+const PARTS: usize = 16;
+
+/// By token, because grants are addressed to tokens, and tokens need no costly hash.
+type Seats = HashMap<Token, Listener, BuildHasherDefault<Folded>>;
+
+/// Who listens for a token.
+struct Listener {
+    key: Key,
+    mailbox: Arc<Mailbox>,
+    /// Others under the same token, which nobody but a test has.
+    others: Vec<(Key, Arc<Mailbox>)>,
+}
+
+impl Listener {
+    fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Mailbox>)> {
+        let others = self.others.iter().map(|(key, mailbox)| (key, mailbox));
+        std::iter::once((&self.key, &self.mailbox)).chain(others)
+    }
+}
+
+/// Tokens are random already, and whoever chooses one listens in its own process.
+#[derive(Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            let mixed = self.0.rotate_left(29) ^ u64::from_le_bytes(word);
+            self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 #[derive(Default)]
 struct Listeners {
-    seats: Mutex<Seats>,
+    parts: [Mutex<Seats>; PARTS],
     /// How many are not at rest.
     alert: AtomicUsize,
 }
@@ -111,14 +153,22 @@ impl WakeRegistry {
     pub fn listen(&self, key: &Key, token: Token) -> Wakes {
         let mailbox = Arc::new(Mailbox::default());
         self.listeners.alert.fetch_add(1, Ordering::Relaxed);
-        locked(&self.listeners.seats)
-            .entry(key.clone())
-            .or_default()
-            .push((token, mailbox.clone()));
+        match locked(self.listeners.part(token)).entry(token) {
+            Entry::Vacant(seat) => {
+                seat.insert(Listener {
+                    key: key.clone(),
+                    mailbox: mailbox.clone(),
+                    others: Vec::new(),
+                });
+            }
+            Entry::Occupied(mut seat) => {
+                let others = &mut seat.get_mut().others;
+                others.push((key.clone(), mailbox.clone()));
+            }
+        }
         Wakes {
             mailbox: Some(mailbox),
             seat: Some(Seat {
-                key: key.clone(),
                 token,
                 listeners: Arc::downgrade(&self.listeners),
                 is_alert: true,
@@ -129,29 +179,36 @@ impl WakeRegistry {
     /// Tells `token` that the lease on `key` is now its own. False if nobody here listens for it.
     #[must_use]
     pub fn grant(&self, key: &Key, token: Token, grant: &Grant) -> bool {
-        self.put(key, Some(token), &Wake::Granted(grant.clone()))
+        self.put(key, token, &Wake::Granted(grant.clone()))
     }
 
     /// Tells one listener of `key` to ask again. False if nobody here listens for it.
     #[must_use]
     pub fn changed_for(&self, key: &Key, token: Token) -> bool {
-        self.put(key, Some(token), &Wake::Changed)
+        self.put(key, token, &Wake::Changed)
     }
 
     /// Tells every listener of `key` to ask again.
     pub fn changed(&self, key: &Key) {
-        self.put(key, None, &Wake::Changed);
+        self.tell(|at| at == key);
     }
 
     /// Tells every listener of every key to ask again, as after a reconnection.
     pub fn changed_everywhere(&self) {
-        let mailboxes: Vec<_> = locked(&self.listeners.seats)
-            .values()
-            .flatten()
-            .map(|(_, mailbox)| mailbox.clone())
-            .collect();
-        for mailbox in mailboxes {
-            mailbox.put(Wake::Changed);
+        self.tell(|_| true);
+    }
+
+    fn tell(&self, wanted: impl Fn(&Key) -> bool) {
+        for part in &self.listeners.parts {
+            let mailboxes: Vec<_> = locked(part)
+                .values()
+                .flat_map(Listener::all)
+                .filter(|(key, _)| wanted(key))
+                .map(|(_, mailbox)| mailbox.clone())
+                .collect();
+            for mailbox in mailboxes {
+                mailbox.put(Wake::Changed);
+            }
         }
     }
 
@@ -176,20 +233,22 @@ impl WakeRegistry {
     }
 
     fn those(&self, wanted: impl Fn(&Mailbox) -> bool) -> Vec<(Key, Token)> {
-        locked(&self.listeners.seats)
-            .iter()
-            .flat_map(|(key, seats)| seats.iter().map(move |(token, at)| (key, token, at)))
-            .filter(|(_, _, mailbox)| wanted(mailbox))
-            .map(|(key, token, _)| (key.clone(), *token))
-            .collect()
+        let mut those = Vec::new();
+        for part in &self.listeners.parts {
+            for (token, listener) in &*locked(part) {
+                let wanted = listener.all().filter(|(_, mailbox)| wanted(mailbox));
+                those.extend(wanted.map(|(key, _)| (key.clone(), *token)));
+            }
+        }
+        those
     }
 
-    fn put(&self, key: &Key, only: Option<Token>, wake: &Wake) -> bool {
-        let mailboxes: Vec<_> = locked(&self.listeners.seats)
-            .get(key)
+    fn put(&self, key: &Key, token: Token, wake: &Wake) -> bool {
+        let mailboxes: Vec<_> = locked(self.listeners.part(token))
+            .get(&token)
             .into_iter()
-            .flatten()
-            .filter(|(token, _)| only.is_none_or(|only| only == *token))
+            .flat_map(Listener::all)
+            .filter(|(at, _)| *at == key)
             .map(|(_, mailbox)| mailbox.clone())
             .collect();
         for mailbox in &mailboxes {
@@ -201,18 +260,13 @@ impl WakeRegistry {
 
 impl fmt::Debug for WakeRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "WakeRegistry({} keys)",
-            locked(&self.listeners.seats).len()
-        )
+        write!(f, "WakeRegistry({} listeners)", self.listeners.count())
     }
 }
 
 /// Where a listener is entered, to be struck out when it goes.
 #[derive(Debug)]
 struct Seat {
-    key: Key,
     token: Token,
     listeners: Weak<Listeners>,
     /// Counted among those that are not at rest.
@@ -221,7 +275,24 @@ struct Seat {
 
 impl fmt::Debug for Listeners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listeners({} keys)", locked(&self.seats).len())
+        write!(f, "Listeners({})", self.count())
+    }
+}
+
+impl Listeners {
+    /// Where a token is entered.
+    fn part(&self, token: Token) -> &Mutex<Seats> {
+        let [first, others @ ..] = &self.parts;
+        let [.., last] = token.as_bytes();
+        let number = usize::from(*last) % PARTS;
+        number
+            .checked_sub(1)
+            .and_then(|at| others.get(at))
+            .unwrap_or(first)
+    }
+
+    fn count(&self) -> usize {
+        self.parts.iter().map(|part| locked(part).len()).sum()
     }
 }
 
@@ -286,17 +357,26 @@ impl Drop for Wakes {
         if seat.is_alert {
             listeners.alert.fetch_sub(1, Ordering::Relaxed);
         }
-        let mut keys = locked(&listeners.seats);
-        if let Some(seats) = keys.get_mut(&seat.key) {
-            let is_ours = |mailbox: &Arc<Mailbox>| {
-                let ours = self.mailbox.as_ref();
-                ours.is_some_and(|ours| Arc::ptr_eq(ours, mailbox))
-            };
-            seats.retain(|(token, mailbox)| *token != seat.token || !is_ours(mailbox));
-            if seats.is_empty() {
-                keys.remove(&seat.key);
+        let is_ours = |mailbox: &Arc<Mailbox>| {
+            let ours = self.mailbox.as_ref();
+            ours.is_some_and(|ours| Arc::ptr_eq(ours, mailbox))
+        };
+        // Dropped when the lock is not held any more.
+        let _gone = match locked(listeners.part(seat.token)).entry(seat.token) {
+            Entry::Occupied(mut there) => {
+                let listener = there.get_mut();
+                if !is_ours(&listener.mailbox) {
+                    listener.others.retain(|(_, mailbox)| !is_ours(mailbox));
+                    None
+                } else if let Some((key, mailbox)) = listener.others.pop() {
+                    (listener.key, listener.mailbox) = (key, mailbox);
+                    None
+                } else {
+                    Some(there.remove())
+                }
             }
-        }
+            Entry::Vacant(_) => None,
+        };
     }
 }
 
