@@ -87,10 +87,12 @@ impl Attempt {
         }
     }
 
-    /// Asks once, for at most `limit`.
+    /// Asks once, for at most `limit`. `asked_at` was read before: a slow reply must shorten our
+    /// trust, never lengthen it.
     pub(crate) async fn ask(
         &mut self,
         waiting: Waiting,
+        asked_at: Moment,
         limit: Duration,
     ) -> Result<Answer, StoreError> {
         let ttl = self.plan.terms.ttl();
@@ -98,8 +100,6 @@ impl Attempt {
         let mut request = LeaseRequest::under(self.token, key, holder, ttl);
         request.waiting = waiting;
         let was_left = std::mem::replace(&mut self.may_be_left, true);
-        // Taken before the request leaves: a slow reply must shorten our trust, never lengthen it.
-        let asked_at = self.inner.clock.now();
         let call = self.inner.store.acquire(&request);
         match self.inner.bounded(limit, call).await {
             Ok(Acquisition::Granted(grant)) => Ok(Answer::Granted(Granted {

@@ -293,7 +293,7 @@ impl Drop for GuardView {
             key: self.lease.key.clone(),
             token: self.lease.token,
             is_repeated: self.is_asked,
-            until: self.lapses_by(),
+            until: self.lapses_by(self.inner.clock.now()),
         };
         cleanup.start(&self.inner, &self.home);
     }

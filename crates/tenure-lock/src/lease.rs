@@ -341,6 +341,17 @@ impl HeldLease {
     /// The holder gives the lease back: from now on nothing is reported as a loss. Says how the
     /// lease stood just before.
     pub(crate) fn give_back(&self) -> Standing {
+        let mut state = self.state();
+        let now = self.clock.now();
+        if matches!(state.life, Life::Held) && now < state.until {
+            // As nearly always: nobody is to be told of a loss first.
+            let left = state.until.since(now);
+            state.step(now, Event::GivenBack);
+            drop(state);
+            self.changed.notify_waiters();
+            return Standing::Trusted(left);
+        }
+        drop(state);
         let before = self.standing();
         self.apply(Event::GivenBack);
         before

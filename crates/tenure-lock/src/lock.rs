@@ -177,7 +177,7 @@ impl Lock {
 
     fn plan(&self) -> Result<Plan, AcquireError> {
         let key = self.key.clone()?;
-        let terms = self.options.terms(&self.inner.store.promises());
+        let terms = self.options.terms(&self.inner.promises);
         let terms = terms.map_err(|source| AcquireError::InvalidOptions {
             key: key.clone(),
             source,

@@ -1,11 +1,12 @@
 //! The front of the crate: a store, a holder and defaults, from which locks are made.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{
-    Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeaseStore, LeaseView, ListQuery,
-    StoreError, SystemClock,
+    Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeasePromises, LeaseStore, LeaseView,
+    ListQuery, StoreError, SystemClock,
 };
 
 use crate::cleanup::Cleanups;
@@ -39,17 +40,23 @@ pub(crate) struct Inner {
     pub(crate) cleanups: Cleanups,
     pub(crate) home: Home,
     pub(crate) watch: Watch,
-    /// The store's own limit for its answers, where it promises one.
-    answers_within: Option<Duration>,
+    /// What the store promised at first. What may change while it runs is asked for anew.
+    pub(crate) promises: LeasePromises,
     /// What the store answered in place of an answer when a waiter last asked.
     trouble: Mutex<Option<String>>,
+    /// Whether there is any, so that whoever met none need not look.
+    is_troubled: AtomicBool,
 }
 
 impl Inner {
     /// Keeps what a waiter met, or that it met nothing, for [`Locks::trouble`].
     pub(crate) fn met(&self, error: Option<&StoreError>) {
+        if error.is_none() && !self.is_troubled.load(Ordering::Relaxed) {
+            return;
+        }
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         *trouble = error.map(ToString::to_string);
+        self.is_troubled.store(error.is_some(), Ordering::Relaxed);
     }
 
     /// Awaits a store's answer for at most `limit`. Where the store keeps a shorter limit itself,
@@ -59,7 +66,8 @@ impl Inner {
         limit: Duration,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if self.answers_within.is_some_and(|own| own <= limit) {
+        let answers_within = self.promises.answers_within;
+        if answers_within.is_some_and(|own| own <= limit) {
             return call.await;
         }
         bounded(limit, call).await
@@ -75,13 +83,14 @@ impl Inner {
         Arc::new(Self {
             renewals: Renewals::new(store.clone(), clock.clone()),
             cleanups: Cleanups::default(),
-            answers_within: store.promises().answers_within,
+            promises: store.promises(),
             store,
             holder,
             clock,
             home,
             watch,
             trouble: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
         })
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn try_once(
     let home = inner.home.handle()?;
     let mut attempt = Attempt::begin(inner, plan, &home);
     let began = inner.clock.now();
-    match attempt.ask(Waiting::No, CALL_LIMIT).await {
+    match attempt.ask(Waiting::No, began, CALL_LIMIT).await {
         Ok(Answer::Held(held)) => Ok(Err(held.by)),
         Err(source) => Err(AcquireError::Store {
             key: plan.key.clone(),
@@ -82,6 +82,7 @@ pub(crate) async fn wait_for_turn(inner: &Arc<Inner>, plan: &Plan) -> Result<Gua
             // A new token: the old one has just been given back.
             Step::Anew => Attempt::begin(inner, plan, &home),
         };
+        turn.asked_at = inner.clock.now();
     }
 }
 
@@ -92,6 +93,7 @@ struct Turn<'a> {
     patience: Patience,
     trouble: Backoff,
     lateness: Backoff,
+    /// Read before the latest request.
     asked_at: Moment,
 }
 
@@ -119,9 +121,8 @@ enum Last {
 impl Turn<'_> {
     async fn ask(&mut self, mut attempt: Attempt) -> Result<Step, AcquireError> {
         let waiting = Waiting::InLine { keep: KEEP_PLACE };
-        self.asked_at = self.inner.clock.now();
         let limit = self.patience.left(self.asked_at).min(CALL_LIMIT);
-        match attempt.ask(waiting, limit).await {
+        match attempt.ask(waiting, self.asked_at, limit).await {
             Ok(Answer::Granted(granted)) => {
                 self.inner.met(None);
                 self.accept(attempt, granted, GrantSource::Reply).await

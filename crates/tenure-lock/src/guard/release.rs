@@ -50,10 +50,11 @@ impl GuardView {
             self.lease.tell_released(ReleaseResult::Lost);
             return Ok(Released::Lost);
         }
-        let end = self.lapses_by().min(self.inner.clock.now() + LIMIT);
+        let now = self.inner.clock.now();
+        let end = self.lapses_by(now).min(now + LIMIT);
         // Also if this call is dropped on its way.
         self.is_asked = true;
-        let answer = self.ask_to_release(end).await;
+        let answer = self.ask_to_release(now, end).await;
         // An unknown outcome is left to `drop`, which goes on in the background.
         self.is_given_back = !matches!(answer, Err(ReleaseError::Unknown { .. }));
         match &answer {
@@ -71,12 +72,12 @@ impl GuardView {
         answer
     }
 
-    async fn ask_to_release(&self, end: Moment) -> Result<Released, ReleaseError> {
+    async fn ask_to_release(&self, mut now: Moment, end: Moment) -> Result<Released, ReleaseError> {
         let (key, clock) = (&self.lease.key, &self.inner.clock);
         let mut backoff = Backoff::for_store();
         let mut may_have_happened = false;
         loop {
-            let limit = end.since(clock.now());
+            let limit = end.since(now);
             let call = self.inner.store.release(key, self.lease.token);
             let source = match self.inner.bounded(limit, call).await {
                 Ok(answer) => return Ok(released(answer, may_have_happened)),
@@ -94,6 +95,7 @@ impl GuardView {
                 });
             }
             sleep_until(&**clock, next).await;
+            now = clock.now();
         }
     }
 
@@ -106,11 +108,11 @@ impl GuardView {
         }
     }
 
-    /// When the lease has surely ended, if nobody renews it from now on: also when a renewal that
+    /// When the lease has surely ended, if nobody renews it from `now` on: also when a renewal that
     /// is still on its way arrives as late as it can matter.
-    pub(super) fn lapses_by(&self) -> Moment {
+    pub(super) fn lapses_by(&self, now: Moment) -> Moment {
         let ttl = self.lease.renewal().ttl.get();
-        self.inner.clock.now() + ttl + ttl / 50
+        now + ttl + ttl / 50
     }
 }
 
