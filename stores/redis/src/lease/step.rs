@@ -171,8 +171,8 @@ impl Wording {
     /// the script's text if the server does not have it.
     pub(crate) fn request<'a>(
         &self,
-        releases: impl ExactSizeIterator<Item = &'a Step> + Clone,
-        acquisitions: impl ExactSizeIterator<Item = &'a Step> + Clone,
+        releases: &(impl ExactSizeIterator<Item = &'a Step> + Clone),
+        acquisitions: &(impl ExactSizeIterator<Item = &'a Step> + Clone),
         brings_script: bool,
     ) -> Cmd {
         let (first, count) = (releases.len(), releases.len() + acquisitions.len());
@@ -204,7 +204,8 @@ impl Wording {
         let usual = terms.next();
         let are_usual = terms.all(|terms| Some(terms) == usual);
         let written = if are_usual { 1 } else { acquisitions.len() };
-        for terms in acquisitions.filter_map(Step::terms).take(written) {
+        let terms = acquisitions.clone().filter_map(Step::terms);
+        for terms in terms.take(written) {
             self.add_terms(&mut cmd, terms);
         }
         if usual.is_none() {

@@ -85,8 +85,8 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// `None` if the script does not write so.
-    pub(super) fn read(answer: Value) -> Option<Self> {
+    /// Of so many calls. `None` if the script does not write so.
+    pub(super) fn read(answer: Value, calls: usize) -> Option<Self> {
         let Value::Array(values) = answer else {
             return None;
         };
@@ -107,6 +107,11 @@ impl Answers {
                 Some(at) => others.push((at, answer)),
                 None => is_refused = true,
             }
+        }
+        // Who is not named here has the usual answer, so nobody may be named in vain.
+        let is_known = others.iter().all(|(at, _)| *at < calls);
+        if !is_known || !others.is_sorted_by(|one, next| one.0 < next.0) {
+            return None;
         }
         Some(Self {
             fence,

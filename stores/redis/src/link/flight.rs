@@ -1,6 +1,6 @@
 //! Calls that left together: their one answer, and what becomes of each.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisError, Value};
 use tenure_core::StoreErrorKind;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::batch::{Answers, Member};
 use super::direct::Wire;
@@ -79,7 +79,7 @@ impl Flight {
         let [first, second] = passengers;
         let cmd = match (first.as_slice(), second.as_slice()) {
             ([only], []) | ([], [only]) => wording.call(&only.step).into_cmd(),
-            (first, second) => wording.request(steps(first), steps(second), brings_script),
+            (first, second) => wording.request(&steps(first), &steps(second), brings_script),
         };
         let mut connection = wire.connection.clone();
         let sending = async move { connection.send_packed_command(&cmd).await };
@@ -103,13 +103,13 @@ impl Flight {
         if let Some(answer) = self.answered.take() {
             return self.landed(&seat.joint, answer);
         }
-        let first_look = self.next_deadline().map(|at| at.min(from_now(SLOW)));
-        let mut timer = pin!(sleep_until(first_look.unwrap_or_else(|| from_now(SLOW))));
+        let slow = from_now(SLOW);
+        let mut look = self.next_deadline().map_or(slow, |at| at.min(slow));
         loop {
             tokio::select! {
                 biased;
                 answer = &mut self.answering => return self.landed(&seat.joint, answer),
-                () = &mut timer => {}
+                () = seat.timer.until(look) => {}
             }
             seat.give_up();
             let now = from_now(Duration::ZERO);
@@ -118,7 +118,7 @@ impl Flight {
                 seat.joint.direct.retire(&self.wire);
             }
             match self.next_deadline() {
-                Some(at) => timer.as_mut().reset(at),
+                Some(at) => look = at,
                 None => return,
             }
         }
@@ -149,7 +149,7 @@ impl Flight {
         let count = passengers.len();
         match answer {
             Ok(value) if count > 1 => {
-                if let Some(answers) = Answers::read(value) {
+                if let Some(answers) = Answers::read(value, count) {
                     if answers.is_refused {
                         joint.refuse(&wire);
                     }
@@ -165,6 +165,29 @@ impl Flight {
                     passenger.tell(joint.outcome(answer.clone(), &wire));
                 }
             }
+        }
+    }
+}
+
+/// The timer of a seat. It is set once a millisecond and not for every flight: to set one often
+/// wakes the thread that waits for the next, and hardly any flight takes so long.
+#[derive(Default)]
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Waits until `look`.
+    async fn until(&mut self, look: Instant) {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(look)));
+        if timer.deadline() > look {
+            timer.as_mut().reset(look);
+        }
+        loop {
+            timer.as_mut().await;
+            if timer.deadline() >= look {
+                return;
+            }
+            // It was set for an earlier flight.
+            timer.as_mut().reset(look);
         }
     }
 }

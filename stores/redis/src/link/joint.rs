@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use super::batch::{MOST, MOST_BYTES, Member};
 use super::direct::Direct;
-use super::flight::{Flight, Passenger, Told};
+use super::flight::{Flight, Passenger, Timer, Told};
 use super::{Call, Sent, send_shared};
 use crate::error::too_late;
 use crate::lease::{Step, Wording};
@@ -145,6 +145,7 @@ impl Joint {
         let seat = Seat {
             joint: self.clone(),
             is_counted: true,
+            timer: Timer::default(),
         };
         drop(self.home.spawn(seat.fly()));
     }
@@ -260,6 +261,7 @@ enum Departure {
 pub(super) struct Seat {
     pub(super) joint: Arc<Joint>,
     is_counted: bool,
+    pub(super) timer: Timer,
 }
 
 impl Seat {
