@@ -31,6 +31,8 @@ pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
 pub(crate) use self::step::{Step, Wording};
+#[cfg(feature = "bare")]
+pub(crate) use self::step::{pair_of_calls, pair_of_texts};
 pub(crate) use self::unanswered::{BARRED, Unanswered};
 pub(crate) use self::unheard::Unheard;
 use self::view::{RawOccupant, view_of};
@@ -305,23 +307,6 @@ pub(crate) fn push_keys(call: &mut Call, name: &[u8]) {
     call.push_joined(&[b"tenure:{", tag, b"}:q:", name]);
     call.push_joined(&[b"tenure:{", tag, b"}:w:", name]);
     call.push_joined(&[b"tenure:{", tag, b"}:f"]);
-}
-
-/// The scripts of a pair that waits in line, as [`RedisStore`] runs them, on a lock called `name`.
-#[cfg(feature = "bare")]
-pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &str) -> [Call; 2] {
-    let window = 2_000;
-    let mut acquire = on_keys(name, &ACQUIRE).arg(token).arg(holder).arg(10_000);
-    let most = crate::options::MAX_WAITERS;
-    acquire.push_text(format_args!("15000 {window} {most} {channel}"));
-    let release = on_keys(name, &RELEASE).arg(token).arg(window);
-    [acquire, release]
-}
-
-/// The texts of those scripts.
-#[cfg(feature = "bare")]
-pub(crate) fn pair_of_texts() -> [&'static str; 2] {
-    [ACQUIRE.text(), RELEASE.text()]
 }
 
 #[async_trait]

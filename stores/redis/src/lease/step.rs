@@ -221,3 +221,23 @@ impl Wording {
             .arg(self.rest(terms));
     }
 }
+
+/// The scripts of a pair that waits in line, as a store runs them, on a lock called `name`.
+#[cfg(feature = "bare")]
+pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &str) -> [Call; 2] {
+    let window = 2_000;
+    let mut acquire = super::on_keys(name, &ACQUIRE)
+        .arg(token)
+        .arg(holder)
+        .arg(10_000);
+    let most = crate::options::MAX_WAITERS;
+    acquire.push_text(format_args!("15000 {window} {most} {channel}"));
+    let release = super::on_keys(name, &RELEASE).arg(token).arg(window);
+    [acquire, release]
+}
+
+/// The texts of those scripts.
+#[cfg(feature = "bare")]
+pub(crate) fn pair_of_texts() -> [&'static str; 2] {
+    [ACQUIRE.text(), RELEASE.text()]
+}
