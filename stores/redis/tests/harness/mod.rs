@@ -178,9 +178,9 @@ impl Harness {
 
 /// The least that a user of locks needs: what the README says.
 const USER: &str = "app on >pw ~* resetchannels &tenure:* -@all +hello +auth +select \
-    +client|tracking +client|caching +eval +evalsha +get +getrange +mget +set +mset +del +exists \
-    +time +type +ttl +pttl +pexpire +pexpiretime +scan +zadd +zrem +zpopmin +zrange +zrevrange \
-    +zrank +zcard +hget +hset +hdel +publish +subscribe";
+    +client|tracking +client|caching +eval +evalsha +get +getrange +mget +set +mset +msetnx \
+    +del +exists +time +type +ttl +pttl +pexpire +pexpireat +pexpiretime +scan +zadd +zrem \
+    +zpopmin +zrange +zrevrange +zrank +zcard +hget +hset +hdel +publish +subscribe";
 
 #[async_trait]
 impl LeaseHarness for Harness {
