@@ -48,7 +48,12 @@ impl Script {
 
     /// A request to run it on so many keys, which the caller adds first.
     pub(crate) fn call(&'static self, keys: usize) -> Call {
-        let mut cmd = Cmd::with_capacity(16 + keys, 512 + 96 * keys);
+        self.sized_call(keys, 16 + keys, 512 + 96 * keys)
+    }
+
+    /// The same with memory for about so many arguments, keys among them, and their bytes.
+    pub(crate) fn sized_call(&'static self, keys: usize, args: usize, bytes: usize) -> Call {
+        let mut cmd = Cmd::with_capacity(args, bytes);
         cmd.arg("EVALSHA")
             .arg(self.ready().digest.as_str())
             .arg(keys);

@@ -139,7 +139,7 @@ impl LeaseStore for QuorumStore {
         } else {
             Ok(Release::NotHeld)
         };
-        self.sweep((key, token, End::Cancel), asked);
+        self.sweep_rest((key, token, End::Cancel), asked);
         result
     }
 

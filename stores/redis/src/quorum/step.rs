@@ -1,5 +1,6 @@
 //! One step on all servers at the same time, for a short time each.
 
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -56,6 +57,19 @@ impl<T, F: Future<Output = Answer<T>>> Asked<T, F> {
         }
     }
 
+    /// Takes in what has been answered by now, and wakes nobody when more is. True if nothing more
+    /// is to come.
+    pub(super) fn look(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        while let Poll::Ready(answer) = self.pending.poll_next_unpin(&mut nobody) {
+            match answer {
+                Some(answer) => self.answers.all.push(answer),
+                None => return true,
+            }
+        }
+        false
+    }
+
     /// Waits for every server, but only until `deadline`.
     pub(super) async fn every(&mut self, deadline: Instant) {
         self.until(deadline, |_| false).await;
@@ -71,6 +85,11 @@ impl<T> Answers<T> {
     /// How many answered, with a failure or not.
     pub(super) fn heard(&self) -> usize {
         self.all.len()
+    }
+
+    /// Whether all who answered gave an answer that counts.
+    pub(super) fn are_good(&self) -> bool {
+        self.all.iter().all(|one| one.result.is_ok())
     }
 
     /// How many gave an answer that counts.

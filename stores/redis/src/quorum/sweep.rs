@@ -1,5 +1,9 @@
 //! Takes back votes on servers that did not answer in time, behind the caller's back.
 //!
+//! The slowest servers of a release usually answer a moment after the majority. Nobody waits for
+//! that: what is left of releases is looked at together, now and then, by one task, and only those
+//! servers are swept that did not answer well.
+//!
 //! A sweep ends before the same token asks again: whatever it would take back then could be a vote
 //! that counts. What it does not reach within its attempts ends with the ttl.
 
@@ -8,11 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tenure_core::{Key, Token};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::QuorumStore;
-use super::node::End;
+use super::node::{End, Ended};
 use super::step::{Answer, Asked, from_now};
 
 /// How often a server is asked, and how long is paused after the first time; then twice as long.
@@ -20,12 +26,42 @@ const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// How many sweeps go on at a time. Beyond that, votes end with their ttl.
 const MOST: usize = 4096;
+/// How often the rests of releases are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The sweeps that go on.
 #[derive(Debug, Default)]
 pub(super) struct Sweeps {
     running: Mutex<Running>,
     started: AtomicU64,
+    rests: Mutex<Rests>,
+}
+
+/// Releases that are decided, and that not all servers have answered.
+#[derive(Debug, Default)]
+struct Rests {
+    of: HashMap<Token, Rest>,
+    /// Whether a task looks at them.
+    is_watched: bool,
+}
+
+/// A step whose outcome is known, on its way to the servers that are left.
+pub(super) type Ending = Asked<Ended, BoxFuture<'static, Answer<Ended>>>;
+
+struct Rest {
+    key: Key,
+    end: End,
+    asked: Ending,
+    /// Until when the others may answer.
+    until: Instant,
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rest")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The latest sweep's number for each token, its task and those it took the place of.
@@ -36,8 +72,14 @@ impl Sweeps {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops sweeping for `token`. When this returns, nothing of it is sent any more.
     pub(super) async fn stop(&self, token: Token) {
+        // In this order: a rest that becomes a sweep is one of the two at any time.
+        drop(self.rests().of.remove(&token));
         let running = self.running().remove(&token);
         for task in running.into_iter().flat_map(|(_, tasks)| tasks) {
             task.abort();
@@ -69,6 +111,58 @@ impl QuorumStore {
             asked.every(from_now(timeout)).await;
             asked.answers.silent()
         });
+    }
+
+    /// As [`QuorumStore::sweep`], of a step that all servers answered well so far: nobody is woken
+    /// by the answers that are still to come.
+    pub(super) fn sweep_rest(&self, (key, token, end): (&Key, Token, End), mut asked: Ending) {
+        let is_over = asked.look();
+        if is_over || !asked.answers.are_good() {
+            return self.sweep((key, token, end), asked);
+        }
+        let mut rests = self.shared.sweeps.rests();
+        if rests.of.len() >= MOST {
+            drop(rests);
+            return self.sweep((key, token, end), asked);
+        }
+        let key = key.clone();
+        let until = from_now(self.shared.timeout);
+        let rest = Rest {
+            key,
+            end,
+            asked,
+            until,
+        };
+        // An earlier release of the same token asked the same servers.
+        rests.of.insert(token, rest);
+        if !std::mem::replace(&mut rests.is_watched, true) {
+            let store = self.clone();
+            // One look may find very many answers, more than a task's budget of them.
+            tokio::spawn(tokio::task::unconstrained(async move {
+                loop {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    if !store.look_at_rests() {
+                        return;
+                    }
+                }
+            }));
+        }
+    }
+
+    /// Sweeps the servers that did not answer well. False if no rest is left.
+    fn look_at_rests(&self) -> bool {
+        let mut rests = self.shared.sweeps.rests();
+        let now = from_now(Duration::ZERO);
+        rests.of.retain(|token, rest| {
+            let is_over = rest.asked.look() || rest.until <= now;
+            if is_over {
+                let silent = rest.asked.answers.silent();
+                self.sweep_only((&rest.key, *token, rest.end), silent);
+            }
+            !is_over
+        });
+        rests.is_watched = !rests.of.is_empty();
+        rests.is_watched
     }
 
     /// Ends the votes of a token on these servers.

@@ -5,16 +5,17 @@
 //! one write of the tick's bucket. This is the store's busiest path, on both sides.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use redis::Value;
 use tenure_core::{
-    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, Overlap, Refusal,
-    RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
+    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, MaxRunning, OnCrash,
+    Overlap, Refusal, RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
 };
 
 use super::control::read_pause;
-use super::name::{push_hex, read_tick, score};
+use super::name::{SHARED_KEYS, push_hex, read_tick, score};
 use super::row::{NodeNumber, Row, crash_of, not_ours, report, unreadable};
 use super::rule::{Rule, rule_of};
 use super::state::state_of;
@@ -120,6 +121,13 @@ impl Answer {
     fn refused(refusal: Refusal) -> Self {
         Self::Final(ClaimAnswer::Refused(refusal))
     }
+
+    fn into_final(self) -> Option<ClaimAnswer> {
+        match self {
+            Self::Final(answer) => Some(answer),
+            Self::Taken { .. } => None,
+        }
+    }
 }
 
 impl RedisStore {
@@ -158,7 +166,8 @@ impl RedisStore {
                 "behind" => all_refused(batch, &Refusal::StoreForgot),
                 _ => {
                     let base = fence.parse().map_err(|_| reply.unknown(&fence))?;
-                    self.decided(batch, &plan, now, base, reply).await?
+                    self.decided(batch, &plan, &word, (now, base), reply)
+                        .await?
                 }
             };
             return Ok(ClaimReply::new(now, sequence, epoch, answers));
@@ -170,13 +179,13 @@ impl RedisStore {
         ))
     }
 
-    /// Reads what was decided of each item.
+    /// Reads what was decided of each item of a batch that was sent with `word`.
     async fn decided(
         &self,
         batch: &ClaimBatch,
         plan: &Plan<'_>,
-        now: Timestamp,
-        base: u64,
+        word: &str,
+        (now, base): (Timestamp, u64),
         mut reply: Reply,
     ) -> Result<Vec<ClaimAnswer>, StoreError> {
         let codes = reply.text()?;
@@ -209,9 +218,12 @@ impl RedisStore {
         if answers.len() != batch.items.len() {
             return Err(reply.unknown(&codes));
         }
-        let checked = codes.chars().zip(plan.items());
-        let checked = checked.filter_map(|(code, (_, item))| (code == 'W').then_some(item));
-        self.shared.runs.checked.found(batch.node, &seen, checked);
+        // Under the word that the batch brought along, all of it was known.
+        if seen != word {
+            let checked = codes.chars().zip(plan.items());
+            let checked = checked.filter_map(|(code, (_, item))| (code == 'W').then_some(item));
+            self.shared.runs.checked.found(batch.node, &seen, checked);
+        }
         answers.sort_unstable_by_key(|(at, _)| *at);
         let answers = answers.into_iter().map(|(_, answer)| answer).collect();
         Ok(self.named(answers).await)
@@ -227,8 +239,12 @@ impl RedisStore {
         let names = self.run_names();
         let more = lines.map_or(0, BTreeSet::len);
         let guards = self.guards();
-        let own = 4 + 2 * plan.groups.len() + batch.items.len() + 2 * more + guards.len();
-        let mut call = self.run_call(self.by_safety(&CLAIM, &CLAIM_STRICTLY), own);
+        let items = batch.items.len();
+        let keys = SHARED_KEYS + 4 + 2 * plan.groups.len() + items + 2 * more + guards.len();
+        // Besides its history an item has a field, the end of its record, and perhaps a generation.
+        let (args, bytes) = (keys + 32 + 3 * items, 1024 + 64 * keys + 160 * items);
+        let script = self.by_safety(&CLAIM, &CLAIM_STRICTLY);
+        let mut call = self.with_shared_keys(script.sized_call(keys, args, bytes));
         call.push(names.of("generations"));
         call.push(names.of("cancels"));
         call.push(names.of("definitions"));
@@ -358,6 +374,11 @@ impl RedisStore {
 
     /// Puts in the names of those who were first, if they can be read.
     async fn named(&self, answers: Vec<Answer>) -> Vec<ClaimAnswer> {
+        let is_final = |answer: &Answer| matches!(answer, Answer::Final(_));
+        if answers.iter().all(is_final) {
+            let answers = answers.into_iter();
+            return answers.filter_map(Answer::into_final).collect();
+        }
         let first = answers.iter().filter_map(|answer| match answer {
             Answer::Taken { by, .. } => *by,
             Answer::Final(_) => None,
@@ -431,27 +452,44 @@ fn push_group(
         call.push_joined(&[place.as_bytes(), b":", item.task.as_str().as_bytes()]);
     }
     let mut text = String::with_capacity(128);
+    let mut ending = Ending::default();
     for (offset, item) in (offset..).zip(items()) {
         text.clear();
-        write_tail(&mut text, item, offset)?;
+        write_tail(&mut text, item, offset, ending.of(item)?);
         call.push(&text);
     }
     Ok(())
 }
 
 /// The end of the record that the item makes if it is won: what the script need not know.
-fn write_tail(text: &mut String, item: &ClaimItem, offset: usize) -> Result<(), StoreError> {
-    text.push_str(&offset.to_string());
-    text.push(' ');
+fn write_tail(text: &mut String, item: &ClaimItem, offset: usize, ending: &str) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{offset} ");
     push_hex(text, item.token);
     text.push(' ');
     text.push_str(item.generation.as_str());
-    text.push(' ');
-    text.push_str(&crash_of(item.on_crash)?);
-    text.push(' ');
-    text.push_str(&rule_of(item.overlap, item.max_running)?);
-    text.push_str(" *");
-    Ok(())
+    text.push_str(ending);
+}
+
+/// What a record ends with, behind the generation: the item's rules. Nearly always those of the item
+/// before.
+#[derive(Default)]
+struct Ending {
+    of: Option<(OnCrash, Overlap, Option<MaxRunning>)>,
+    text: String,
+}
+
+impl Ending {
+    fn of(&mut self, item: &ClaimItem) -> Result<&str, StoreError> {
+        let rules = (item.on_crash, item.overlap, item.max_running);
+        if self.of != Some(rules) {
+            let crash = crash_of(item.on_crash)?;
+            let rule = rule_of(item.overlap, item.max_running)?;
+            self.text = format!(" {crash} {rule} *");
+            self.of = Some(rules);
+        }
+        Ok(&self.text)
+    }
 }
 
 /// Reads `STATE NODE SINCE`, with the task's other name behind it if the record stands there.
@@ -541,7 +579,11 @@ mod tests {
     fn tokens_are_sent_as_they_show_themselves() {
         let item = item("t", 1, 1);
         let mut text = String::new();
-        write_tail(&mut text, &item, 7).unwrap();
+        let mut ending = Ending::default();
+        write_tail(&mut text, &item, 7, ending.of(&item).unwrap());
         assert_eq!(text, format!("7 {} g l s *", item.token));
+        let mut other = item.clone();
+        (other.on_crash, other.overlap) = (OnCrash::Retry { max_attempts: 3 }, Overlap::Allow);
+        assert_eq!(ending.of(&other).unwrap(), " 3 a *");
     }
 }

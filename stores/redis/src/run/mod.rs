@@ -120,7 +120,10 @@ impl RedisStore {
 
     /// A call of a run script, with the keys that all of them have. Its own come next.
     fn run_call(&self, script: &'static Script, own_keys: usize) -> Call {
-        let mut call = script.call(SHARED_KEYS + own_keys);
+        self.with_shared_keys(script.call(SHARED_KEYS + own_keys))
+    }
+
+    fn with_shared_keys(&self, mut call: Call) -> Call {
         for key in self.run_names().shared() {
             call.push(key);
         }

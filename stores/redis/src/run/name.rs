@@ -127,11 +127,7 @@ pub(super) fn slot(task: &TaskName, index: u32) -> String {
 
 /// A token as it shows itself, and many times as fast.
 pub(super) fn push_hex(text: &mut String, token: Token) {
-    for byte in token.as_bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
+    text.push_str(std::str::from_utf8(&token.to_hex()).unwrap_or_default());
 }
 
 pub(super) fn hex(token: Token) -> String {

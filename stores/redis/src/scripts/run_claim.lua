@@ -82,6 +82,24 @@ local function of_tasks(hash, place, field, count)
   return call('HMGET', hash, unpack(tasks))
 end
 
+-- The runs in hand of the slots that stand behind `field`, by their place there. Where few are in
+-- hand all are read: the server keeps a small hash as a list, and would walk through it once for
+-- each of very many fields.
+local function in_hand_at(field, count)
+  local size = count < 64 and 1000 or call('HLEN', SLOTS)
+  if size > 512 then
+    return call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
+  end
+  local all, runs, busy = size > 0 and call('HGETALL', SLOTS) or {}, {}, {}
+  for at = 1, #all, 2 do
+    runs[all[at]] = all[at + 1]
+  end
+  for item = 1, count do
+    busy[item] = runs[ARGV[field + item]]
+  end
+  return busy
+end
+
 -- Where the records of a tick are that an item may replace: bucket and outputs.
 local buckets = {}
 if lines then
@@ -260,7 +278,7 @@ for group = 1, groups do
   end
   local generations = is_checked and {} or of_tasks(GENERATIONS, place, field, count)
   local pauses = some_paused and of_tasks(PAUSES, place, field, count) or {}
-  local busy = call('HMGET', SLOTS, unpack(ARGV, field + 1, field + count))
+  local busy = in_hand_at(field, count)
   local had = call('HMGET', bucket, 'n', 'k', unpack(ARGV, field + 1, field + count))
   local is_open = not closed and not some_paused and not some_renamed and not lines
   local entry, member = tick .. 's@' .. node, tick .. '/' .. place
