@@ -2,7 +2,7 @@
 //!
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
 //! whatever else is ready at that moment, and wait only while two flights are under way: for one
-//! of them, or for a millisecond, whichever is less. What the calls mean is not known here; in
+//! of them, for a millisecond, or until they fill a flight, whichever is first. What the calls mean is not known here; in
 //! which order they stand, the script of the batch says.
 //!
 //! ```text
@@ -36,6 +36,9 @@ use crate::lease::{Step, Wording};
 /// How many flights may be under way before others wait for one of them: one for the server to work
 /// on, and one that is on its way meanwhile.
 const FLIGHTS: usize = 2;
+/// How many may be if those that wait would fill another: it has nothing to wait for, and so many
+/// keep the server from others for less than a millisecond.
+const FULL_FLIGHTS: usize = 4;
 /// How many calls may be under way alone while no flight is: that few gain less from company than
 /// they lose by gathering.
 const FEW: usize = 4;
@@ -125,7 +128,7 @@ impl Joint {
             deadline,
             answer,
         });
-        let begins = state.flying < FLIGHTS;
+        let begins = state.has_room_to_fly();
         state.flying += usize::from(begins);
         drop(state);
         if begins {
@@ -156,6 +159,11 @@ impl Joint {
         let (passengers, brings_script, refused_by) = {
             let mut state = self.state();
             if !seat.is_taken(&mut state) {
+                return Departure::Nobody;
+            }
+            if state.flying > FLIGHTS && !state.has_full_flight() {
+                // Others are under way, and take along whoever waits.
+                seat.leave(&mut state);
                 return Departure::Nobody;
             }
             let taken = state.take(&self.wording);
@@ -216,6 +224,14 @@ impl Drop for Alone<'_> {
 impl State {
     fn has_room_alone(&self) -> bool {
         self.alone < FEW && self.flying == 0 && self.is_empty()
+    }
+
+    fn has_room_to_fly(&self) -> bool {
+        self.flying < FLIGHTS || self.flying < FULL_FLIGHTS && self.has_full_flight()
+    }
+
+    fn has_full_flight(&self) -> bool {
+        self.waiting.iter().map(VecDeque::len).sum::<usize>() >= MOST
     }
 
     fn is_empty(&self) -> bool {
