@@ -167,8 +167,8 @@ impl Wording {
         self.prefix.len() + step.key.as_bytes().len() + EACH
     }
 
-    /// The request that makes these steps in one go: first the releases, then the acquisitions. With
-    /// the script's text if the server does not have it.
+    /// The request that makes these steps in one go: first the releases, then the acquisitions.
+    /// With the script's text if the server does not have it.
     pub(crate) fn request<'a>(
         &self,
         releases: &(impl ExactSizeIterator<Item = &'a Step> + Clone),

@@ -1,9 +1,9 @@
 //! Which acquisitions were given up before their answer came.
 //!
 //! Such a request may still be on its way, on another connection than the cancellation that is sent
-//! behind it, and be overtaken: then it would be granted a lock, or take a place, that nobody wants.
-//! A cancellation therefore bars the token of such a request for [`BARRED`], unless both went by the
-//! same connection, where nothing overtakes.
+//! behind it, and be overtaken: then it would be granted a lock, or take a place, that nobody
+//! wants. A cancellation therefore bars the token of such a request for [`BARRED`], unless both
+//! went by the same connection, where nothing overtakes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

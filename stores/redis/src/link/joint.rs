@@ -2,8 +2,8 @@
 //!
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
 //! whatever else is ready at that moment, and wait only while two flights are under way: for one
-//! of them, for a millisecond, or until they fill a flight, whichever is first. What the calls mean is not known here; in
-//! which order they stand, the script of the batch says.
+//! of them, for a millisecond, or until they fill a flight, whichever is first. What the calls mean
+//! is not known here; in which order they stand, the script of the batch says.
 //!
 //! ```text
 //!       hardly anything under way
