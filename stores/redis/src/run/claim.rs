@@ -471,8 +471,8 @@ fn write_tail(text: &mut String, item: &ClaimItem, offset: usize, ending: &str) 
     text.push_str(ending);
 }
 
-/// What a record ends with, behind the generation: the item's rules. Nearly always those of the item
-/// before.
+/// What a record ends with, behind the generation: the item's rules. Nearly always those of the
+/// item before.
 #[derive(Default)]
 struct Ending {
     of: Option<(OnCrash, Overlap, Option<MaxRunning>)>,

@@ -163,7 +163,8 @@ pub(super) fn in_force(step: &Step<'_>, task: &TaskName) -> Result<InForce, Faul
 }
 
 /// Whether a generation is the newest of its task and listed by this node, and no definition of the
-/// task says more. Then it is in force while the node lives; if it is not so, it may be all the same.
+/// task says more. Then it is in force while the node lives; if it is not so, it may be all the
+/// same.
 pub(super) fn is_newest_of(
     step: &Step<'_>,
     node: HolderId,
