@@ -24,7 +24,7 @@ mod workload;
 
 pub use helper::serve;
 pub use place::Trouble;
-pub use report::{Bar, Limit, Report, Row, Skipped, Unit};
+pub use report::{Bar, Finding, Findings, Limit, Report, Row, Skipped, Unit};
 pub use settings::{Helper, Settings};
 pub use workload::{UnknownWorkload, Workload};
 
@@ -40,7 +40,8 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 /// Must be called in a multi-threaded runtime: with a single thread both sides are slower, and the
 /// product's background work looks dearer than it is.
 ///
-/// When `stop` resolves, the run ends early.
+/// Each finding is told to `findings` as soon as it is known. When `stop` resolves, the run ends
+/// early.
 ///
 /// # Errors
 /// [`Trouble`] says what was being done and what the store said. What was written is removed then
@@ -50,12 +51,13 @@ pub async fn run(
     workloads: &[Workload],
     settings: &Settings,
     progress: Progress<'_>,
+    findings: &Findings,
     stop: impl Future<Output = ()>,
 ) -> Result<Report, Trouble> {
     let mut stop = pin!(stop);
     progress("connecting");
     let place = Place::open(url).await?;
-    let mut report = Report::new(place.version().await);
+    let mut report = Report::new(place.version().await, findings.clone());
     let mut outcome = Ok(());
     for workload in Workload::ALL {
         if !workloads.contains(&workload) {

@@ -1,5 +1,8 @@
 //! What came out: rows with a figure, the limit beside it, and the bar it has to pass.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::statistics::{Summary, figure};
 use crate::workload::Workload;
 
@@ -181,8 +184,49 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// Something that came out, told as soon as it is known.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Finding<'r> {
+    /// Measuring begins, on a store that calls itself so.
+    Begun(&'r str),
+    /// A figure.
+    Measured(&'r Row),
+    /// A workload is left out.
+    Skipped(&'r Skipped),
+}
+
+type Told = dyn Fn(Finding<'_>) + Send + Sync;
+
+/// Who is told of findings; called between two rounds, so whatever it does delays the next.
+#[derive(Clone, Default)]
+pub struct Findings(Option<Arc<Told>>);
+
+impl Findings {
+    /// Has `told` called for each.
+    #[must_use]
+    pub fn to(told: impl Fn(Finding<'_>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(told)))
+    }
+
+    fn tell(&self, finding: Finding<'_>) {
+        if let Some(told) = &self.0 {
+            told(finding);
+        }
+    }
+}
+
+impl fmt::Debug for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_told = self.0.is_some();
+        f.debug_struct("Findings")
+            .field("is_told", &is_told)
+            .finish()
+    }
+}
+
 /// Everything that came out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Report {
     /// What the store calls itself.
     pub store: String,
@@ -190,24 +234,30 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+    findings: Findings,
 }
 
 impl Report {
-    pub(crate) fn new(store: String) -> Self {
+    pub(crate) fn new(store: String, findings: Findings) -> Self {
+        findings.tell(Finding::Begun(&store));
         Self {
             store,
             rows: Vec::new(),
             skipped: Vec::new(),
+            findings,
         }
     }
 
     pub(crate) fn add(&mut self, row: Row) {
+        self.findings.tell(Finding::Measured(&row));
         self.rows.push(row);
     }
 
     pub(crate) fn skip(&mut self, workload: Workload, why: impl Into<String>) {
         let why = why.into();
-        self.skipped.push(Skipped { workload, why });
+        let skipped = Skipped { workload, why };
+        self.findings.tell(Finding::Skipped(&skipped));
+        self.skipped.push(skipped);
     }
 
     /// How many bars were missed.

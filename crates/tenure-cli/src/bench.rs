@@ -5,9 +5,10 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use tenure_bench::{Bar, Helper, Report, Row, Settings, Trouble, Workload};
+use tenure_bench::{Bar, Finding, Findings, Helper, Report, Row, Settings, Trouble, Workload};
 use tokio::runtime::Builder;
 
 use crate::args::BenchArgs;
@@ -64,13 +65,21 @@ async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
             let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
         }
     };
+    let findings = findings_of(args, chosen);
     let outcome = {
         let mut stop = pin!(stop);
-        let first = tenure_bench::run(url, &workloads, &settings, &progress, &mut stop);
+        let first = tenure_bench::run(url, &workloads, &settings, &progress, &findings, &mut stop);
         let mut outcome = first.await;
         for url in &args.quorum {
             let Ok(report) = &mut outcome else { break };
-            let more = tenure_bench::run(url, &[Workload::Quorum], &settings, &progress, &mut stop);
+            let more = tenure_bench::run(
+                url,
+                &[Workload::Quorum],
+                &settings,
+                &progress,
+                &findings,
+                &mut stop,
+            );
             match more.await {
                 Ok(more) => {
                     report.rows.extend(more.rows);
@@ -125,16 +134,31 @@ fn failure(chosen: &Chosen, trouble: &Trouble) -> Failure {
     }
 }
 
+/// In JSON each finding is a line, as soon as it is known. If nobody reads any more, the rest is
+/// measured for `--check` alone.
+fn findings_of(args: &BenchArgs, chosen: &Chosen) -> Findings {
+    if !args.json {
+        return Findings::default();
+    }
+    let (shown, has_begun) = (chosen.shown().to_string(), AtomicBool::new(false));
+    Findings::to(move |finding| {
+        let line = match finding {
+            Finding::Begun(_) if has_begun.swap(true, Ordering::Relaxed) => return,
+            Finding::Begun(server) => json!({"store": shown, "server": server}),
+            Finding::Measured(row) => json_of(row),
+            Finding::Skipped(one) => {
+                json!({"workload": one.workload.as_str(), "skipped": one.why})
+            }
+            _ => return,
+        };
+        let _ = print_json(&[line]);
+    })
+}
+
 fn show(args: &BenchArgs, chosen: &Chosen, report: &Report) -> Result<(), Failure> {
     if args.json {
-        let rows = report.rows.iter().map(json_of);
-        let skipped = report
-            .skipped
-            .iter()
-            .map(|one| json!({"workload": one.workload.as_str(), "skipped": one.why}));
-        let head = json!({"store": chosen.shown(), "server": report.store});
-        let lines: Vec<Value> = std::iter::once(head).chain(rows).chain(skipped).collect();
-        return print_json(&lines);
+        // Each was told when it came out.
+        return Ok(());
     }
     print(&format!("{}: {}\n", chosen.shown(), report.store))?;
     let heading = [

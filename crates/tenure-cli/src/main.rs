@@ -33,6 +33,7 @@ mod signals;
 mod simulate;
 mod store;
 mod tasks;
+mod telemetry;
 mod text;
 #[cfg(feature = "dashboard")]
 mod top;
@@ -68,34 +69,18 @@ fn main() -> ! {
     std::process::exit(i32::from(code.0));
 }
 
-/// Logs go to standard error: errors only, unless `TENURE_LOG` asks for more.
-fn log(command: &Command) {
-    use tracing_subscriber::EnvFilter;
-    // A benchmark cuts nodes off on purpose, and measures what the others do.
-    let usual = match command {
-        Command::Bench(_) => "off",
-        _ => "error",
-    };
-    let filter = EnvFilter::try_from_env("TENURE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
-}
-
 fn dispatch() -> Outcome {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return Ok(explain_usage(&error)),
     };
-    log(&cli.command);
+    let telemetry = telemetry::begin(&cli.command)?;
     match cli.command {
         Command::Lock(args) => lock::run(&args),
         Command::Elect(args) => elect::run(&args),
         Command::Locks(args) => locks::run(args),
         Command::Unlock(args) => locks::unlock(args),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, telemetry),
         Command::Tasks(args) => tasks::run(args),
         Command::History(args) => tasks::history(args),
         Command::Why(args) => why::run(args),

@@ -10,11 +10,13 @@
 mod program;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tenure_bed::{Flavour, Quorum, Redis};
 
-use crate::program::{Ended, Place, finish};
+use crate::program::{Ended, Place, finish, signal};
 
 fn run(place: &Place, url: &str, arguments: &[&str]) -> Ended {
     let mut command = place.tenure(arguments);
@@ -65,6 +67,30 @@ fn workloads(rows: &[Value]) -> BTreeSet<&str> {
     rows.iter()
         .map(|row| row["workload"].as_str().unwrap())
         .collect()
+}
+
+#[test]
+fn each_result_is_a_line_of_json_as_soon_as_it_is_measured() {
+    let place = Place::new();
+    let mut child = place
+        .tenure(["bench", "--quick", "--json"])
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let head = lines.next().unwrap();
+    assert!(head["server"].is_string(), "{head}");
+    let first = lines.find(|line| line["skipped"].is_null()).unwrap();
+    assert_sane(&first);
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "the others are still to be measured"
+    );
+    // It removes what it wrote.
+    signal(child.id(), Signal::SIGTERM);
+    drop(lines);
+    finish(child);
 }
 
 #[tokio::test]

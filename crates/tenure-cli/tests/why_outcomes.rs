@@ -23,10 +23,11 @@ use tenure::core::{
     RunKey, RunStore, StartMode, TaskName,
 };
 use tenure::{Fence, Timestamp};
+use tenure_bed::{Flavour, Redis};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::program::{PATIENCE, Place};
+use crate::program::{PATIENCE, Place, finish};
 
 /// The outcomes, and what the account of each must say.
 const OUTCOMES: [(&str, &[&str]); 17] = [
@@ -376,4 +377,65 @@ fn s44_the_transcript_in_the_guide_is_what_why_prints_for_each_outcome() {
         without_times(&printed),
         "the guide shows something else; the header of this file says how to write it anew"
     );
+}
+
+/// A zombie reports its end when its run was given up: refused, and shown, on this store.
+async fn marks_late_ends(place: &Place, url: &str) {
+    let tenure = tenure::connect(url).await.unwrap();
+    let store = tenure.runs();
+    let now = store.now().await.unwrap().now.as_millis();
+    let tick = Timestamp::from_millis(now.div_euclid(60_000) * 60_000);
+    let alpha = Node::join(&store, "alpha", Duration::from_secs(3600)).await;
+    bring_about_losses(&store, &alpha, tick).await;
+    let run = |arguments: &[&str]| {
+        let ended = finish(
+            place
+                .tenure(arguments)
+                .env("TENURE_STORE", url)
+                .spawn()
+                .unwrap(),
+        );
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let lines = run(&["history", "--json"]);
+    let lines = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in &lines {
+        let ends = line["late_completions"].as_array().unwrap();
+        let expected = usize::from(line["task"] == "late");
+        assert_eq!(ends.len(), expected, "{line}");
+        if let Some(end) = ends.first() {
+            assert_eq!(
+                line["state"], "lost",
+                "the late end changes nothing: {line}"
+            );
+            assert!(end["at"].is_string(), "{line}");
+            let text = end["text"].as_str().unwrap();
+            assert!(text.contains("attempt 1 of late@"), "{text}");
+        }
+    }
+    let table = run(&["history"]);
+    let marked: Vec<_> = table
+        .lines()
+        .filter(|line| line.contains("its end came too late"))
+        .collect();
+    assert_eq!(marked.len(), 1, "{table}");
+    assert!(marked.iter().all(|line| line.contains(" late ")), "{table}");
+}
+
+#[tokio::test]
+async fn s40_a_late_end_of_a_zombie_is_marked_in_the_history_on_sqlite() {
+    let place = Place::new();
+    let url = place.store();
+    marks_late_ends(&place, &url).await;
+}
+
+#[tokio::test]
+async fn s40_a_late_end_of_a_zombie_is_marked_in_the_history_on_redis() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    marks_late_ends(&Place::new(), &server.url()).await;
 }

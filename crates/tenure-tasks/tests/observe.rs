@@ -75,7 +75,10 @@ async fn s46_each_attempt_has_a_span_that_tells_which_run_it_is_and_how_it_ended
     pass(secs(70)).await;
     // Other tests of the process have runs too.
     let spans: Vec<_> = spans.0.lock().unwrap().drain(..).map(|(_, f)| f).collect();
-    let spans: Vec<_> = spans.into_iter().filter(|f| f["task"] == "spanned").collect();
+    let spans: Vec<_> = spans
+        .into_iter()
+        .filter(|f| f["task"] == "spanned")
+        .collect();
     assert_eq!(spans.len(), 2, "{spans:?}");
     for (fields, attempt, outcome) in [(&spans[0], "1", "failed"), (&spans[1], "2", "succeeded")] {
         assert_eq!(fields["tick"], cluster::at(60_000).to_string());

@@ -21,7 +21,8 @@ use std::time::Duration;
 use annotate_snippets::Renderer;
 use nix::sys::signal::Signal;
 use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
-use tenure::tasks::{Drained, Events, RunnerOptions, RunningTasks, StartError};
+use tenure::otel::Telemetry;
+use tenure::tasks::{Drained, Events, OtelMetrics, RunnerOptions, RunningTasks, StartError};
 use tenure::{Task, TaskContext, TaskScheduling};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
@@ -45,7 +46,7 @@ use crate::store::{Chosen, code_of_store};
 /// the one who knows them.
 const STOP_GRACE: Duration = Duration::from_secs(7);
 
-pub(crate) fn run(args: RunArgs) -> Outcome {
+pub(crate) fn run(args: RunArgs, telemetry: Option<Telemetry>) -> Outcome {
     // Before they are read: what changes from here on is another change.
     let stamps = Stamps::of(&args.files);
     let files = TaskFiles::read(&args.files)?;
@@ -56,7 +57,9 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     }
     let chosen = Chosen::new(&args.store, files.store.as_ref())?;
     let runtime = runtime(&mut Builder::new_multi_thread())?;
-    let outcome = runtime.block_on(serve(args, stamps, files, chosen));
+    let figures = telemetry.as_ref().map(Telemetry::metrics);
+    let outcome = runtime.block_on(serve(args, stamps, files, chosen, figures));
+    crate::telemetry::end(telemetry);
     // A store that hangs must not hold up the exit.
     runtime.shutdown_background();
     outcome
@@ -73,7 +76,13 @@ pub(crate) fn tell_problems(files: &TaskFiles) {
     let _ = writeln!(stderr, "{text}\n");
 }
 
-async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) -> Outcome {
+async fn serve(
+    args: RunArgs,
+    stamps: Stamps,
+    files: TaskFiles,
+    chosen: Chosen,
+    figures: Option<OtelMetrics>,
+) -> Outcome {
     let mut signals = listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?;
     let mut hang_ups = listen(&[Signal::SIGHUP])?;
     let terminal = Terminal::now();
@@ -99,7 +108,14 @@ async fn serve(args: RunArgs, stamps: Stamps, files: TaskFiles, chosen: Chosen) 
         Some(desk) => desk.watch(scheduling),
         None => scheduling,
     };
+    let scheduling = match &figures {
+        Some(figures) => scheduling.otel(figures),
+        None => scheduling,
+    };
     let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
+    if let Some(figures) = &figures {
+        figures.watch(&tasks);
+    }
     if let Some(probe) = probe {
         probe.serve(&tasks);
     }

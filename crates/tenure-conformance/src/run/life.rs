@@ -46,6 +46,9 @@ pub(super) async fn s40_a_late_completion_changes_nothing_and_is_noted(harness: 
     let notes = other.notes("late_completion").await;
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert_eq!(notes[0].task, Some(task("t")));
+    // By these words the history finds the run that it belongs to.
+    let named = format!("attempt 1 of {} ", claim.run.key);
+    assert!(notes[0].text.starts_with(&named), "{notes:?}");
 }
 
 pub(super) async fn s44_attempts_are_counted_across_nodes(harness: &Shared) {
