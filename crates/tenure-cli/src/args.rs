@@ -183,8 +183,8 @@ pub(crate) struct RunArgs {
     /// Answers /metrics, /readyz and /healthz there, such as 127.0.0.1:9187; without a login
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
-    /// Sends spans and figures to the OpenTelemetry collector there, such as http://localhost:4318
-    /// [default: where OTEL_EXPORTER_OTLP_ENDPOINT says; nowhere if it is not set]
+    /// Sends spans and figures to the OpenTelemetry collector there [default: where the variable
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` says; nowhere if it is not set]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
     /// Serves the dashboard there [default: 127.0.0.1:9180, or a free port if that is taken];

@@ -140,7 +140,7 @@ fn findings_of(args: &BenchArgs, chosen: &Chosen) -> Findings {
     if !args.json {
         return Findings::default();
     }
-    let (shown, has_begun) = (chosen.shown().to_string(), AtomicBool::new(false));
+    let (shown, has_begun) = (chosen.shown().clone(), AtomicBool::new(false));
     Findings::to(move |finding| {
         let line = match finding {
             Finding::Begun(_) if has_begun.swap(true, Ordering::Relaxed) => return,

@@ -76,7 +76,7 @@ impl Peers {
         }
     }
 
-    /// The store told who is alive. Nodes without capacity only watch. Tells whether a node is gone.
+    /// The store told who is alive. Nodes without capacity only watch. Tells whether one is gone.
     pub(super) fn update(&mut self, nodes: &[NodeRecord], now: Moment) -> bool {
         let before = std::mem::take(&mut self.alive);
         self.alive.push(self.me);
