@@ -26,6 +26,7 @@ use tenure::tasks::{Drained, Events, OtelMetrics, RunnerOptions, RunningTasks, S
 use tenure::{Task, TaskContext, TaskScheduling};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use self::command::{Shared, execute};
 use self::dashboard::Desk;
@@ -108,21 +109,14 @@ async fn serve(
         Some(desk) => desk.watch(scheduling),
         None => scheduling,
     };
-    let scheduling = match &figures {
-        Some(figures) => scheduling.otel(figures),
-        None => scheduling,
-    };
+    let scheduling = counted(scheduling, figures.as_ref());
     let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
-    if let Some(figures) = &figures {
-        figures.watch(&tasks);
-    }
+    figures.iter().for_each(|figures| figures.watch(&tasks));
     if let Some(probe) = probe {
         probe.serve(&tasks);
     }
-    let shown_on = match desk {
-        Some(desk) => Some(desk.serve(&tenure, &chosen, &tasks)?),
-        None => None,
-    };
+    let shown_on = desk.map(|desk| desk.serve(&tenure, &chosen, &tasks));
+    let shown_on = shown_on.transpose()?;
 
     let mut reporter = Reporter::new(&args, tenure.holder().clone());
     let events = tasks.events();
@@ -151,13 +145,25 @@ async fn serve(
         never = bury_orphans() => match never {},
     };
     drop(tasks);
-    // All events are told before the summary.
+    tell_end(reporting, &reporter, &drained).await;
+    Ok(code_after(&by, &drained))
+}
+
+/// Tells the summary, behind all events.
+async fn tell_end(reporting: JoinHandle<()>, reporter: &Mutex<Reporter>, drained: &Drained) {
     let finished = tokio::time::timeout(Duration::from_secs(5), reporting).await;
     if let Ok(Ok(())) = finished {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
-        reporter.end(&drained);
+        reporter.end(drained);
     }
-    Ok(code_after(&by, &drained))
+}
+
+/// Counts what happens, if somebody is sent the figures.
+fn counted(scheduling: TaskScheduling<()>, figures: Option<&OtelMetrics>) -> TaskScheduling<()> {
+    match figures {
+        Some(figures) => scheduling.otel(figures),
+        None => scheduling,
+    }
 }
 
 fn code_after(by: &Ended, drained: &Drained) -> Code {

@@ -81,8 +81,8 @@ pub(super) struct Claims {
     unresolved: BTreeMap<Moment, Flight>,
     /// Everything that was sent and not answered.
     in_flight: HashSet<(TaskId, Timestamp, u32), Quick>,
-    /// The tokens of claims that the store refused for now. A copy of such a request may still be on
-    /// its way and win, so the same is claimed with the same token: then its node hears of it.
+    /// The tokens of claims that the store refused for now. A copy of such a request may still be
+    /// on its way and win, so the same is claimed with the same token: then its node hears of it.
     refused: BTreeMap<(Timestamp, TaskId, u32), Token>,
     flights: usize,
     failures: u32,
@@ -166,8 +166,8 @@ impl Runner {
         again.unwrap_or_else(|| self.tokens.next())
     }
 
-    /// A tick that nobody was to run has a record already. A copy of a claim that was refused here may
-    /// have made it: then the same claim is answered with the run.
+    /// A tick that nobody was to run has a record already. A copy of a claim that was refused here
+    /// may have made it: then the same claim is answered with the run.
     pub(super) fn claim_if_refused(&mut self, key: &RunKey) {
         let Some(task) = self.table.id_of(&key.task) else {
             return;

@@ -2,8 +2,8 @@
 //!
 //! Whoever lists that definition is to deal with their ticks, and may die before it did. So the
 //! ticks stay due here: they are claimed again at the next tick and when a node is gone, and as
-//! soon as this node's definition is current again, the task's own catch-up rule decides about them. Of
-//! another schedule nothing is caught up: its ticks were not in force.
+//! soon as this node's definition is current again, the task's own catch-up rule decides about
+//! them. Of another schedule nothing is caught up: its ticks were not in force.
 
 use std::time::Duration;
 
