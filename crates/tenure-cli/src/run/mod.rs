@@ -111,7 +111,7 @@ async fn serve(
     };
     let scheduling = counted(scheduling, figures.as_ref());
     let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
-    figures.iter().for_each(|figures| figures.watch(&tasks));
+    watch(figures.as_ref(), &tasks);
     if let Some(probe) = probe {
         probe.serve(&tasks);
     }
@@ -155,6 +155,12 @@ async fn tell_end(reporting: JoinHandle<()>, reporter: &Mutex<Reporter>, drained
     if let Ok(Ok(())) = finished {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.end(drained);
+    }
+}
+
+fn watch(figures: Option<&OtelMetrics>, tasks: &Arc<RunningTasks>) {
+    if let Some(figures) = figures {
+        figures.watch(tasks);
     }
 }
 
