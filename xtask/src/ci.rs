@@ -33,6 +33,7 @@ pub(crate) fn run(root: &Path) -> bool {
         let scope = ["clippy", "--workspace", "--all-targets", "--locked"];
         cargo(root, &[&scope[..], &["--", "-D", "warnings"]].concat(), &[])
     });
+    step(&mut steps, "features", || features(root));
     let mut tally = Tally::default();
     step(&mut steps, "tests", || {
         tally = testing::run(root);
@@ -57,6 +58,28 @@ pub(crate) fn run(root: &Path) -> bool {
     }
     let tests_passed = tally.report();
     tests_passed && steps.iter().all(|step| step.outcome != Outcome::Failed)
+}
+
+/// Packages with fewer features than they have by themselves. The workspace as a whole is checked
+/// with all that any of them asks for, which hides what does not stand alone.
+const FEWER: [(&str, &str); 6] = [
+    ("tenure-redis", ""),
+    ("tenure-redis", "sentinel"),
+    ("tenure-redis", "cluster"),
+    ("tenure", "memory"),
+    ("tenure", "sqlite"),
+    ("tenure-component", ""),
+];
+
+fn features(root: &Path) -> anyhow::Result<bool> {
+    let mut is_fine = true;
+    for (package, features) in FEWER {
+        say(format_args!("{package} with {features:?} alone"));
+        let scope = ["check", "--quiet", "--locked", "--no-default-features"];
+        let what = ["-p", package, "--features", features];
+        is_fine &= cargo(root, &[&scope[..], &what].concat(), &[])?;
+    }
+    Ok(is_fine)
 }
 
 /// Builds the documentation; a warning is an error.

@@ -321,8 +321,20 @@ impl RedisOptions {
         })
     }
 
+    fn check_tls(&self) -> Result<(), OptionsError> {
+        if self.tls.is_some() && !cfg!(feature = "tls") {
+            let reason = "asks for TLS, which this build cannot do: build tenure-redis with its \
+                          feature `tls`";
+            return Err(OptionsError::Malformed {
+                reason: reason.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// The same options, if they can work.
     pub(crate) fn checked(self) -> Result<Self, OptionsError> {
+        self.check_tls()?;
         let name = self.namespace.as_str();
         let is_bad = |c: char| c.is_control() || c == '{' || c == '}';
         if !(1..=100).contains(&name.chars().count()) || name.chars().any(is_bad) {

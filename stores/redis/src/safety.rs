@@ -138,8 +138,8 @@ impl Terms {
         self.max_ttl + SLACK
     }
 
-    /// For how long nothing is claimed after a restart or a fail-over: every node has beaten by then,
-    /// and has put back what it saw and the server forgot.
+    /// For how long nothing is claimed after a restart or a fail-over: every node has beaten by
+    /// then, and has put back what it saw and the server forgot.
     pub(crate) fn rest(self) -> Duration {
         self.quarantine().max(REST)
     }
@@ -280,6 +280,11 @@ impl Strict {
             StoreErrorKind::Unavailable,
             "begin the quarantine of a server: it changed while it was asked; try again",
         ))
+    }
+
+    /// The same for a step that is not undone.
+    pub(crate) fn unconfirmed(&self, doing: &str, copies: Option<u32>) -> StoreError {
+        self.no_quorum(doing, copies).with_unknown_outcome()
     }
 
     /// The error for a step that too few replicas acknowledged.

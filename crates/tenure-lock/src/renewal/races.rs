@@ -1,7 +1,7 @@
 //! A guard that is given back while its renewal is on its way, in every order that counts.
 //!
-//! The roster and the lease are the shipped ones. A scheduler chooses at each lock, and at each word
-//! to or from the store, which thread goes on: thousands of orders a second, each repeatable.
+//! The roster and the lease are the shipped ones. A scheduler chooses at each lock, and at each
+//! word to or from the store, which thread goes on: thousands of orders a second, each repeatable.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,6 +5,7 @@
 //! queue and the hand-off inside the release are ours. C. Gray and D. Cheriton, "Leases" (1989).
 
 mod ask;
+mod cancel;
 mod list;
 mod people;
 mod renew;
@@ -59,10 +60,6 @@ const RELEASE_PARTS: &[&str] = &[
 ];
 static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
 static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
-static CANCEL: Script = Script::new(
-    "cancel an acquisition",
-    &[SHARED, include_str!("../scripts/cancel.lua")],
-);
 static KICK: Script = Script::new(
     "hand on a lease",
     &[SHARED, include_str!("../scripts/kick.lua")],
@@ -118,38 +115,6 @@ impl RedisStore {
             }
         }
         Ok(())
-    }
-
-    /// Ends whatever a token has, and bars it for so long from being granted anything.
-    async fn cancel_once(
-        &self,
-        key: &Key,
-        token: Token,
-        barred: Duration,
-    ) -> Result<Cancellation, StoreError> {
-        let call = self
-            .names(key, &CANCEL)
-            // The acquisition may have been taken to be sent with others, and not have left.
-            .behind()
-            .arg(&token.to_hex())
-            .arg(self.claim_window())
-            .arg(u64::try_from(barred.as_millis()).unwrap_or(u64::MAX));
-        let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
-        match word.as_str() {
-            "left" => Ok(Cancellation::LeftQueue),
-            "released" => Ok(Cancellation::Released),
-            "more" => self.kick(key).await.map(|()| Cancellation::Released),
-            _ => Ok(Cancellation::Nothing),
-        }
-    }
-
-    /// Bars a token of which a request may still be on its way, though it has given back what it
-    /// had. What is not barred ends by itself.
-    async fn bar(&self, key: &Key, token: Token) {
-        match self.cancel_once(key, token, BARRED).await {
-            Ok(_) => self.shared.unanswered.forget(token),
-            Err(error) => tracing::debug!(%key, %error, "a late request is not barred"),
-        }
     }
 
     /// Who has a lock, as a script says it.
@@ -331,26 +296,7 @@ impl LeaseStore for RedisStore {
     }
 
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
-        let shared = &*self.shared;
-        let Some(way) = shared.unanswered.way_of(token) else {
-            return self.cancel_once(key, token, Duration::ZERO).await;
-        };
-        let is_behind = || way != Way::Any && shared.link.way() == way;
-        if is_behind() {
-            let cancelled = self.cancel_once(key, token, Duration::ZERO).await?;
-            // Numbers never come again: it went by the connection by which the request had gone.
-            if is_behind() {
-                shared.unanswered.forget(token);
-                return Ok(cancelled);
-            }
-            if cancelled != Cancellation::Nothing {
-                self.bar(key, token).await;
-                return Ok(cancelled);
-            }
-        }
-        let cancelled = self.cancel_once(key, token, BARRED).await?;
-        shared.unanswered.forget(token);
-        Ok(cancelled)
+        self.cancel_all_of(key, token).await
     }
 
     async fn inspect(&self, key: &Key) -> Result<Option<LeaseView>, StoreError> {

@@ -89,8 +89,7 @@ impl RedisStore {
                 // It was this token's before and may be trusted, so it is not taken away.
                 "kept" => {
                     self.look_for_the_primary(strict, &name, &kept);
-                    let error = strict.no_quorum(ACQUIRE.doing, kept.copies);
-                    return Err(error.with_unknown_outcome());
+                    return Err(strict.unconfirmed(ACQUIRE.doing, kept.copies));
                 }
                 "held" => {
                     drop(kept);

@@ -8,18 +8,20 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use redis::TlsMode;
 use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{
-    ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, TlsMode, Value,
-};
+use redis::{ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
-use super::dial::{certificates, settings, tcp};
+#[cfg(feature = "tls")]
+use super::dial::certificates;
+use super::dial::{settings, tcp};
 use super::{Call, Hears, Node, Sent};
 use crate::ears::TAKEN;
 use crate::error::{Meaning, OptionsError, meaning, store_error};
@@ -245,6 +247,7 @@ fn client(
     if let Some(password) = &options.password {
         builder = builder.password(password.expose_secret());
     }
+    #[cfg(feature = "tls")]
     if let Some(tls) = &options.tls {
         let mode = if tls.insecure {
             TlsMode::Insecure

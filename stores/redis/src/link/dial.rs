@@ -1,5 +1,6 @@
 //! How a connection to one server is made: over TCP, TLS, a socket, or by asking sentinels.
 
+#[cfg(feature = "tls")]
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,11 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
-    IntoConnectionInfo as _, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisResult,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisResult,
 };
+#[cfg(feature = "tls")]
+use redis::{ClientTlsConfig, TlsCertificates};
 use secrecy::ExposeSecret as _;
 
 use crate::error::OptionsError;
@@ -160,16 +162,22 @@ fn fixed(
         .map_err(|error| refused(&error))?
         .set_redis_settings(login(options, protocol))
         .set_tcp_settings(settings(options));
-    let client = match &options.tls {
+    let client = client_to(info, options.tls.as_ref())?;
+    Ok(Dial::Fixed(Box::new(client), Arc::from(place)))
+}
+
+/// A client for one server. Without the feature `tls`, options that ask for it are refused before.
+pub(super) fn client_to(info: ConnectionInfo, tls: Option<&Tls>) -> Result<Client, OptionsError> {
+    let client = match tls {
+        #[cfg(feature = "tls")]
         Some(tls) => Client::build_with_tls(info, certificates(tls)?),
-        None => Client::open(info),
+        _ => Client::open(info),
     };
-    client
-        .map(|client| Dial::Fixed(Box::new(client), Arc::from(place)))
-        .map_err(|error| refused(&error))
+    client.map_err(|error| refused(&error))
 }
 
 /// The certificates named by the options, read from their files.
+#[cfg(feature = "tls")]
 pub(crate) fn certificates(tls: &Tls) -> Result<TlsCertificates, OptionsError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(OptionsError::Malformed {
@@ -198,6 +206,7 @@ pub(crate) fn certificates(tls: &Tls) -> Result<TlsCertificates, OptionsError> {
     })
 }
 
+#[cfg(feature = "tls")]
 fn pem(name: &str, path: &Path) -> Result<Vec<u8>, OptionsError> {
     std::fs::read(path).map_err(|error| {
         OptionsError::parameter(

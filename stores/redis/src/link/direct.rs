@@ -24,6 +24,15 @@ use crate::options::RedisOptions;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// By which connection a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The shared one with this number.
+    Wire(u64),
+    /// Nobody can tell: one of several, or one that is yet to be made.
+    Any,
+}
+
 /// A live connection.
 #[derive(Clone)]
 pub(super) struct Wire {

@@ -24,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "cluster")]
 use futures_util::future::join_all;
 use redis::{PushInfo, PushKind, RedisError, Value};
 use tenure_core::{StoreError, StoreErrorKind, Token};
@@ -34,6 +35,7 @@ pub(crate) use self::batch::{BatchScript, Member};
 pub(crate) use self::cluster::Cluster;
 #[cfg(feature = "bare")]
 pub(crate) use self::dial::Dial;
+pub(crate) use self::direct::Way;
 use self::direct::{Direct, Wire};
 use self::joint::Joint;
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
@@ -70,16 +72,8 @@ pub(crate) enum Node {
     /// There is only one.
     Only,
     /// The node of a cluster at this host and port.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "of a cluster"))]
     At(String, u16),
-}
-
-/// By which connection a request goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The shared one with this number.
-    Wire(u64),
-    /// Nobody can tell: one of several, or one that is yet to be made.
-    Any,
 }
 
 /// The way to the servers.
@@ -154,6 +148,8 @@ impl Link {
     /// How a script reaches us about `key`: `p` or `s` for the kind of publication, and the
     /// channel. Empty if the servers cannot push to us now, and we must ask.
     pub(crate) async fn way_back(&self, key: &[u8]) -> Cow<'_, str> {
+        #[cfg(not(feature = "cluster"))]
+        let _ = key;
         match &self.way {
             Paths::Direct { main, .. } => {
                 // Nearly always; whoever waits for a connection looks again when it is there.
@@ -365,8 +361,12 @@ impl Link {
             Ok([call]) => return vec![self.run(call).await],
             Err(calls) => calls,
         };
-        let Paths::Direct { main, pool } = &self.way else {
-            return join_all(calls.into_iter().map(|call| self.run(call))).await;
+        let (main, pool) = match &self.way {
+            Paths::Direct { main, pool } => (main, pool),
+            #[cfg(feature = "cluster")]
+            Paths::Cluster(_) => {
+                return join_all(calls.into_iter().map(|call| self.run(call))).await;
+            }
         };
         let deadline = from_now(self.timeout);
         let lent = match (pool, calls.first()) {

@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use redis::TlsMode;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion,
-    RedisConnectionInfo, RedisResult, TlsMode,
+    RedisConnectionInfo, RedisResult,
 };
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
 
-use super::dial::{Dialled, certificates, refused, settings, tcp};
+#[cfg(feature = "tls")]
+use super::dial::certificates;
+use super::dial::{Dialled, client_to, refused, settings, tcp};
 use crate::error::{OptionsError, shown};
 use crate::options::{Address, RedisOptions, Servers};
 
@@ -69,6 +73,7 @@ impl Named {
             builder = builder.set_client_to_sentinel_password(password.0.expose_secret());
             login = login.set_password(password.0.expose_secret());
         }
+        #[cfg(feature = "tls")]
         if let Some(tls) = &options.tls {
             let mode = if tls.insecure {
                 TlsMode::Insecure
@@ -148,11 +153,7 @@ fn client_of(
         .into_connection_info()
         .map_err(|error| refused(&error))?
         .set_redis_settings(login.clone());
-    let client = match &options.tls {
-        Some(tls) => Client::build_with_tls(info, certificates(tls)?),
-        None => Client::open(info),
-    };
-    client.map_err(|error| refused(&error))
+    client_to(info, options.tls.as_ref())
 }
 
 /// The names of the primaries that a sentinel knows, up or down. `None` if it does not answer.

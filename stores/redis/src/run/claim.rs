@@ -411,7 +411,7 @@ fn may_win(answer: &Value) -> bool {
         Value::Array(parts) => parts.get(4),
         _ => None,
     };
-    matches!(codes, Some(Value::BulkString(codes)) if codes.iter().any(|code| b"wWm".contains(code)))
+    matches!(codes, Some(Value::BulkString(codes)) if codes.iter().any(|one| b"wWm".contains(one)))
 }
 
 fn all_refused(batch: &ClaimBatch, refusal: &Refusal) -> Vec<ClaimAnswer> {

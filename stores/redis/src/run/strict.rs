@@ -1,9 +1,9 @@
 //! Steps after which user code runs, under strict safety: a claim, a take, a start.
 //!
 //! Such a step counts when a majority has it; before that its sender is told that the outcome is
-//! unknown, and asks again with the same token. And a server in a new life lets nobody claim or take
-//! for a while, so that nodes can put back what it forgot before anybody wins it again. Under plain
-//! safety everything here is an ordinary request.
+//! unknown, and asks again with the same token. And a server in a new life lets nobody claim or
+//! take for a while, so that nodes can put back what it forgot before anybody wins it again. Under
+//! plain safety everything here is an ordinary request.
 
 use redis::Value;
 use tenure_core::{StoreError, StoreErrorKind, format_duration};
@@ -19,12 +19,15 @@ const MOST_LIVES: usize = 3;
 /// What stands before a script that claims or takes.
 macro_rules! guarded {
     ($doing:literal, $($part:expr),+ $(,)?) => {
-        $crate::link::Script::new($doing, &[$crate::safety::LIFE, $crate::safety::GUARD, $($part),+])
+        $crate::link::Script::new(
+            $doing,
+            &[$crate::safety::LIFE, $crate::safety::GUARD, $($part),+],
+        )
     };
 }
 
-/// What stands before a script that says again what was done before: a `WAIT` that follows waits for
-/// that too.
+/// What stands before a script that says again what was done before: a `WAIT` that follows waits
+/// for that too.
 macro_rules! touching {
     ($doing:literal, $($part:expr),+ $(,)?) => {
         $crate::link::Script::new(
