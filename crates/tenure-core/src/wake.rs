@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -31,8 +31,10 @@ pub enum Wake {
     Changed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Mailbox {
+    /// Which listener of its store it is of, from the first on.
+    number: u64,
     letters: Mutex<Letters>,
 }
 
@@ -137,6 +139,8 @@ struct Listeners {
     parts: [Mutex<Seats>; PARTS],
     /// How many are not at rest.
     alert: AtomicUsize,
+    /// How many there have ever been.
+    arrived: AtomicU64,
 }
 
 /// The listeners of one store: which tokens wait for word of which keys.
@@ -151,7 +155,10 @@ impl WakeRegistry {
     /// Starts listening for `token` on `key`, until the returned value is dropped.
     #[must_use]
     pub fn listen(&self, key: &Key, token: Token) -> Wakes {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox {
+            number: self.listeners.arrived.fetch_add(1, Ordering::Relaxed),
+            letters: Mutex::default(),
+        });
         self.listeners.alert.fetch_add(1, Ordering::Relaxed);
         match locked(self.listeners.part(token)).entry(token) {
             Entry::Vacant(seat) => {
@@ -199,16 +206,17 @@ impl WakeRegistry {
     }
 
     fn tell(&self, wanted: impl Fn(&Key) -> bool) {
+        let mut mailboxes = Vec::new();
         for part in &self.listeners.parts {
-            let mailboxes: Vec<_> = locked(part)
-                .values()
-                .flat_map(Listener::all)
-                .filter(|(key, _)| wanted(key))
-                .map(|(_, mailbox)| mailbox.clone())
-                .collect();
-            for mailbox in mailboxes {
-                mailbox.put(Wake::Changed);
-            }
+            let seats = locked(part);
+            let all = seats.values().flat_map(Listener::all);
+            let those = all.filter(|(key, _)| wanted(key));
+            mailboxes.extend(those.map(|(_, mailbox)| mailbox.clone()));
+        }
+        // In the order in which they came: tokens are random, and a simulation repeats exactly.
+        mailboxes.sort_unstable_by_key(|mailbox| mailbox.number);
+        for mailbox in mailboxes {
+            mailbox.put(Wake::Changed);
         }
     }
 
@@ -407,6 +415,30 @@ mod tests {
         drop(second);
         assert!(registry.is_empty());
         assert!(!registry.changed_for(&key, b));
+    }
+
+    #[test]
+    fn listeners_are_told_in_the_order_in_which_they_came_whatever_their_tokens() {
+        struct Line(Arc<Mutex<Vec<usize>>>, usize);
+        impl std::task::Wake for Line {
+            fn wake(self: Arc<Self>) {
+                locked(&self.0).push(self.1);
+            }
+        }
+        let registry = WakeRegistry::default();
+        let key = Key::new("k").unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listeners: Vec<_> = (0..100)
+            .map(|number| {
+                let wakes = registry.listen(&key, Token::random());
+                let waker = Waker::from(Arc::new(Line(told.clone(), number)));
+                assert!(wakes.poll(&Context::from_waker(&waker)).is_pending());
+                wakes
+            })
+            .collect();
+        registry.changed(&key);
+        assert_eq!(*locked(&told), (0..100).collect::<Vec<_>>());
+        drop(listeners);
     }
 
     #[test]
