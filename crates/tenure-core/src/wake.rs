@@ -431,8 +431,8 @@ mod tests {
         let listeners: Vec<_> = (0..100)
             .map(|number| {
                 let wakes = registry.listen(&key, Token::random());
-                let waker = Waker::from(Arc::new(Line(told.clone(), number)));
-                assert!(wakes.poll(&Context::from_waker(&waker)).is_pending());
+                let task = Waker::from(Arc::new(Line(told.clone(), number)));
+                assert!(wakes.poll(&Context::from_waker(&task)).is_pending());
                 wakes
             })
             .collect();
