@@ -11,10 +11,6 @@ pub const SHOWN_ELSEWHERE: &[(u32, &str)] = &[
         "suspending a machine is noticed by the runner's timers: tenure-tasks",
     ),
     (
-        26,
-        "the store may accept a claim early; the runner starts no run early: tenure-tasks",
-    ),
-    (
         37,
         "slots and eviction are of one kind of server: tenure-redis",
     ),
