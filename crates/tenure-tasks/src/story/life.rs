@@ -108,7 +108,12 @@ impl Story {
             }
             _ => life.push((run.created_at, "asked for".to_owned())),
         }
+        // Of an attempt that has ended already, if the run waits for its next one.
+        let mut claim = claim_of(run, others);
         for attempt in &run.attempts {
+            if attempt.attempt == run.attempt {
+                life.extend(claim.take());
+            }
             let by = attempt
                 .node
                 .as_ref()
@@ -120,22 +125,7 @@ impl Story {
             let end = format!("attempt {} {}: {reason}", attempt.attempt, attempt.state);
             life.push((attempt.ended_at, end.trim_end_matches(": ").to_owned()));
         }
-        if let Some(claimed) = run.claimed_at {
-            let by = run
-                .node
-                .as_ref()
-                .map_or_else(String::new, |node| format!(" by {node}"));
-            let fence = run
-                .fence
-                .map_or_else(String::new, |fence| format!(", fence {fence}"));
-            let against = if others.is_empty() {
-                String::new()
-            } else {
-                format!("; alive besides: {}", visible(&others.join(", ")))
-            };
-            let what = format!("attempt {} claimed{by}{fence}{against}", run.attempt);
-            life.push((claimed, what));
-        }
+        life.extend(claim.take());
         if let Some(started) = run.started_at {
             life.push((started, format!("attempt {} began", run.attempt)));
         }
@@ -149,6 +139,24 @@ impl Story {
         life.sort_by_key(|(at, _)| *at);
         life
     }
+}
+
+/// Who claimed the current attempt, and when.
+fn claim_of(run: &RunRecord, others: &[String]) -> Option<(Timestamp, String)> {
+    let by = run
+        .node
+        .as_ref()
+        .map_or_else(String::new, |node| format!(" by {node}"));
+    let fence = run
+        .fence
+        .map_or_else(String::new, |fence| format!(", fence {fence}"));
+    let against = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; alive besides: {}", visible(&others.join(", ")))
+    };
+    let what = format!("attempt {} claimed{by}{fence}{against}", run.attempt);
+    run.claimed_at.map(|claimed| (claimed, what))
 }
 
 /// Who else was alive when a run was claimed, and did not win it.
