@@ -60,7 +60,7 @@ pub struct Diagnosis {
 }
 
 /// What `INFO` says of a server.
-type Info = HashMap<String, String>;
+pub(crate) type Info = HashMap<String, String>;
 
 #[derive(Default)]
 struct Notes(Vec<Finding>);
@@ -128,7 +128,7 @@ impl RedisStore {
         }
     }
 
-    async fn info(&self, node: &Node) -> Result<Info, StoreError> {
+    pub(crate) async fn info(&self, node: &Node) -> Result<Info, StoreError> {
         let doing = "ask a server how it is";
         let answer = self.shared.link.run_at(node, Call::command(doing, "INFO"));
         let text = match answer.await {

@@ -6,6 +6,7 @@ pub mod bare;
 mod doctor;
 mod ears;
 mod error;
+mod eviction;
 mod interop;
 mod lease;
 mod link;

@@ -86,6 +86,12 @@ impl RedisStore {
             strict,
         });
         shared.ears.unheard.serve(Arc::downgrade(&shared));
-        Ok(Self { shared })
+        let store = Self { shared };
+        if store.shared.options.is_lazy {
+            Self::warn_of_eviction_later(Arc::downgrade(&store.shared));
+        } else {
+            store.warn_of_eviction().await;
+        }
+        Ok(store)
     }
 }

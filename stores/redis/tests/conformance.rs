@@ -8,6 +8,8 @@
 )]
 
 mod harness;
+#[path = "steps/trio.rs"]
+mod trio;
 
 use harness::Harness;
 use harness::runs::Server;
@@ -46,84 +48,204 @@ mod without_channels {
     tenure_conformance::lease_suite!(super::Harness::without_channels().await);
 }
 
-/// Sentinels and clusters take seconds to start, so the cases run one after another on them, each
-/// with names of its own.
+/// Sentinels, clusters and replicas take seconds to start, so cases share them.
 mod topologies {
     use std::sync::Arc;
 
-    use tenure_bed::{Cluster, Flavour, Sentinel};
-    use tenure_conformance::lease::{NAMES, check};
-    use tenure_conformance::run;
+    use tenure_bed::{Cluster, Flavour, Redis, Sentinel};
+    use tenure_conformance::{lease, run};
 
+    use super::harness::servers::{Place, STRICT, Servers};
+    use super::harness::{USER, authority, runs, tls_url, together};
+    use super::trio::{trio, trio_of};
     use super::{Harness, Server};
+
+    /// What is checked.
+    #[derive(Clone, Copy)]
+    enum Suite {
+        Leases,
+        Runs,
+    }
+
+    impl Suite {
+        fn cases(self) -> Vec<(usize, &'static str)> {
+            let names = match self {
+                Self::Leases => lease::NAMES,
+                Self::Runs => run::NAMES,
+            };
+            names.iter().copied().enumerate().collect()
+        }
+
+        /// Both halves of the cases: something happens in between.
+        fn halves(self) -> [Vec<(usize, &'static str)>; 2] {
+            let mut first = self.cases();
+            let second = first.split_off(first.len() / 2);
+            [first, second]
+        }
+
+        async fn pass(self, place: &Place, cases: Vec<(usize, &'static str)>) {
+            together::pass(cases, |number, case| {
+                let place = place.clone();
+                async move {
+                    match self {
+                        Self::Leases => {
+                            let harness = Harness::part(&place, number, case).await;
+                            lease::check(case, Arc::new(harness)).await;
+                        }
+                        Self::Runs => {
+                            let harness = Server::part(&place, number, case);
+                            run::check(case, Arc::new(harness)).await;
+                        }
+                    }
+                }
+            })
+            .await;
+        }
+
+        /// Half of the cases, then the primary dies, and the other half.
+        async fn pass_a_fail_over(self, parameters: &str) {
+            let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+            let url = sentinel.url();
+            let place = Place::new(Servers::Sentinel(sentinel), &url, parameters);
+            let Servers::Sentinel(sentinel) = &*place.servers else {
+                panic!("made of sentinels");
+            };
+            let [first, second] = self.halves();
+            for (half, cases) in [first, second].into_iter().enumerate() {
+                if half == 1 {
+                    let old = sentinel.kill_primary().await;
+                    sentinel.failed_over(old).await;
+                    sentinel.in_sync().await;
+                }
+                if parameters == STRICT {
+                    place.settle().await;
+                }
+                self.pass(&place, cases).await;
+            }
+        }
+
+        /// All cases on a cluster, where the slot of each moves after the first half has passed or
+        /// before it begins.
+        async fn pass_moving_slots(self) {
+            let cluster = Cluster::start(Flavour::Redis).await;
+            let url = cluster.url();
+            let place = Place::new(Servers::Cluster(cluster), &url, "");
+            let Servers::Cluster(cluster) = &*place.servers else {
+                panic!("made of a cluster");
+            };
+            for cases in self.halves() {
+                for (number, _) in &cases {
+                    let slot = cluster.slot_of_key(&self.most_used(*number)).await;
+                    let here = cluster.node_of_slot(slot).await;
+                    cluster.migrate_slot(slot, (here + 1) % 3).await;
+                }
+                self.pass(&place, cases).await;
+            }
+        }
+
+        /// The key of a case whose slot most of it is about.
+        fn most_used(self, number: usize) -> String {
+            match self {
+                Self::Leases => format!("case{number}:k"),
+                Self::Runs => format!("case{number}"),
+            }
+        }
+
+        /// All cases under strict safety, on a primary that two replicas follow.
+        async fn pass_strictly(self, over: Over) {
+            let ca = authority();
+            let trio = match over {
+                Over::Tcp | Over::Pool => trio().await,
+                Over::Tls => {
+                    // Besides what the README lists: what `Place::settle` locks.
+                    let user = match self {
+                        Self::Leases => format!("{USER} +info +wait"),
+                        Self::Runs => format!("{} +info +wait +pttl ~first", runs::USER),
+                    };
+                    trio_of(|| {
+                        let builder = Redis::builder(Flavour::Redis).tls(ca);
+                        let builder = builder.config("tls-replication", "yes");
+                        builder.acl_user(&user)
+                    })
+                    .await
+                }
+            };
+            let url = match over {
+                Over::Tcp => trio.0.url(),
+                Over::Pool => format!("{}?pool=4&pool_timeout=20s", trio.0.url()),
+                Over::Tls => tls_url(&trio.0, ca),
+            };
+            let place = Place::new(Servers::trio(trio), &url, STRICT);
+            place.settle().await;
+            self.pass(&place, self.cases()).await;
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    enum Over {
+        Tcp,
+        Pool,
+        /// For a user with no more rights than the README lists.
+        Tls,
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn s50_every_run_case_passes_on_sentinels_before_and_after_a_fail_over() {
-        let sentinel = Arc::new(Sentinel::start(Flavour::Redis, 2).await);
-        for (number, case) in run::NAMES.iter().enumerate() {
-            if number == run::NAMES.len() / 2 {
-                let old = sentinel.kill_primary().await;
-                sentinel.failed_over(old).await;
-            }
-            eprintln!("{case}");
-            let harness = Server::part_of_sentinel(&sentinel, number);
-            run::check(case, Arc::new(harness)).await;
-        }
+        Suite::Runs.pass_a_fail_over("").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn s37_every_run_case_passes_on_a_cluster_whose_slots_move() {
-        let cluster = Arc::new(Cluster::start(Flavour::Redis).await);
-        for (number, case) in run::NAMES.iter().enumerate() {
-            let slot = cluster.slot_of_key(&format!("case{number}")).await;
-            let here = cluster.node_of_slot(slot).await;
-            eprintln!("{case}");
-            let harness = Server::part_of_cluster(&cluster, number);
-            cluster.migrate_slot(slot, (here + 1) % 3).await;
-            run::check(case, Arc::new(harness)).await;
-        }
+        Suite::Runs.pass_moving_slots().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r58_every_lease_case_passes_on_sentinels_before_and_after_a_fail_over() {
-        let sentinel = Arc::new(Sentinel::start(Flavour::Redis, 2).await);
-        for (number, case) in NAMES.iter().enumerate() {
-            if number == NAMES.len() / 2 {
-                let old = sentinel.kill_primary().await;
-                sentinel.failed_over(old).await;
-            }
-            eprintln!("{case}");
-            let harness = Harness::part_of_sentinel(&sentinel, number).await;
-            check(case, Arc::new(harness)).await;
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn b5_every_lease_case_passes_under_strict_safety_before_and_after_a_fail_over() {
-        let sentinel = Arc::new(Sentinel::start(Flavour::Redis, 2).await);
-        for (number, case) in NAMES.iter().enumerate() {
-            if number == NAMES.len() / 2 {
-                let old = sentinel.kill_primary().await;
-                sentinel.failed_over(old).await;
-                sentinel.in_sync().await;
-            }
-            eprintln!("{case}");
-            let harness = Harness::strict_part_of_sentinel(&sentinel, number).await;
-            check(case, Arc::new(harness)).await;
-        }
+        Suite::Leases.pass_a_fail_over("").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r49_every_lease_case_passes_on_a_cluster_whose_slots_move() {
-        let cluster = Arc::new(Cluster::start(Flavour::Redis).await);
-        for (number, case) in NAMES.iter().enumerate() {
-            // The slot of the name most cases lock, to the next of the three primaries.
-            let slot = cluster.slot_of_key(&format!("case{number}:k")).await;
-            let here = cluster.node_of_slot(slot).await;
-            eprintln!("{case}");
-            let harness = Harness::part_of_cluster(&cluster, number).await;
-            cluster.migrate_slot(slot, (here + 1) % 3).await;
-            check(case, Arc::new(harness)).await;
-        }
+        Suite::Leases.pass_moving_slots().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_strictly_on_sentinels_before_and_after_a_fail_over() {
+        Suite::Leases.pass_a_fail_over(STRICT).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_run_case_passes_strictly_on_sentinels_before_and_after_a_fail_over() {
+        Suite::Runs.pass_a_fail_over(STRICT).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_strictly_on_one_server() {
+        Suite::Leases.pass_strictly(Over::Tcp).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_run_case_passes_strictly_on_one_server() {
+        Suite::Runs.pass_strictly(Over::Tcp).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_strictly_with_a_pool() {
+        Suite::Leases.pass_strictly(Over::Pool).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_run_case_passes_strictly_with_a_pool() {
+        Suite::Runs.pass_strictly(Over::Pool).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_strictly_over_tls_for_a_user() {
+        Suite::Leases.pass_strictly(Over::Tls).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_run_case_passes_strictly_over_tls_for_a_user() {
+        Suite::Runs.pass_strictly(Over::Tls).await;
     }
 }

@@ -9,14 +9,16 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tenure_bed::{Cluster, Flavour, Redis};
 use tenure_core::{
-    Acquisition, Fence, Grant, Holder, Key, LeaseRequest, LeaseStore as _, Release, RenewRequest,
-    Renewal, Ttl,
+    Acquisition, Fence, Grant, Holder, HolderId, Key, LeaseRequest, LeaseStore as _, Release,
+    RenewRequest, Renewal, Token, Ttl, Wake,
 };
 use tenure_redis::RedisStore;
 
 const TTL: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// With more than the default time: the servers of several tests share the machine's few cores.
 async fn connect(url: &str) -> RedisStore {
@@ -284,4 +286,44 @@ async fn scripts(cluster: &Cluster) -> u64 {
         all += calls(node, "evalsha").await;
     }
     all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r29_ten_thousand_contended_locks_need_no_new_connection() {
+    const LOCKS: usize = 10_000;
+    /// Locks that are asked for at a time.
+    const AT_A_TIME: usize = 1000;
+    let server = Redis::builder(Flavour::Redis).unix_only().start().await;
+    let (owner, store) = (connect(&server.url()).await, connect(&server.url()).await);
+    let token = Token::random();
+    // All of them in one step: each asked for on its own would take as long as the test.
+    let fill = "for i = 0, ARGV[1] - 1 do redis.call('SET', 'k' .. i, ARGV[2], 'PX', 600000) end";
+    let held = format!("tn1:{token}:7:1000:{}", HolderId::random());
+    let filled = server
+        .call(&["EVAL", fill, "0", &LOCKS.to_string(), &held])
+        .await;
+    assert!(!filled.is_error(), "{filled}");
+    let clients = || async { server.info("connected_clients").await };
+    let before = clients().await;
+    let mut waiters = Vec::with_capacity(LOCKS);
+    for first in (0..LOCKS).step_by(AT_A_TIME) {
+        let asked = (first..first + AT_A_TIME).map(async |number| {
+            let waiter = request(&format!("k{number}")).in_line(TTL);
+            let wakes = store.listen(&waiter.key, waiter.token);
+            assert!(is_held(&store, &waiter).await);
+            (waiter, wakes)
+        });
+        waiters.extend(join_all(asked).await);
+    }
+    assert_eq!(clients().await, before);
+    let channels = server.call(&["PUBSUB", "CHANNELS", "tenure:c:*"]).await;
+    assert_eq!(channels.list().len(), 2, "one for each client");
+    // And each of them is heard.
+    for at in (0..LOCKS).step_by(LOCKS / 10) {
+        let (waiter, wakes) = &mut waiters[at];
+        let release = owner.release(&waiter.key, token).await.unwrap();
+        assert_eq!(release, Release::HandedOn);
+        let wake = tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap();
+        assert!(matches!(wake, Wake::Granted(_)), "{wake:?}");
+    }
 }

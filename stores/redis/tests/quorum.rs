@@ -12,6 +12,8 @@
 mod barred;
 #[path = "harness/quorum.rs"]
 mod harness;
+#[path = "harness/together.rs"]
+mod together;
 
 use std::time::Duration;
 
@@ -28,22 +30,26 @@ mod five_servers {
     tenure_conformance::lease_suite!(super::Harness::five().await);
 }
 
-/// The cases one after another on the same servers, each with names of its own.
+/// Cases that share their servers, each with names of its own.
 mod topologies {
     use std::sync::Arc;
 
     use tenure_bed::{Flavour, Quorum};
     use tenure_conformance::lease::{NAMES, check};
 
-    use super::Harness;
+    use super::{Harness, together};
 
-    async fn every_case(quorum: Quorum, without: &[usize], parameters: &str) {
+    async fn every_case(quorum: Quorum, without: &'static [usize], parameters: &'static str) {
         let quorum = Arc::new(quorum);
-        for (number, case) in NAMES.iter().enumerate() {
-            eprintln!("{case}");
-            let harness = Harness::part(&quorum, number, without, parameters).await;
-            check(case, Arc::new(harness)).await;
-        }
+        together::pass(NAMES.iter().copied().enumerate(), |number, case| {
+            let quorum = quorum.clone();
+            async move {
+                let mut harness = Harness::part(&quorum, number, without, parameters).await;
+                harness.is_alone = together::is_alone(case);
+                check(case, Arc::new(harness)).await;
+            }
+        })
+        .await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -179,9 +179,8 @@ async fn e67_e68_e69_who_may_not_is_denied_and_told_what_it_lacks() {
     not_connected(&format!("redis://app:s3cret@{at}"), denied, "WRONGPASS").await;
     not_connected(&format!("redis://nobody:pw@{at}"), denied, "WRONGPASS").await;
     for user in ["bare", "narrow"] {
-        let store = RedisStore::connect(&format!("redis://{user}:pw@{at}"))
-            .await
-            .unwrap();
+        let url = format!("redis://{user}:pw@{at}?timeout=20s");
+        let store = RedisStore::connect(&url).await.unwrap();
         let error = refused(&store, denied, "NOPERM").await;
         assert!(error.to_string().contains("README"), "{error}");
     }
@@ -261,7 +260,8 @@ async fn e76_e77_a_server_that_cannot_keep_what_it_is_told_is_unavailable() {
 #[tokio::test]
 async fn e78_a_server_with_too_many_clients_is_unavailable() {
     let server = Redis::builder(Flavour::Redis).unix_only().start().await;
-    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let url = format!("{}?timeout=20s", server.url());
+    let store = RedisStore::connect(&url).await.unwrap();
     server.call(&["CONFIG", "SET", "maxclients", "1"]).await;
     let error = RedisStore::connect(&server.url()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");

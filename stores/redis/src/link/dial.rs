@@ -116,6 +116,17 @@ impl Dial {
     }
 }
 
+impl super::Link {
+    /// What messages call the servers.
+    pub(crate) fn place(&self) -> Arc<str> {
+        match &self.way {
+            super::Paths::Direct { main, .. } => main.place(),
+            #[cfg(feature = "cluster")]
+            super::Paths::Cluster(cluster) => cluster.place().into(),
+        }
+    }
+}
+
 /// How a server knows us.
 pub(crate) fn login(options: &RedisOptions, protocol: ProtocolVersion) -> RedisConnectionInfo {
     let mut login = RedisConnectionInfo::default()

@@ -2,44 +2,38 @@
 
 pub(crate) mod barred;
 pub(crate) mod runs;
+pub(crate) mod servers;
+pub(crate) mod together;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_bed::{Ca, Cluster, Flavour, Redis, RedisBuilder, Reply, Sentinel};
+use tenure_bed::{Ca, Flavour, Redis, RedisBuilder, Reply};
 use tenure_conformance::LeaseHarness;
-use tenure_core::{Acquisition, Holder, HolderId, Key, LeaseRequest, LeaseStore, Ttl};
+use tenure_core::{HolderId, Key, LeaseStore};
 use tenure_redis::RedisStore;
 
-/// Longer than the defaults: the servers of several tests share the machine's few cores.
-const PATIENCE: &str = "timeout=20s&connect_timeout=20s&claim_window=5s";
+use self::servers::{Place, Servers};
+use self::together::{assert_alone, is_alone};
 
-/// The servers of a case: its own, or its part of some that cases use one after another.
+/// The servers of a case: its own, or its part of some that cases share.
 pub(crate) struct Harness {
-    servers: Servers,
-    url: String,
+    place: Place,
     prefix: String,
+    is_alone: bool,
     /// How many fence counters there were before.
     counters: usize,
-}
-
-enum Servers {
-    One(Box<Redis>),
-    Sentinel(Arc<Sentinel>),
-    Cluster(Arc<Cluster>),
 }
 
 impl Harness {
     async fn start(builder: RedisBuilder, url: impl FnOnce(&Redis) -> String) -> Self {
         let server = builder.start().await;
         let url = url(&server);
-        let beside = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{url}{beside}{PATIENCE}");
         Self {
-            servers: Servers::One(Box::new(server)),
-            url,
+            place: Place::new(Servers::One(server), &url, ""),
             prefix: String::new(),
+            is_alone: true,
             counters: 0,
         }
     }
@@ -62,19 +56,9 @@ impl Harness {
 
     /// Redis over TLS, for a user with the rights that the README lists and no others.
     pub(crate) async fn tls_with_a_user() -> Self {
-        static CA: OnceLock<Ca> = OnceLock::new();
-        let ca = CA.get_or_init(Ca::new);
-        // A second installation finds the first, which is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = authority();
         let builder = Redis::builder(Flavour::Redis).tls(ca).acl_user(USER);
-        let url = |server: &Redis| {
-            format!(
-                "rediss://app:pw@127.0.0.1:{}?ca={}",
-                server.port(),
-                ca.path().display()
-            )
-        };
-        Self::start(builder, url).await
+        Self::start(builder, |server| tls_url(server, ca)).await
     }
 
     /// Redis for a user who may neither publish nor subscribe.
@@ -86,77 +70,21 @@ impl Harness {
         Self::start(builder, url).await
     }
 
-    /// A part of what sentinels watch over, for the case with this number.
-    pub(crate) async fn part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
-        let url = sentinel.url();
-        Self::part(Servers::Sentinel(sentinel.clone()), &url, case).await
-    }
-
-    /// The same under strict safety. The quarantine of a new server is ended by hand, because
-    /// nobody holds a lease that it forgot.
-    pub(crate) async fn strict_part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
-        let mut part = Self::part_of_sentinel(sentinel, case).await;
-        part.url.push_str("&safety=strict&replicas=2&max_ttl=1d");
-        let store = RedisStore::connect(&part.url).await.unwrap();
-        let request = LeaseRequest::new(
-            Key::new("first").unwrap(),
-            Holder::new("first"),
-            Ttl::new(Duration::from_secs(600)).unwrap(),
-        );
-        match store.acquire(&request).await.unwrap() {
-            Acquisition::Held(_) => {
-                part.ask(&[b"DEL", b"tenure:strict:quarantine"]).await;
-            }
-            _ => {
-                store.release(&request.key, request.token).await.unwrap();
-            }
-        }
-        part.counters += part.raw_fence_counters().await;
-        part
-    }
-
-    /// A part of a cluster, for the case with this number.
-    pub(crate) async fn part_of_cluster(cluster: &Arc<Cluster>, case: usize) -> Self {
-        let url = cluster.url();
-        Self::part(Servers::Cluster(cluster.clone()), &url, case).await
-    }
-
-    async fn part(servers: Servers, url: &str, case: usize) -> Self {
-        // Braces in a prefix are no hash tag unless they close; a lock's own records follow it.
-        let prefix = format!("case{case}:");
+    /// A part of servers that cases share, for the case with this number and name.
+    pub(crate) async fn part(place: &Place, number: usize, case: &str) -> Self {
         let mut part = Self {
-            servers,
-            url: format!("{url}?{PATIENCE}&prefix={prefix}"),
-            prefix,
+            place: place.clone(),
+            // Braces in a prefix are no hash tag unless they close; a lock's own records follow it.
+            prefix: format!("case{number}:"),
+            is_alone: is_alone(case),
             counters: 0,
         };
-        part.counters = part.raw_fence_counters().await;
+        part.counters = part.counter_names().await.len();
         part
     }
 
-    /// The servers that take writes.
-    async fn primaries(&self) -> Vec<&Redis> {
-        let nodes = match &self.servers {
-            Servers::One(server) => return vec![server],
-            Servers::Sentinel(sentinel) => sentinel.nodes(),
-            Servers::Cluster(cluster) => cluster.nodes(),
-        };
-        let mut primaries = Vec::new();
-        for node in nodes.iter().filter(|node| node.is_running()) {
-            if node.info("role").await.as_deref() == Some("master") {
-                primaries.push(node);
-            }
-        }
-        primaries
-    }
-
-    /// A command on every server that takes writes. One that does not have the key refuses.
     async fn ask(&self, command: &[&[u8]]) -> Vec<Reply> {
-        let mut replies = Vec::new();
-        for node in self.primaries().await {
-            replies.push(node.call(command).await);
-        }
-        replies
+        self.place.servers.ask(command).await
     }
 
     fn name_of(&self, key: &Key) -> Vec<u8> {
@@ -176,8 +104,21 @@ impl Harness {
     }
 }
 
+/// An authority that all servers of this process share.
+pub(crate) fn authority() -> &'static Ca {
+    static CA: OnceLock<Ca> = OnceLock::new();
+    // A second installation finds the first, which is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    CA.get_or_init(Ca::new)
+}
+
+pub(crate) fn tls_url(server: &Redis, ca: &Ca) -> String {
+    let (port, ca) = (server.port(), ca.path().display());
+    format!("rediss://app:pw@127.0.0.1:{port}?ca={ca}")
+}
+
 /// The least that a user of locks needs: what the README says.
-const USER: &str = "app on >pw ~* resetchannels &tenure:* -@all +hello +auth +select \
+pub(crate) const USER: &str = "app on >pw ~* resetchannels &tenure:* -@all +hello +auth +select \
     +client|tracking +client|caching +eval +evalsha +get +getrange +mget +set +mset +msetnx \
     +del +exists +time +type +ttl +pttl +pexpire +pexpireat +pexpiretime +scan +zadd +zrem \
     +zpopmin +zrange +zrevrange +zrank +zcard +hget +hset +hdel +publish +subscribe";
@@ -185,7 +126,11 @@ const USER: &str = "app on >pw ~* resetchannels &tenure:* -@all +hello +auth +se
 #[async_trait]
 impl LeaseHarness for Harness {
     async fn store(&self) -> Arc<dyn LeaseStore> {
-        Arc::new(RedisStore::connect(&self.url).await.unwrap())
+        Arc::new(
+            RedisStore::connect(&self.place.url_with("prefix", &self.prefix))
+                .await
+                .unwrap(),
+        )
     }
 
     async fn lapse(&self, key: &Key) {
@@ -198,9 +143,8 @@ impl LeaseHarness for Harness {
     }
 
     async fn sever(&self) {
-        for kind in [b"normal", b"pubsub"] {
-            self.ask(&[b"CLIENT", b"KILL", b"TYPE", kind]).await;
-        }
+        assert_alone(self.is_alone);
+        self.place.servers.sever().await;
     }
 
     async fn raw_holder(&self, key: &Key) -> Option<HolderId> {
@@ -229,6 +173,7 @@ impl LeaseHarness for Harness {
     }
 
     async fn raw_fence_counters(&self) -> usize {
+        assert_alone(self.is_alone);
         self.counter_names().await.len() - self.counters
     }
 
@@ -237,6 +182,7 @@ impl LeaseHarness for Harness {
     }
 
     async fn lose_fence(&self, _key: &Key) -> bool {
+        assert_alone(self.is_alone);
         for name in self.counter_names().await {
             self.ask(&[b"DEL", &name]).await;
         }

@@ -11,6 +11,7 @@ use tenure_core::{HolderId, Key, LeaseStore};
 use tenure_redis::QuorumStore;
 
 use super::barred;
+use super::together::assert_alone;
 
 /// Longer than the default: the servers of several tests share the machine's few cores.
 const PATIENCE: &str = "node_timeout=4s&timeout=20s&connect_timeout=20s";
@@ -22,6 +23,8 @@ pub(crate) struct Harness {
     without: Vec<usize>,
     url: String,
     prefix: String,
+    /// Whether no other case shares its servers meanwhile.
+    pub(crate) is_alone: bool,
     /// How many fence counters there were before.
     counters: usize,
 }
@@ -45,6 +48,7 @@ impl Harness {
             without: without.to_vec(),
             url: format!("{}?{PATIENCE}&prefix={prefix}{parameters}", quorum.url()),
             prefix,
+            is_alone: true,
             counters: 0,
         };
         part.counters = part.raw_fence_counters().await;
@@ -107,6 +111,7 @@ impl LeaseHarness for Harness {
     }
 
     async fn sever(&self) {
+        assert_alone(self.is_alone);
         for kind in [b"normal", b"pubsub"] {
             self.ask(&[b"CLIENT", b"KILL", b"TYPE", kind]).await;
         }
@@ -151,6 +156,7 @@ impl LeaseHarness for Harness {
     }
 
     async fn raw_fence_counters(&self) -> usize {
+        assert_alone(self.is_alone);
         let counters = self.counter_names().await;
         let most = counters.iter().map(Vec::len).max().unwrap_or_default();
         most - self.counters.min(most)
@@ -161,6 +167,7 @@ impl LeaseHarness for Harness {
     }
 
     async fn lose_fence(&self, _key: &Key) -> bool {
+        assert_alone(self.is_alone);
         for name in self.counter_names().await.concat() {
             self.ask(&[b"DEL", &name]).await;
         }

@@ -4,26 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder, Reply, Sentinel};
+use tenure_bed::{Flavour, Redis, RedisBuilder, Reply};
 use tenure_conformance::RunHarness;
 use tenure_core::{HolderId, RunKey, RunKind, RunState, RunStore};
 use tenure_redis::RedisStore;
 
-use super::PATIENCE;
+use super::servers::{Place, Servers};
+use super::together::{assert_alone, is_alone};
 
-/// The servers of a case: one of its own, or a namespace on some that cases use in turn.
+/// The servers of a case: one of its own, or a namespace on some that cases share.
 pub(crate) struct Server {
-    servers: Servers,
-    /// Without the namespace.
-    url: String,
+    place: Place,
     namespace: String,
+    is_alone: bool,
     has_own_wall: bool,
-}
-
-enum Servers {
-    One(Box<Redis>),
-    Sentinel(Arc<Sentinel>),
-    Cluster(Arc<Cluster>),
 }
 
 impl Server {
@@ -49,9 +43,9 @@ impl Server {
         let redis = builder.start().await;
         let url = format!("redis+unix:{login}{}", redis.socket().display());
         let server = Self {
-            servers: Servers::One(Box::new(redis)),
-            url,
+            place: Place::new(Servers::One(redis), &url, ""),
             namespace: "suite".to_owned(),
+            is_alone: true,
             has_own_wall: false,
         };
         // A neighbour, so that a step that forgets the namespace is found out.
@@ -59,50 +53,25 @@ impl Server {
         server
     }
 
-    /// A namespace on what sentinels watch over, for the case with this number.
-    pub(crate) fn part_of_sentinel(sentinel: &Arc<Sentinel>, case: usize) -> Self {
-        Self::part(Servers::Sentinel(sentinel.clone()), sentinel.url(), case)
-    }
-
-    /// A namespace on a cluster, for the case with this number.
-    pub(crate) fn part_of_cluster(cluster: &Arc<Cluster>, case: usize) -> Self {
-        Self::part(Servers::Cluster(cluster.clone()), cluster.url(), case)
-    }
-
-    fn part(servers: Servers, url: String, case: usize) -> Self {
+    /// A namespace on servers that cases share, for the case with this number and name.
+    pub(crate) fn part(place: &Place, number: usize, case: &str) -> Self {
         Self {
-            servers,
-            url,
-            namespace: format!("case{case}"),
+            place: place.clone(),
+            namespace: format!("case{number}"),
+            is_alone: is_alone(case),
             has_own_wall: false,
         }
     }
 
     async fn open(&self, namespace: &str) -> RedisStore {
-        let url = format!("{}?{PATIENCE}&namespace={namespace}", self.url);
+        let url = self.place.url_with("namespace", namespace);
         RedisStore::connect(&url).await.unwrap()
-    }
-
-    /// The servers that take writes.
-    async fn primaries(&self) -> Vec<&Redis> {
-        let nodes = match &self.servers {
-            Servers::One(server) => return vec![server],
-            Servers::Sentinel(sentinel) => sentinel.nodes(),
-            Servers::Cluster(cluster) => cluster.nodes(),
-        };
-        let mut primaries = Vec::new();
-        for node in nodes.iter().filter(|node| node.is_running()) {
-            if node.info("role").await.as_deref() == Some("master") {
-                primaries.push(node);
-            }
-        }
-        primaries
     }
 
     /// A command on the server that has the key; in a cluster the others refuse.
     async fn ask(&self, command: &[&str]) -> Reply {
         let mut refusal = Reply::Nil;
-        for node in self.primaries().await {
+        for node in self.place.servers.primaries().await {
             match node.call(command).await {
                 Reply::Error(error) => refusal = Reply::Error(error),
                 reply => return reply,
@@ -130,7 +99,7 @@ impl Server {
 }
 
 /// What the README says that a user of runs needs, without the channel of hints.
-const USER: &str = "app on >pw ~tenure:* resetchannels -@all +hello +auth +select \
+pub(crate) const USER: &str = "app on >pw ~tenure:* resetchannels -@all +hello +auth +select \
     +client|tracking +eval +evalsha +time +exists +get +set +del +persist +pexpire \
     +pexpireat +hget +hset +hsetnx +hdel +hmget +hgetall +hscan +hkeys +hvals +hlen +zadd +zrem \
     +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +xadd +xrange +xtrim \
@@ -181,11 +150,8 @@ impl RunHarness for Server {
     }
 
     async fn sever(&self) {
-        for node in self.primaries().await {
-            for kind in ["normal", "pubsub"] {
-                node.call(&["CLIENT", "KILL", "TYPE", kind]).await;
-            }
-        }
+        assert_alone(self.is_alone);
+        self.place.servers.sever().await;
     }
 
     async fn raw_run(&self, run: &RunKey) -> Option<(RunState, u32)> {
@@ -207,7 +173,7 @@ impl RunHarness for Server {
     }
 
     async fn step_wall(&self, by_ms: i64) -> bool {
-        if let (Servers::One(redis), true) = (&self.servers, self.has_own_wall) {
+        if let (Servers::One(redis), true) = (&*self.place.servers, self.has_own_wall) {
             // Its future cannot be shown to be `Send`, which this method's must be.
             let step = redis.step_wall(by_ms);
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
