@@ -1,7 +1,11 @@
-//! Builds a Debian package of the program, in `target/deb`.
+//! Builds a Debian package of the program, in `target/deb`, and tries it there.
 //!
 //! What goes where is one list, [`FILES`]; the tests hold it against the unit and the image, so
-//! that none of them names a path that the others do not make. Needs `dpkg-deb`.
+//! that none of them names a path that the others do not make. Needs `dpkg-deb`, `gzip` and
+//! `strip`; the unit is looked at if `systemd-analyze` is there, the whole package if `lintian` is.
+//! Nothing is installed on this machine: [`trial`] unpacks into a folder.
+
+mod trial;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use clap::Args;
 
-use crate::say;
+use crate::{musl, say};
 
 /// Where in the system a file of the repository goes, and its mode.
-const FILES: [(&str, &str, u32); 5] = [
+const FILES: [(&str, &str, u32); 6] = [
     (
         "packaging/tenure.service",
         "lib/systemd/system/tenure.service",
@@ -24,14 +29,21 @@ const FILES: [(&str, &str, u32); 5] = [
         "etc/tenure/tasks.d/example.toml",
         0o644,
     ),
+    (
+        "packaging/copyright",
+        "usr/share/doc/tenure/copyright",
+        0o644,
+    ),
     ("LICENSE-MIT", "usr/share/doc/tenure/LICENSE-MIT", 0o644),
     (
         "LICENSE-APACHE",
         "usr/share/doc/tenure/LICENSE-APACHE",
         0o644,
     ),
-    ("CHANGELOG.md", "usr/share/doc/tenure/CHANGELOG.md", 0o644),
+    ("CHANGELOG.md", CHANGES, 0o644),
 ];
+/// Where the list of changes goes, before it is packed.
+const CHANGES: &str = "usr/share/doc/tenure/changelog";
 /// Where the program goes.
 const PROGRAM: &str = "usr/bin/tenure";
 
@@ -45,6 +57,17 @@ if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || true
 fi
 ";
+/// What the package is built of.
+#[derive(Debug, Args)]
+pub(crate) struct Deb {
+    /// Packs the static program of `cargo xtask musl`, which needs no libc
+    #[arg(long)]
+    musl: bool,
+    /// Packs this program, which is built already
+    #[arg(long, value_name = "PATH", conflicts_with = "musl")]
+    program: Option<PathBuf>,
+}
+
 /// Ends the service before its program goes.
 const PRERM: &str = "#!/bin/sh
 set -e
@@ -53,40 +76,41 @@ if [ \"$1\" = remove ] && [ -d /run/systemd/system ]; then
 fi
 ";
 
-/// Builds the program, its pages and its completions, and packs them.
-pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
-    say("cargo build --release -p tenure-cli");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "-p", "tenure-cli"])
-        .current_dir(root)
-        .status()?;
-    ensure!(built.success(), "the program was not built");
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let program = target.join("release/tenure");
-    let out = target.join("deb");
+/// Builds the program, its pages and its completions, packs them, and tries the package.
+pub(crate) fn run(root: &Path, deb: &Deb) -> anyhow::Result<bool> {
+    let program = match &deb.program {
+        Some(program) => program.clone(),
+        None if deb.musl => musl::build(root)?,
+        None => built(root)?,
+    };
+    let out = musl::target_folder(root).join("deb");
     let stage = out.join("stage");
     if stage.exists() {
         fs::remove_dir_all(&stage)?;
     }
-    stage_files(root, &stage, &program)?;
+    stage_files(root, &stage)?;
     stage_manual(&stage, &program)?;
+    let packed = stage.join(PROGRAM);
+    write(&packed, fs::read(&program)?, 0o755)?;
+    told(Command::new("strip").arg("--strip-unneeded").arg(&packed))?;
     let version = version_of(root)?;
     let architecture = told(Command::new("dpkg-deb").args(["--version"]))
         .and_then(|_| told(Command::new("dpkg").arg("--print-architecture")))
         .context("dpkg-deb and dpkg make the package; install dpkg")?;
-    let bytes = fs::read(&program)?;
+    let bytes = fs::read(&packed)?;
     let control = control(&version, &architecture, glibc_of(&bytes), size_of(&stage)?);
     write(&stage.join("DEBIAN/control"), &control, 0o644)?;
     write(&stage.join("DEBIAN/conffiles"), conffiles(), 0o644)?;
     write(&stage.join("DEBIAN/postinst"), POSTINST, 0o755)?;
     write(&stage.join("DEBIAN/prerm"), PRERM, 0o755)?;
+    write(&stage.join("DEBIAN/md5sums"), sums(&stage)?, 0o644)?;
     let package = out.join(format!("tenure_{version}_{architecture}.deb"));
     told(
         Command::new("dpkg-deb")
             .args(["--build", "--root-owner-group"])
             .args([&stage, &package]),
     )?;
+    trial::run(&package, &out.join("root"))?;
     say(format_args!(
         "{}, {} kB; the program alone has {} kB",
         package.display(),
@@ -96,16 +120,36 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn stage_files(root: &Path, stage: &Path, program: &Path) -> anyhow::Result<()> {
-    let files = FILES.map(|(from, to, mode)| (root.join(from), to, mode));
-    for (from, to, mode) in files
-        .iter()
-        .chain([&(program.to_path_buf(), PROGRAM, 0o755)])
-    {
-        let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-        write(&stage.join(to), bytes, *mode)?;
+/// The program as it is released.
+fn built(root: &Path) -> anyhow::Result<PathBuf> {
+    say("cargo build --release -p tenure-cli");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "-p", "tenure-cli"])
+        .current_dir(root)
+        .status()?;
+    ensure!(built.success(), "the program was not built");
+    Ok(musl::target_folder(root).join("release/tenure"))
+}
+
+/// What `debsums` holds the installed files against.
+fn sums(stage: &Path) -> anyhow::Result<String> {
+    let list = "find . -type f ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum";
+    let sums = told(Command::new("sh").args(["-c", list]).current_dir(stage))?;
+    Ok(sums + "\n")
+}
+
+fn stage_files(root: &Path, stage: &Path) -> anyhow::Result<()> {
+    for (from, to, mode) in FILES {
+        let from = root.join(from);
+        let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        write(&stage.join(to), bytes, mode)?;
     }
-    Ok(())
+    compress(&stage.join(CHANGES))
+}
+
+/// Packs a file as Debian wants manual pages and lists of changes packed.
+fn compress(path: &Path) -> anyhow::Result<()> {
+    told(Command::new("gzip").args(["-9", "-n", "-f"]).arg(path)).map(drop)
 }
 
 /// The manual pages and completions that the program writes of itself.
@@ -113,6 +157,9 @@ fn stage_manual(stage: &Path, program: &Path) -> anyhow::Result<()> {
     let pages = stage.join("usr/share/man/man1");
     fs::create_dir_all(&pages)?;
     told(Command::new(program).arg("man").arg(&pages))?;
+    for page in fs::read_dir(&pages)? {
+        compress(&page?.path())?;
+    }
     for (shell, to) in [
         ("bash", "usr/share/bash-completion/completions/tenure"),
         ("zsh", "usr/share/zsh/vendor-completions/_tenure"),
@@ -192,12 +239,12 @@ fn size_of(folder: &Path) -> anyhow::Result<u64> {
 
 fn control(version: &str, architecture: &str, glibc: Option<(u32, u32)>, size: u64) -> String {
     let depends = glibc.map_or_else(String::new, |(major, minor)| {
-        format!("Depends: libc6 (>= {major}.{minor})\n")
+        format!("libc6 (>= {major}.{minor}), ")
     });
     format!(
         "Package: tenure\nVersion: {version}\nArchitecture: {architecture}\nSection: admin\n\
-         Priority: optional\nMaintainer: the tenure authors <tenure@localhost>\n{depends}\
-         Recommends: util-linux\nInstalled-Size: {size}\n\
+         Priority: optional\nMaintainer: the tenure authors <tenure@localhost>\n\
+         Depends: {depends}passwd\nInstalled-Size: {size}\n\
          Description: distributed locks and scheduled tasks\n \
          A lease for a name, and a task that runs once: on Redis or Valkey among many machines,\n \
          on an embedded file among the processes of one.\n"
@@ -243,6 +290,33 @@ mod tests {
         assert!(POSTINST.contains(&format!(" {user}\n")), "{user}");
         assert!(unit.contains("Type=notify\n") && unit.contains("\nWatchdogSec="));
         assert_eq!(conffiles(), format!("/{example}\n"));
+    }
+
+    /// Runs a script of the package with stand-ins for what it calls, and says what it called.
+    fn called(script: &str, argument: &str, has_account: bool) -> String {
+        let folder = std::env::temp_dir().join(format!("tenure-deb-{}", std::process::id()));
+        let folder = folder.join(format!("{argument}-{has_account}"));
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["getent", "useradd", "systemctl"] {
+            let status = u8::from(name == "getent" && !has_account);
+            let text = format!("#!/bin/sh\necho \"{name} $*\"\nexit {status}\n");
+            write(&folder.join(name), text, 0o755).unwrap();
+        }
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script, "script", argument]);
+        let said = told(shell.env("PATH", &folder)).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        said
+    }
+
+    #[test]
+    fn the_account_of_the_unit_is_made_once() {
+        let first = called(POSTINST, "configure", false);
+        assert!(first.contains("useradd --system --user-group"), "{first}");
+        let again = called(POSTINST, "configure", true);
+        assert!(!again.contains("useradd"), "{again}");
+        assert!(!called(POSTINST, "abort-upgrade", false).contains("useradd"));
+        assert!(!called(PRERM, "upgrade", true).contains("disable"));
     }
 
     #[test]
@@ -306,7 +380,11 @@ mod tests {
         assert_eq!(glibc_of(program), Some((2, 34)));
         assert_eq!(glibc_of(b"static"), None);
         let text = control("0.1.0", "amd64", glibc_of(program), 12);
-        assert!(text.contains("\nDepends: libc6 (>= 2.34)\n"), "{text}");
-        assert!(!control("0.1.0", "amd64", None, 12).contains("Depends"));
+        assert!(
+            text.contains("\nDepends: libc6 (>= 2.34), passwd\n"),
+            "{text}"
+        );
+        let alone = control("0.1.0", "amd64", None, 12);
+        assert!(alone.contains("\nDepends: passwd\n"), "{alone}");
     }
 }

@@ -6,11 +6,13 @@
 mod ci;
 mod deb;
 mod guide;
+mod musl;
 mod nightly;
 mod rate;
 mod requirements;
 mod screenshots;
 mod servers;
+mod startup;
 mod tally;
 mod testing;
 mod tidy;
@@ -42,8 +44,13 @@ enum Command {
         #[arg(value_enum)]
         action: servers::Action,
     },
-    /// Builds a Debian package of the program, with unit, manual pages and completions.
-    Deb,
+    /// Builds a Debian package of the program, with unit, manual pages and completions, and tries
+    /// it in a folder.
+    Deb(deb::Deb),
+    /// Builds the program as one static file, with musl in place of glibc, and tries it.
+    Musl,
+    /// Says how large the released program is and how long it takes to start.
+    Startup(startup::Startup),
     /// Renders the guide as HTML pages, in target/guide.
     Guide,
     /// Measures how fast the simulator is, which must be at least 1000 node-hours a minute.
@@ -62,7 +69,9 @@ fn main() -> ExitCode {
         Command::Ci => Ok(ci::run(&root)),
         Command::Test => Ok(testing::run(&root).report()),
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
-        Command::Deb => deb::run(&root),
+        Command::Deb(deb) => deb::run(&root, &deb),
+        Command::Musl => musl::run(&root),
+        Command::Startup(startup) => startup::run(&root, &startup),
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),
         Command::Nightly(night) => nightly::run(&root, &night),

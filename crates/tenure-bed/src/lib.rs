@@ -22,6 +22,8 @@
 //!
 //! A [`Browser`] is Chromium without a window, for tests of pages.
 //!
+//! A [`Terminal`] is one that nobody sits at, for tests of what a person sees and types.
+//!
 //! A [`Relay`] in front of a server delays, stalls, cuts or loses what passes.
 //!
 //! Nothing here knows what tenure does, and no handle belongs to a runtime: one that was made in
@@ -51,6 +53,7 @@ mod redis;
 mod relay;
 mod sentinel;
 pub mod shared;
+mod terminal;
 mod wall;
 mod watchdog;
 
@@ -64,3 +67,4 @@ pub use quorum::Quorum;
 pub use redis::{Redis, RedisBuilder};
 pub use relay::Relay;
 pub use sentinel::Sentinel;
+pub use terminal::Terminal;

@@ -29,19 +29,32 @@ pub use settings::{Helper, Settings};
 pub use workload::{UnknownWorkload, Workload};
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use place::Place;
 
-/// Is told what is being measured.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stage<'s> {
+    /// How many workloads are over, those that were skipped included.
+    pub done: usize,
+    /// How many were asked for.
+    pub of: usize,
+    /// What is being measured, such as `hand-off among 16 waiters`.
+    pub doing: &'s str,
+}
+
+/// What the workloads tell of themselves.
+type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Runs `workloads` on the store that `url` names, in the order of [`Workload::ALL`].
 ///
 /// Must be called in a multi-threaded runtime: with a single thread both sides are slower, and the
 /// product's background work looks dearer than it is.
 ///
-/// Each finding is told to `findings` as soon as it is known. When `stop` resolves, the run ends
-/// early.
+/// Each finding is told to `findings` as soon as it is known, and how far the run is to `progress`.
+/// When `stop` resolves, the run ends early.
 ///
 /// # Errors
 /// [`Trouble`] says what was being done and what the store said. What was written is removed then
@@ -50,30 +63,41 @@ pub async fn run(
     url: &str,
     workloads: &[Workload],
     settings: &Settings,
-    progress: Progress<'_>,
+    progress: &(dyn Fn(Stage<'_>) + Send + Sync),
     findings: &Findings,
     stop: impl Future<Output = ()>,
 ) -> Result<Report, Trouble> {
     let mut stop = pin!(stop);
+    let asked = Workload::ALL.into_iter();
+    let asked: Vec<Workload> = asked.filter(|it| workloads.contains(it)).collect();
+    let done = AtomicUsize::new(0);
+    let progress = |doing: &str| {
+        progress(Stage {
+            done: done.load(Ordering::Relaxed),
+            of: asked.len(),
+            doing,
+        });
+    };
     progress("connecting");
     let place = Place::open(url).await?;
     let mut report = Report::new(place.version().await, findings.clone());
     let mut outcome = Ok(());
-    for workload in Workload::ALL {
-        if !workloads.contains(&workload) {
-            continue;
-        }
+    for (at, workload) in asked.iter().copied().enumerate() {
+        done.store(at, Ordering::Relaxed);
         if let Some(why) = place.why_not(workload, settings) {
             report.skip(workload, why);
             continue;
         }
         outcome = tokio::select! {
-            outcome = measure(workload, &place, settings, &mut report, progress) => outcome,
+            outcome = measure(workload, &place, settings, &mut report, &progress) => outcome,
             () = &mut stop => Err(Trouble::Interrupted),
         };
         if outcome.is_err() {
             break;
         }
+    }
+    if outcome.is_ok() {
+        done.store(asked.len(), Ordering::Relaxed);
     }
     progress("removing what was written");
     if outcome.is_err() {

@@ -3,12 +3,13 @@
 //! Chooses the store, shows how far the measurement is, and prints what came out. What is measured,
 //! and how, is the matter of `tenure-bench`.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use tenure_bench::{Bar, Finding, Findings, Helper, Report, Row, Settings, Trouble, Workload};
+use tenure_bench::{
+    Bar, Finding, Findings, Helper, Report, Row, Settings, Stage, Trouble, Workload,
+};
 use tokio::runtime::Builder;
 
 use crate::args::BenchArgs;
@@ -16,6 +17,7 @@ use crate::exit::{Code, Failure, Outcome, chain};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::output::{print, print_json, print_table};
+use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::store::{Chosen, code_of_store};
 
@@ -43,14 +45,7 @@ pub(crate) fn serve() -> Outcome {
 async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
     let url = chosen.url()?;
     let settings = settings(args);
-    let mut workloads = if args.workloads.is_empty() {
-        Workload::ALL.to_vec()
-    } else {
-        args.workloads.clone()
-    };
-    if !args.quorum.is_empty() {
-        workloads.retain(|workload| *workload != Workload::Quorum);
-    }
+    let workloads = workloads(args);
     let mut signals = Signals::listen(&Signals::ENDING).map_err(|error| {
         Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}"))
     })?;
@@ -58,20 +53,25 @@ async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
     let stop = async {
         signal = Some(signals.next().await);
     };
-    let is_shown = std::io::stderr().is_terminal();
-    let progress = move |text: &str| {
-        if is_shown {
-            // Whoever looks no more need not be told.
-            let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
-        }
-    };
     let findings = findings_of(args, chosen);
     let outcome = {
+        let all = workloads.len() + args.quorum.len();
+        let bar = Progress::of(all, "connecting", args.json);
+        // A run knows of its own workloads only.
+        let after = |before: usize| {
+            let bar = &bar;
+            move |stage: Stage<'_>| {
+                bar.done(before + stage.done);
+                bar.doing(stage.doing);
+            }
+        };
         let mut stop = pin!(stop);
+        let progress = after(0);
         let first = tenure_bench::run(url, &workloads, &settings, &progress, &findings, &mut stop);
         let mut outcome = first.await;
-        for url in &args.quorum {
+        for (at, url) in args.quorum.iter().enumerate() {
             let Ok(report) = &mut outcome else { break };
+            let progress = after(workloads.len() + at);
             let more = tenure_bench::run(
                 url,
                 &[Workload::Quorum],
@@ -90,7 +90,6 @@ async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
         }
         outcome
     };
-    progress("");
     let report = match (outcome, signal) {
         (Ok(report), _) => report,
         (Err(Trouble::Interrupted), Some(signal)) => return Ok(Code::of_signal(signal as i32)),
@@ -108,6 +107,19 @@ async fn measure(args: &BenchArgs, chosen: &Chosen) -> Outcome {
         return Ok(Code::CONFLICT);
     }
     Ok(Code::OK)
+}
+
+/// What is measured on the store itself; a quorum only if none is named beside it.
+fn workloads(args: &BenchArgs) -> Vec<Workload> {
+    let mut workloads = if args.workloads.is_empty() {
+        Workload::ALL.to_vec()
+    } else {
+        args.workloads.clone()
+    };
+    if !args.quorum.is_empty() {
+        workloads.retain(|workload| *workload != Workload::Quorum);
+    }
+    workloads
 }
 
 fn settings(args: &BenchArgs) -> Settings {

@@ -15,16 +15,14 @@ use std::time::Duration;
 
 use clap::Args;
 use nix::sys::signal::Signal;
-use tenure::core::{Clock as _, Key, SystemClock, format_duration};
-use tokio::runtime::{Builder, Runtime};
+use tenure::core::{Clock as _, SystemClock, format_duration};
 
 use crate::args::{StoreArgs, duration, lock_ttl};
 use crate::child::code_of;
 use crate::exit::{Code, Failure, Outcome};
-use crate::lock::{End, Terms, ending, held, key_of, label, listen, opened, runtime, won};
+use crate::lock::{End, Standing, Terms, ending, key_of};
 use crate::notice::notice;
 use crate::signals::Signals;
-use crate::store::Chosen;
 
 /// A command that ends sooner than this has failed to start, and waits longer each time.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -70,35 +68,25 @@ passed on and end the program with the command; SIGHUP, SIGUSR1 and SIGUSR2 are 
 Exit status: the command's own when it was told to end, else see `tenure --help`.";
 
 pub(crate) fn run(args: &ElectArgs) -> Outcome {
-    let key = key_of(&args.name)?;
-    let chosen = Chosen::new(&args.store, None)?;
-    let store_side = runtime(Builder::new_multi_thread().worker_threads(2))?;
-    let this_side = runtime(&mut Builder::new_current_thread())?;
-    let outcome = this_side.block_on(stand(args, key, chosen, &store_side));
-    // A store that hangs must not hold up the exit.
-    store_side.shutdown_background();
-    outcome
-}
-
-async fn stand(args: &ElectArgs, key: Key, chosen: Chosen, store_side: &Runtime) -> Outcome {
-    let mut signals = listen()?;
-    let handle = store_side.handle();
-    let locks = match opened(chosen, handle, &mut signals).await? {
-        Ok(tenure) => tenure.labelled(label("elect", &args.command)).locks(),
-        Err(signal) => return Ok(Code::of_signal(signal as i32)),
-    };
     let terms = Terms {
+        keys: vec![key_of(&args.name)?],
         ttl: args.ttl,
         wait: None,
         refused: Code::CONFLICT,
     };
-    let keys = [key];
+    Standing::with(
+        &args.store,
+        "elect",
+        &args.command,
+        terms,
+        async |standing| stand(args, standing).await,
+    )
+}
+
+async fn stand(args: &ElectArgs, mut standing: Standing<'_>) -> Outcome {
     let mut pause = args.pause;
     loop {
-        let guards = match won(&terms, &keys, &locks, handle, &mut signals).await? {
-            Ok(guards) => guards,
-            Err(signal) => return Ok(Code::of_signal(signal as i32)),
-        };
+        let guards = standing.won().await?;
         for guard in guards.guards() {
             notice(format_args!(
                 "elected for `{}` with fence {}",
@@ -107,17 +95,10 @@ async fn stand(args: &ElectArgs, key: Key, chosen: Chosen, store_side: &Runtime)
             ));
         }
         let since = SystemClock.now();
-        let end = held(
-            guards,
-            &args.command,
-            args.ttl,
-            &locks,
-            handle,
-            &mut signals,
-        )
-        .await?;
+        let end = standing.held(guards).await?;
+        let signals = &mut standing.signals;
         let again = match end {
-            End::Command(status) if args.once || is_over(&signals, status) => {
+            End::Command(status) if args.once || is_over(signals, status) => {
                 return Ok(code_of(status));
             }
             End::Command(status) => {
@@ -141,7 +122,7 @@ async fn stand(args: &ElectArgs, key: Key, chosen: Chosen, store_side: &Runtime)
                 args.pause
             }
         };
-        if let Some(signal) = paused(again, &mut signals).await {
+        if let Some(signal) = paused(again, signals).await {
             return Ok(Code::of_signal(signal as i32));
         }
     }

@@ -15,13 +15,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The README and every page of the guide, by name.
+/// The READMEs, the figures and every page of the guide, by name.
 fn pages() -> Vec<(String, String)> {
     let guide = fs::read_dir(root().join("docs/guide")).unwrap();
     let mut paths: Vec<_> = guide.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|kind| kind == "md"));
     assert!(paths.len() > 5, "the guide is not where it was: {paths:?}");
-    paths.push(root().join("README.md"));
+    for name in [
+        "README.md",
+        "crates/tenure-cli/README.md",
+        "docs/performance.md",
+    ] {
+        paths.push(root().join(name));
+    }
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     let read = |path: PathBuf| (name(&path), fs::read_to_string(&path).unwrap());
     paths.into_iter().map(read).collect()
@@ -98,6 +104,64 @@ fn every_task_file_of_the_guide_is_sound() {
         }
     }
     assert!(seen >= 8, "only {seen} task files were found");
+}
+
+/// What a test of the documentation does with each kind of block.
+const KINDS: [(&str, &str); 7] = [
+    (
+        "rust",
+        "compiled with the documentation of the crate tenure",
+    ),
+    ("rust,no_run", "the same"),
+    ("sh", "each command line of tenure is parsed"),
+    ("toml", "read as a task file"),
+    ("ini", "held against the unit"),
+    (
+        "text",
+        "a program's output, and what shells of others are told",
+    ),
+    ("", "a picture"),
+];
+
+#[test]
+fn every_block_of_the_guide_is_of_a_kind_that_is_checked() {
+    for (page, text) in pages() {
+        let fences = text.lines().filter_map(|line| line.strip_prefix("```"));
+        // Every second one ends a block.
+        for kind in fences.step_by(2) {
+            assert!(
+                KINDS.iter().any(|(known, _)| *known == kind),
+                "{page}: {kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_rust_of_every_page_is_compiled() {
+    let list = fs::read_to_string(root().join("crates/tenure/src/guide.rs")).unwrap();
+    for (page, text) in pages() {
+        let is_listed =
+            list.contains(&format!("\"{page}\"")) || list.contains(&format!("/{page}\""));
+        let has_rust = text.contains("```rust");
+        assert!(
+            is_listed || !has_rust,
+            "crates/tenure/src/guide.rs lacks {page}"
+        );
+    }
+}
+
+#[test]
+fn what_the_guide_quotes_of_the_unit_stands_there() {
+    let unit = fs::read_to_string(root().join("packaging/tenure.service")).unwrap();
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for line in blocks(&text, "ini").iter().flat_map(|block| block.lines()) {
+            seen += 1;
+            assert!(unit.lines().any(|it| it == line), "{page}: {line}");
+        }
+    }
+    assert!(seen > 5, "only {seen} lines of a unit were found");
 }
 
 /// The text of all sources of ours, with string literals that go over lines put together.

@@ -9,6 +9,7 @@ use tenure::lock::AdminError;
 use tokio::runtime::Builder;
 
 use crate::args::{LocksArgs, LocksCommand, LocksListArgs, LocksShowArgs, StoreArgs, UnlockArgs};
+use crate::control::who;
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::lock::{key_of, runtime};
 use crate::output::{about, print, print_json, table};
@@ -137,11 +138,10 @@ fn shown(view: &LeaseView) -> String {
 
 async fn force(args: UnlockArgs) -> Outcome {
     let key = key_of(&args.key)?;
-    let locks = open(&args.store).await?.locks();
-    let by = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_else(|_| "tenure unlock".to_owned());
-    let forced = locks
+    let tenure = open(&args.store).await?;
+    let by = who(tenure.holder());
+    let forced = tenure
+        .locks()
         .force(key.clone(), Fence::new(args.fence), by, args.why)
         .await
         .map_err(|error| trouble(&error))?;

@@ -27,6 +27,7 @@ mod nearest;
 mod notice;
 mod output;
 mod pause;
+mod progress;
 mod run;
 mod schedules;
 mod signals;

@@ -16,7 +16,8 @@ use tenure_sim::{Fault, Plan, Report, TaskPlan, simulate};
 use crate::args::{duration, instant};
 use crate::exit::{Code, Failure, Outcome};
 use crate::file::{Crash, TaskEntry, TaskFiles};
-use crate::output::{print, print_json, print_table};
+use crate::output::{about, print, print_json, print_table};
+use crate::progress::Progress;
 use crate::run::tell_problems;
 use crate::text::visible;
 
@@ -85,8 +86,15 @@ pub(crate) fn run(args: &SimulateArgs) -> Outcome {
     let to = args.to.unwrap_or(from + Duration::from_secs(3600));
     let plan = plan_of(args, &files.tasks, from, to)?;
     let began_at = SystemClock.now();
+    let doing = format!(
+        "simulating {} nodes for {}",
+        plan.nodes,
+        about(to.since(from))
+    );
+    let progress = Progress::endless(doing, args.json);
     let report = simulate(&plan)
         .map_err(|error| Failure::new(Code::SYSTEM, format!("cannot simulate: {error}")))?;
+    drop(progress);
     let took = SystemClock.now().since(began_at);
     let rows = count(&files.tasks, &report, to);
     if args.json {

@@ -1,4 +1,5 @@
-//! The guide's pages, so that the documentation's tests compile every example in them.
+//! The README and the guide's pages, so that the documentation's tests compile every example in
+//! them.
 //!
 //! Exists in those tests only; readers find the pages in `docs/guide` of the repository.
 
@@ -19,6 +20,7 @@ pages! {
     migration "migration.md"
     observability "observability.md"
     operations "operations.md"
+    readme "../../README.md"
     security "security.md"
     stores "stores.md"
     tasks "tasks.md"

@@ -12,6 +12,7 @@ use super::{BackfillChangeArgs, BackfillsListArgs, MAX_RUNS, backfill_json, firs
 use crate::control::who;
 use crate::exit::{Code, Failure, Outcome};
 use crate::output::{print, print_json, print_table};
+use crate::progress::Progress as Bar;
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 use crate::why::schedule_of;
@@ -20,10 +21,32 @@ use crate::why::schedule_of;
 const MAX_PAGES: usize = 200;
 
 /// How far a backfill is.
-struct Progress {
+pub(super) struct Progress {
     /// Ticks in its range, and those whose runs are in the store or were left out.
     ticks: Option<(usize, usize)>,
-    runs: BTreeMap<RunState, usize>,
+    pub(super) runs: BTreeMap<RunState, usize>,
+}
+
+impl Progress {
+    /// Whether some of its runs have not ended.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.runs.keys().any(|state| !state.is_final())
+    }
+
+    /// How many runs have ended.
+    pub(super) fn ended(&self) -> usize {
+        let ended = self.runs.iter().filter(|(state, _)| state.is_final());
+        ended.map(|(_, count)| count).sum()
+    }
+
+    /// Its runs by state, in words.
+    pub(super) fn in_words(&self) -> String {
+        let runs = self.runs.iter();
+        let runs: Vec<String> = runs
+            .map(|(state, count)| format!("{count} {state}"))
+            .collect();
+        runs.join(", ")
+    }
 }
 
 pub(super) async fn list(args: BackfillsListArgs) -> Outcome {
@@ -33,13 +56,16 @@ pub(super) async fn list(args: BackfillsListArgs) -> Outcome {
     let tasks = runs.tasks().await.map_err(trouble)?;
     let all = runs.backfills().await.map_err(trouble)?;
     let mut found = Vec::new();
-    for backfill in all {
+    let bar = Bar::of(all.len(), "looking at the backfills", args.json);
+    for (at, backfill) in all.into_iter().enumerate() {
+        bar.done(at);
         let task = tasks
             .iter()
             .find(|task| task.definition.task == backfill.task);
         let progress = progress_of(&*runs, &backfill, task).await?;
         found.push((backfill, progress));
     }
+    drop(bar);
     if args.json {
         let lines: Vec<_> = found
             .iter()
@@ -80,13 +106,8 @@ fn row(backfill: &Backfill, progress: &Progress) -> Vec<String> {
         Some((all, dealt_with)) => format!("{dealt_with} of {all}"),
         None => "–".to_owned(),
     };
-    let runs: Vec<String> = progress
-        .runs
-        .iter()
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
-    let is_ending = backfill.state == BackfillState::Done
-        && progress.runs.keys().any(|state| !state.is_final());
+    let runs = progress.in_words();
+    let is_ending = backfill.state == BackfillState::Done && progress.is_going_on();
     let state = if is_ending {
         "ending"
     } else {
@@ -106,7 +127,7 @@ fn row(backfill: &Backfill, progress: &Progress) -> Vec<String> {
         if runs.is_empty() {
             "–".to_owned()
         } else {
-            runs.join(", ")
+            runs
         },
         by,
     ]
@@ -122,7 +143,7 @@ pub(super) fn word_of(state: BackfillState) -> &'static str {
     }
 }
 
-async fn progress_of(
+pub(super) async fn progress_of(
     runs: &dyn RunStore,
     backfill: &Backfill,
     task: Option<&TaskRecord>,

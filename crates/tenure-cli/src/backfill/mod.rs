@@ -5,6 +5,7 @@
 
 mod list;
 mod survey;
+mod wait;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,12 +13,13 @@ use tenure::Timestamp;
 use tenure::core::{Backfill, BackfillState, RunStore, TaskRecord};
 use tokio::runtime::Builder;
 
-use crate::args::{StoreArgs, instant};
+use crate::args::{StoreArgs, Wait, instant, wait};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::output::{print, print_json};
+use crate::progress::Progress;
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
@@ -51,10 +53,14 @@ pub(crate) struct BackfillArgs {
     /// Also runs the ticks that ran well
     #[arg(long)]
     force: bool,
+    /// Waits for the end, and ends with 1 unless all runs ended well; a duration such as 5m, or
+    /// `forever`
+    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "dry_run")]
+    wait: Option<Wait>,
     /// Why, for everybody who looks; kept with each run
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     why: Option<String>,
-    /// Prints one JSON object
+    /// Prints one JSON object; with --wait another at the end
     #[arg(long)]
     json: bool,
 }
@@ -134,7 +140,11 @@ async fn ask(args: BackfillArgs) -> Outcome {
     let (task, now) = known(&*runs, &args.task, &store).await?;
     let to = args.to.unwrap_or(now);
     check_range(args.from, to, now)?;
-    let survey = survey::survey(&*runs, &task, args.from, to, args.force).await?;
+    let survey = {
+        let name = visible(task.definition.task.as_str());
+        let progress = Progress::share(format!("looking at the records of {name}"), args.json);
+        survey::survey(&*runs, &task, args.from, to, args.force, &progress).await?
+    };
     let mut backfill = asked(&args, &task, to)?;
     backfill.by = who(tenure.holder());
     let count = survey.to_run();
@@ -163,7 +173,10 @@ async fn ask(args: BackfillArgs) -> Outcome {
         ))?;
     }
     warn_of_waiting(&task, now, &kept);
-    Ok(Code::OK)
+    match args.wait {
+        Some(wait) => wait::wait(&*runs, &backfill, &task, count, wait, args.json).await,
+        None => Ok(Code::OK),
+    }
 }
 
 fn check_range(from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), Failure> {

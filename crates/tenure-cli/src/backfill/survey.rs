@@ -9,6 +9,7 @@ use tenure::tasks::control::{Survey, SurveyError};
 
 use super::backfill_json;
 use crate::exit::{Code, Failure};
+use crate::progress::Progress;
 use crate::store::failure;
 
 /// Looks at the ticks from `from` to `to`.
@@ -18,8 +19,11 @@ pub(super) async fn survey(
     from: Timestamp,
     to: Timestamp,
     is_forced: bool,
+    progress: &Progress,
 ) -> Result<Survey, Failure> {
-    let survey = Survey::of(runs, task, from, to, is_forced).await;
+    // The newest records come first.
+    let mut looked = |tick: Timestamp| progress.done_of(to.since(tick), to.since(from));
+    let survey = Survey::watched(runs, task, from, to, is_forced, &mut looked).await;
     survey.map_err(|error| {
         let message = error.to_string();
         match &error {

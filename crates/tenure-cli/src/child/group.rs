@@ -134,6 +134,20 @@ pub(crate) fn strays(group: Group, guardian: Option<Pid>) -> Vec<Pid> {
     found
 }
 
+/// Live processes that were given `variable`, such as `TENURE_RUN_ID=…`, with their names: those of
+/// a run that left its group. Reads much of `/proc`; not for every run.
+pub(crate) fn given(variable: &str, most: usize) -> Vec<(i32, String)> {
+    let live = all_processes().into_iter().filter(|it| !it.has_ended);
+    let theirs = live.filter(|it| {
+        let environment = std::fs::read(format!("/proc/{}/environ", it.id)).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|it| it == variable.as_bytes())
+    });
+    let name = |id: i32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let named = theirs.map(|it| (it.id, name(it.id).trim_end().to_owned()));
+    named.take(most).collect()
+}
+
 /// Children of this process that have ended and that nobody has waited for.
 pub(super) fn dead_children() -> Vec<Pid> {
     let own = nix::unistd::getpid().as_raw();

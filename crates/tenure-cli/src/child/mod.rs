@@ -16,7 +16,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 pub(crate) use self::capture::Capture;
-pub(crate) use self::group::{Group, adopt_orphans, reap_orphans, strays};
+pub(crate) use self::group::{Group, adopt_orphans, given, reap_orphans, strays};
 pub(crate) use self::guardian::{COMMAND as GUARDIAN, Guardian, serve as serve_as_guardian};
 pub(crate) use self::orphans::bury_orphans;
 pub(crate) use self::terminal::Foreground;

@@ -19,13 +19,13 @@ use nix::sys::signal::Signal;
 use tenure::core::Timestamp;
 use tenure::tasks::{OnLeaseLoss, StopReason};
 use tenure::{TaskContext, TaskFailure, TaskReport};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::log::Log;
-use crate::child::{Capture, Group, Guardian, code_of, spawn_failure};
+use super::output::Output;
+use crate::child::{Group, Guardian, code_of, spawn_failure};
 use crate::file::{Account, Action, OutputMode, SWITCH, TaskEntry};
 use crate::store::VARIABLE;
 
@@ -278,71 +278,10 @@ async fn watch(
         }
     }
     leash.is_over();
-    let _ = timeout(LAST_WORDS, async {
-        while output.pipe.is_some() {
-            output.read(context).await;
-        }
-    })
-    .await;
+    if timeout(LAST_WORDS, output.read_on(context)).await.is_err() {
+        output.name_those_who_left(context);
+    }
     Ok((status, stopped))
-}
-
-/// What a command prints, as far as it came.
-struct Output {
-    pipe: Option<pipe::Receiver>,
-    buffer: Vec<u8>,
-    /// What the run's record gets; `None`: nothing.
-    capture: Option<Capture>,
-    log: Option<Log>,
-}
-
-impl Output {
-    fn of(pipe: Option<pipe::Receiver>, mode: OutputMode, log: Option<Log>) -> Self {
-        Self {
-            pipe,
-            buffer: vec![0; 16 * 1024],
-            capture: (mode == OutputMode::Keep).then(Capture::default),
-            log,
-        }
-    }
-
-    /// Reads once; a pipe that has ended is taken away. Without one it never returns.
-    ///
-    /// # Cancel safety
-    /// Safe: bytes are taken from the pipe only when they are also kept.
-    async fn read(&mut self, context: &TaskContext<()>) {
-        let Some(pipe) = &mut self.pipe else {
-            return std::future::pending().await;
-        };
-        let room = match &self.log {
-            Some(log) => log.room().await,
-            None => None,
-        };
-        match pipe.read(&mut self.buffer).await {
-            Ok(0) | Err(_) => self.pipe = None,
-            Ok(count) => {
-                let bytes = self.buffer.get(..count).unwrap_or_default();
-                if let Some(room) = room {
-                    room.send(bytes.to_vec());
-                }
-                let Some(capture) = &mut self.capture else {
-                    return;
-                };
-                capture.push(bytes);
-                // For those who look while it runs; what is kept in the end is the capture, which
-                // also knows characters that came in two pieces.
-                context.print(&String::from_utf8_lossy(bytes));
-            }
-        }
-    }
-
-    /// What the record keeps, once the log has the rest.
-    async fn into_text(self) -> Option<String> {
-        if let Some(log) = self.log {
-            log.close().await;
-        }
-        self.capture.and_then(Capture::into_text)
-    }
 }
 
 /// Resolves when a patience that was begun is over.

@@ -9,6 +9,7 @@ mod dashboard;
 mod dashboard;
 mod json;
 mod log;
+mod output;
 mod probe;
 mod reload;
 mod report;

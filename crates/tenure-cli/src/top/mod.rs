@@ -133,7 +133,12 @@ async fn live(
                     match meaning(key) {
                         Meaning::End => return Ok(Code::OK),
                         Meaning::Hold => shown.is_held = !shown.is_held,
-                        Meaning::Look => looking = Some(spawn_look(view)),
+                        Meaning::Look => {
+                            // A key that is held down must not send out a look each time.
+                            if let Some(before) = looking.replace(spawn_look(view)) {
+                                before.abort();
+                            }
+                        }
                         Meaning::Next => shown.pane = Some(Pane::after(shown.pane)),
                         Meaning::Pane(pane) => shown.pane = pane,
                         Meaning::Nothing => {}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tenure_bed::Terminal;
 
 /// The longest any single step of a test may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,17 +65,33 @@ impl Place {
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        self.surround(command.args(arguments));
         command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.folder.path())
-            .env("TENURE_STORE", self.store())
-            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// The program on a terminal of 100 columns and 30 rows.
+    pub(crate) fn on_terminal<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Terminal {
+        let program = env!("CARGO_BIN_EXE_tenure");
+        Terminal::start(program, arguments, (100, 30), |command| {
+            self.surround(command);
+            command.env("TERM", "xterm-256color");
+        })
+    }
+
+    fn surround(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.folder.path())
+            .env("TENURE_STORE", self.store())
+            .current_dir(self.folder.path());
     }
 
     /// Runs the program to its end.

@@ -96,9 +96,27 @@ impl Survey {
         to: Timestamp,
         is_forced: bool,
     ) -> Result<Self, SurveyError> {
+        Self::watched(runs, task, from, to, is_forced, &mut |_| {}).await
+    }
+
+    /// The same as [`Survey::of`], and tells how far it is: `looked` is called after each thousand
+    /// records with the last tick that was looked at. The newest are looked at first.
+    ///
+    /// # Errors
+    /// As [`Survey::of`].
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn watched(
+        runs: &dyn RunStore,
+        task: &TaskRecord,
+        from: Timestamp,
+        to: Timestamp,
+        is_forced: bool,
+        looked: &mut (dyn FnMut(Timestamp) + Send),
+    ) -> Result<Self, SurveyError> {
         let ticks = ticks_of(task, from, to)?;
         let indices = task.definition.concurrency;
-        let states = states_of(runs, task, from, to).await?;
+        let states = states_of(runs, task, from, to, looked).await?;
         let mut counts = BTreeMap::new();
         for tick in &ticks {
             for index in 1..=indices {
@@ -186,12 +204,16 @@ async fn states_of(
     task: &TaskRecord,
     from: Timestamp,
     to: Timestamp,
+    looked: &mut (dyn FnMut(Timestamp) + Send),
 ) -> Result<HashMap<(Timestamp, u32), RunState>, StoreError> {
     let mut query = HistoryQuery::of(task.definition.task.clone());
     (query.from, query.to, query.limit) = (Some(from), Some(to), 1000);
     let mut states: HashMap<(Timestamp, u32), RunState> = HashMap::new();
     for _ in 0..MAX_PAGES {
         let page = runs.history(&query).await?;
+        if let Some(last) = page.runs.last() {
+            looked(last.key.tick);
+        }
         for run in page.runs {
             if matches!(run.key.kind, RunKind::Manual(_)) {
                 continue;

@@ -1,0 +1,165 @@
+//! The command line of what looks at, or changes, what a store knows: its locks, tasks and runs.
+//!
+//! Words and bounds only; the modules named after the commands do it.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand};
+use tenure::core::Timestamp;
+
+use super::StoreArgs;
+use super::value::{Wait, instant, run_count, state, wait};
+use crate::watch::WatchArgs;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LocksArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LocksCommand>,
+    #[command(flatten)]
+    pub(crate) list: LocksListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Only keys that begin so
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Prints one JSON object a line for each key
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocksCommand {
+    /// Shows one lock and its queue
+    Show(LocksShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksShowArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which lock
+    #[arg(value_name = "KEY")]
+    pub(crate) key: OsString,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Prints a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnlockArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which lock
+    #[arg(value_name = "KEY")]
+    pub(crate) key: OsString,
+    /// The fence of the holder you saw in `tenure locks`; another holder keeps the lock
+    #[arg(long, value_name = "N")]
+    pub(crate) fence: u64,
+    /// Why, for the store's record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Prints one JSON object a line for each task
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Only runs of this task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Only runs in this state, such as `failed`; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    pub(crate) state: Vec<tenure::core::RunState>,
+    /// Only ticks from this instant on, such as `2026-11-21T03:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) from: Option<Timestamp>,
+    /// Only ticks up to this instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) to: Option<Timestamp>,
+    /// How many runs, at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = run_count)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Also prints what each run printed
+    #[arg(long)]
+    pub(crate) output: bool,
+    /// Prints one JSON object a line for each run
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// The tick, or any instant after it and before the next; without it the last tick
+    #[arg(value_name = "TIME", value_parser = instant)]
+    pub(crate) time: Option<Timestamp>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// Which run, by its id or its tick; without it every run of the task that is going on
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Why, for everybody who looks
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+    /// Prints one JSON object a line for each run
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// Which of its parallel runs, from 1; may be repeated. Default: all
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Vec<u32>,
+    /// Waits for the end, prints what was printed, and ends with 1 unless all ended well; a
+    /// duration such as 5m, or `forever`
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
+    pub(crate) wait: Option<Wait>,
+    /// Why, for the run's record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+    /// Prints one JSON object a line for each run
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,97 @@
+//! What a task's command prints: read as it comes, kept at both ends, and told to those who look.
+//!
+//! Memory stays bounded whatever comes, and the pipe is always read, so that no command waits for
+//! us. Knows nothing of the command itself.
+
+use tenure::TaskContext;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+use super::log::Log;
+use crate::child::{Capture, given};
+use crate::file::OutputMode;
+use crate::text::visible;
+
+/// How many processes that left their group are named.
+const MOST_NAMED: usize = 8;
+
+/// What a command prints, as far as it came.
+pub(super) struct Output {
+    pipe: Option<pipe::Receiver>,
+    buffer: Vec<u8>,
+    /// What the run's record gets; `None`: nothing.
+    capture: Option<Capture>,
+    log: Option<Log>,
+}
+
+impl Output {
+    pub(super) fn of(pipe: Option<pipe::Receiver>, mode: OutputMode, log: Option<Log>) -> Self {
+        Self {
+            pipe,
+            buffer: vec![0; 16 * 1024],
+            capture: (mode == OutputMode::Keep).then(Capture::default),
+            log,
+        }
+    }
+
+    /// Reads once; a pipe that has ended is taken away. Without one it never returns.
+    ///
+    /// # Cancel safety
+    /// Safe: bytes are taken from the pipe only when they are also kept.
+    pub(super) async fn read(&mut self, context: &TaskContext<()>) {
+        let Some(pipe) = &mut self.pipe else {
+            return std::future::pending().await;
+        };
+        let room = match &self.log {
+            Some(log) => log.room().await,
+            None => None,
+        };
+        match pipe.read(&mut self.buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(count) => {
+                let bytes = self.buffer.get(..count).unwrap_or_default();
+                if let Some(room) = room {
+                    room.send(bytes.to_vec());
+                }
+                let Some(capture) = &mut self.capture else {
+                    return;
+                };
+                capture.push(bytes);
+                // For those who look while it runs; what is kept in the end is the capture, which
+                // also knows characters that came in two pieces.
+                context.print(&String::from_utf8_lossy(bytes));
+            }
+        }
+    }
+
+    /// Reads to the end of the pipe, however far that is.
+    pub(super) async fn read_on(&mut self, context: &TaskContext<()>) {
+        while self.pipe.is_some() {
+            self.read(context).await;
+        }
+    }
+
+    /// Says who keeps the pipe open although the command and its group are gone.
+    pub(super) fn name_those_who_left(&mut self, context: &TaskContext<()>) {
+        let Some(capture) = &mut self.capture else {
+            return;
+        };
+        let run = format!("TENURE_RUN_ID={}", context.run_id());
+        for (process, name) in given(&run, MOST_NAMED) {
+            let text = format!(
+                "tenure: process {process} ({}) left the command's process group and goes on\n",
+                visible(&name)
+            );
+            capture.push(text.as_bytes());
+            context.print(&text);
+        }
+    }
+
+    /// What the record keeps, once the log has the rest.
+    pub(super) async fn into_text(self) -> Option<String> {
+        if let Some(log) = self.log {
+            log.close().await;
+        }
+        self.capture.and_then(Capture::into_text)
+    }
+}
