@@ -13,7 +13,7 @@ use crate::servers::{self, Wish};
 use crate::testing::cargo;
 
 /// The test that makes them.
-const SCENE: &str = "a_cluster_in_trouble_shows_its_trouble_first";
+const SCENE: &str = "a_cluster_in_trouble_shows_its_trouble_first_on_redis";
 /// Those that the documents show.
 const SHOWN: [&str; 8] = [
     "now-light",
@@ -40,7 +40,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         "browser",
         SCENE,
     ];
-    if !cargo(root, &scene, &[])? {
+    if !cargo(root, &scene, &[("TENURE_SCENE_PATIENT", "1")])? {
         return Ok(false);
     }
     let to = root.join("docs/screenshots");

@@ -62,7 +62,7 @@ pub use ca::{Ca, Pair};
 pub use cluster::{Cluster, Migration};
 pub use control::Reply;
 pub use poll::until;
-pub use program::Flavour;
+pub use program::{Flavour, schemathesis};
 pub use quorum::Quorum;
 pub use redis::{Redis, RedisBuilder};
 pub use relay::Relay;

@@ -54,6 +54,14 @@ pub(crate) fn redis_cli() -> PathBuf {
     find("TENURE_REDIS_CLI", "redis-cli")
 }
 
+/// The program that asks an HTTP API whatever its document allows; `TENURE_SCHEMATHESIS` names
+/// another. A test that runs it has `schemathesis` in its name.
+#[must_use]
+pub fn schemathesis() -> PathBuf {
+    assert_not_left_out("schemathesis");
+    find("TENURE_SCHEMATHESIS", "schemathesis")
+}
+
 /// The folder of this repository that is never committed.
 pub(crate) fn provided() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.servers")

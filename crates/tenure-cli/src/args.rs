@@ -33,6 +33,8 @@ use crate::manual::{CompletionsArgs, ManArgs};
 use crate::pause::{PauseArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 #[cfg(feature = "dashboard")]
+use crate::token::TokenArgs;
+#[cfg(feature = "dashboard")]
 use crate::top::TopArgs;
 
 /// Distributed locks and scheduled tasks.
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     Backfill(BackfillArgs),
     /// Lists backfills and how far each is; cancels, pauses or resumes one
     Backfills(BackfillsArgs),
+    /// Makes a token that opens the dashboard, with one right and perhaps an end
+    #[cfg(feature = "dashboard")]
+    Token(TokenArgs),
     /// Says what a store promises as it is set up now, and what endangers it
     Doctor(DoctorArgs),
     /// Measures a store beside the least that a client of it could do

@@ -37,6 +37,8 @@ mod tasks;
 mod telemetry;
 mod text;
 #[cfg(feature = "dashboard")]
+mod token;
+#[cfg(feature = "dashboard")]
 mod top;
 mod watch;
 mod why;
@@ -93,6 +95,8 @@ fn dispatch() -> Outcome {
         Command::Trigger(args) => control::trigger(args),
         Command::Backfill(args) => backfill::run(args),
         Command::Backfills(args) => backfill::administer(args),
+        #[cfg(feature = "dashboard")]
+        Command::Token(args) => token::run(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchHelper => bench::serve(),

@@ -92,13 +92,18 @@ impl View {
     }
 
     /// Lets a task run again. False if it was not paused.
-    pub(crate) async fn resume(&self, actor: &Actor, task: &TaskName) -> Result<bool, Problem> {
+    pub(crate) async fn resume(
+        &self,
+        actor: &Actor,
+        task: &TaskName,
+        why: &str,
+    ) -> Result<bool, Problem> {
         self.known(task).await?;
-        let by = kept("by", &actor.by)?;
+        let (by, why) = (kept("by", &actor.by)?, kept("why", why)?);
         let resumed = self.runs_store().resume(task, &by).await;
         let resumed = resumed.map_err(ViewError::from)?;
         if resumed {
-            self.audit(actor, &format!("resumed task {task}"), "", Some(task))
+            self.audit(actor, &format!("resumed task {task}"), &why, Some(task))
                 .await;
         }
         Ok(resumed)

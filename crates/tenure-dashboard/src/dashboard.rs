@@ -10,10 +10,9 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tenure_core::{Clock, LeaseStore, RunStore, StoreError, SystemClock};
 use tenure_tasks::{Metrics, RunningTasks};
 
-use crate::auth::{Access, Credentials, Hosts, guard, headers, login_router};
+use crate::auth::{Access, Credentials, Hosts, guard, headers};
 use crate::site::{Plan, Site};
 use crate::view::{Doctor, Parts, StoreMeter, Verdict, View};
-use crate::{api, pages};
 
 /// The dashboard of one store. See the crate's page.
 #[derive(Debug)]
@@ -89,10 +88,9 @@ impl Dashboard {
 
 fn routed(site: Site) -> Router {
     let asked = from_fn_with_state(site.clone(), guard);
-    pages::router()
-        .merge(login_router())
-        .merge(api::probes())
-        .nest("/api/v1", api::router())
+    crate::routes::all()
+        .router
+        .fallback(crate::pages::nowhere)
         .layer(asked)
         .layer(from_fn(headers))
         .with_state(site)

@@ -18,9 +18,11 @@
 //! # What it promises
 //! - **Nobody gets in by default**: without [`DashboardBuilder::access`] every request is refused,
 //!   and a [`Server`] beyond loopback does not start without a credential.
-//! - **Looking and changing are two rights.** Whatever changes something is a POST that needs the
-//!   second, comes from a page of ours or from no browser, and leaves a record of who did it and
-//!   from where.
+//! - **Looking, changing and taking locks away are three rights.** Whatever changes something is a
+//!   POST that needs the second or the third, comes from a page of ours or from no browser, and
+//!   leaves a record of who did it and from where.
+//! - **Tokens end**: each has one right, a name for the record, an end if it is given one, and is
+//!   kept as a digest in a list that may be exchanged at any time.
 //! - **Bounded**: pages, bodies, connections, listeners and the time of a request; however many
 //!   pages are open, the store is asked once a second at most for each view.
 //! - **Text is text**: nothing that comes from a store runs in a browser, and the content security
@@ -36,12 +38,13 @@ mod change;
 mod dashboard;
 mod pages;
 mod problem;
+mod routes;
 mod server;
 mod site;
 pub mod view;
 
-pub use api::routes;
-pub use auth::{Access, AccessError, Credentials, Peers, Right, Visitor};
+pub use auth::{Access, AccessError, ApiToken, Credentials, Peers, Right, TokenList, Visitor};
 pub use dashboard::{Dashboard, DashboardBuilder};
+pub use routes::{Route, routes};
 pub use server::{ServeError, Server};
 pub use view::{Finding, StoreMeter, Verdict, View};

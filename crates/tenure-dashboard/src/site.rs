@@ -9,7 +9,7 @@ use tenure_tasks::Metrics;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::api::Feed;
-use crate::auth::{Access, Hosts, Sessions, Throttle};
+use crate::auth::{Access, Hosts, Kind, Sessions, Throttle, Visitor};
 use crate::view::View;
 
 /// How many passwords are checked at once.
@@ -86,6 +86,16 @@ impl Site {
         self
     }
 
+    /// Whether what a visitor was known by still counts, for answers that last.
+    pub(crate) fn still_admits(&self, visitor: &Visitor) -> bool {
+        let now = self.view().clock().wall();
+        let by_token = match &self.access().kind {
+            Kind::Asked(credentials) => credentials.still_admits(visitor, now),
+            _ => true,
+        };
+        by_token && visitor.session().is_none_or(|it| self.sessions().lasts(it))
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.inner.sessions
     }
@@ -123,7 +133,13 @@ impl FromRequestParts<Site> for Base {
         // A router that is nested sees the rest of the path only; what is missing is the base.
         let whole = parts.extensions.get::<OriginalUri>();
         let whole = whole.map_or_else(|| parts.uri.path(), |whole| whole.path());
-        let base = whole.strip_suffix(parts.uri.path()).unwrap_or_default();
+        let rest = parts.uri.path();
+        let base = match whole.strip_suffix(rest) {
+            Some(base) => base,
+            // Asked for without the slash at its end, which the rest of the path has anyway.
+            None if rest == "/" => whole,
+            None => "",
+        };
         Ok(Self(base.trim_end_matches('/').to_owned()))
     }
 }

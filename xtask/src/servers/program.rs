@@ -64,13 +64,17 @@ impl Program {
             !files.is_empty(),
             "xtask/servers.toml: program `{name}` needs `files`, commands and their paths"
         );
-        let source = match (text("debian"), text("pip"), text("npm")) {
-            (Some(package), None, None) => Source::Debian(package),
-            (None, Some(package), None) => Source::Wheel(package),
-            (None, None, Some(packages)) => Source::Npm(packages),
-            _ => anyhow::bail!(
-                "xtask/servers.toml: program `{name}` needs one of `debian`, `pip` and `npm`"
-            ),
+        let sources = [
+            text("debian").map(Source::Debian),
+            text("pip").map(Source::Wheel),
+            text("venv").map(Source::Python),
+            text("npm").map(Source::Npm),
+        ];
+        let mut sources = sources.into_iter().flatten();
+        let (Some(source), None) = (sources.next(), sources.next()) else {
+            anyhow::bail!(
+                "xtask/servers.toml: program `{name}` needs one of `debian`, `pip`, `venv` and `npm`"
+            );
         };
         Ok(Self {
             source,

@@ -138,11 +138,11 @@ fn a_row_that_lacks_something_is_refused_by_its_name() {
         ),
         (
             "[[program]]\nname = \"x\"\nfiles = { a = \"b\" }",
-            "program `x` needs one of `debian`, `pip` and `npm`",
+            "program `x` needs one of `debian`, `pip`, `venv` and `npm`",
         ),
         (
             "[[program]]\nname = \"x\"\npip = \"x\"\ndebian = \"x\"\nfiles = { a = \"b\" }",
-            "program `x` needs one of `debian`, `pip` and `npm`",
+            "program `x` needs one of `debian`, `pip`, `venv` and `npm`",
         ),
     ] {
         let said = Servers::of(row, Path::new("")).err().unwrap().to_string();
@@ -153,7 +153,10 @@ fn a_row_that_lacks_something_is_refused_by_its_name() {
 #[test]
 fn the_table_of_this_repository_can_be_read() {
     let servers = Servers::of(TABLE, Path::new("")).unwrap();
-    assert_eq!(servers.names(), ["redis", "valkey", "browser"]);
+    assert_eq!(
+        servers.names(),
+        ["redis", "valkey", "browser", "schemathesis"]
+    );
 }
 
 #[test]
@@ -262,6 +265,29 @@ fn a_package_is_fetched_in_the_best_way_that_fits_the_machine() {
     let only_debian = (vec![Way::Install], vec![Way::DownloadByDebian]);
     assert_eq!(ways(&["apt-get"], true), only_debian);
     assert_eq!(ways(&["python3"], true), (vec![], by_pip));
+}
+
+#[test]
+fn a_program_in_python_gets_an_environment_of_its_own() {
+    let folder = Folder::new("venv");
+    let python = Source::Python("x==1".to_owned());
+    let mut machine = Machine {
+        is_root: true,
+        ..folder.machine()
+    };
+    assert_eq!(python.ways(&machine), []);
+    folder.program("apt-get", "1");
+    assert_eq!(python.ways(&machine), [Way::VenvByDebian]);
+    folder.program("python3", "1");
+    assert_eq!(python.ways(&machine), [Way::Venv, Way::VenvByDebian]);
+    machine.is_root = false;
+    assert_eq!(python.ways(&machine), [Way::Venv]);
+    assert_eq!(python.place(&folder.0, "bin/x"), None);
+    let file = folder.0.join("packages/x==1/bin/x");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "").unwrap();
+    assert_eq!(python.place(&folder.0, "bin/x"), Some(file));
+    assert!(python.by_hand().contains("python3-venv"));
 }
 
 #[test]

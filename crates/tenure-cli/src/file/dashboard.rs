@@ -19,15 +19,21 @@ pub(crate) struct DashboardEntry {
     pub(crate) is_disabled: bool,
     /// Whether whoever needs no credential may only look.
     pub(crate) is_read_only: bool,
-    /// The files of the tokens with which one may look, or change something.
+    /// The files of the tokens with which one may look, change something, or also take locks.
     pub(crate) read_token: Option<PathBuf>,
     pub(crate) change_token: Option<PathBuf>,
-    /// Names and password hashes of those who may look, or change something.
+    pub(crate) force_token: Option<PathBuf>,
+    /// A file with a token a line, which is read again when it changes.
+    pub(crate) tokens: Option<PathBuf>,
+    /// Names and password hashes of those who may look, change something, or also take locks.
     pub(crate) readers: Vec<(String, String)>,
     pub(crate) users: Vec<(String, String)>,
-    /// The header in which a proxy names its user, and the proxies that may set it.
+    pub(crate) admins: Vec<(String, String)>,
+    /// The header in which a proxy names its user, the proxies that may set it, and what those
+    /// users may do: `read`, `change` or `force`.
     pub(crate) proxy_header: Option<String>,
     pub(crate) proxy_peers: Vec<String>,
+    pub(crate) proxy_right: Option<String>,
     /// Names under which it is known besides its address.
     pub(crate) hosts: Vec<String>,
     /// The path that a proxy in front of it removes.
@@ -49,8 +55,11 @@ impl DashboardEntry {
             is_read_only: section.boolean("read_only") == Some(true),
             read_token: section.path("read_token_file").map(|(path, _)| path),
             change_token: section.path("change_token_file").map(|(path, _)| path),
+            force_token: section.path("force_token_file").map(|(path, _)| path),
+            tokens: section.path("tokens_file").map(|(path, _)| path),
             readers: pairs(&mut section, "readers"),
             users: pairs(&mut section, "users"),
+            admins: pairs(&mut section, "admins"),
             ..Self::default()
         };
         if let Some(text) = section.string("address") {
@@ -71,6 +80,14 @@ impl DashboardEntry {
             "proxy_peers",
             "addresses such as \"10.0.0.7\"",
         );
+        if let Some(text) = section.string("proxy_right") {
+            entry.proxy_right = Some(text.text.to_owned());
+            if !["read", "change", "force"].contains(&text.text) {
+                let help = "write proxy_right = \"change\"".to_owned();
+                let reason = "is none of read, change and force";
+                section.refuse("proxy_right", text.place, reason, Some(help));
+            }
+        }
         entry.hosts = texts(&mut section, "hosts", "names such as \"tenure.example\"");
         entry.base_path = section.string("base_path").map(|it| it.text.to_owned());
         if let (Some(place), true) = (

@@ -733,7 +733,9 @@ fn f17_the_table_of_the_dashboard_is_read_and_its_faults_are_told() {
         "t.toml",
         &format!(
             "[dashboard]\naddress = \"0.0.0.0:9180\"\nchange_token_file = \"token\"\n\
-             users = {{ ann = \"$argon2id$v=19$x\" }}\nhosts = [\"a.example\"]\n{task}"
+             users = {{ ann = \"$argon2id$v=19$x\" }}\nhosts = [\"a.example\"]\n\
+             force_token_file = \"force\"\ntokens_file = \"tokens\"\nproxy_right = \"read\"\n\
+             admins = {{ bob = \"$argon2id$v=19$y\" }}\n{task}"
         ),
     );
     assert!(files.are_sound());
@@ -741,6 +743,15 @@ fn f17_the_table_of_the_dashboard_is_read_and_its_faults_are_told() {
     assert_eq!(entry.address, "0.0.0.0:9180".parse().ok());
     let token = entry.change_token.as_deref().and_then(Path::file_name);
     assert_eq!(token, Some("token".as_ref()));
+    for (path, name) in [(&entry.force_token, "force"), (&entry.tokens, "tokens")] {
+        let found = path.as_deref().and_then(Path::file_name);
+        assert_eq!(found, Some(name.as_ref()));
+    }
+    assert_eq!(entry.proxy_right.as_deref(), Some("read"));
+    assert_eq!(
+        entry.admins,
+        [("bob".to_owned(), "$argon2id$v=19$y".to_owned())]
+    );
     assert_eq!(
         entry.users,
         [("ann".to_owned(), "$argon2id$v=19$x".to_owned())]
@@ -750,6 +761,7 @@ fn f17_the_table_of_the_dashboard_is_read_and_its_faults_are_told() {
         "address = \"9180\"",
         "proxy_header = \"x-user\"",
         "tokens = 1",
+        "proxy_right = \"write\"",
     ] {
         let files = TaskFiles::of_text("t.toml", &format!("[dashboard]\n{wrong}\n{task}"));
         assert!(!files.are_sound(), "{wrong}");

@@ -17,6 +17,7 @@ use tenure::tasks::{Metrics, RunningTasks};
 use tenure::{TaskScheduling, Tenure};
 use tokio::net::TcpListener;
 
+use super::tokens::TokenFile;
 use crate::args::RunArgs;
 use crate::exit::{Code, Failure, chain};
 use crate::file::DashboardEntry;
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     listener: TcpListener,
     entry: DashboardEntry,
     access: Access,
+    tokens: Option<TokenFile>,
     meter: StoreMeter,
     metrics: Metrics,
 }
@@ -48,7 +50,7 @@ impl Desk {
         if args.no_dashboard || (entry.is_disabled && args.dashboard.is_none()) {
             return Ok(None);
         }
-        let access = access_of(&entry)?;
+        let (access, tokens) = access_of(&entry)?;
         let listener = match args.dashboard.or(entry.address) {
             Some(address) => TcpListener::bind(address).await.map_err(|error| {
                 let message = format!("cannot serve the dashboard on {address}: {error}");
@@ -76,6 +78,7 @@ impl Desk {
             listener,
             entry,
             access,
+            tokens,
             meter: StoreMeter::new(),
             metrics: Metrics::new(),
         }))
@@ -116,6 +119,9 @@ impl Desk {
         let address = server.address();
         // It ends with the runtime.
         tokio::spawn(server.run(std::future::pending()));
+        if let Some(tokens) = self.tokens {
+            tokio::spawn(tokens.follow());
+        }
         Ok(address)
     }
 }
@@ -151,47 +157,58 @@ async fn examine(chosen: &Chosen) -> Result<Verdict, tenure::core::StoreError> {
     })
 }
 
-fn access_of(entry: &DashboardEntry) -> Result<Access, Failure> {
+/// Who may use it; and the list of tokens with its file, if there is one.
+fn access_of(entry: &DashboardEntry) -> Result<(Access, Option<TokenFile>), Failure> {
     let unusable = |error: AccessError| {
         Failure::new(Code::CONFIG, format!("[dashboard]: {error}"))
-            .help("a token is made by `head -c 24 /dev/urandom | base64`")
+            .help("`tenure token` makes one; `head -c 24 /dev/urandom | base64` does as well")
     };
     let mut credentials = Credentials::new();
-    let tokens = [
+    for (path, right) in [
         (&entry.read_token, Right::Read),
         (&entry.change_token, Right::Change),
-    ];
-    for (path, right) in tokens {
+        (&entry.force_token, Right::Force),
+    ] {
         if let Some(path) = path {
-            let token = token_in(path)?;
+            let token = secret_in(path)?;
             credentials = credentials.token(&token, right).map_err(unusable)?;
         }
     }
-    let users = [(&entry.readers, Right::Read), (&entry.users, Right::Change)];
-    for (users, right) in users {
+    for (users, right) in [
+        (&entry.readers, Right::Read),
+        (&entry.users, Right::Change),
+        (&entry.admins, Right::Force),
+    ] {
         for (name, hash) in users {
             credentials = credentials.user(name, hash, right).map_err(unusable)?;
         }
     }
     if let Some(header) = &entry.proxy_header {
         let peers = Peers::parse(&entry.proxy_peers).map_err(unusable)?;
-        let proxied = credentials.proxy_header(header, peers, Right::Change);
+        let right = entry.proxy_right.as_deref().map(str::parse);
+        let right = right.and_then(Result::ok).unwrap_or(Right::Change);
+        let proxied = credentials.proxy_header(header, peers, right);
         credentials = proxied.map_err(unusable)?;
+    }
+    let file = entry.tokens.as_deref().map(TokenFile::open).transpose()?;
+    if let Some(file) = &file {
+        credentials = credentials.tokens(&file.list);
     }
     let right = if entry.is_read_only {
         Right::Read
     } else {
-        Right::Change
+        Right::Force
     };
-    Ok(if credentials.is_empty() {
+    let access = if credentials.is_empty() {
         Access::open(right)
     } else {
         Access::asked(credentials)
-    })
+    };
+    Ok((access, file))
 }
 
-/// The token in a file that only its owner and group can read.
-fn token_in(path: &Path) -> Result<String, Failure> {
+/// The text of a file that only its owner and group can read.
+pub(super) fn secret_in(path: &Path) -> Result<String, Failure> {
     let shown = crate::text::shown_os(path.as_os_str());
     let unread = |error: std::io::Error| {
         let message = format!("[dashboard]: cannot read the token in `{shown}`: {error}");

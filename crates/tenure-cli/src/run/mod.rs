@@ -14,6 +14,8 @@ mod probe;
 mod reload;
 mod report;
 mod service;
+#[cfg(feature = "dashboard")]
+mod tokens;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,6 +15,7 @@ mod program;
 mod change;
 mod hostile;
 mod live;
+mod login;
 mod many;
 mod pages;
 mod scene;

@@ -150,6 +150,7 @@ fn e97_what_is_not_there_is_told_as_a_page() {
         ("/task", 400),
         ("/lock", 400),
         ("/tasks?limit=-1", 400),
+        ("/nothing", 404),
     ] {
         assert_eq!(site.browser.open(path), status, "{path}");
     }

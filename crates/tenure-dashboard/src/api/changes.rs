@@ -11,7 +11,7 @@ use tenure_core::{BackfillState, Cancelling, Fence};
 use super::answer::done;
 use super::input::{self, Body};
 use super::table::{Doc, Table};
-use crate::auth::Visitor;
+use crate::auth::{Right, Visitor};
 use crate::change::Actor;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -72,7 +72,8 @@ pub(super) fn add(table: Table) -> Table {
             Doc::change::<ForceAsked, Done>(
                 "force_unlock",
                 "Takes a lock from its holder, if that has the fence that was seen",
-            ),
+            )
+            .right(Right::Force),
             force_unlock,
         )
 }
@@ -152,7 +153,8 @@ async fn resume(
     Body(asked): Body<Why>,
 ) -> Answer {
     let actor = Actor::new(&visitor, asked.by.as_deref());
-    let was_paused = site.view().resume(&actor, &input::task(&uri)?).await?;
+    let task = input::task(&uri)?;
+    let was_paused = site.view().resume(&actor, &task, &asked.why).await?;
     Ok(done(StatusCode::OK, &Resumed { was_paused }))
 }
 

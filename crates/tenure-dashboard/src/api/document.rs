@@ -85,6 +85,7 @@ fn operation(doc: &Doc, schemas: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "operationId": doc.id,
         "summary": doc.summary,
+        "description": format!("Needs the right `{}`.", doc.right),
         "parameters": parameters,
         "responses": answers,
     });

@@ -32,6 +32,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const MOST_MISSED: usize = 1000;
 /// How long a stream lasts; the browser comes back by itself, and is asked anew who it is.
 const LASTS: Duration = Duration::from_secs(600);
+/// How long after a token or a session has ended a stream that began with it ends, if nothing is
+/// told on it meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Adds it to the table.
 pub(super) fn add(table: Table) -> Table {
@@ -54,7 +57,6 @@ struct NoteTold {
 }
 
 async fn events(State(site): State<Site>, visitor: Visitor, asked: HeaderMap) -> Response {
-    drop(visitor);
     let Some(seat) = site.feed().sit() else {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let detail = "as many listen as may listen at once";
@@ -68,7 +70,7 @@ async fn events(State(site): State<Site>, visitor: Visitor, asked: HeaderMap) ->
         Some(id) => missed(site.view(), id).await,
         None => vec![refetch("the feed begins here")],
     };
-    let mut answer = Sse::new(following(first, seat, site.view().clone()))
+    let mut answer = Sse::new(following(first, seat, site, visitor))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT))
         .into_response();
     // A proxy that collects an answer before it passes it on would keep the news.
@@ -120,19 +122,30 @@ fn sent(event: &Event, now: tenure_core::Timestamp) -> Sent {
     told.unwrap_or_else(|_| refetch("an event could not be written"))
 }
 
-/// What is sent first, and then what is heard, until the stream has lasted long enough.
+/// What is sent first, and then what is heard, until the stream has lasted long enough or the
+/// listener is no longer one who may listen.
 fn following(
     first: Vec<Sent>,
     seat: Seat,
-    view: View,
+    site: Site,
+    visitor: Visitor,
 ) -> impl Stream<Item = Result<Sent, Infallible>> {
-    let end = view.clock().now() + LASTS;
+    let end = site.view().clock().now() + LASTS;
     let first = first.into_iter().map(Ok::<_, Infallible>);
-    let heard = stream::unfold((seat, view, end), |(mut seat, view, end)| async move {
-        let left = end.since(view.clock().now());
-        let heard = tokio::time::timeout(left, seat.receiver.recv())
-            .await
-            .ok()?;
+    let state = (seat, site, visitor, end);
+    let heard = stream::unfold(state, |(mut seat, site, visitor, end)| async move {
+        let heard = loop {
+            let left = end.since(site.view().clock().now());
+            let next = tokio::time::timeout(left.min(LOOK_AGAIN), seat.receiver.recv()).await;
+            if !site.still_admits(&visitor) {
+                return None;
+            }
+            match next {
+                Ok(heard) => break heard,
+                Err(_) if left <= LOOK_AGAIN => return None,
+                Err(_) => {}
+            }
+        };
         let told = match heard {
             Ok(event) => {
                 let event: Arc<Event> = event;
@@ -141,7 +154,7 @@ fn following(
             Err(RecvError::Lagged(_)) => refetch("this listener was too slow"),
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok(told), (seat, view, end)))
+        Some((Ok(told), (seat, site, visitor, end)))
     });
     stream::iter(first).chain(heard)
 }

@@ -14,15 +14,14 @@ mod probes;
 mod reads;
 mod table;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
 
 pub(crate) use self::feed::Feed;
-pub(crate) use self::probes::router as probes;
+pub(crate) use self::probes::routes as probes;
 use self::table::Table;
+use crate::auth::Right;
 use crate::problem::Problem;
-use crate::site::Site;
+use crate::routes::Routes;
 
 /// All routes of the API.
 fn table() -> Table {
@@ -32,31 +31,24 @@ fn table() -> Table {
 }
 
 /// The API, without the path under which it is mounted.
-pub(crate) fn router() -> Router<Site> {
+pub(crate) fn routes() -> Routes {
     let table = table();
     let document = document::of(&table);
-    let document = get(move |headers: axum::http::HeaderMap| {
+    let document = move |headers: axum::http::HeaderMap| {
         let answer = answer::json(&document, &headers);
         std::future::ready(answer)
-    });
-    table
+    };
+    let mut routes = table
+        .routes
+        .get("/openapi.json", Some(Right::Read), document);
+    routes.router = routes
         .router
-        .route("/openapi.json", document)
         .fallback(|| async { Problem::not_found("the API has no such path") })
         .method_not_allowed_fallback(|| async {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             let detail = "this path does not know this method";
             Problem::new(status, "method", "not this way", detail)
                 .help("see api/v1/openapi.json for the methods of each path")
-        })
-}
-
-/// The routes as method and path, for the test that walks them all.
-#[must_use]
-pub fn routes() -> Vec<(&'static str, String)> {
-    let table = table();
-    let own = [("GET", "/openapi.json".to_owned())];
-    let docs = table.docs.iter();
-    let docs = docs.map(|doc| (doc.method, doc.path.to_owned()));
-    docs.chain(own).collect()
+        });
+    routes
 }

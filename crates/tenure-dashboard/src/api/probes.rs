@@ -2,23 +2,22 @@
 //! who may not read; the figures need the right to read.
 
 use axum::Extension;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tenure_tasks::Metrics;
 
-use crate::auth::Visitor;
+use crate::auth::{Right, Visitor};
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::site::Site;
 
 /// Their routes.
-pub(crate) fn router() -> Router<Site> {
-    Router::new()
-        .route("/healthz", get(|| std::future::ready("alive\n")))
-        .route("/readyz", get(readiness))
-        .route("/metrics", get(figures))
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .get("/healthz", None, || std::future::ready("alive\n"))
+        .get("/readyz", None, readiness)
+        .get("/metrics", Some(Right::Read), figures)
 }
 
 /// Ready is a process whose runner may start runs; one without a runner is if its store answers.

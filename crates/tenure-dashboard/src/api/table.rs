@@ -1,9 +1,9 @@
 //! The table of routes: each with its handler and with what the document says of it.
 
-use axum::Router;
-use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::auth::Right;
+use crate::routes::Routes;
 use crate::site::Site;
 
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -13,6 +13,8 @@ pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub(crate) struct Doc {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
+    /// What one must be allowed to do.
+    pub(crate) right: Right,
     /// The name of the operation.
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
@@ -29,7 +31,7 @@ pub(crate) struct Doc {
 /// All routes.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    pub(crate) router: Router<Site>,
+    pub(crate) routes: Routes,
     pub(crate) docs: Vec<Doc>,
 }
 
@@ -38,6 +40,7 @@ impl Doc {
         Self {
             method,
             path: "",
+            right: Right::Read,
             id,
             summary,
             query: None,
@@ -62,6 +65,7 @@ impl Doc {
         summary: &'static str,
     ) -> Self {
         let mut doc = Self::new("POST", id, summary);
+        doc.right = Right::Change;
         doc.body = Some(SchemaGenerator::subschema_for::<B>);
         doc.answer = Some(SchemaGenerator::subschema_for::<A>);
         doc
@@ -86,6 +90,12 @@ impl Doc {
         self
     }
 
+    /// With another right than its method needs.
+    pub(crate) fn right(mut self, right: Right) -> Self {
+        self.right = right;
+        self
+    }
+
     pub(crate) fn without_etag(mut self) -> Self {
         self.has_etag = false;
         self
@@ -100,11 +110,11 @@ impl Table {
         T: 'static,
     {
         doc.path = path;
-        let method: MethodRouter<Site> = match doc.method {
-            "POST" => post(handler),
-            _ => get(handler),
+        let right = Some(doc.right);
+        self.routes = match doc.method {
+            "POST" => self.routes.post(path, right, handler),
+            _ => self.routes.get(path, right, handler),
         };
-        self.router = self.router.route(path, method);
         self.docs.push(doc);
         self
     }

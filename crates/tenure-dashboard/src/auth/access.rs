@@ -10,13 +10,11 @@ use std::str::FromStr;
 use argon2::Argon2;
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use tenure_core::Timestamp;
 
+use super::tokens::{ApiToken, Digest, MIN_TOKEN, TokenList};
 use super::visitor::{Right, Visitor};
 
-/// The shortest token that is taken.
-const MIN_TOKEN: usize = 16;
 /// A hash of nothing that anybody knows: checked where there is no such user, so that it takes as
 /// long to say so.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dGVudXJlLW5vYm9keQ$\
@@ -31,6 +29,20 @@ pub enum AccessError {
     ShortToken {
         /// How many it has.
         length: usize,
+    },
+    /// A name that a token cannot have.
+    #[error("`{name}` cannot name a token: a name is one word of at most 100 characters")]
+    TokenName {
+        /// The name.
+        name: String,
+    },
+    /// A line that stands for no token.
+    #[error("line {line} is no token: {reason}")]
+    TokenLine {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A password hash that cannot be read.
     #[error("the password hash of user `{user}` is none of Argon2 in the PHC format: {reason}")]
@@ -117,7 +129,7 @@ impl Access {
 /// What opens the dashboard. Any of them is enough; without any, nobody gets in.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    tokens: Vec<([u8; 32], Right)>,
+    tokens: Vec<TokenList>,
     users: Vec<User>,
     proxy: Option<Proxy>,
 }
@@ -139,7 +151,7 @@ struct Proxy {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("tokens", &self.tokens.len())
+            .field("tokens", &self.tokens)
             .field("users", &self.users.len())
             .field("proxy", &self.proxy)
             .finish_non_exhaustive()
@@ -158,13 +170,27 @@ impl Credentials {
     /// # Errors
     /// [`AccessError::ShortToken`] for one under 16 characters.
     pub fn token(mut self, token: &str, right: Right) -> Result<Self, AccessError> {
-        let token = token.trim();
-        let length = token.chars().count();
-        if length < MIN_TOKEN {
-            return Err(AccessError::ShortToken { length });
-        }
-        self.tokens.push((digest(token), right));
+        let name = match right {
+            Right::Read => "holder of a read token",
+            Right::Change => "holder of a change token",
+            Right::Force => "holder of a force token",
+        };
+        // Looked at under a name that a token may have; it is told by words.
+        ApiToken::new("token", token, right)?;
+        self.tokens.push(TokenList::new(vec![ApiToken::unnamed(
+            name,
+            token.trim(),
+            right,
+        )]));
         Ok(self)
+    }
+
+    /// Tokens that may be exchanged while the dashboard is served, each with a name, a right and
+    /// perhaps an end. An empty list opens nothing.
+    #[must_use]
+    pub fn tokens(mut self, tokens: &TokenList) -> Self {
+        self.tokens.push(tokens.clone());
+        self
     }
 
     /// A user with a password, given as an Argon2 hash in the PHC format (`$argon2id$…`), for
@@ -237,21 +263,24 @@ impl Credentials {
         !self.users.is_empty()
     }
 
-    /// Whoever has this token. Takes the same time whichever it is.
-    pub(crate) fn by_token(&self, token: &str) -> Option<Visitor> {
-        let given = digest(token.trim());
-        let mut found = None;
-        for (known, right) in &self.tokens {
-            if bool::from(known.ct_eq(&given)) {
-                found = found.max(Some(*right));
-            }
-        }
-        let right = found?;
-        let name = match right {
-            Right::Read => "holder of a read token",
-            Right::Change => "holder of a change token",
-        };
-        Some(Visitor::new(name, right).by("token"))
+    /// Whoever has this token at this instant. Takes the same time whichever it is.
+    pub(crate) fn by_token(&self, token: &str, now: Timestamp) -> Option<Visitor> {
+        self.by_digest(&Digest::of(token.trim()), now)
+    }
+
+    fn by_digest(&self, digest: &Digest, now: Timestamp) -> Option<Visitor> {
+        let found = self.tokens.iter().map(|list| list.visitor(digest, now));
+        // All are asked, so that nobody learns from the time it took.
+        found.fold(None, |found, one| match (found, one) {
+            (Some(a), Some(b)) => Some(if b.right() > a.right() { b } else { a }),
+            (a, b) => a.or(b),
+        })
+    }
+
+    /// Whether what somebody was known by still counts: a token may have ended or be gone.
+    pub(crate) fn still_admits(&self, visitor: &Visitor, now: Timestamp) -> bool {
+        let known = visitor.token().map(|token| self.by_digest(token, now));
+        known.is_none_or(|known| known.is_some_and(|known| known.right() >= visitor.right()))
     }
 
     /// The user with this password. Works for tens of milliseconds on a core, on purpose, also if
@@ -283,11 +312,6 @@ impl Credentials {
         }
         Some(Visitor::new(name, proxy.right).by("proxy"))
     }
-}
-
-/// The digest by which secrets are kept and compared.
-pub(crate) fn digest(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Addresses and networks.

@@ -1,8 +1,9 @@
 //! Stands in front of every route: which host was asked, who asks, and whether they may.
 //!
-//! One rule for all routes: what only reads (GET, HEAD) needs the right to read, everything else
-//! the right to change and to come from a page of ours. Open to everybody are the probes, the
-//! login page and the assets, which show nothing of the store.
+//! One rule for all routes: whoever asks must be known, and what is more than reading (GET, HEAD)
+//! must come from a page of ours or from no browser. Open to everybody are the probes, the login
+//! page and the assets, which show nothing of the store. What each of those who are known may do,
+//! the table of `routes` says.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,7 +30,7 @@ const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 /// The longest address, in bytes.
 const MOST_URI: usize = 8 * 1024;
 /// What everybody may ask for.
-const PUBLIC: [&str; 6] = [
+pub(crate) const PUBLIC: [&str; 6] = [
     "/healthz",
     "/readyz",
     "/login",
@@ -135,7 +136,7 @@ async fn admitted(site: &Site, request: Request) -> Result<Request, Box<Response
         Err(problem) => return Err(Box::new(problem.into_response())),
     };
     if let Some(visitor) = &visitor {
-        may(
+        from_our_page(
             &parts.method,
             &parts.headers,
             host(&parts.headers, &parts.uri),
@@ -160,8 +161,8 @@ async fn admitted(site: &Site, request: Request) -> Result<Request, Box<Response
     Ok(Request::from_parts(parts, body))
 }
 
-/// Whether a visitor may do this.
-fn may(
+/// Whether a change comes from where it may come from.
+fn from_our_page(
     method: &Method,
     headers: &HeaderMap,
     host: Option<&str>,
@@ -174,12 +175,6 @@ fn may(
     came_from_us(headers, host)?;
     if is_public {
         return Ok(());
-    }
-    if !visitor.may_change() {
-        let status = StatusCode::FORBIDDEN;
-        let detail = "your credential lets you look and not change";
-        let problem = Problem::new(status, "right", "you may not change this", detail);
-        return Err(problem.help("use a credential with the right to change"));
     }
     // A form carries it among its fields, where the handler looks.
     let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
@@ -248,6 +243,18 @@ fn unknown(method: &Method, headers: &HeaderMap, path: &str, base: &Base) -> Res
     denied().into_response()
 }
 
+/// What is told to somebody who is known and may not do this.
+pub(crate) fn forbidden(right: Right) -> Problem {
+    let status = StatusCode::FORBIDDEN;
+    let detail = match right {
+        Right::Read => "your credential does not let you look",
+        Right::Change => "your credential lets you look and not change",
+        Right::Force => "your credential does not let you take locks from their holders",
+    };
+    let problem = Problem::new(status, "right", "you may not do this", detail);
+    problem.help(format!("use a credential with the right `{right}`"))
+}
+
 /// The same answer to whatever was wrong with a credential.
 pub(crate) fn denied() -> Problem {
     let status = StatusCode::UNAUTHORIZED;
@@ -274,9 +281,9 @@ async fn identify(
 ) -> Result<Option<Visitor>, Problem> {
     let credentials = match &site.access().kind {
         Kind::Outside => {
-            return Ok(Some(known.unwrap_or_else(|| {
-                Visitor::unknown(Right::Change, "application")
-            })));
+            return Ok(Some(
+                known.unwrap_or_else(|| Visitor::unknown(Right::Force, "application")),
+            ));
         }
         Kind::Open(right) => return Ok(Some(Visitor::unknown(*right, "open"))),
         Kind::Asked(credentials) => credentials,
@@ -284,9 +291,16 @@ async fn identify(
     if let Some(visitor) = credentials.by_proxy(headers, from) {
         return Ok(Some(visitor));
     }
-    let session = cookies(headers).find_map(|name| site.sessions().visitor(name));
-    if session.is_some() {
-        return Ok(session);
+    let now = site.view().clock().wall();
+    for name in cookies(headers) {
+        let Some(visitor) = site.sessions().visitor(name) else {
+            continue;
+        };
+        if credentials.still_admits(&visitor, now) {
+            return Ok(Some(visitor));
+        }
+        // The token with which it began has ended, was taken back or lost a right.
+        site.sessions().end(name);
     }
     let Some(given) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
@@ -296,7 +310,7 @@ async fn identify(
     }
     let visitor = match given.to_str().ok().and_then(|text| text.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            credentials.by_token(token)
+            credentials.by_token(token, now)
         }
         Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => match basic(pair) {
             Some((name, password)) => by_password(site, credentials, &name, &password).await,

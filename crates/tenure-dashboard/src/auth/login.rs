@@ -4,23 +4,25 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, Form, State};
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use serde::Deserialize;
 
 use super::access::Kind;
 use super::guard::{COOKIE, HOST_COOKIE, by_password, cookies, slowed};
+use super::visitor::Right;
 use crate::pages::style_path;
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::site::{Base, Site};
 
 /// The routes of logging in and out.
-pub(crate) fn router() -> Router<Site> {
-    Router::new()
-        .route("/login", get(form).post(log_in))
-        .route("/logout", post(log_out))
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .get("/login", None, form)
+        .post("/login", None, log_in)
+        .post("/logout", Some(Right::Read), log_out)
 }
 
 #[derive(Deserialize)]
@@ -89,7 +91,7 @@ async fn log_in(
     let visitor = if typed.token.trim().is_empty() {
         by_password(&site, credentials, &typed.user, &typed.password).await
     } else {
-        credentials.by_token(&typed.token)
+        credentials.by_token(&typed.token, site.view().clock().wall())
     };
     let Some(visitor) = visitor else {
         site.throttle().failed(from);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tenure_core::{Clock, Moment, Token};
 
-use super::access::digest;
+use super::tokens::Digest;
 use super::visitor::Visitor;
 
 const IDLE: Duration = Duration::from_secs(12 * 3600);
@@ -30,10 +30,10 @@ struct Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     clock: Arc<dyn Clock>,
-    all: Mutex<HashMap<[u8; 32], Session>>,
+    all: Mutex<HashMap<Digest, Session>>,
     /// Passwords that were right lately, as digests under a salt of this process: a program that
     /// sends one with every request is not made to wait for the slow check each time.
-    checked: Mutex<HashMap<[u8; 32], (Moment, Visitor)>>,
+    checked: Mutex<HashMap<Digest, (Moment, Visitor)>>,
     salt: Token,
 }
 
@@ -65,16 +65,17 @@ impl Sessions {
         checked.insert(self.mark(name, password), (now, visitor.clone()));
     }
 
-    fn mark(&self, name: &str, password: &str) -> [u8; 32] {
-        digest(&format!("{}:{name}:{password}", self.salt))
+    fn mark(&self, name: &str, password: &str) -> Digest {
+        Digest::of(&format!("{}:{name}:{password}", self.salt))
     }
 
     /// Begins a session and names it.
     pub(crate) fn begin(&self, visitor: &Visitor) -> String {
         let name = Token::random().to_string();
         let now = self.clock.now();
+        let digest = Digest::of(&name);
         let visitor = visitor.clone().by("session");
-        let visitor = visitor.with_form_token(Token::random().to_string());
+        let visitor = visitor.in_session(digest, Token::random().to_string());
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, session| session.is_live(now));
         if all.len() >= MOST {
@@ -88,7 +89,7 @@ impl Sessions {
             began: now,
             seen: now,
         };
-        all.insert(digest(&name), session);
+        all.insert(digest, session);
         name
     }
 
@@ -96,7 +97,7 @@ impl Sessions {
     pub(crate) fn visitor(&self, name: &str) -> Option<Visitor> {
         let now = self.clock.now();
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = all.get_mut(&digest(name))?;
+        let session = all.get_mut(&Digest::of(name))?;
         if !session.is_live(now) {
             return None;
         }
@@ -104,9 +105,16 @@ impl Sessions {
         Some(session.visitor.clone())
     }
 
+    /// Whether a session still lasts. Asking does not make it last longer.
+    pub(crate) fn lasts(&self, session: &Digest) -> bool {
+        let now = self.clock.now();
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(session).is_some_and(|session| session.is_live(now))
+    }
+
     pub(crate) fn end(&self, name: &str) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&digest(name));
+        all.remove(&Digest::of(name));
     }
 }
 

@@ -1,18 +1,53 @@
 //! Who asks, and what they may do.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+
+use super::tokens::Digest;
 
 /// What somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Right {
     /// Look at everything.
     Read,
-    /// Also pause, resume, run, cancel, backfill, and take locks from their holders.
+    /// Also pause, resume, run, cancel and backfill.
     Change,
+    /// Also take locks from their holders.
+    Force,
+}
+
+impl Right {
+    const ALL: [Self; 3] = [Self::Read, Self::Change, Self::Force];
+
+    /// The right's name: `read`, `change` or `force`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Force => "force",
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Right {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let found = Self::ALL.into_iter().find(|right| right.as_str() == name);
+        found.ok_or(())
+    }
 }
 
 /// Whoever made a request. An application with a login of its own may add one to the request's
@@ -31,6 +66,9 @@ pub struct Visitor {
     how: &'static str,
     from: Option<IpAddr>,
     form_token: Option<String>,
+    /// The token and the session by which they are known: either may end while they are here.
+    token: Option<Digest>,
+    session: Option<Digest>,
 }
 
 impl Visitor {
@@ -51,6 +89,8 @@ impl Visitor {
             how,
             from: None,
             form_token: None,
+            token: None,
+            session: None,
         }
     }
 
@@ -64,8 +104,14 @@ impl Visitor {
         self
     }
 
-    pub(crate) fn with_form_token(mut self, token: String) -> Self {
-        self.form_token = Some(token);
+    pub(crate) fn with_token(mut self, token: Digest) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    pub(crate) fn in_session(mut self, session: Digest, form_token: String) -> Self {
+        self.session = Some(session);
+        self.form_token = Some(form_token);
         self
     }
 
@@ -78,7 +124,25 @@ impl Visitor {
     /// Whether they may change something.
     #[must_use]
     pub fn may_change(&self) -> bool {
-        self.right >= Right::Change
+        self.may(Right::Change)
+    }
+
+    /// Whether they have this right, or one that includes it.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        self.right >= right
+    }
+
+    pub(crate) fn right(&self) -> Right {
+        self.right
+    }
+
+    pub(crate) fn token(&self) -> Option<&Digest> {
+        self.token.as_ref()
+    }
+
+    pub(crate) fn session(&self) -> Option<&Digest> {
+        self.session.as_ref()
     }
 
     /// By what they are known: `token`, `password`, `session`, `proxy`, `application`, or `open`

@@ -6,10 +6,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
-use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+
+use crate::routes::Routes;
 
 /// The style sheet.
 pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
@@ -73,18 +73,12 @@ impl Asset {
 }
 
 /// Serves the files.
-pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route(
-            "/assets/tenure.css",
-            get(|asked: HeaderMap| async move { STYLE.answer(&asked) }),
-        )
-        .route(
-            "/assets/tenure.js",
-            get(|asked: HeaderMap| async move { SCRIPT.answer(&asked) }),
-        )
-        .route(
-            "/assets/tenure.svg",
-            get(|asked: HeaderMap| async move { ICON.answer(&asked) }),
-        )
+pub(super) fn routes() -> Routes {
+    let of = |asset: &'static LazyLock<Asset>| {
+        move |asked: HeaderMap| std::future::ready(asset.answer(&asked))
+    };
+    Routes::default()
+        .get("/assets/tenure.css", None, of(&STYLE))
+        .get("/assets/tenure.js", None, of(&SCRIPT))
+        .get("/assets/tenure.svg", None, of(&ICON))
 }

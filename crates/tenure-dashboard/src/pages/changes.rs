@@ -6,21 +6,20 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, RawQuery};
+use axum::extract::FromRequest;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use maud::{Markup, html};
 use tenure_core::{BackfillState, Fence, RequestId, RunKey, Timestamp, parse_duration};
 
 use super::fields::Fields;
 use super::listing::address;
-use super::{fields, lock_key, task_name, told};
-use crate::auth::Visitor;
+use super::{lock_key, task_name, told};
+use crate::auth::{Right, Visitor};
 use crate::change::Actor;
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::site::Site;
 use crate::view::segment;
 
@@ -28,36 +27,30 @@ use crate::view::segment;
 pub(super) const TOKEN: &str = "form_token";
 
 /// The routes that forms post to.
-pub(super) fn router() -> Router<Site> {
-    Router::new()
-        .route(
-            "/pause",
-            post(async |order: Order| done(pause(&order).await)),
-        )
-        .route(
-            "/resume",
-            post(async |order: Order| done(resume(&order).await)),
-        )
-        .route(
-            "/run-now",
-            post(async |order: Order| done(run_now(&order).await)),
-        )
-        .route(
-            "/backfill",
-            post(async |order: Order| done(backfill(&order).await)),
-        )
-        .route(
-            "/end-backfill",
-            post(async |order: Order| done(end_backfill(&order).await)),
-        )
-        .route(
-            "/cancel",
-            post(async |order: Order| done(cancel(&order).await)),
-        )
-        .route(
-            "/unlock",
-            post(async |order: Order| done(unlock(&order).await)),
-        )
+pub(super) fn routes() -> Routes {
+    let change = Some(Right::Change);
+    Routes::default()
+        .post("/pause", change, async |order: Order| {
+            done(pause(&order).await)
+        })
+        .post("/resume", change, async |order: Order| {
+            done(resume(&order).await)
+        })
+        .post("/run-now", change, async |order: Order| {
+            done(run_now(&order).await)
+        })
+        .post("/backfill", change, async |order: Order| {
+            done(backfill(&order).await)
+        })
+        .post("/end-backfill", change, async |order: Order| {
+            done(end_backfill(&order).await)
+        })
+        .post("/cancel", change, async |order: Order| {
+            done(cancel(&order).await)
+        })
+        .post("/unlock", Some(Right::Force), async |order: Order| {
+            done(unlock(&order).await)
+        })
 }
 
 /// A form that was sent, by whom, and to which address.
@@ -75,24 +68,24 @@ impl FromRequest<Site> for Order {
         use axum::extract::FromRequestParts as _;
         let (mut parts, body) = request.into_parts();
         let Ok(visitor) = Visitor::from_request_parts(&mut parts, site).await;
-        let query = RawQuery(parts.uri.query().map(str::to_owned));
+        let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let request = axum::extract::Request::from_parts(parts, body);
         let body = Bytes::from_request(request, site).await;
         let body = body.map_err(IntoResponse::into_response)?;
         let form = Fields::parse(&body);
         let token = visitor.form_token();
-        if !visitor.may_change() || token.is_some_and(|token| form.text(TOKEN) != Some(token)) {
+        if token.is_some_and(|token| form.text(TOKEN) != Some(token)) {
             return Err(told(
                 StatusCode::FORBIDDEN,
                 "You may not change this",
-                "The form is not of this session, or you may only look.",
+                "The form is not of this session.",
             ));
         }
         Ok(Self {
             site: site.clone(),
             visitor,
             form,
-            query: fields(&query),
+            query,
         })
     }
 }
@@ -162,7 +155,8 @@ async fn pause(order: &Order) -> Result<String, Problem> {
 
 async fn resume(order: &Order) -> Result<String, Problem> {
     let task = order.task()?;
-    order.site.view().resume(&order.actor(), &task).await?;
+    let view = order.site.view();
+    view.resume(&order.actor(), &task, order.why()).await?;
     Ok(task_address(&task, "resumed"))
 }
 

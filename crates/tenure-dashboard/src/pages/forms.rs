@@ -14,6 +14,8 @@ use crate::view::{BackfillRow, LockRow, RunRow, TaskRow};
 #[derive(Debug, Clone)]
 pub(super) struct Right {
     pub(super) may_change: bool,
+    /// Whether they may take a lock from its holder.
+    pub(super) may_force: bool,
     /// Who it is, if the dashboard knows.
     pub(super) who: Option<String>,
     /// What a form must carry, if the visitor is known by a session.
@@ -24,6 +26,7 @@ impl From<&Visitor> for Right {
     fn from(visitor: &Visitor) -> Self {
         Self {
             may_change: visitor.may_change(),
+            may_force: visitor.may(crate::auth::Right::Force),
             who: visitor.name().map(str::to_owned),
             token: visitor.form_token().map(str::to_owned),
         }
@@ -76,6 +79,7 @@ fn resume(task: &TaskRow, right: &Right) -> Markup {
             form method="post" action="resume" {
                 input type="hidden" name="name" value=(task.task);
                 (who(right))
+                (why("why", "the release is out"))
                 button.main { "Resume" }
             }
         }
@@ -177,6 +181,19 @@ pub(super) fn of_lock(lock: &LockRow, right: &Right) -> Markup {
                 (who(right))
                 (why("why", "the machine is gone"))
                 button.danger { "Take it away" }
+            }
+        }
+    }
+}
+
+/// Who is logged in, and the way out; nothing for those who came without the login page.
+pub(super) fn log_out(right: &Right) -> Markup {
+    html! {
+        @if right.token.is_some() {
+            form.log-out method="post" action="logout" {
+                (token(right))
+                @if let Some(who) = &right.who { span.soft.small { (who) } }
+                button.small { "Log out" }
             }
         }
     }

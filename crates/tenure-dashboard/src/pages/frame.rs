@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets;
+use super::forms::{self, Right};
 use crate::view::At;
 
 /// The request header with the regions that a page has, `name=mark` each, blanks between them.
@@ -151,12 +152,12 @@ impl Page {
     }
 
     /// The page, or what a browser with some of its regions lacks.
-    pub(super) fn answer(&self, asked: &HeaderMap) -> Response {
+    pub(super) fn answer(&self, asked: &HeaderMap, right: &Right) -> Response {
         let known = asked
             .get(KNOWN)
             .map(|known| known.to_str().unwrap_or_default());
         let mut answer = match known {
-            None => html_answer(StatusCode::OK, self.whole().into_string()),
+            None => html_answer(StatusCode::OK, self.whole(Some(right)).into_string()),
             Some(known) => {
                 let known: Vec<&str> = known.split(' ').collect();
                 let differs = |region: &&Region| {
@@ -185,13 +186,13 @@ impl Page {
 
     /// The page with another status than 200.
     pub(super) fn answer_with(&self, status: StatusCode) -> Response {
-        let mut answer = html_answer(status, self.whole().into_string());
+        let mut answer = html_answer(status, self.whole(None).into_string());
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         answer
     }
 
-    fn whole(&self) -> Markup {
+    fn whole(&self, right: Option<&Right>) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -205,7 +206,7 @@ impl Page {
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
-                    (self.top())
+                    (self.top(right))
                     main #main tabindex="-1" data-now=[self.now.map(|now| now.0.as_millis())]
                         data-events="api/v1/events" data-kinds=(KINDS)
                         data-every=(self.every.as_millis()) {
@@ -226,7 +227,7 @@ impl Page {
         }
     }
 
-    fn top(&self) -> Markup {
+    fn top(&self, right: Option<&Right>) -> Markup {
         html! {
             header.top {
                 div.top-in {
@@ -246,6 +247,7 @@ impl Page {
                     } @else {
                         p.age { "no data" }
                     }
+                    @if let Some(right) = right { (forms::log_out(right)) }
                 }
             }
         }

@@ -25,7 +25,7 @@ pub(super) async fn page(
         Block::One(Region::sheet("lock", facts(&lock))),
         Block::One(Region::sheet("queue", queue(&lock))),
     ];
-    if lock.can_force && right.may_change {
+    if lock.can_force && right.may_force {
         blocks.push(Block::One(Region::plain(
             "actions",
             forms::of_lock(&lock.lock, right),

@@ -23,20 +23,22 @@ mod task;
 mod tasks;
 mod wrong;
 
-use axum::Router;
-use axum::extract::{RawQuery, State};
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
-use maud::html;
+use maud::{Markup, html};
 use tenure_core::{Key, RunKey, TaskName};
 
 use self::fields::Fields;
 use self::forms::Right;
 use self::frame::{Block, Page, Place};
-use crate::auth::Visitor;
+use crate::auth::{self, Visitor};
+use crate::routes::Routes;
 use crate::site::{Base, Site};
-use crate::view::ViewError;
+use crate::view::{View, ViewError};
 
 /// Where the style sheet is, seen from the dashboard's root.
 pub(crate) fn style_path() -> &'static str {
@@ -44,94 +46,97 @@ pub(crate) fn style_path() -> &'static str {
 }
 
 /// The routes of all pages.
-pub(crate) fn router() -> Router<Site> {
-    Router::new()
-        .route(
-            "/",
-            get(async |Base(base): Base| Redirect::temporary(&format!("{base}/now"))),
-        )
-        .route("/now", get(now_page))
-        .route("/tasks", get(tasks_page))
-        .route("/task", get(task_page))
-        .route("/run", get(run_page))
-        .route("/locks", get(locks_page))
-        .route("/lock", get(lock_page))
-        .route("/nodes", get(nodes_page))
-        .route("/store", get(store_page))
-        .merge(changes::router())
-        .merge(assets::router())
+pub(crate) fn routes() -> Routes {
+    let read = Some(auth::Right::Read);
+    let to_now = async |Base(base): Base| Redirect::temporary(&format!("{base}/now"));
+    Routes::default()
+        .get("/", read, to_now)
+        .get("/now", read, async |asking: Asking| {
+            asking.answer(now::page(asking.view()).await)
+        })
+        .get("/tasks", read, async |asking: Asking| {
+            asking.answer(tasks::page(asking.view(), &asking.fields).await)
+        })
+        .get("/task", read, task_page)
+        .get("/run", read, run_page)
+        .get("/locks", read, async |asking: Asking| {
+            asking.answer(locks::page(asking.view(), &asking.fields).await)
+        })
+        .get("/lock", read, lock_page)
+        .get("/nodes", read, async |asking: Asking| {
+            asking.answer(nodes::page(asking.view()).await)
+        })
+        .get("/store", read, async |asking: Asking| {
+            asking.answer(store::page(asking.view()).await)
+        })
+        .merge(changes::routes())
+        .merge(assets::routes())
 }
 
-async fn now_page(State(site): State<Site>, asked: HeaderMap) -> Response {
-    answer(now::page(site.view()).await, &asked)
+/// The answer to a path that is none.
+pub(crate) async fn nowhere() -> Response {
+    let message = "The dashboard has no page of this name.";
+    told(StatusCode::NOT_FOUND, "There is no such page", message)
 }
 
-async fn tasks_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) -> Response {
-    answer(tasks::page(site.view(), &fields(&query)).await, &asked)
+/// Who asks for a page, and with which address.
+struct Asking {
+    site: Site,
+    fields: Fields,
+    right: Right,
+    headers: HeaderMap,
 }
 
-async fn task_page(
-    State(site): State<Site>,
-    visitor: Visitor,
-    query: RawQuery,
-    asked: HeaderMap,
-) -> Response {
-    let fields = fields(&query);
-    let right = Right::from(&visitor);
-    let page = async {
-        let name = task_name(&fields)?;
-        task::page(site.view(), &name, changes::said(&fields), &right).await
-    };
-    answer(page.await, &asked)
+impl FromRequestParts<Site> for Asking {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Infallible> {
+        let visitor = Visitor::from_request_parts(parts, site).await?;
+        Ok(Self {
+            site: site.clone(),
+            fields: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            right: Right::from(&visitor),
+            headers: parts.headers.clone(),
+        })
+    }
 }
 
-async fn run_page(
-    State(site): State<Site>,
-    visitor: Visitor,
-    query: RawQuery,
-    asked: HeaderMap,
-) -> Response {
-    let fields = fields(&query);
-    let right = Right::from(&visitor);
-    let page = async {
-        let id = fields.text("id").unwrap_or_default();
-        let key: RunKey = id
-            .parse()
-            .map_err(|error| ViewError::invalid("id", format!("{error}")))?;
-        run::page(site.view(), &key, changes::said(&fields), &right).await
-    };
-    answer(page.await, &asked)
+impl Asking {
+    fn view(&self) -> &View {
+        self.site.view()
+    }
+
+    /// What was just done, if the address says so.
+    fn said(&self) -> Option<Markup> {
+        changes::said(&self.fields)
+    }
+
+    fn answer(&self, page: Result<Page, ViewError>) -> Response {
+        answer(page, &self.headers, &self.right)
+    }
 }
 
-async fn locks_page(State(site): State<Site>, query: RawQuery, asked: HeaderMap) -> Response {
-    answer(locks::page(site.view(), &fields(&query)).await, &asked)
+async fn task_page(asking: Asking) -> Response {
+    asking.answer(match task_name(&asking.fields) {
+        Ok(name) => task::page(asking.view(), &name, asking.said(), &asking.right).await,
+        Err(error) => Err(error),
+    })
 }
 
-async fn lock_page(
-    State(site): State<Site>,
-    visitor: Visitor,
-    query: RawQuery,
-    asked: HeaderMap,
-) -> Response {
-    let fields = fields(&query);
-    let right = Right::from(&visitor);
-    let page = async {
-        let key = lock_key(&fields)?;
-        lock::page(site.view(), &key, changes::said(&fields), &right).await
-    };
-    answer(page.await, &asked)
+async fn run_page(asking: Asking) -> Response {
+    let id = asking.fields.text("id").unwrap_or_default();
+    let key = id.parse::<RunKey>();
+    asking.answer(match key {
+        Ok(key) => run::page(asking.view(), &key, asking.said(), &asking.right).await,
+        Err(error) => Err(ViewError::invalid("id", format!("{error}"))),
+    })
 }
 
-async fn nodes_page(State(site): State<Site>, asked: HeaderMap) -> Response {
-    answer(nodes::page(site.view()).await, &asked)
-}
-
-async fn store_page(State(site): State<Site>, asked: HeaderMap) -> Response {
-    answer(store::page(site.view()).await, &asked)
-}
-
-fn fields(RawQuery(query): &RawQuery) -> Fields {
-    Fields::parse(query.as_deref().unwrap_or_default().as_bytes())
+async fn lock_page(asking: Asking) -> Response {
+    asking.answer(match lock_key(&asking.fields) {
+        Ok(key) => lock::page(asking.view(), &key, asking.said(), &asking.right).await,
+        Err(error) => Err(error),
+    })
 }
 
 /// The task that an address or a form names.
@@ -147,9 +152,9 @@ fn lock_key(fields: &Fields) -> Result<Key, ViewError> {
 }
 
 /// The page, or one that says why there is none.
-fn answer(page: Result<Page, ViewError>, asked: &HeaderMap) -> Response {
+fn answer(page: Result<Page, ViewError>, asked: &HeaderMap, right: &Right) -> Response {
     match page {
-        Ok(page) => page.answer(asked),
+        Ok(page) => page.answer(asked, right),
         Err(error) => refusal(&error).into_response(),
     }
 }

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::frame::{Block, Page, Place, Region, SELDOM};
 use super::listing::{Listing, pager};
 use super::say::{self, Rel};
-use crate::view::{Page as Rows, RibbonCell, TaskFilter, TaskRow, TasksQuery, View, ViewError};
+use crate::view::{Page as Rows, RunMark, TaskFilter, TaskRow, TasksQuery, View, ViewError};
 
 const SHOWN: [(&str, &str, TaskFilter); 4] = [
     ("", "All", TaskFilter::All),
@@ -130,7 +130,7 @@ pub(super) fn standing(task: &TaskRow) -> (&'static str, &'static str) {
     if task.pause.is_some() {
         return ("warn", "paused");
     }
-    let is_open = |cell: &&RibbonCell| say::tone(cell.state) == "busy";
+    let is_open = |cell: &&RunMark| say::tone(cell.state) == "busy";
     let last = task.ribbon.iter().find(|cell| cell.state.is_final());
     match last.map(|cell| say::tone(cell.state)) {
         Some("bad") => ("bad", "failing"),

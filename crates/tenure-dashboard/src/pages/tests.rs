@@ -42,6 +42,16 @@ impl Bed {
     }
 }
 
+/// Somebody who may look.
+fn nobody() -> Right {
+    Right {
+        may_change: false,
+        may_force: false,
+        who: None,
+        token: None,
+    }
+}
+
 async fn text(answer: Response) -> (StatusCode, String) {
     let status = answer.status();
     let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
@@ -49,7 +59,7 @@ async fn text(answer: Response) -> (StatusCode, String) {
 }
 
 async fn whole(page: Result<Page, ViewError>) -> String {
-    let (status, body) = text(answer(page, &HeaderMap::new())).await;
+    let (status, body) = text(answer(page, &HeaderMap::new(), &nobody())).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     body
 }
@@ -73,6 +83,7 @@ async fn every_page_is_whole_and_holds_no_code_of_its_own() {
     let none = Fields::default();
     let right = Right {
         may_change: true,
+        may_force: true,
         who: None,
         token: None,
     };
@@ -124,12 +135,12 @@ async fn a_page_that_has_not_changed_is_not_sent_again() {
         HeaderValue::from_str(&marks(&first)).unwrap(),
     );
     let page = locks::page(&bed.view, &none).await;
-    let (status, body) = text(answer(page, &asked)).await;
+    let (status, body) = text(answer(page, &asked, &nobody())).await;
     assert_eq!((status, body.as_str()), (StatusCode::NOT_MODIFIED, ""));
 
     bed.lock("l", "other").await;
     let page = locks::page(&bed.view, &none).await;
-    let (status, body) = text(answer(page, &asked)).await;
+    let (status, body) = text(answer(page, &asked, &nobody())).await;
     assert_eq!(status, StatusCode::OK);
     assert!(
         body.starts_with("<section") && body.contains("data-region=\"locks\""),
@@ -144,14 +155,10 @@ async fn a_page_that_has_not_changed_is_not_sent_again() {
 #[tokio::test]
 async fn e97_what_is_not_there_and_what_cannot_be_are_told_apart() {
     let bed = Bed::new();
-    let right = Right {
-        may_change: false,
-        who: None,
-        token: None,
-    };
+    let right = nobody();
     let name = TaskName::new("<i>none</i>").unwrap();
     let missing = task::page(&bed.view, &name, None, &right).await;
-    let (status, body) = text(answer(missing, &HeaderMap::new())).await;
+    let (status, body) = text(answer(missing, &HeaderMap::new(), &nobody())).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(
         body.contains("&lt;i&gt;none") && !body.contains("<i>none"),
@@ -159,7 +166,7 @@ async fn e97_what_is_not_there_and_what_cannot_be_are_told_apart() {
     );
     for wrong in ["limit=0", "limit=501", "limit=x", "after=x"] {
         let page = tasks::page(&bed.view, &Fields::parse(wrong.as_bytes())).await;
-        let (status, body) = text(answer(page, &HeaderMap::new())).await;
+        let (status, body) = text(answer(page, &HeaderMap::new(), &nobody())).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {body}");
     }
     assert!(task_name(&Fields::default()).is_err());
@@ -176,6 +183,7 @@ async fn e100_whatever_a_store_holds_is_text_on_the_page() {
     bed.store.note(&note).await.unwrap();
     let right = Right {
         may_change: true,
+        may_force: true,
         who: Some(payload.to_owned()),
         token: None,
     };

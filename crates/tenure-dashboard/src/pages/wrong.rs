@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use maud::{Markup, html};
-use tenure_core::{RunState, Timestamp};
+use tenure_core::Timestamp;
 
 use super::say::{self, Rel, short};
 use crate::view::{At, Nodes, Now, RunRow, StoreState, WaitGraph, segment};
@@ -68,22 +68,18 @@ pub(super) fn wrong(now: &Now, graph: &WaitGraph, nodes: &Nodes, store: &StoreSt
 /// Tasks whose newest ended run went badly: what has recovered is no trouble any more.
 fn of_tasks(now: &Now) -> Vec<Trouble> {
     let mut by_task: BTreeMap<&str, Vec<&RunRow>> = BTreeMap::new();
-    for run in &now.failed {
+    for run in now
+        .failed
+        .iter()
+        .filter(|run| now.failing.contains(&run.task))
+    {
         by_task.entry(&run.task).or_default().push(run);
     }
-    let recovered = |task: &str, tick: At| {
-        let runs = now.timeline.runs.iter();
-        runs.filter(|run| run.task == task && run.tick > tick)
-            .any(|run| run.state == RunState::Succeeded)
-    };
     let mut troubles = Vec::new();
     for (task, runs) in by_task {
         let Some(last) = runs.iter().max_by_key(|run| run.tick) else {
             continue;
         };
-        if recovered(task, last.tick) {
-            continue;
-        }
         let times = match runs.len() {
             1 => String::new(),
             some => format!(", {some} times in 24 h"),

@@ -36,10 +36,10 @@ pub use self::nodes::{NodeRow, Nodes};
 pub use self::now::{Now, NowCounts, Soon, Timeline, TimelineMinute, TimelineRun, UpcomingMinute};
 pub use self::page::{DEFAULT_LIMIT, MAX_LIMIT, Page, Paging};
 use self::plan::Plans;
-pub use self::runs::{Attempt, BackfillRow, RunDetail, RunRow, RunsQuery, StoryLine};
+pub use self::runs::{Attempt, BackfillRow, RunDetail, RunMark, RunRow, RunsQuery, StoryLine};
 pub(crate) use self::store::Doctor;
 pub use self::store::{Finding, Latency, StoreMeter, StoreState, Traffic, Verdict};
-pub use self::tasks::{PauseState, RibbonCell, TaskDetail, TaskFilter, TaskRow, TasksQuery};
+pub use self::tasks::{PauseState, TaskDetail, TaskFilter, TaskRow, TasksQuery};
 
 /// Why something cannot be shown.
 #[derive(Debug, thiserror::Error)]

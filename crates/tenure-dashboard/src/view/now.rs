@@ -1,15 +1,16 @@
 //! The first page: what runs, what is next, what failed lately, and the hours around now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenure_core::{HistoryQuery, RunRecord, RunState, Timestamp};
+use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, Timestamp};
 
-use super::at::state_schema;
 use super::plan::{Group, next_due, next_of};
-use super::{At, RunRow, View, ViewError, millis, segment};
+use super::{At, RunMark, RunRow, View, ViewError, millis, segment};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTES: usize = 60;
@@ -33,6 +34,8 @@ pub struct Now {
     pub next: Vec<Soon>,
     /// What ended badly or was missed in the last 24 hours, newest first, at most 50.
     pub failed: Vec<RunRow>,
+    /// Of their tasks, those that have not succeeded since, by name.
+    pub failing: Vec<String>,
     /// The hour before and the hour after.
     pub timeline: Timeline,
 }
@@ -83,19 +86,11 @@ pub struct Timeline {
 /// A run on the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TimelineRun {
-    /// The run's identity as a segment of a path.
-    pub path: String,
     /// The task.
     pub task: String,
-    /// Its tick.
-    pub tick: At,
-    /// Where it stands.
-    #[schemars(schema_with = "state_schema")]
-    pub state: RunState,
-    /// How late it began, in milliseconds.
-    pub lateness_ms: Option<u64>,
-    /// How long it took, or has taken so far, in milliseconds.
-    pub took_ms: Option<u64>,
+    /// How it went.
+    #[serde(flatten)]
+    pub mark: RunMark,
 }
 
 /// A minute of the past.
@@ -160,6 +155,7 @@ impl View {
             inner.runs.nodes(),
         );
         let (running, failed, past) = (running?, failed?, past?);
+        let failing = self.failing(&failed.runs, &past.runs).await?;
         let alive = nodes?.iter().filter(|node| node.expires_at > now).count();
         let rows = |runs: &[RunRecord]| runs.iter().map(|run| RunRow::new(run, now)).collect();
         let groups = inner.plans.groups(&snapshot.tasks);
@@ -186,8 +182,44 @@ impl View {
             running: rows(&running.runs),
             next: next.collect(),
             failed: rows(&failed.runs),
+            failing,
             timeline: timeline(&past.runs, past.next.is_some(), &groups, now),
         })
+    }
+}
+
+impl View {
+    /// Of the tasks of these runs that went badly, those that have not succeeded since. `past` is
+    /// known already; of what is not found there the store is asked.
+    async fn failing(
+        &self,
+        failed: &[RunRecord],
+        past: &[RunRecord],
+    ) -> Result<Vec<String>, ViewError> {
+        let mut last: BTreeMap<&TaskName, Timestamp> = BTreeMap::new();
+        for run in failed {
+            let tick = last.entry(&run.key.task).or_insert(run.key.tick);
+            *tick = run.key.tick.max(*tick);
+        }
+        let went_well = |run: &RunRecord| run.state == RunState::Succeeded;
+        for run in past.iter().filter(|run| went_well(run)) {
+            if last
+                .get(&run.key.task)
+                .is_some_and(|bad| run.key.tick > *bad)
+            {
+                last.remove(&run.key.task);
+            }
+        }
+        let looks = last.into_iter().map(async |(task, bad)| {
+            let mut query = HistoryQuery::of(task.clone());
+            query.states = vec![RunState::Succeeded];
+            query.from = Some(bad + Duration::from_millis(1));
+            query.limit = 1;
+            let since = self.inner.runs.history(&query).await?;
+            Ok(since.runs.is_empty().then(|| task.as_str().to_owned()))
+        });
+        let looks: Result<Vec<_>, ViewError> = join_all(looks).await.into_iter().collect();
+        Ok(looks?.into_iter().flatten().collect())
     }
 }
 
@@ -202,14 +234,10 @@ fn timeline(
         from = oldest.key.tick;
     }
     let newest = past.iter().take(200).map(|run| {
-        let row = RunRow::new(run, now);
+        let mut row = RunRow::new(run, now);
         TimelineRun {
-            path: row.path,
-            task: row.task,
-            tick: row.tick,
-            state: row.state,
-            lateness_ms: row.lateness_ms,
-            took_ms: row.took_ms,
+            task: std::mem::take(&mut row.task),
+            mark: row.into(),
         }
     });
     Timeline {

@@ -91,6 +91,34 @@ impl RunRow {
     }
 }
 
+/// A run as a mark in a picture: in a task's ribbon, and on the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RunMark {
+    /// The run's identity as a segment of a path.
+    pub path: String,
+    /// Its tick.
+    pub tick: At,
+    /// Where it stands.
+    #[schemars(schema_with = "state_schema")]
+    pub state: RunState,
+    /// How late it began, in milliseconds.
+    pub lateness_ms: Option<u64>,
+    /// How long it took, or has taken so far, in milliseconds.
+    pub took_ms: Option<u64>,
+}
+
+impl From<RunRow> for RunMark {
+    fn from(row: RunRow) -> Self {
+        Self {
+            path: row.path,
+            tick: row.tick,
+            state: row.state,
+            lateness_ms: row.lateness_ms,
+            took_ms: row.took_ms,
+        }
+    }
+}
+
 /// An attempt that is over, of a run that went on to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Attempt {

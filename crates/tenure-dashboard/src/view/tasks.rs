@@ -3,11 +3,10 @@
 use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenure_core::{HistoryQuery, RunState, TaskName, TaskRecord, Timestamp};
+use tenure_core::{HistoryQuery, TaskName, TaskRecord, Timestamp};
 
-use super::at::state_schema;
 use super::plan::next_of;
-use super::{At, BackfillRow, Page, Paging, RunRow, View, ViewError, millis, segment};
+use super::{At, BackfillRow, Page, Paging, RunMark, RunRow, View, ViewError, segment};
 
 /// How many outcomes a ribbon shows.
 const RIBBON: usize = 20;
@@ -51,22 +50,6 @@ pub struct PauseState {
     pub until: Option<At>,
 }
 
-/// One outcome in a ribbon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct RibbonCell {
-    /// The run's identity as a segment of a path.
-    pub path: String,
-    /// Its tick.
-    pub tick: At,
-    /// Where it stands.
-    #[schemars(schema_with = "state_schema")]
-    pub state: RunState,
-    /// How late it began, in milliseconds.
-    pub lateness_ms: Option<u64>,
-    /// How long it took, in milliseconds.
-    pub took_ms: Option<u64>,
-}
-
 /// A task in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaskRow {
@@ -95,7 +78,7 @@ pub struct TaskRow {
     /// Whether it is paused, by whom, until when and why.
     pub pause: Option<PauseState>,
     /// The last outcomes, newest first, at most twenty.
-    pub ribbon: Vec<RibbonCell>,
+    pub ribbon: Vec<RunMark>,
 }
 
 /// Everything about one task.
@@ -240,16 +223,7 @@ impl View {
             ribbon: page
                 .runs
                 .iter()
-                .map(|run| {
-                    let run_row = RunRow::new(run, now);
-                    RibbonCell {
-                        path: run_row.path,
-                        tick: At(run.key.tick),
-                        state: run.state,
-                        lateness_ms: run.started_at.map(|at| millis(at.since(run.key.tick))),
-                        took_ms: run_row.took_ms,
-                    }
-                })
+                .map(|run| RunRow::new(run, now).into())
                 .collect(),
         })
     }

@@ -1,9 +1,14 @@
 //! Who gets in, who may change what, and what is refused from elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::PasswordHasher as _;
-use tenure_dashboard::{Access, Credentials, Dashboard, Peers, Right, ServeError, Server, routes};
+use tenure_core::{Clock as _, ManualClock};
+use tenure_dashboard::{
+    Access, ApiToken, Credentials, Dashboard, Peers, Right, Route, ServeError, Server, TokenList,
+    routes,
+};
 use tenure_memory::MemoryStore;
 use tokio::net::TcpListener;
 
@@ -11,6 +16,7 @@ use crate::client::{Answer, Served, known, serve, served};
 
 const READ: &str = "read-token-0123456789";
 const CHANGE: &str = "change-token-0123456789";
+const FORCE: &str = "force-token-0123456789";
 
 fn credentials() -> Credentials {
     let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
@@ -22,6 +28,7 @@ fn credentials() -> Credentials {
     Credentials::new()
         .token(READ, Right::Read)
         .and_then(|it| it.token(CHANGE, Right::Change))
+        .and_then(|it| it.token(FORCE, Right::Force))
         .and_then(|it| it.user("ann", &hash, Right::Change))
         .unwrap()
 }
@@ -49,56 +56,161 @@ impl Served {
     }
 }
 
+/// A path of a route, with names that nothing has.
+fn named(route: &Route) -> String {
+    route.path.replace(['{', '}'], "")
+}
+
 #[tokio::test]
-async fn f19_every_route_needs_the_right_that_it_should() {
+async fn f19_f34_every_route_needs_the_right_that_the_table_says() {
     let served = asked().await;
-    for (method, path) in routes() {
-        if path == "/events" {
-            continue;
+    let bearers = [None, Some(READ), Some(CHANGE), Some(FORCE)];
+    let rights = [
+        None,
+        Some(Right::Read),
+        Some(Right::Change),
+        Some(Right::Force),
+    ];
+    let all = routes();
+    for route in all.iter().filter(|route| !route.path.ends_with("/events")) {
+        let path = named(route);
+        for (bearer, right) in bearers.into_iter().zip(rights) {
+            // A form of a login is looked at by itself.
+            if route.path == "/login" && route.method == "POST" {
+                continue;
+            }
+            let bearer = bearer.map(|token| format!("Bearer {token}"));
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(bearer.as_deref().map(|it| ("authorization", it)));
+            let body = if route.method == "POST" { "{}" } else { "" };
+            let answer = served.ask(route.method, &path, &headers, body).await;
+            let is_let_in = right >= route.right;
+            let expected = match (is_let_in, right) {
+                (true, _) => !matches!(answer.status, 401 | 403 | 405 | 500),
+                (false, None) => answer.status == 401,
+                (false, Some(_)) => answer.status == 403,
+            };
+            assert!(expected, "{route:?} by {right:?}: {answer:?}");
         }
-        let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
-        let nobody = served.ask(method, &path, &[], "").await;
-        assert_eq!(nobody.status, 401, "{method} {path}");
-        let wrong = served
-            .by_token(method, &path, "wrong-token-0123456789")
-            .await;
-        assert!(
-            matches!(wrong.status, 401 | 429),
-            "{method} {path}: {wrong:?}"
-        );
-        if wrong.status == 401 {
-            assert_eq!(nobody.body, wrong.body);
-        }
-        if wrong.status == 429 {
-            break;
+        // A method that the path has no route for is no way in.
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST", "GET"] {
+            if all
+                .iter()
+                .any(|it| it.path == route.path && it.method == method)
+            {
+                continue;
+            }
+            let nobody = served.ask(method, &path, &[], "").await.status;
+            assert!(matches!(nobody, 401 | 405), "{method} {path}: {nobody}");
+            let known = served.by_token(method, &path, FORCE).await.status;
+            assert_eq!(known, 405, "{method} {path}");
         }
     }
+    let public = all.iter().filter(|route| route.right.is_none());
+    let mut public: Vec<&str> = public.map(|route| route.path.as_str()).collect();
+    public.dedup();
+    let expected = [
+        "/assets/tenure.css",
+        "/assets/tenure.js",
+        "/assets/tenure.svg",
+        "/login",
+        "/healthz",
+        "/readyz",
+    ];
+    assert_eq!(public, expected);
+    let forced = all.iter().filter(|route| route.right == Some(Right::Force));
+    let forced: Vec<&str> = forced.map(|route| route.path.as_str()).collect();
+    assert_eq!(forced, ["/unlock", "/api/v1/locks/{key}/force"]);
+}
+
+#[tokio::test]
+async fn f29_a_token_ends_is_taken_back_and_its_sessions_end_with_it() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::new());
+    known(&*store).await;
+    let soon = clock.wall() + Duration::from_secs(60);
+    let (short, short_secret) = ApiToken::random("short", Right::Read).unwrap();
+    let (long, long_secret) = ApiToken::random("long", Right::Change).unwrap();
+    let list = TokenList::new(vec![short.until(soon), long.clone()]);
+    let access = Access::asked(Credentials::new().tokens(&list));
+    let dashboard = Dashboard::builder(store.clone(), store.clone()).clock(clock.clone());
+    let served = served(&dashboard.access(access).build()).await;
+    let now = async |token: &str| served.by_token("GET", "/api/v1/now", token).await.status;
+    assert_eq!(now(&short_secret).await, 200);
+    let session = session(&served, &format!("token={long_secret}")).await;
+    let by_session = async || {
+        let headers = [("cookie", session.as_str())];
+        served.ask("GET", "/api/v1/now", &headers, "").await.status
+    };
+    assert_eq!(by_session().await, 200);
+    // Whoever changes something is recorded under the token's name.
+    let paused = served
+        .by_token("POST", "/api/v1/tasks/a/pause", &long_secret)
+        .await;
+    assert_eq!(paused.json()["by"], "long", "{paused:?}");
+
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(now(&short_secret).await, 401);
+    assert_eq!(now(&long_secret).await, 200);
+    // A right that was taken away is gone from the session too, which has to begin anew.
+    let (fresh, fresh_secret) = ApiToken::random("fresh", Right::Read).unwrap();
+    list.replace(vec![fresh]);
+    assert_eq!(now(&long_secret).await, 401);
+    assert_eq!(by_session().await, 401);
+    assert_eq!(now(&fresh_secret).await, 200);
+    list.replace(vec![long]);
+    assert_eq!(by_session().await, 401);
+    list.replace(Vec::new());
+    assert_eq!(now(&fresh_secret).await, 401);
+}
+
+#[tokio::test]
+async fn f27_f29_a_stream_ends_with_the_token_that_opened_it() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let store = Arc::new(MemoryStore::new());
+    known(&*store).await;
+    let (token, secret) = ApiToken::random("listener", Right::Read).unwrap();
+    let list = TokenList::new(vec![token]);
+    let access = Access::asked(Credentials::new().tokens(&list));
+    let served = serve(store.clone(), access).await;
+    let mut stream = tokio::net::TcpStream::connect(served.address)
+        .await
+        .unwrap();
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {secret}\r\n\
+         connection: close\r\n\r\n",
+        served.address
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    list.replace(Vec::new());
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
+    assert!(ended.is_ok(), "the stream goes on");
+}
+
+/// The cookie of a session that began with this form.
+async fn session(served: &Served, form: &str) -> String {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let answer = served.ask("POST", "/login", &[kind], form).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let cookie = answer.header("set-cookie").unwrap();
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn f20_whoever_may_only_look_can_log_out() {
     let served = asked().await;
-    for (method, path) in routes() {
-        if path == "/events" {
-            continue;
-        }
-        let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
-        let reader = served.by_token(method, &path, READ).await.status;
-        let changer = served.by_token(method, &path, CHANGE).await.status;
-        if method == "GET" {
-            assert!(
-                matches!(reader, 200 | 400 | 404),
-                "{method} {path}: {reader}"
-            );
-        } else {
-            assert_eq!(reader, 403, "{method} {path}");
-        }
-        assert!(!matches!(changer, 401 | 403), "{method} {path}: {changer}");
-    }
-    for (path, status) in [
-        ("/healthz", 200),
-        ("/readyz", 200),
-        ("/metrics", 401),
-        ("/now", 401),
-    ] {
-        assert_eq!(served.get(path).await.status, status, "{path}");
-    }
+    let cookie = session(&served, &format!("token={READ}")).await;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let headers = [("cookie", cookie.as_str()), form];
+    let out = served.ask("POST", "/logout", &headers, "").await;
+    assert_eq!(out.status, 303, "{out:?}");
+    let answer = served.ask("GET", "/api/v1/now", &headers[..1], "").await;
+    assert_eq!(answer.status, 401);
 }
 
 #[tokio::test]

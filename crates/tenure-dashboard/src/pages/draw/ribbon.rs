@@ -5,7 +5,7 @@ use tenure_core::RunState;
 
 use super::Rects;
 use crate::pages::say;
-use crate::view::RibbonCell;
+use crate::view::RunMark;
 
 /// How many cells have room.
 const CELLS: usize = 20;
@@ -13,7 +13,7 @@ const STEP: i64 = 6;
 const HEIGHT: i64 = 18;
 
 /// The ribbon of `cells`, which come newest first.
-pub(in crate::pages) fn ribbon(cells: &[RibbonCell]) -> Markup {
+pub(in crate::pages) fn ribbon(cells: &[RunMark]) -> Markup {
     let tones = ["ok", "warn", "bad", "busy", "idle"];
     let mut paths: [Rects; 5] = Default::default();
     let mut ground = Rects::default();
@@ -54,7 +54,7 @@ pub(in crate::pages) fn ribbon(cells: &[RibbonCell]) -> Markup {
     }
 }
 
-fn count(cells: &[RibbonCell], is: impl Fn(RunState) -> bool) -> usize {
+fn count(cells: &[RunMark], is: impl Fn(RunState) -> bool) -> usize {
     cells.iter().filter(|cell| is(cell.state)).count()
 }
 
@@ -65,8 +65,8 @@ mod tests {
     use super::*;
     use crate::view::At;
 
-    fn cell(state: RunState) -> RibbonCell {
-        RibbonCell {
+    fn cell(state: RunState) -> RunMark {
+        RunMark {
             path: String::new(),
             tick: At(Timestamp::EPOCH),
             state,

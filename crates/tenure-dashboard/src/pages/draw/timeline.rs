@@ -75,11 +75,11 @@ fn lanes(runs: &[TimelineRun]) -> Vec<(&str, Vec<&TimelineRun>)> {
     }
     let mut lanes: Vec<_> = by_task.into_iter().collect();
     let weight = |runs: &[&TimelineRun]| {
-        let each = runs.iter().map(|run| match say::tone(run.state) {
+        let each = runs.iter().map(|run| match say::tone(run.mark.state) {
             "bad" => 4,
             "busy" => 3,
             "warn" => 2,
-            _ => i32::from(run.lateness_ms.unwrap_or(0) >= 1000),
+            _ => i32::from(run.mark.lateness_ms.unwrap_or(0) >= 1000),
         });
         each.max().unwrap_or(0)
     };
@@ -129,31 +129,32 @@ fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], next: &[Soon]) -
 
 /// A run: a line from its tick to its start if it was late, then a bar for as long as it took.
 fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
-    let tick = run.tick.0.as_millis();
-    let late = run.lateness_ms.unwrap_or(0);
+    let tick = run.mark.tick.0.as_millis();
+    let late = run.mark.lateness_ms.unwrap_or(0);
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(HOUR).min(2 * HOUR);
     let start = tick + signed(late);
-    let is_open = say::tone(run.state) == "busy";
+    let is_open = say::tone(run.mark.state) == "busy";
     let end = if is_open {
         plot.middle
     } else {
-        start + signed(run.took_ms.unwrap_or(0))
+        start + signed(run.mark.took_ms.unwrap_or(0))
     };
     let (x, to) = (plot.x(start), plot.x(end.max(start)));
     let width = (to - x).max(4);
-    let tone = say::tone(run.state);
+    let tone = say::tone(run.mark.state);
     let title = format!(
         "{}: {}, due {}{}",
         run.task,
-        say::word(run.state),
-        run.tick.0.to_jiff().strftime("%H:%M:%S"),
-        run.lateness_ms
+        say::word(run.mark.state),
+        run.mark.tick.0.to_jiff().strftime("%H:%M:%S"),
+        run.mark
+            .lateness_ms
             .map(|ms| format!(", began {} late", say::span(ms)))
             .unwrap_or_default(),
     );
     html! {
         @if late >= 1000 { path.lag d=(format!("M{} {middle}H{x}", plot.x(tick).min(x - 3))) {} }
-        a href=(format!("run?id={}", run.path)) tabindex="-1" {
+        a href=(format!("run?id={}", run.mark.path)) tabindex="-1" {
             rect class=(format!("f-{tone}")) x=(x) y=(middle - 6) width=(width) height="12" rx="2" {
                 title { (title) }
             }
@@ -282,18 +283,20 @@ mod tests {
     use tenure_core::{RunState, Timestamp};
 
     use super::*;
-    use crate::view::{At, NowCounts, Timeline, TimelineMinute, UpcomingMinute};
+    use crate::view::{At, NowCounts, RunMark, Timeline, TimelineMinute, UpcomingMinute};
 
     const NOON: i64 = 1_800_000_000_000;
 
     fn run(task: &str, minutes_ago: i64, state: RunState) -> TimelineRun {
         TimelineRun {
-            path: "x".to_owned(),
             task: task.to_owned(),
-            tick: At(Timestamp::from_millis(NOON - minutes_ago * 60_000)),
-            state,
-            lateness_ms: Some(5_000),
-            took_ms: Some(60_000),
+            mark: RunMark {
+                path: "x".to_owned(),
+                tick: At(Timestamp::from_millis(NOON - minutes_ago * 60_000)),
+                state,
+                lateness_ms: Some(5_000),
+                took_ms: Some(60_000),
+            },
         }
     }
 
@@ -311,6 +314,7 @@ mod tests {
             running: Vec::new(),
             next: Vec::new(),
             failed: Vec::new(),
+            failing: Vec::new(),
             timeline: Timeline {
                 from: minute,
                 is_truncated: false,
