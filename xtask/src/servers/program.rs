@@ -73,7 +73,8 @@ impl Program {
         let mut sources = sources.into_iter().flatten();
         let (Some(source), None) = (sources.next(), sources.next()) else {
             anyhow::bail!(
-                "xtask/servers.toml: program `{name}` needs one of `debian`, `pip`, `venv` and `npm`"
+                "xtask/servers.toml: program `{name}` needs one of `debian`, `pip`, `venv` and \
+                 `npm`"
             );
         };
         Ok(Self {

@@ -46,8 +46,8 @@ impl fmt::Debug for Digest {
 
 /// A token that opens the dashboard, as its keeper knows it: without the secret.
 ///
-/// As text it is a line: name, right, the secret's SHA-256 in hexadecimal, and until when it counts,
-/// if it ends.
+/// As text it is a line: name, right, the secret's SHA-256 in hexadecimal, and, if it ends, until
+/// when it counts.
 ///
 /// ```
 /// # use tenure_dashboard::{AccessError, ApiToken, Right};
