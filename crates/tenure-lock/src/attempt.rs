@@ -18,7 +18,7 @@ use crate::lease::{Granted, HeldLease};
 use crate::locks::Inner;
 use crate::options::Terms;
 use crate::renewal::{Due, Tap, first_due};
-use crate::timing::{bounded, sleep_until, up_to};
+use crate::timing::{bounded, sleep_sharply_until, sleep_until, up_to};
 use crate::trust::{self, Anchor};
 
 /// How long a place in the queue outlives the last request; requests come three times as often.
@@ -128,12 +128,14 @@ impl Attempt {
         }
     }
 
-    /// Waits for word from the store, until `until` at the latest.
-    pub(crate) async fn pause(&mut self, until: Moment) -> Roused {
+    /// Waits for word from the store, until `until` at the latest, and sharply if it is first in line.
+    pub(crate) async fn pause(&mut self, until: Moment, is_first: bool) -> Roused {
+        let clock = &*self.inner.clock;
         let wake = tokio::select! {
             biased;
             wake = self.wakes.next() => wake,
-            () = sleep_until(&*self.inner.clock, until) => return Roused::Ask,
+            () = sleep_sharply_until(clock, until), if is_first => return Roused::Ask,
+            () = sleep_until(clock, until), if !is_first => return Roused::Ask,
         };
         match wake {
             Wake::Granted(grant) => self.pushed(&grant).map_or(Roused::Ask, Roused::Granted),

@@ -9,6 +9,9 @@ use tenure_core::{Clock, Moment, StoreError, StoreErrorKind, format_duration};
 
 /// How long a sleep goes on without looking at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// How late the runtime's timers may wake: they count whole milliseconds, and so does the system
+/// that they wait with.
+const COARSE: Duration = Duration::from_millis(2);
 
 /// A random span up to `most`.
 pub(crate) fn up_to(most: Duration) -> Duration {
@@ -29,6 +32,22 @@ pub(crate) async fn sleep_until(clock: &dyn Clock, until: Moment) {
         }
         tokio::time::sleep(left.min(LOOK)).await;
     }
+}
+
+/// Sleeps until `clock` reads `until`, and hardly any longer.
+///
+/// The last two milliseconds are slept by a thread of the runtime's pool, to a tenth of one. For the
+/// few whose lateness everybody behind them shares. Dropped early, the thread sleeps to its end.
+pub(crate) async fn sleep_sharply_until(clock: &dyn Clock, until: Moment) {
+    sleep_until(clock, until - COARSE).await;
+    let left = until.since(clock.now()).min(COARSE);
+    if !left.is_zero() {
+        let slept = tokio::task::spawn_blocking(move || std::thread::sleep(left));
+        // Of a runtime that shuts down nobody waits for anything.
+        drop(slept.await);
+    }
+    // A clock that is moved by hand does not follow threads.
+    sleep_until(clock, until).await;
 }
 
 /// Awaits a store's answer for at most `limit`.
@@ -96,6 +115,28 @@ mod tests {
             .min()
             .unwrap();
         assert!(crowd > Duration::from_millis(2), "fifty within {crowd:?}");
+    }
+
+    #[tokio::test]
+    async fn r24_a_sharp_sleep_never_ends_early() {
+        let clock = tenure_core::SystemClock;
+        for micros in [0, 1, 300, 1_700, 2_000, 2_300, 5_001] {
+            let until = clock.now() + Duration::from_micros(micros);
+            sleep_sharply_until(&clock, until).await;
+            assert!(clock.now() >= until, "{micros} µs");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r24_a_sharp_sleep_follows_a_clock_that_is_moved_by_hand() {
+        let clock = std::sync::Arc::new(tenure_core::ManualClock::default());
+        let until = clock.now() + Duration::from_millis(3);
+        let (sleeper, its_clock) = (clock.clone(), clock.clone());
+        let slept = tokio::spawn(async move { sleep_sharply_until(&*its_clock, until).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!slept.is_finished());
+        sleeper.advance(Duration::from_millis(3));
+        slept.await.unwrap();
     }
 
     #[test]

@@ -109,6 +109,8 @@ enum Step {
 struct Paused {
     attempt: Attempt,
     until: Moment,
+    /// Nobody stands before it: when it asks, the lease of the holder ends.
+    is_first: bool,
     last: Last,
 }
 
@@ -133,6 +135,7 @@ impl Turn<'_> {
                 Ok(Step::Pause(Paused {
                     attempt,
                     until: self.inner.clock.now() + until_next_ask(&held),
+                    is_first: held.place.is_some_and(|place| place.position == 1),
                     last: Last::Held(held.by),
                 }))
             }
@@ -143,6 +146,7 @@ impl Turn<'_> {
                 Ok(Step::Pause(Paused {
                     attempt,
                     until: self.inner.clock.now() + pause,
+                    is_first: false,
                     last: Last::Failed(error),
                 }))
             }
@@ -157,13 +161,14 @@ impl Turn<'_> {
         let Paused {
             mut attempt,
             until,
+            is_first,
             last,
         } = paused;
         let until = self
             .patience
             .last_call
             .map_or(until, |call| until.min(call));
-        let granted = match attempt.pause(until).await {
+        let granted = match attempt.pause(until, is_first).await {
             Roused::Granted(granted) => Some(granted),
             Roused::Ask => None,
         };

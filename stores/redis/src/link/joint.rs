@@ -2,8 +2,9 @@
 //!
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
 //! whatever else is ready at that moment, and wait only while two flights are under way: for one
-//! of them, for a millisecond, or until they fill a flight, whichever is first. What the calls mean
-//! is not known here; in which order they stand, the script of the batch says.
+//! of them, for a millisecond, or until they fill a flight, whichever is first. A flight takes no
+//! more than half of all that are under way, so that two can take turns. What the calls mean is not
+//! known here; in which order they stand, the script of the batch says.
 //!
 //! ```text
 //!       hardly anything under way
@@ -42,6 +43,9 @@ const FULL_FLIGHTS: usize = 4;
 /// How many calls may be under way alone while no flight is: that few gain less from company than
 /// they lose by gathering.
 const FEW: usize = 4;
+/// A flight of so many is not divided further.
+const LEAST: usize = 8;
+
 /// Where calls of a batch meet.
 pub(super) struct Joint {
     pub(super) wording: Arc<Wording>,
@@ -62,6 +66,8 @@ pub(super) struct State {
     alone: usize,
     /// How many flights are under way or about to be, those that are slow not counted.
     flying: usize,
+    /// How many calls are in those flights.
+    aboard: usize,
     /// The server does not have the script of the batch.
     pub(super) brings_script: bool,
     /// On this connection nothing goes together: the server refused that.
@@ -148,6 +154,7 @@ impl Joint {
         let seat = Seat {
             joint: self.clone(),
             is_counted: true,
+            aboard: 0,
             timer: Timer::default(),
         };
         drop(self.home.spawn(seat.fly()));
@@ -167,13 +174,21 @@ impl Joint {
                 return Departure::Nobody;
             }
             let taken = state.take(&self.wording);
-            let is_batch = taken.iter().map(Vec::len).sum::<usize>() > 1;
-            if taken.iter().all(Vec::is_empty) {
+            let count = taken.iter().map(Vec::len).sum::<usize>();
+            if count == 0 {
                 seat.leave(&mut state);
                 return Departure::Nobody;
             }
-            let brings_script = is_batch && std::mem::take(&mut state.brings_script);
-            (taken, brings_script, state.refused_by)
+            seat.board(&mut state, count);
+            let brings_script = count > 1 && std::mem::take(&mut state.brings_script);
+            let begins = !state.is_empty() && state.has_room_to_fly();
+            state.flying += usize::from(begins);
+            let refused_by = state.refused_by;
+            drop(state);
+            if begins {
+                seat.joint.begin();
+            }
+            (taken, brings_script, refused_by)
         };
         let wire = self.direct.wire_now();
         let Some(wire) = wire.filter(|wire| Some(wire.number()) != refused_by) else {
@@ -246,9 +261,20 @@ impl State {
         }
     }
 
+    /// How many of those that wait go in the next flight: no more than half of all that are under
+    /// way. Otherwise flights that meet would join and stay together, and the server and this
+    /// process would wait for each other in turn.
+    fn share(&self) -> usize {
+        self.share_of(self.waiting.iter().map(VecDeque::len).sum())
+    }
+
+    fn share_of(&self, waiting: usize) -> usize {
+        (self.aboard + waiting).div_ceil(2).clamp(LEAST, MOST)
+    }
+
     /// As many as go in one flight, in the order of the members. Whose caller is gone, goes too.
     fn take(&mut self, wording: &Wording) -> [Vec<Passenger>; 2] {
-        let (mut places, mut bytes) = (MOST, 0);
+        let (mut places, mut bytes) = (self.share(), 0);
         self.waiting.each_mut().map(|queue| {
             let mut taken = Vec::with_capacity(queue.len().min(places));
             while places > 0 && bytes < MOST_BYTES {
@@ -277,6 +303,8 @@ enum Departure {
 pub(super) struct Seat {
     pub(super) joint: Arc<Joint>,
     is_counted: bool,
+    /// How many calls of this flight are counted in [`State::aboard`].
+    aboard: usize,
     pub(super) timer: Timer,
 }
 
@@ -290,7 +318,10 @@ impl Seat {
             match departure {
                 Departure::Nobody => return,
                 Departure::Grounded => {}
-                Departure::Flight(flight) => flight.land(&mut self).await,
+                Departure::Flight(flight) => {
+                    flight.land(&mut self).await;
+                    self.disembark(&mut joint.state());
+                }
             }
         }
     }
@@ -304,7 +335,17 @@ impl Seat {
         self.is_counted
     }
 
+    fn board(&mut self, state: &mut State, count: usize) {
+        self.aboard = count;
+        state.aboard += count;
+    }
+
+    fn disembark(&mut self, state: &mut State) {
+        state.aboard -= std::mem::take(&mut self.aboard);
+    }
+
     fn leave(&mut self, state: &mut State) {
+        self.disembark(state);
         if std::mem::replace(&mut self.is_counted, false) {
             state.flying -= 1;
         }
@@ -314,6 +355,7 @@ impl Seat {
     pub(super) fn give_up(&mut self) {
         let joint = self.joint.clone();
         let mut state = joint.state();
+        self.disembark(&mut state);
         if state.is_empty() {
             self.leave(&mut state);
         } else if std::mem::replace(&mut self.is_counted, false) {
@@ -326,16 +368,41 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if !self.is_counted {
-            return;
-        }
-        // The runtime shuts down. Who waits has nobody to wait for.
         let joint = self.joint.clone();
         let waiting = {
             let mut state = joint.state();
+            if !self.is_counted {
+                self.disembark(&mut state);
+                return;
+            }
+            // The runtime shuts down. Who waits has nobody to wait for.
             self.leave(&mut state);
             std::mem::take(&mut state.waiting)
         };
         waiting.into_iter().flatten().for_each(Passenger::alone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(aboard: usize, waiting: usize) -> usize {
+        let state = State {
+            aboard,
+            ..State::default()
+        };
+        state.share_of(waiting)
+    }
+
+    #[test]
+    fn r39_a_flight_takes_no_more_than_half_of_all_calls_so_that_two_take_turns() {
+        assert_eq!(share(0, 64), 32);
+        assert_eq!(share(32, 32), 32);
+        assert_eq!(share(20, 44), 32);
+        // Flights that met come apart again.
+        assert_eq!(share(60, 4), 32);
+        assert_eq!(share(0, 10), LEAST, "few stay together");
+        assert_eq!(share(128, 896), MOST, "and many fill their flights");
     }
 }
