@@ -105,6 +105,7 @@ fn test_with_nextest(
         &test_files(root, package),
         wish.without(),
     ));
+    test.env("NEXTEST_TEST_THREADS", at_a_time(name).to_string());
     let before = tally.mark();
     let heard = Heard {
         package: name,
@@ -128,6 +129,17 @@ fn test_with_nextest(
         tally.close(&format!("{name}, documentation"), before, succeeded);
     }
     Ok(())
+}
+
+/// How many tests of a package run at a time. Those of the Redis store wait most of the time: for
+/// leases to end, and for servers that start, restart and take over from each other.
+fn at_a_time(package: &str) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if package == "tenure-redis" {
+        2 * cores
+    } else {
+        cores
+    }
 }
 
 /// The profile of a package whose tests are too slow in the usual one.

@@ -74,6 +74,7 @@ pub async fn connect_existing(url: &str) -> Result<Tenure, ConnectError> {
             })?;
             Ok(Tenure::over(Arc::new(store)))
         }
+        #[cfg(any(feature = "memory", feature = "redis"))]
         other => open(other).await,
     }
 }

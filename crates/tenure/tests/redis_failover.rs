@@ -16,7 +16,7 @@ use std::time::Duration;
 use tenure::core::{Clock as _, Holder, Moment, SystemClock};
 use tenure::{Fence, Locks, LossReason, RedisStore};
 use tenure_bed::{Cluster, Flavour, Redis, Sentinel, until};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -107,7 +107,11 @@ async fn work(
 }
 
 async fn locks(url: &str, label: &str) -> Locks {
-    let url = format!("{url}?claim_window={}ms", CLAIM_WINDOW.as_millis());
+    locks_with(url, label, CLAIM_WINDOW).await
+}
+
+async fn locks_with(url: &str, label: &str, claim_window: Duration) -> Locks {
+    let url = format!("{url}?claim_window={}ms", claim_window.as_millis());
     let store = RedisStore::connect(&url).await.unwrap();
     Locks::new(Arc::new(store), Holder::new(label))
 }
@@ -248,4 +252,121 @@ async fn r51_r52_a_primary_that_dies_in_a_cluster_takes_leases_with_it_and_no_fe
     assert_eq!(replicas.len(), 1);
     let limit = Duration::from_secs(60);
     primary_dies(&cluster.url(), primary, &replicas, cluster.watch(), limit).await;
+}
+
+/// Waits for `k` and says so when it has it.
+async fn hold_once(locks: Locks, held: mpsc::UnboundedSender<Moment>) {
+    let lock = locks.lock("k").ttl(LONG).wait_forever();
+    let guard = lock.acquire().await.unwrap();
+    held.send(SystemClock.now()).unwrap();
+    guard.release().await.unwrap();
+}
+
+/// How many stand in line for `k`.
+async fn waiting(server: &Redis) -> i64 {
+    let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+    length.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_places_that_came_back_with_a_fail_over_cost_nobody_a_claim_window() {
+    // Of each kind: of waiters who gave up, and of waiters whose process is gone.
+    const GHOSTS: i64 = 25;
+    const LIVING: i64 = 4;
+    // Longer than all that happens here, so that a single one would show.
+    const WINDOW: Duration = Duration::from_secs(60);
+    let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+    let url = sentinel.url();
+    let primary = sentinel.primary().await;
+    let nodes = sentinel.nodes().iter();
+    let replicas: Vec<_> = nodes.filter(|node| node.port() != primary.port()).collect();
+    let in_line = async |server: &Redis, length: i64| {
+        until("they stand in line", PATIENCE, async || {
+            (waiting(server).await == length).then_some(())
+        })
+        .await;
+    };
+    let owner = locks_with(&url, "owner", WINDOW).await;
+    let guard = owner.lock("k").ttl(LONG).acquire().await.unwrap();
+    let (held, mut holds) = mpsc::unbounded_channel();
+    let leaver = locks_with(&url, "leaver", WINDOW).await;
+    let mut leaving = JoinSet::new();
+    for _ in 0..GHOSTS {
+        leaving.spawn(hold_once(leaver.clone(), held.clone()));
+    }
+    in_line(primary, GHOSTS).await;
+    let process = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let dead = process.spawn({
+        let (url, held) = (url.clone(), held.clone());
+        async move {
+            let locks = locks_with(&url, "dead", WINDOW).await;
+            let mut waiters = JoinSet::new();
+            for _ in 0..GHOSTS {
+                waiters.spawn(hold_once(locks.clone(), held.clone()));
+            }
+            waiters.join_all().await;
+        }
+    });
+    in_line(primary, 2 * GHOSTS).await;
+    // One of those who live shares its connection with those who gave up.
+    let mut living = JoinSet::new();
+    living.spawn(hold_once(leaver.clone(), held.clone()));
+    for at in 1..LIVING {
+        let locks = locks_with(&url, &format!("living {at}"), WINDOW).await;
+        living.spawn(hold_once(locks, held.clone()));
+    }
+    for server in sentinel.nodes() {
+        in_line(server, 2 * GHOSTS + LIVING).await;
+    }
+    // What happens to the queue from now on dies with the primary.
+    for replica in &replicas {
+        replica.pause();
+    }
+    primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    leaving.abort_all();
+    dead.abort();
+    process.shutdown_background();
+    until("those who gave up have left", PATIENCE, async || {
+        (waiting(primary).await <= GHOSTS + LIVING).then_some(())
+    })
+    .await;
+    let stopped = SystemClock.now();
+    primary.kill();
+    for replica in &replicas {
+        replica.resume();
+    }
+    sentinel.watch().await;
+    let heir = sentinel.failed_over(primary).await;
+    until(
+        "the living listen to the new primary",
+        PATIENCE,
+        async || {
+            let channels = heir.call(&["PUBSUB", "CHANNELS", "tenure:c:*"]).await;
+            (channels.list().len() >= usize::try_from(LIVING).ok()?).then_some(())
+        },
+    )
+    .await;
+    let back = waiting(heir).await;
+    // A queue that nobody asked about for longer than that is gone, with all its ghosts.
+    if SystemClock.now().since(stopped) < Duration::from_secs(10) {
+        assert_eq!(back, 2 * GHOSTS + LIVING, "the ghosts are back");
+    }
+    let released = SystemClock.now();
+    guard.release().await.unwrap();
+    let mut last = released;
+    for _ in 0..LIVING {
+        last = timeout(PATIENCE, holds.recv()).await.unwrap().unwrap();
+    }
+    living.join_all().await;
+    let took = last.since(released);
+    println!("{LIVING} waiters in a queue of {back} in {took:?}");
+    assert!(
+        took < WINDOW / 2,
+        "{took:?} with a claim window of {WINDOW:?}"
+    );
+    assert_eq!(waiting(heir).await, 0);
 }
