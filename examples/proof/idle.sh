@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `tenure run` costs while nothing is due: tasks that come once a year, on one Redis, in one
-# process and then in several beside each other. Prints for each:
+# What `tenure run` costs while nothing is due, its dashboard served as by default: tasks that come
+# once a year, on one Redis, in one process and then in several beside each other. Prints for each:
 #
 # - processor time, as seconds in an hour, of the processes and of the server;
 # - resident memory of a process, its guardian included;
@@ -83,7 +83,7 @@ measure() {
 }
 
 start() {
-    "$tenure" run --json --no-dashboard "$folder/tasks.toml" > "$folder/run.$1.jsonl" 2>> "$folder/errors" &
+    "$tenure" run --json "$folder/tasks.toml" > "$folder/run.$1.jsonl" 2>> "$folder/errors" &
     pids="$pids $!"
     until grep -q '"ready"' "$folder/run.$1.jsonl"; do sleep 0.05; done
 }

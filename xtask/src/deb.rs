@@ -43,7 +43,9 @@ const FILES: [(&str, &str, u32); 6] = [
     ("CHANGELOG.md", CHANGES, 0o644),
 ];
 /// Where the list of changes goes, before it is packed.
-const CHANGES: &str = "usr/share/doc/tenure/changelog";
+const CHANGES: &str = "usr/share/doc/tenure/NEWS";
+/// Who is named in the package; the project has no address.
+const MAINTAINER: &str = "the tenure authors <tenure@localhost>";
 /// Where the program goes.
 const PROGRAM: &str = "usr/bin/tenure";
 
@@ -144,7 +146,20 @@ fn stage_files(root: &Path, stage: &Path) -> anyhow::Result<()> {
         let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
         write(&stage.join(to), bytes, mode)?;
     }
-    compress(&stage.join(CHANGES))
+    compress(&stage.join(CHANGES))?;
+    let version = version_of(root)?;
+    let date = told(
+        Command::new("git")
+            .args(["log", "-1", "--format=%aD"])
+            .current_dir(root),
+    )?;
+    let entry = format!(
+        "tenure ({version}) unstable; urgency=medium\n\n  * NEWS.gz says what has changed.\n\n \
+         -- {MAINTAINER}  {date}\n"
+    );
+    let log = stage.join("usr/share/doc/tenure/changelog");
+    write(&log, entry, 0o644)?;
+    compress(&log)
 }
 
 /// Packs a file as Debian wants manual pages and lists of changes packed.
@@ -243,11 +258,11 @@ fn control(version: &str, architecture: &str, glibc: Option<(u32, u32)>, size: u
     });
     format!(
         "Package: tenure\nVersion: {version}\nArchitecture: {architecture}\nSection: admin\n\
-         Priority: optional\nMaintainer: the tenure authors <tenure@localhost>\n\
+         Priority: optional\nMaintainer: {MAINTAINER}\n\
          Depends: {depends}passwd\nInstalled-Size: {size}\n\
          Description: distributed locks and scheduled tasks\n \
-         A lease for a name, and a task that runs once: on Redis or Valkey among many machines,\n \
-         on an embedded file among the processes of one.\n"
+         A lease for a name, and a task that runs once: on Redis or Valkey among\n \
+         many machines, on an embedded file among the processes of one.\n"
     )
 }
 

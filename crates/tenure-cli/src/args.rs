@@ -124,6 +124,7 @@ pub(crate) struct StoreArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
@@ -167,6 +168,18 @@ pub(crate) struct RunArgs {
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
+
+/// The task file in it is read by the tests of the guide.
+pub(crate) const RUN_HELP: &str = "\
+A task file:
+
+  [[task]]
+  name = \"greeting\"
+  schedule = \"*/10 * * * * *\"            # every 10 s; five fields begin with the minute
+  shell = \"echo hello from $(hostname)\"  # or command = [\"program\", \"argument\"]
+
+Start it on as many machines or terminals as share the store: each tick runs once. `tenure check
+FILE` says what is wrong with a file, `tenure history` what ran where.";
 
 #[derive(Debug, Args)]
 #[command(

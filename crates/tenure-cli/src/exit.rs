@@ -40,7 +40,7 @@ Exit status:
   0    success
   1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed;
        `cancel`: nothing was left to stop;
-       `trigger --wait`: a run did not end well; `diff`: something would change;
+       `trigger --wait`, `backfill --wait`: a run did not end well; `diff`: something would change;
        `bench --check`: a bar was missed
   64   wrong usage              71   the system refuses (processes, files)
   65   bad data, a schedule     73   output cannot be written

@@ -94,6 +94,14 @@ fn every_command_line_of_the_guide_is_one_of_the_program() {
 }
 
 #[test]
+fn the_task_file_in_the_help_of_run_is_sound() {
+    let lines = crate::args::RUN_HELP.lines();
+    let file: Vec<_> = lines.filter_map(|line| line.strip_prefix("  ")).collect();
+    let files = TaskFiles::of_text("tasks.toml", &file.join("\n"));
+    assert!(files.are_sound() && files.tasks.len() == 1, "{files:?}");
+}
+
+#[test]
 fn every_task_file_of_the_guide_is_sound() {
     let mut seen = 0;
     for (page, text) in pages() {

@@ -111,6 +111,11 @@ fn dispatch() -> Outcome {
     }
 }
 
+/// Whether a command for `tenure lock` or `elect` was typed without what sets it apart.
+fn lacks_dashes(error: &clap::Error, plain: &str) -> bool {
+    error.kind() == ErrorKind::UnknownArgument && plain.contains(" -- CMD [ARGS]...")
+}
+
 /// Shows help where it was asked for, else what is wrong with the command line.
 fn explain_usage(error: &clap::Error) -> Code {
     if matches!(
@@ -121,6 +126,7 @@ fn explain_usage(error: &clap::Error) -> Code {
         return Code::OK;
     }
     let plain = error.to_string();
+    let dashes = lacks_dashes(error, &plain);
     let is_tame = plain.lines().all(|line| line.len() < 400)
         && !plain.chars().any(|c| c != '\n' && text::acts(c));
     let mut stderr = anstream::stderr().lock();
@@ -133,5 +139,8 @@ fn explain_usage(error: &clap::Error) -> Code {
             writeln!(stderr, "{line}")
         })
     };
+    if dashes {
+        let _ = writeln!(stderr, "help: write `--` before the command");
+    }
     Code::USAGE
 }

@@ -1,4 +1,52 @@
-//! Finds the known word that a misspelt one was probably meant to be.
+//! Finds the known word that a misspelt one was probably meant to be, or one of another program.
+
+/// Words that other programs use in their files, our word for each, and how it is written.
+const ELSEWHERE: [(&[&str], &str, &str); 8] = [
+    (
+        &["every", "interval", "period"],
+        "schedule",
+        "write schedule = \"@every 10s\"",
+    ),
+    (
+        &["cron", "crontab", "when", "at"],
+        "schedule",
+        "write schedule = \"0 3 * * *\"",
+    ),
+    (
+        &["cmd", "exec", "run", "script", "args"],
+        "command",
+        "write command = [\"program\", \"argument\"], or shell = \"…\"",
+    ),
+    (
+        &["cwd", "workdir", "working_dir"],
+        "dir",
+        "write dir = \"…\"",
+    ),
+    (
+        &["tz", "timezone", "time_zone"],
+        "zone",
+        "write zone = \"Europe/Berlin\"",
+    ),
+    (
+        &["environment", "vars"],
+        "env",
+        "write env = { NAME = \"value\" }",
+    ),
+    (
+        &["retries", "max_retries", "attempts"],
+        "retry",
+        "write retry = 3, the first attempt included",
+    ),
+    (&["disabled"], "enabled", "write enabled = false"),
+];
+
+/// How something is written here that another program calls so, if it is `known` where it stands.
+pub(crate) fn said_elsewhere(word: &str, known: &[&str]) -> Option<&'static str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let mut ours = ELSEWHERE.iter().filter(|(_, key, _)| known.contains(key));
+    let (.., help) = ours.find(|(theirs, ..)| theirs.contains(&word.as_str()))?;
+    Some(help)
+}
 
 /// The word of `known` that takes the fewest edits, if those are few for its length.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

@@ -117,7 +117,20 @@ impl Chosen {
                     Code::NO_INPUT,
                     format!("{message} (store named by {origin})"),
                 )
-                .help("check the path; `tenure run` or `tenure lock` makes a store");
+                .help(match self.origin {
+                    Origin::Default => {
+                        "name the one you mean with --store URL or TENURE_STORE, such as the \
+                         `store` of a task file; `tenure run` or `tenure lock` makes one"
+                    }
+                    _ => "check the path; `tenure run` or `tenure lock` makes a store",
+                });
+            }
+            ConnectError::Store { source, .. }
+                if source.kind() == StoreErrorKind::Unavailable && self.redis_url().is_some() =>
+            {
+                let message = format!("{} (store named by {origin})", chain(error));
+                return Failure::new(code_of_store(source), message)
+                    .help("check the host and port in the URL, and that a server listens there");
             }
             ConnectError::Store { source, .. } => (code_of_store(source), chain(error)),
             _ if self.origin == Origin::Flag => (Code::USAGE, error.to_string()),

@@ -156,7 +156,7 @@ fn bad_arguments_are_status_64_and_say_what_is_allowed() {
         (
             "usage",
             vec!["history", "-n", "0"],
-            vec!["--limit", "at least 1"],
+            vec!["--limit", "from 1 to 1000000"],
         ),
         (
             "usage",
@@ -190,6 +190,34 @@ fn bad_arguments_are_status_64_and_say_what_is_allowed() {
         assert_eq!(ended.stdout, "", "{requirement}");
         assert!(!place.path("ran").exists(), "{requirement}");
     }
+}
+
+#[test]
+fn a_command_without_the_dashes_before_it_is_told_where_they_go() {
+    let place = Place::new();
+    for words in [["lock", "k", "ls"], ["elect", "k", "ls"]] {
+        let refused = place.run(words);
+        assert_eq!(refused.code, Some(64));
+        let help = "help: write `--` before the command";
+        assert!(refused.stderr.contains(help), "{}", refused.stderr);
+    }
+    let other = place.run(["locks", "show", "k", "more"]);
+    assert!(!other.stderr.contains("help: write"), "{}", other.stderr);
+}
+
+#[test]
+fn stores_that_are_not_there_are_told_with_what_to_look_at() {
+    let place = Place::new();
+    let mut at_home = place.tenure(["history"]);
+    at_home.env_remove("TENURE_STORE");
+    let missing = program::finish(at_home.spawn().unwrap());
+    assert_eq!(missing.code, Some(66));
+    let help = "name the one you mean with --store URL or TENURE_STORE";
+    assert!(missing.stderr.contains(help), "{}", missing.stderr);
+    let closed = place.run(["locks", "--store", "redis://127.0.0.1:1"]);
+    assert_eq!(closed.code, Some(69));
+    let help = "check the host and port";
+    assert!(closed.stderr.contains(help), "{}", closed.stderr);
 }
 
 #[test]

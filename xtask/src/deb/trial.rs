@@ -120,13 +120,14 @@ fn lint(package: &Path) -> anyhow::Result<()> {
         say("the package was not linted: lintian is not installed");
         return Ok(());
     }
-    let words = [
-        "--fail-on",
-        "error",
-        "--suppress-tags",
-        "bad-distribution-in-changes-file",
-    ];
-    let said = told(Command::new("lintian").args(words).arg(package))?;
-    say(format_args!("lintian:\n{said}"));
+    // The project has no address to write to, and its service is not a Debian maintainer's.
+    let known = "bogus-mail-host,maintainer-script-calls-systemctl";
+    let output = Command::new("lintian")
+        .args(["--fail-on", "error", "--suppress-tags", known])
+        .arg(package)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "lintian: {said}");
+    say(format_args!("lintian: {}", said.trim()));
     Ok(())
 }

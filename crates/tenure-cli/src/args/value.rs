@@ -84,8 +84,8 @@ pub(super) fn tick_count(text: &str) -> Result<u32, String> {
 pub(super) fn run_count(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
-        .filter(|count| *count > 0)
-        .ok_or_else(|| "expected a number of runs, at least 1".to_owned())
+        .filter(|count| (1..=1_000_000).contains(count))
+        .ok_or_else(|| "expected a number of runs from 1 to 1000000".to_owned())
 }
 
 pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {

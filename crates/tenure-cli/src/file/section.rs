@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::expand::{Expanded, Reading, expand};
 use super::problem::{Place, Problem, Problems};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, said_elsewhere};
 use crate::text::shown;
 
 /// A table being read.
@@ -113,7 +113,10 @@ impl<'p, 'r, 'i> Section<'p, 'r, 'i> {
             self.reading.place(found.span.clone()),
             format!("expected {expected}"),
         );
-        self.problems.add(problem);
+        self.problems.add(match instead(key, found.value) {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
 
     /// Says that a value has the right type but cannot be used.
@@ -397,13 +400,31 @@ impl<'p, 'r, 'i> Section<'p, 'r, 'i> {
                 let near = nearest(name, self.asked.iter().copied());
                 Problem::error(format!("unknown key `{}` in {}", shown(name), self.name))
                     .at(place, "unknown key")
-                    .help(near.map_or_else(
-                        || format!("known keys are {}", self.asked.join(", ")),
-                        |near| format!("did you mean `{near}`?"),
-                    ))
+                    .help(match (said_elsewhere(name, &self.asked), near) {
+                        (Some(help), _) => help.to_owned(),
+                        (None, Some(near)) => format!("did you mean `{near}`?"),
+                        (None, None) => format!("known keys are {}", self.asked.join(", ")),
+                    })
             };
             self.problems.add(problem);
         }
+    }
+}
+
+/// What to write in place of a value whose type is a common slip.
+fn instead(key: &str, value: &DeValue<'_>) -> Option<String> {
+    match (key, value) {
+        ("command", DeValue::String(_)) => Some(
+            "write the program and its arguments one by one: [\"program\", \"argument\"]; a line \
+             for the shell goes into `shell`"
+                .to_owned(),
+        ),
+        ("shell", DeValue::Array(_)) => Some("an array of words goes into `command`".to_owned()),
+        ("timeout" | "jitter" | "catch_up_window", DeValue::Integer(number)) => Some(format!(
+            "say the unit: \"{0}s\", \"{0}m\" or \"{0}h\"",
+            number.as_str()
+        )),
+        _ => None,
     }
 }
 

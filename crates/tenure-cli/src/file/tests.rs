@@ -210,6 +210,34 @@ fn e54_syntax_is_shown_at_its_line() {
 }
 
 #[test]
+fn words_of_other_programs_and_common_slips_are_told_with_what_to_write() {
+    for (text, place, parts) in [
+        (
+            &format!("{TASK}every = \"10s\"\n"),
+            "5:1",
+            &["unknown key `every`", "write schedule = \"@every 10s\""],
+        ),
+        (
+            &format!("{TASK}cwd = \"/\"\n"),
+            "5:1",
+            &["unknown key `cwd`", "write dir = "],
+        ),
+        (
+            &format!("{TASK}timeout = 5\n"),
+            "5:11",
+            &["not a whole number", "say the unit: \"5s\""],
+        ),
+        (
+            &"[[task]]\nname = \"t\"\nschedule = \"@daily\"\ncommand = \"echo hi\"\n".to_owned(),
+            "4:11",
+            &["not a string", "for the shell goes into `shell`"],
+        ),
+    ] {
+        refused(text, place, parts);
+    }
+}
+
+#[test]
 fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
     for (text, place, parts) in [
         (
