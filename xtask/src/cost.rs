@@ -27,5 +27,5 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         "--nocapture",
         "--test-threads=1",
     ];
-    cargo(root, &test, &[])
+    cargo(root, &test, &[("TENURE_COST_ROUNDS", "9")])
 }

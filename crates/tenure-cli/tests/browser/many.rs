@@ -24,8 +24,9 @@ const MOST_BYTES: u64 = 200_000;
 const MOST_UNCHANGED: u64 = 1_000;
 /// What an update may have after one task was paused.
 const MOST_UPDATE: u64 = 60_000;
-/// How often each cost is measured; the median counts.
-const ROUNDS: usize = 7;
+/// How often each cost is measured, the median counts: this often if the variable says no more.
+const ROUNDS: usize = 3;
+const ROUNDS_FROM: &str = "TENURE_COST_ROUNDS";
 /// The goal of the design for a first page, on an idle machine.
 const GOAL_MS: u64 = 300;
 
@@ -131,6 +132,11 @@ fn change(site: &Site, what: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+fn rounds() -> usize {
+    let given = std::env::var(ROUNDS_FROM).ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+}
+
 fn median(mut figures: Vec<u64>) -> u64 {
     figures.sort_unstable();
     figures[figures.len() / 2]
@@ -146,7 +152,7 @@ fn weigh(site: &mut Site, path: &str) -> String {
     };
     let (mut shown, mut answered) = (Vec::new(), Vec::new());
     let (mut page, mut assets) = (0, 0);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         // A new profile each time: nothing is kept from before.
         site.browser.look(Look::DESK);
         site.browser.open(path);
@@ -172,7 +178,7 @@ fn weigh(site: &mut Site, path: &str) -> String {
     let marks = site.browser.eval(marks);
     let marks = marks.as_str().unwrap();
     let (mut work, mut took, mut update) = (Vec::new(), Vec::new(), 0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         change(site, if round % 2 == 0 { "pause" } else { "resume" });
         let (worked_before, begun) = (worked(site), Instant::now());
         update = ask_again(site, path, marks).len() as u64;

@@ -140,6 +140,42 @@ fn pages_are_reached_and_left_by_keys_alone() {
     site.assert_clean();
 }
 
+/// Presses Tab until what has the focus fits.
+fn tab_to(site: &mut Site, selector: &str) {
+    let focused = format!("document.activeElement.matches({selector:?})");
+    let is_there = (0..80).any(|_| {
+        site.browser.press("Tab");
+        site.browser.eval(&focused) == true
+    });
+    assert!(is_there, "no key leads to {selector}");
+}
+
+#[test]
+fn a_task_is_paused_and_resumed_by_keys_alone() {
+    let mut site = Site::new(TASKS);
+    site.browser.open("/tasks?q=yearly");
+    site.browser
+        .until("document.querySelector('.age').dataset.state === 'live'");
+    site.browser.press("j");
+    site.browser.press("Enter");
+    site.browser.until("location.pathname === '/task'");
+    tab_to(&mut site, "#pause summary");
+    site.browser.press("Enter");
+    tab_to(&mut site, "#pause input[name=by]");
+    site.browser.press("m");
+    site.browser.press("e");
+    tab_to(&mut site, "#pause button");
+    site.browser.press("Space");
+    site.browser.until_text("main", "The task is paused.");
+    assert_eq!(site.task("yearly")["paused"]["by"], "me");
+    tab_to(&mut site, "#resume input[name=by]");
+    site.browser.press("m");
+    site.browser.press("Enter");
+    site.browser.until_text("main", "The task goes on.");
+    assert!(site.task("yearly")["paused"].is_null());
+    site.assert_clean();
+}
+
 #[test]
 fn e97_what_is_not_there_is_told_as_a_page() {
     let mut site = Site::new(TASKS);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenure_core::{HistoryQuery, HolderId, NodeRecord, RunState, Timestamp};
+use tenure_core::{HistoryQuery, HolderId, NodeRecord, RunState, TaskRecord, Timestamp};
 
 use super::{At, Node, View, ViewError, millis};
 
@@ -48,7 +48,9 @@ pub struct NodeRow {
     pub capacity: u32,
     /// How many it has in hand.
     pub running: usize,
-    /// How many tasks it can run; only known of the process that answers.
+    /// How many tasks it can run. The store counts how many nodes can run a task and not which:
+    /// known of the process that answers, and of all if each task can run on as many nodes as are
+    /// alive and run something.
     pub tasks: Option<usize>,
     /// Runs due that it has not asked for yet; only known of the process that answers.
     pub backlog: Option<usize>,
@@ -73,8 +75,14 @@ impl View {
         let mut query = HistoryQuery::all();
         query.states = vec![RunState::Claimed, RunState::Running];
         query.limit = MOST_RUNS;
-        let (now, nodes, page) = tokio::join!(runs.now(), runs.nodes(), runs.history(&query));
+        let (now, nodes, page, snapshot) = tokio::join!(
+            runs.now(),
+            runs.nodes(),
+            runs.history(&query),
+            self.snapshot()
+        );
         let (now, mut nodes, page) = (now?.now, nodes?, page?);
+        let everywhere = on_every_node(&snapshot?.0.tasks, &nodes, now);
         if nodes.len() > MOST_NODES {
             nodes.sort_by_key(|node| std::cmp::Reverse(node.seen_at));
             nodes.truncate(MOST_NODES);
@@ -86,7 +94,8 @@ impl View {
         }
         let rows = nodes.iter().map(|node| {
             let running = running.get(&node.node.id).copied().unwrap_or(0);
-            self.node_row(node, running, now)
+            let can_run = everywhere.filter(|_| runs_something(node, now));
+            self.node_row(node, running, can_run, now)
         });
         Ok(Nodes {
             now: At(now),
@@ -95,7 +104,13 @@ impl View {
         })
     }
 
-    fn node_row(&self, node: &NodeRecord, running: usize, now: Timestamp) -> NodeRow {
+    fn node_row(
+        &self,
+        node: &NodeRecord,
+        running: usize,
+        can_run: Option<usize>,
+        now: Timestamp,
+    ) -> NodeRow {
         let health = self.runner().map(|tasks| tasks.health());
         let managers = health.into_iter().flat_map(|health| health.managers);
         let own = managers
@@ -113,7 +128,7 @@ impl View {
             clock_ahead_ms: node.clock_ahead_ms,
             capacity: node.capacity,
             running,
-            tasks: own.map(|own| own.tasks),
+            tasks: own.map(|own| own.tasks).or(can_run),
             backlog: own.map(|own| own.backlog),
             trouble: own
                 .and_then(tenure_tasks::ManagerHealth::impairment)
@@ -123,4 +138,19 @@ impl View {
             version: node.version.clone(),
         }
     }
+}
+
+fn runs_something(node: &NodeRecord, now: Timestamp) -> bool {
+    node.capacity > 0 && node.expires_at > now
+}
+
+/// How many tasks there are, if every one of them can run on every node that runs something.
+fn on_every_node(tasks: &[TaskRecord], nodes: &[NodeRecord], now: Timestamp) -> Option<usize> {
+    let able = nodes
+        .iter()
+        .filter(|node| runs_something(node, now))
+        .count();
+    let live = || tasks.iter().filter(|task| task.nodes > 0);
+    let is_everywhere = live().all(|task| usize::try_from(task.nodes) == Ok(able));
+    is_everywhere.then(|| live().count())
 }

@@ -114,6 +114,33 @@ async fn a_thousand_tasks_of_one_schedule_are_one_herd() {
 }
 
 #[tokio::test]
+async fn what_a_node_can_run_is_told_of_all_nodes_if_all_can_run_the_same() {
+    let store = Arc::new(MemoryStore::new());
+    let names = ["a", "b", "c"].map(|name| TaskName::new(name).unwrap());
+    let definitions =
+        names.map(|name| Definition::new(name, Generation::new("g1").unwrap(), "*/5 * * * *"));
+    let joins = async |label: &str| {
+        let mut beat = Beat::new(Holder::new(label), Duration::from_secs(600));
+        beat.capacity = 4;
+        store.beat(&beat).await.unwrap();
+        beat.node.id
+    };
+    let tasks = async || {
+        let nodes = dashboard(&store).view().nodes().await.unwrap();
+        let tasks = nodes.nodes.iter().map(|node| node.tasks);
+        tasks.collect::<Vec<_>>()
+    };
+    for label in ["first", "second"] {
+        let node = joins(label).await;
+        store.register(node, &definitions).await.unwrap();
+    }
+    assert_eq!(tasks().await, [Some(3), Some(3)]);
+    // A node that has said nothing yet: any two of the three may be those that can.
+    joins("third").await;
+    assert_eq!(tasks().await, [None, None, None]);
+}
+
+#[tokio::test]
 async fn a_lock_shows_its_holder_and_who_waits_for_how_long() {
     let store = Arc::new(MemoryStore::new());
     let key = Key::from_bytes(b"in\xffvoice/1").unwrap();

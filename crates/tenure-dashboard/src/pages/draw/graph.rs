@@ -87,7 +87,7 @@ fn arrow(from: i64, to: i64, key: &str) -> Markup {
     html! {
         path.edge d=(format!("M{x} {from}C{a} {from} {b} {to} {end} {to}"))
             marker-end="url(#arrow)" {}
-        text x=(x + 10) y=(from - 5) { (short(key, 22)) }
+        text.of-edge x=(x + 10) y=(from - 5) { (short(key, 22)) }
     }
 }
 
