@@ -45,11 +45,11 @@ pub use key::{InvalidKey, Key};
 pub use lease::{
     Acquisition, Cancellation, ForceRequest, Forced, Grant, Held, InvalidTtl, LeasePage,
     LeaseRequest, LeaseStore, LeaseView, ListQuery, Mark, Occupant, Place, Release, RenewRequest,
-    Renewal, Ttl, Waiter, Waiting,
+    Renewal, Sharer, Sharing, Ttl, Waiter, Waiting,
 };
 pub use promises::{
-    Durability, EventDetail, Fences, HandOff, LeasePromises, Order, RunPromises, Scope, StoreClock,
-    Ties,
+    Durability, EventDetail, Fences, HandOff, LeasePromises, Order, RunPromises, Scope,
+    SharedLeases, StoreClock, Ties,
 };
 pub use run::{
     Admission, AttemptRecord, Backfill, BackfillState, Beat, Beaten, Cancel, Cancelling, Claim,

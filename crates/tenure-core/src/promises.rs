@@ -87,6 +87,16 @@ pub enum Ties {
     AskAgain,
 }
 
+/// Whether a store keeps leases that several may hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SharedLeases {
+    /// It does: it has read-write locks and semaphores.
+    Kept,
+    /// It refuses requests for them as [`Sharing::refused_by`](crate::Sharing::refused_by) says.
+    Refused,
+}
+
 /// Whether grants carry a fencing token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,6 +145,8 @@ pub struct LeasePromises {
     pub ties: Ties,
     /// Whether grants carry a fencing token.
     pub fences: Fences,
+    /// Whether it keeps leases that several may hold at once.
+    pub shared: SharedLeases,
     /// The shortest ttl it keeps.
     pub min_ttl: Duration,
     /// How long a waiter that died can delay those behind it.
@@ -160,6 +172,7 @@ impl LeasePromises {
             order: Order::Any,
             ties: Ties::Never,
             fences: Fences::Growing,
+            shared: SharedLeases::Refused,
             min_ttl: crate::Ttl::MIN,
             claim_window: Duration::from_secs(2),
             wall_clock_steps_end_leases: true,

@@ -1,9 +1,11 @@
 //! Reads columns, trusting none of them: a value that cannot be ours is a corrupt record, never a
 //! panic.
 
+use std::num::NonZeroU32;
+
 use rusqlite::Row;
 use tenure_core::{
-    Fence, Generation, Holder, HolderId, Key, RequestId, TaskName, Timestamp, Token,
+    Fence, Generation, Holder, HolderId, Key, RequestId, Sharing, TaskName, Timestamp, Token,
 };
 
 use crate::error::unreadable;
@@ -50,6 +52,25 @@ pub(crate) fn fence_of(number: i64) -> Result<Fence, Fault> {
 
 pub(crate) fn fence(row: &Row<'_>, at: usize) -> Result<Fence, Fault> {
     fence_of(row.get(at)?)
+}
+
+/// How a lease is shared: -1 not at all, 0 a reader's, otherwise the number of permits.
+pub(crate) fn sharing(row: &Row<'_>, at: usize) -> Result<Sharing, Fault> {
+    let number: i64 = row.get(at)?;
+    if number == -1 {
+        return Ok(Sharing::Exclusive);
+    }
+    let number = u32::try_from(number)
+        .map_err(|_| unreadable("how a lease is shared", &number.to_string()))?;
+    Ok(NonZeroU32::new(number).map_or(Sharing::READ, Sharing::permit))
+}
+
+/// What stands in the file for it: see [`sharing`].
+pub(crate) fn of_sharing(sharing: Sharing) -> i64 {
+    match sharing {
+        Sharing::Shared { at_most } => at_most.map_or(0, |most| most.get().into()),
+        _ => -1,
+    }
 }
 
 pub(crate) fn time(row: &Row<'_>, at: usize) -> Result<Timestamp, Fault> {

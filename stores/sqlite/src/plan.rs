@@ -58,7 +58,14 @@ async fn use_leases(store: &SqliteStore) -> Result<(), StoreError> {
     store.release(&key, first.token).await?;
     let mark = store.inspect(&key).await?.and_then(|view| view.mark);
     let mark = mark.unwrap_or_else(|| panic!("the waiter has it"));
-    store.force(&ForceRequest::new(key, mark, "op")).await?;
+    let force = ForceRequest::new(key.clone(), mark, "op");
+    store.force(&force).await?;
+    // Those who share it, and a limit that changes.
+    let permit = |more| Sharing::permit(std::num::NonZeroU32::MIN.saturating_add(more));
+    let (first, second) = (ask().shared(permit(0)), ask().shared(permit(1)));
+    store.acquire(&first).await?;
+    store.acquire(&second.clone().in_line(keep)).await?;
+    store.release(&key, first.token).await?;
     Ok(())
 }
 

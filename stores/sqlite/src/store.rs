@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use tenure_core::{
-    Durability, HandOff, Key, LeasePromises, Moment, Order, RunPromises, Scope, StoreError,
-    StoreErrorKind, Token, WakeRegistry, Wakes,
+    Durability, HandOff, Key, LeasePromises, Moment, Order, RunPromises, Scope, SharedLeases,
+    StoreError, StoreErrorKind, Token, WakeRegistry, Wakes,
 };
 use tokio::sync::oneshot;
 
@@ -143,6 +143,7 @@ impl SqliteStore {
         let mut promises = LeasePromises::new("sqlite", Scope::Machine, self.durability());
         promises.hand_off = HandOff::Noticed(self.inner.poll + NOTICE_MARGIN);
         promises.order = Order::Fifo;
+        promises.shared = SharedLeases::Kept;
         promises.claim_window = crate::lease::CLAIM_WINDOW;
         promises.wall_clock_steps_end_leases = !self.time().is_steady();
         promises.forgets = self.forgets();

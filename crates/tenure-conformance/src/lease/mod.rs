@@ -8,7 +8,7 @@
 //! left of it. Where real time has to pass they let the harness pass it, two seconds at a time.
 //!
 //! # Requirements that are shown elsewhere
-//! Some requirements a store alone cannot show. A test checks that each of R1 to R46 and R62 to R66
+//! Some requirements a store alone cannot show. A test checks that each of R1 to R46 and R62 to R69
 //! is proved by a case or stands here.
 //!
 //! | requirement | why not here | shown by |
@@ -38,16 +38,20 @@ mod actor;
 mod cancel;
 mod cases;
 mod clock;
+mod company;
 mod fence;
 mod force;
 pub mod history;
 mod name;
 mod network;
 mod ownership;
+mod permit;
 mod promise;
 mod queue;
 mod renewal;
 mod request;
+mod shared;
+mod sharer;
 mod torture;
 mod view;
 mod wake;

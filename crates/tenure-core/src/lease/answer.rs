@@ -1,8 +1,10 @@
 //! What a lease store answers.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::request::Sharing;
 use crate::{Fence, Holder, Key, Timestamp};
 
 /// A lease as its holder knows it.
@@ -48,7 +50,9 @@ pub struct Held {
     pub now: Timestamp,
     /// Who has the key.
     pub by: Occupant,
-    /// How long their lease lasts if nothing renews it. `None` if it never ends by itself.
+    /// How long their lease lasts if nothing renews it. `None` if it never ends by itself. If several
+    /// share the key: until the first of theirs ends for a request that goes with them, until the
+    /// last for any other.
     pub remaining: Option<Duration>,
     /// This request's place in the queue, if it has one.
     pub place: Option<Place>,
@@ -98,6 +102,13 @@ pub enum Occupant {
         /// Since when, by the store's clock.
         since: Timestamp,
     },
+    /// Holders that share it. A [`LeaseView`] says who they are.
+    Shared {
+        /// How many there are.
+        holders: u32,
+        /// How many there may be. `None` for any number.
+        at_most: Option<NonZeroU32>,
+    },
     /// Something of another program's, under the same name in the same store.
     Foreign {
         /// What can be said of it, such as its type; never its whole value.
@@ -109,6 +120,18 @@ impl fmt::Display for Occupant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Holder { holder, fence, .. } => write!(f, "{holder}, fence {fence}"),
+            Self::Shared {
+                holders: 1,
+                at_most: None,
+            } => f.write_str("1 reader"),
+            Self::Shared {
+                holders,
+                at_most: None,
+            } => write!(f, "{holders} readers"),
+            Self::Shared {
+                holders,
+                at_most: Some(most),
+            } => write!(f, "holders of {holders} of {most} permits"),
             Self::Foreign { what } => write!(f, "a foreign owner ({})", what.escape_debug()),
         }
     }
@@ -154,8 +177,10 @@ pub enum Renewal {
 pub enum Release {
     /// The key is free.
     Freed,
-    /// The key was handed to the next waiter in the same step.
+    /// The key was handed to the next waiter in the same step, or to several that share it.
     HandedOn,
+    /// The lease was shared, and is given back; others hold the key still, and nobody new does.
+    OthersHold,
     /// This token did not hold the key: the lease had ended, or an earlier release got through.
     NotHeld,
 }
@@ -190,6 +215,42 @@ impl Mark {
     }
 }
 
+/// One of several holders of a key, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sharer {
+    /// Who it is.
+    pub holder: Holder,
+    /// Its fencing token.
+    pub fence: Fence,
+    /// Since when, by the store's clock.
+    pub since: Timestamp,
+    /// When its lease ends if nothing renews it.
+    pub expires_at: Timestamp,
+    /// Names this very holding, for a [`super::ForceRequest`] that leaves the others theirs.
+    pub mark: Mark,
+}
+
+impl Sharer {
+    /// One of several holders.
+    #[must_use]
+    pub fn new(
+        holder: Holder,
+        fence: Fence,
+        since: Timestamp,
+        expires_at: Timestamp,
+        mark: Mark,
+    ) -> Self {
+        Self {
+            holder,
+            fence,
+            since,
+            expires_at,
+            mark,
+        }
+    }
+}
+
 /// A key as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -200,10 +261,16 @@ pub struct LeaseView {
     pub now: Timestamp,
     /// Who has it. `None` if it is free and only waited for.
     pub occupant: Option<Occupant>,
-    /// When the lease ends if nothing renews it. `None` if it is free or never ends by itself.
+    /// When the lease ends if nothing renews it. `None` if it is free or never ends by itself. The
+    /// end of the last one, if it is shared.
     pub expires_at: Option<Timestamp>,
-    /// Names this very holding, for [`super::ForceRequest`]. `None` if the key is free.
+    /// Names this very holding, for [`super::ForceRequest`]. `None` if the key is free. If it is
+    /// shared this means all that hold it, also those that came meanwhile; it changes when a free
+    /// key is granted.
     pub mark: Option<Mark>,
+    /// Who shares the key, the one that has held it longest first; empty unless it is shared. Of
+    /// very many some may be left out: [`Occupant::Shared`] says how many there are.
+    pub sharers: Vec<Sharer>,
     /// Who waits, the next in turn first. A listing may leave them out: see `queue_len`.
     pub queue: Vec<Waiter>,
     /// How many wait.
@@ -220,12 +287,14 @@ impl LeaseView {
             occupant: None,
             expires_at: None,
             mark: None,
+            sharers: Vec::new(),
             queue: Vec::new(),
             queue_len: 0,
         }
     }
 
-    /// The fencing token of the holder, if it has one.
+    /// The fencing token of the holder, if it has one. `None` also if several share the key: each
+    /// of [`LeaseView::sharers`] has its own.
     #[must_use]
     pub fn fence(&self) -> Option<Fence> {
         match self.occupant {
@@ -248,6 +317,21 @@ impl LeaseView {
         self
     }
 
+    /// Sets who shares the key: `holders` of them, of which `sharers` are shown.
+    #[must_use]
+    pub fn shared_by(
+        mut self,
+        (holders, at_most): (u32, Option<NonZeroU32>),
+        sharers: Vec<Sharer>,
+        expires_at: Option<Timestamp>,
+        mark: Mark,
+    ) -> Self {
+        let occupant = Occupant::Shared { holders, at_most };
+        self = self.held_by(occupant, expires_at, mark);
+        self.sharers = sharers;
+        self
+    }
+
     /// Sets who waits.
     #[must_use]
     pub fn queued(mut self, queue: Vec<Waiter>) -> Self {
@@ -265,13 +349,26 @@ pub struct Waiter {
     pub holder: Holder,
     /// Since when it waits, by the store's clock.
     pub since: Timestamp,
+    /// Beside whom the lease may be held that it waits for.
+    pub sharing: Sharing,
 }
 
 impl Waiter {
-    /// A waiter.
+    /// A waiter for an exclusive lease.
     #[must_use]
     pub fn new(holder: Holder, since: Timestamp) -> Self {
-        Self { holder, since }
+        Self {
+            holder,
+            since,
+            sharing: Sharing::Exclusive,
+        }
+    }
+
+    /// The same, waiting for a lease that is shared so, or for an exclusive one.
+    #[must_use]
+    pub fn waiting_for(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
     }
 }
 

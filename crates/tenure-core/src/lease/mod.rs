@@ -11,6 +11,12 @@
 //!                             │   somebody waits: handed on in the same step
 //!                             └───────────────────────────────────→ held by B (claim window)
 //! ```
+//!
+//! A key may also be held by several at once, where all of them asked for a lease that is shared
+//! ([`Sharing`]) and the store keeps such leases. Each of them has a token, a ttl and a fence of
+//! its own, and lives or dies by itself. One queue serves all: whoever is first in line is granted
+//! the key as soon as it goes with those that hold it, and then the next, so that readers who stand
+//! together are granted together; nobody joins the holders while others wait.
 
 mod answer;
 mod request;
@@ -21,10 +27,10 @@ use async_trait::async_trait;
 
 pub use self::answer::{
     Acquisition, Cancellation, Forced, Grant, Held, LeasePage, LeaseView, Mark, Occupant, Place,
-    Release, Renewal, Waiter,
+    Release, Renewal, Sharer, Waiter,
 };
 pub use self::request::{
-    ForceRequest, InvalidTtl, LeaseRequest, ListQuery, RenewRequest, Ttl, Waiting,
+    ForceRequest, InvalidTtl, LeaseRequest, ListQuery, RenewRequest, Sharing, Ttl, Waiting,
 };
 use crate::{Key, LeasePromises, StoreError, Timestamp, Token, Wakes};
 
@@ -32,7 +38,8 @@ use crate::{Key, LeasePromises, StoreError, Timestamp, Token, Wakes};
 ///
 /// # Guarantees
 /// For every key, as far as [`LeaseStore::promises`] reaches:
-/// - at most one token holds it at any instant of the store's clock;
+/// - at most one token holds it at any instant of the store's clock, or several whose requests all
+///   said that the lease may be shared, and no more than the limit in force let in;
 /// - each grant's fence is greater than those of all earlier grants, whatever ended them;
 /// - a request sent again with its token changes nothing and gets the same answer;
 /// - nobody but its token, a [`ForceRequest`] and the store's clock ends a lease.
@@ -62,6 +69,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Grants the lease if it is free and it is this request's turn.
     ///
     /// - Free, and nobody waits ahead: granted.
+    /// - Shared by others, this request goes with them ([`Sharing::goes_with`]), fewer than it allows
+    ///   hold the key, and nobody waits: granted.
     /// - Free, but others wait: it goes to the first live waiter, and this request is answered as
     ///   if it had found the key held.
     /// - Held by this token: granted again, with the same fence. This is how a lost reply is
@@ -81,7 +90,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewal, StoreError>>, StoreError>;
 
-    /// Gives the lease back, and hands it to the first live waiter in the same step.
+    /// Gives the lease back, and hands it to the first live waiter in the same step, or to the first
+    /// several that share it.
     ///
     /// Releasing what this token does not hold changes nothing and is answered
     /// [`Release::NotHeld`].
@@ -100,7 +110,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Lists keys that are held or waited for, in the order of their bytes, a page at a time.
     async fn list(&self, query: &ListQuery) -> Result<LeasePage, StoreError>;
 
-    /// Takes the lease from its holder, if the holder is still the one the operator saw.
+    /// Takes the lease from its holder, if the holder is still the one the operator saw. With the
+    /// mark of a key that is shared it takes all leases, with that of one of the sharers that one.
     ///
     /// The lease goes to the first live waiter, or is free. A holder that still listens is told at
     /// once to ask again ([`Wake::Changed`](crate::Wake::Changed)) by a store that pushes; others

@@ -1,9 +1,10 @@
 //! What a lease store is asked.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::answer::Mark;
-use crate::{Holder, Key, Token};
+use crate::{Holder, Key, StoreError, StoreErrorKind, Token};
 
 /// How long a store keeps a lease without a renewal: 50 ms to 24 hours, whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +91,84 @@ pub enum Waiting {
     },
 }
 
+/// Beside whom a lease may be held.
+///
+/// Leases of one key go together only if they are shared in the same way. So a key has one holder,
+/// or readers, or holders of permits, and each of these kinds waits for the others to end.
+///
+/// What a store does not promise ([`crate::LeasePromises::shared`]) it refuses, with
+/// [`Sharing::refused_by`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// Beside nobody.
+    #[default]
+    Exclusive,
+    /// Beside others that are shared in the same way.
+    Shared {
+        /// How many may hold the key at once: the permits of a semaphore. `None` for any number:
+        /// the readers of a read-write lock.
+        ///
+        /// Requests may differ. In force is what the latest new request asked that was granted, or
+        /// that took a place while permits were held; where a free key goes to the queue, what the
+        /// last of those asked who stand first in line with permits. Whoever holds a permit keeps
+        /// it when the limit falls.
+        at_most: Option<NonZeroU32>,
+    },
+}
+
+impl Sharing {
+    /// A reader's: beside any number of readers.
+    pub const READ: Self = Self::Shared { at_most: None };
+
+    /// A permit's: beside others, `at_most` in all.
+    #[must_use]
+    pub const fn permit(at_most: NonZeroU32) -> Self {
+        Self::Shared {
+            at_most: Some(at_most),
+        }
+    }
+
+    /// Whether the lease may be held beside any other.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared { .. })
+    }
+
+    /// How many may hold the key at once. `None` for any number.
+    #[must_use]
+    pub const fn at_most(self) -> Option<NonZeroU32> {
+        match self {
+            Self::Exclusive => Some(NonZeroU32::MIN),
+            Self::Shared { at_most } => at_most,
+        }
+    }
+
+    /// Whether two leases may be held at once as far as their kinds decide that, and not how many
+    /// there are already.
+    #[must_use]
+    pub const fn goes_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Shared { at_most: ours }, Self::Shared { at_most: theirs }) => {
+                ours.is_some() == theirs.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// What a store answers that keeps no shared leases.
+    #[must_use]
+    pub fn refused_by(store: &str) -> StoreError {
+        StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "acquire a lease: store `{store}` keeps no shared leases, so it has no read-write \
+                 locks and no semaphores; use another store for them, or an exclusive lock"
+            ),
+        )
+    }
+}
+
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,6 +183,8 @@ pub struct LeaseRequest {
     pub ttl: Ttl,
     /// What to do when the key is held.
     pub waiting: Waiting,
+    /// Beside whom the lease may be held; the same for every resend.
+    pub sharing: Sharing,
 }
 
 impl LeaseRequest {
@@ -122,6 +203,7 @@ impl LeaseRequest {
             holder,
             ttl,
             waiting: Waiting::No,
+            sharing: Sharing::Exclusive,
         }
     }
 
@@ -136,6 +218,13 @@ impl LeaseRequest {
     #[must_use]
     pub fn in_line(mut self, keep: Duration) -> Self {
         self.waiting = Waiting::InLine { keep };
+        self
+    }
+
+    /// The same request for a lease that is shared so.
+    #[must_use]
+    pub fn shared(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
         self
     }
 }
@@ -235,6 +324,22 @@ impl ForceRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r68_r69_readers_go_with_readers_and_permits_with_permits() {
+        let permit = |most| Sharing::permit(NonZeroU32::new(most).unwrap());
+        let kinds = [Sharing::Exclusive, Sharing::READ, permit(1), permit(7)];
+        for (at, one) in kinds.into_iter().enumerate() {
+            for (beside, other) in kinds.into_iter().enumerate() {
+                let expected = (at == 1 && beside == 1) || (at > 1 && beside > 1);
+                assert_eq!(one.goes_with(other), expected, "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(Sharing::default(), Sharing::Exclusive);
+        assert_eq!(kinds.map(Sharing::is_shared), [false, true, true, true]);
+        let most = kinds.map(|kind| kind.at_most().map(NonZeroU32::get));
+        assert_eq!(most, [Some(1), None, Some(1), Some(7)]);
+    }
 
     #[test]
     fn e1_e3_r17_ttls_out_of_bounds_are_refused_and_fractions_round_up() {

@@ -22,8 +22,8 @@ use redis::Value;
 use tenure_core::{
     Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held, Key,
     LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note, Occupant,
-    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, StoreError, StoreErrorKind,
-    Timestamp, Token, Ttl, Wakes,
+    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, Sharing, StoreError,
+    StoreErrorKind, Timestamp, Token, Ttl, Wakes,
 };
 
 #[cfg(feature = "bare")]
@@ -236,6 +236,9 @@ impl LeaseStore for RedisStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
+        if request.sharing.is_shared() {
+            return Err(Sharing::refused_by("redis"));
+        }
         if let Some(strict) = &self.shared.strict {
             let asking = self.shared.unanswered.asking(request.token, Way::Any);
             let answer = Box::pin(self.acquire_strictly(strict, request)).await;

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use tenure_core::{
     Acquisition, Cancellation, Clock as _, Durability, Fence, Fences, ForceRequest, Forced, Grant,
     HandOff, Key, LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Moment,
-    Order, Place, Release, RenewRequest, Renewal, Scope, StoreError, StoreErrorKind, SystemClock,
-    Ties, Timestamp, Token, Ttl, Wakes,
+    Order, Place, Release, RenewRequest, Renewal, Scope, Sharing, StoreError, StoreErrorKind,
+    SystemClock, Ties, Timestamp, Token, Ttl, Wakes,
 };
 
 use super::node::{End, Ended, Kind, Vote};
@@ -52,6 +52,10 @@ impl LeaseStore for QuorumStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
+        if request.sharing.is_shared() {
+            // Of several majorities each might let in one more than may hold the key.
+            return Err(Sharing::refused_by("redis+quorum"));
+        }
         self.check_ttl(ACQUIRE, request.ttl)?;
         self.shared.sweeps.stop(request.token).await;
         let request = Arc::new(request.clone());

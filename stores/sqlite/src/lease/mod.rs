@@ -1,5 +1,6 @@
 //! The lease half of the contract: each method is one step in the file.
 
+mod holders;
 mod row;
 mod step;
 mod view;
@@ -67,7 +68,7 @@ impl LeaseStore for SqliteStore {
         if !seen.is_stale {
             return Ok(seen.view);
         }
-        // The lease has lapsed and somebody waits: whoever notices hands it on.
+        // A lease has lapsed and somebody waits: whoever notices hands it on.
         let key = key.clone();
         self.write(Unwanted::Drop, move |step| {
             step::settle(step, &key)?;

@@ -1,7 +1,9 @@
 //! Leases and waiters as rows.
 
 use rusqlite::{Row, params};
-use tenure_core::{Fence, Grant, Holder, Key, LeaseRequest, Mark, Occupant, Timestamp, Token};
+use tenure_core::{
+    Fence, Grant, Holder, Key, LeaseRequest, Mark, Occupant, Sharer, Sharing, Timestamp, Token,
+};
 
 use crate::column;
 use crate::step::{Fault, Step};
@@ -15,6 +17,9 @@ pub(super) struct LeaseRow {
     pub(super) ttl_ms: i64,
     pub(super) since: Timestamp,
     pub(super) expires: Timestamp,
+    pub(super) sharing: Sharing,
+    /// The fence of the grant that found the key free.
+    pub(super) begun: Fence,
 }
 
 impl LeaseRow {
@@ -34,6 +39,16 @@ impl LeaseRow {
     pub(super) fn mark(&self) -> Mark {
         Mark::new(self.fence.to_string())
     }
+
+    pub(super) fn sharer(&self) -> Sharer {
+        Sharer::new(
+            self.holder.clone(),
+            self.fence,
+            self.since,
+            self.expires,
+            self.mark(),
+        )
+    }
 }
 
 /// Somebody in a queue.
@@ -45,6 +60,7 @@ pub(super) struct WaiterRow {
     pub(super) ttl_ms: i64,
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
+    pub(super) sharing: Sharing,
 }
 
 fn lease(row: &Row<'_>) -> Result<LeaseRow, Fault> {
@@ -55,6 +71,8 @@ fn lease(row: &Row<'_>) -> Result<LeaseRow, Fault> {
         ttl_ms: row.get(6)?,
         since: column::time(row, 7)?,
         expires: column::time(row, 8)?,
+        sharing: column::sharing(row, 9)?,
+        begun: column::fence(row, 10)?,
     })
 }
 
@@ -66,24 +84,28 @@ fn waiter(row: &Row<'_>) -> Result<WaiterRow, Fault> {
         ttl_ms: row.get(6)?,
         since: column::time(row, 7)?,
         until: column::time(row, 8)?,
+        sharing: column::sharing(row, 9)?,
     })
 }
 
-/// The lease on a key, lapsed or not.
-pub(super) fn load(step: &Step<'_>, key: &Key) -> Result<Option<LeaseRow>, Fault> {
-    step.one(
-        "SELECT token, holder, label, host, pid, fence, ttl_ms, since_ms, expires_ms
+/// The leases on a key, lapsed or not: one, unless it is shared. The oldest grant comes first.
+pub(super) fn holders(step: &Step<'_>, key: &Key) -> Result<Vec<LeaseRow>, Fault> {
+    let mut holders = step.all(
+        "SELECT token, holder, label, host, pid, fence, ttl_ms, since_ms, expires_ms, sharing, begun
          FROM lease WHERE ns = ?1 AND key = ?2",
         params![step.ns, key.as_bytes()],
         lease,
-    )
+    )?;
+    holders.sort_unstable_by_key(|lease| lease.fence);
+    Ok(holders)
 }
 
 pub(super) fn insert(step: &Step<'_>, key: &Key, row: &LeaseRow) -> Result<(), Fault> {
     step.run(
         "INSERT INTO lease
-         (ns, key, token, holder, label, host, pid, fence, ttl_ms, since_ms, expires_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         (ns, key, token, holder, label, host, pid, fence, ttl_ms, since_ms, expires_ms, sharing,
+          begun)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             step.ns,
             key.as_bytes(),
@@ -96,6 +118,8 @@ pub(super) fn insert(step: &Step<'_>, key: &Key, row: &LeaseRow) -> Result<(), F
             row.ttl_ms,
             row.since.as_millis(),
             row.expires.as_millis(),
+            column::of_sharing(row.sharing),
+            i64::try_from(row.begun.get()).unwrap_or(i64::MAX),
         ],
     )?;
     Ok(())
@@ -103,16 +127,31 @@ pub(super) fn insert(step: &Step<'_>, key: &Key, row: &LeaseRow) -> Result<(), F
 
 pub(super) fn extend(step: &Step<'_>, key: &Key, row: &LeaseRow) -> Result<(), Fault> {
     step.run(
-        "UPDATE lease SET ttl_ms = ?3, expires_ms = ?4 WHERE ns = ?1 AND key = ?2",
-        params![step.ns, key.as_bytes(), row.ttl_ms, row.expires.as_millis()],
+        "UPDATE lease SET ttl_ms = ?4, expires_ms = ?5 WHERE ns = ?1 AND key = ?2 AND token = ?3",
+        params![
+            step.ns,
+            key.as_bytes(),
+            row.token.as_bytes(),
+            row.ttl_ms,
+            row.expires.as_millis()
+        ],
     )?;
     Ok(())
 }
 
-pub(super) fn remove(step: &Step<'_>, key: &Key) -> Result<(), Fault> {
+/// Writes how many permits there are.
+pub(super) fn limit(step: &Step<'_>, key: &Key, sharing: Sharing) -> Result<(), Fault> {
     step.run(
-        "DELETE FROM lease WHERE ns = ?1 AND key = ?2",
-        params![step.ns, key.as_bytes()],
+        "UPDATE lease SET sharing = ?3 WHERE ns = ?1 AND key = ?2",
+        params![step.ns, key.as_bytes(), column::of_sharing(sharing)],
+    )?;
+    Ok(())
+}
+
+pub(super) fn remove(step: &Step<'_>, key: &Key, token: Token) -> Result<(), Fault> {
+    step.run(
+        "DELETE FROM lease WHERE ns = ?1 AND key = ?2 AND token = ?3",
+        params![step.ns, key.as_bytes(), token.as_bytes()],
     )?;
     Ok(())
 }
@@ -120,7 +159,7 @@ pub(super) fn remove(step: &Step<'_>, key: &Key) -> Result<(), Fault> {
 /// The first in the queue, alive or not.
 pub(super) fn head(step: &Step<'_>, key: &Key) -> Result<Option<WaiterRow>, Fault> {
     step.one(
-        "SELECT place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms
+        "SELECT place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms, sharing
          FROM waiter WHERE ns = ?1 AND key = ?2 ORDER BY place LIMIT 1",
         params![step.ns, key.as_bytes()],
         waiter,
@@ -130,7 +169,7 @@ pub(super) fn head(step: &Step<'_>, key: &Key) -> Result<Option<WaiterRow>, Faul
 /// The live waiters of a key, the next in turn first.
 pub(super) fn queue(step: &Step<'_>, key: &Key) -> Result<Vec<WaiterRow>, Fault> {
     step.all(
-        "SELECT place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms
+        "SELECT place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms, sharing
          FROM waiter WHERE ns = ?1 AND key = ?2 AND until_ms > ?3 ORDER BY place",
         params![step.ns, key.as_bytes(), step.now.as_millis()],
         waiter,
@@ -189,10 +228,10 @@ pub(super) fn enqueue(
 ) -> Result<i64, Fault> {
     let place = step.one(
         "INSERT INTO waiter
-         (ns, key, place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms)
+         (ns, key, place, token, holder, label, host, pid, ttl_ms, since_ms, until_ms, sharing)
          VALUES (?1, ?2,
                  1 + coalesce((SELECT max(place) FROM waiter WHERE ns = ?1 AND key = ?2), 0),
-                 ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          RETURNING place",
         params![
             step.ns,
@@ -205,6 +244,7 @@ pub(super) fn enqueue(
             request.ttl.as_millis(),
             step.now.as_millis(),
             until.as_millis(),
+            column::of_sharing(request.sharing),
         ],
         |row| Ok(row.get(0)?),
     )?;

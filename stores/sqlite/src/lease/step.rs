@@ -1,15 +1,17 @@
 //! Who gets a lease: the decisions, each inside one transaction.
 //!
-//! Every request first settles its key: a lease whose time has passed ends, and a key that is free
-//! goes to the first live waiter. So a lapse needs nobody in particular to notice it.
+//! Every request first settles its key: a lease whose time has passed ends, and whoever is first in
+//! line is granted the key as soon as it goes with those that hold it, and then the next. So a lapse
+//! needs nobody in particular to notice it.
 
 use rusqlite::params;
 use tenure_core::{
     Acquisition, Cancellation, ForceRequest, Forced, Held, Key, LeaseRequest, LeaseView, Note,
-    Place, Release, RenewRequest, Renewal, Token, Waiting,
+    Place, Release, RenewRequest, Renewal, Sharing, StoreError, StoreErrorKind, Token, Waiting,
 };
 
-use super::row::{self, LeaseRow};
+use super::holders::Holders;
+use super::row::{self, LeaseRow, WaiterRow};
 use super::{CLAIM_WINDOW, view};
 use crate::column::fence_of;
 use crate::run::add_note;
@@ -19,88 +21,176 @@ use crate::step::{Counter, Effect, Fault, Step, millis};
 const STAGGER_MS: u64 = 50;
 const STAGGER_PLACES: u32 = 20;
 
-/// Ends a lapsed lease and hands a free key on; answers who has the key then.
-pub(super) fn settle(step: &mut Step<'_>, key: &Key) -> Result<Option<LeaseRow>, Fault> {
-    match row::load(step, key)? {
-        Some(lease) if lease.expires > step.now => Ok(Some(lease)),
-        Some(lease) => end(step, key, lease.token),
-        None => hand_on(step, key),
+/// Ends leases that have lapsed and serves those who wait, where that may be due; answers who has the
+/// key then.
+pub(super) fn settle(step: &mut Step<'_>, key: &Key) -> Result<Holders, Fault> {
+    let (mut holders, may_have_room) = present(step, key)?;
+    if may_have_room {
+        serve(step, key, &mut holders, None)?;
     }
+    Ok(holders)
 }
 
-/// Ends the lease on a key and hands it on.
-fn end(step: &mut Step<'_>, key: &Key, token: Token) -> Result<Option<LeaseRow>, Fault> {
-    row::remove(step, key)?;
+/// Who holds a key, after leases that have lapsed are ended; and whether a waiter may have to be
+/// served.
+fn present(step: &mut Step<'_>, key: &Key) -> Result<(Holders, bool), Fault> {
+    let mut holders = Holders(row::holders(step, key)?);
+    let now = step.now;
+    let lapsed = holders.0.extract_if(.., |lease| lease.expires <= now);
+    let lapsed: Vec<_> = lapsed.map(|lease| lease.token).collect();
+    for token in &lapsed {
+        end(step, key, *token)?;
+    }
+    let may_have_room = !lapsed.is_empty() || holders.is_empty() || holders.sharing().is_shared();
+    Ok((holders, may_have_room))
+}
+
+/// Ends one lease on a key.
+fn end(step: &mut Step<'_>, key: &Key, token: Token) -> Result<(), Fault> {
+    row::remove(step, key, token)?;
     step.effects.push(Effect::Changed(key.clone(), token));
-    hand_on(step, key)
+    Ok(())
 }
 
-/// Gives a free key to the first live waiter, for the claim window.
-fn hand_on(step: &mut Step<'_>, key: &Key) -> Result<Option<LeaseRow>, Fault> {
+/// Grants the key for the claim window to the first live waiters, one after the other, as long as
+/// each goes with those that hold it. They are told, but `asker`, who asks in this very step. True
+/// if anybody was granted.
+fn serve(
+    step: &mut Step<'_>,
+    key: &Key,
+    holders: &mut Holders,
+    asker: Option<Token>,
+) -> Result<bool, Fault> {
+    let mut is_any = false;
     // Each turn removes a waiter for good, so the loop costs no more than the queueing did.
     while let Some(waiter) = row::head(step, key)? {
+        let is_alive = waiter.until > step.now;
+        if is_alive && !holders.has_room_for(waiter.sharing, holders.sharing().at_most()) {
+            break;
+        }
         step.run(
             "DELETE FROM waiter WHERE ns = ?1 AND key = ?2 AND place = ?3",
             params![step.ns, key.as_bytes(), waiter.place],
         )?;
-        if waiter.until <= step.now {
-            continue;
+        if is_alive {
+            let lease = admit(step, key, holders, waiter)?;
+            let grant = lease.grant(step.now);
+            if asker != Some(lease.token) {
+                step.effects
+                    .push(Effect::Granted(key.clone(), lease.token, grant));
+            }
+            holders.0.push(lease);
+            is_any = true;
         }
-        let window_ms = waiter.ttl_ms.min(millis(CLAIM_WINDOW));
-        let lease = LeaseRow {
-            token: waiter.token,
-            holder: waiter.holder,
-            fence: fence_of(step.next(Counter::Fence)?)?,
-            ttl_ms: waiter.ttl_ms,
-            since: step.now,
-            expires: step.now + std::time::Duration::from_millis(window_ms.unsigned_abs()),
-        };
-        row::insert(step, key, &lease)?;
-        let grant = lease.grant(step.now);
-        step.effects
-            .push(Effect::Granted(key.clone(), lease.token, grant));
-        return Ok(Some(lease));
     }
-    Ok(None)
+    Ok(is_any)
+}
+
+/// Writes the lease of a waiter whose turn it is.
+fn admit(
+    step: &Step<'_>,
+    key: &Key,
+    holders: &Holders,
+    waiter: WaiterRow,
+) -> Result<LeaseRow, Fault> {
+    let window_ms = waiter.ttl_ms.min(millis(CLAIM_WINDOW));
+    let fence = fence_of(step.next(Counter::Fence)?)?;
+    let first = holders.0.first();
+    let lease = LeaseRow {
+        token: waiter.token,
+        holder: waiter.holder,
+        fence,
+        ttl_ms: waiter.ttl_ms,
+        since: step.now,
+        expires: step.now + std::time::Duration::from_millis(window_ms.unsigned_abs()),
+        sharing: match first {
+            Some(first) => first.sharing,
+            None => limit_of_run(step, key, waiter.sharing)?,
+        },
+        begun: first.map_or(fence, |first| first.begun),
+    };
+    row::insert(step, key, &lease)?;
+    Ok(lease)
+}
+
+/// What the last of those says who stand first in line and want permits, if `first` wants one.
+fn limit_of_run(step: &Step<'_>, key: &Key, first: Sharing) -> Result<Sharing, Fault> {
+    if !first.is_shared() || first.at_most().is_none() {
+        return Ok(first);
+    }
+    let queue = row::queue(step, key)?.into_iter();
+    let run = queue.map(|waiter| waiter.sharing);
+    let last = run.take_while(|next| first.goes_with(*next)).last();
+    Ok(last.unwrap_or(first))
+}
+
+/// A new request that asks for permits decides from now on how many there are.
+fn limit_by(
+    step: &Step<'_>,
+    key: &Key,
+    holders: &mut Holders,
+    sharing: Sharing,
+) -> Result<(), Fault> {
+    let in_force = holders.sharing();
+    if in_force != sharing && in_force.goes_with(sharing) {
+        row::limit(step, key, sharing)?;
+        for lease in &mut holders.0 {
+            lease.sharing = sharing;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn acquire(step: &mut Step<'_>, request: &LeaseRequest) -> Result<Acquisition, Fault> {
     let key = &request.key;
-    let lease = match row::load(step, key)? {
-        Some(lease) if lease.expires > step.now => Some(lease),
-        lapsed => {
-            if let Some(lapsed) = lapsed {
-                row::remove(step, key)?;
-                step.effects
-                    .push(Effect::Changed(key.clone(), lapsed.token));
-            }
-            // This request may be the next in turn, and alive by the very fact that it asks.
-            if let Waiting::InLine { keep } = request.waiting {
-                refresh_place(step, request, keep)?;
-            }
-            hand_on(step, key)?
+    let (mut holders, may_have_room) = present(step, key)?;
+    if may_have_room {
+        // This request may be the next in turn, and alive by the very fact that it asks.
+        if let Waiting::InLine { keep } = request.waiting {
+            refresh_place(step, request, keep)?;
         }
-    };
-    match lease {
-        None => grant(step, request),
-        Some(mut lease) if lease.token == request.token => {
-            lease.expires = lease.expires.max(step.now + request.ttl.get());
-            lease.ttl_ms = i64::from(request.ttl.as_millis());
-            row::extend(step, key, &lease)?;
-            Ok(Acquisition::Granted(lease.grant(step.now)))
-        }
-        Some(lease) => held(step, request, &lease),
+        serve(step, key, &mut holders, Some(request.token))?;
     }
+    if let Some(granted) = kept(step, request, &mut holders)? {
+        return Ok(granted);
+    }
+    let at_most = request.sharing.at_most();
+    // One that asks for a permit is measured by its own limit. Who is first in line was served.
+    if holders.has_room_for(request.sharing, at_most)
+        && (holders.is_empty() || row::head(step, key)?.is_none())
+    {
+        limit_by(step, key, &mut holders, request.sharing)?;
+        return grant(step, request, &holders);
+    }
+    held(step, request, &mut holders)
 }
 
-fn grant(step: &mut Step<'_>, request: &LeaseRequest) -> Result<Acquisition, Fault> {
+/// The grant to a request that has the key already, kept for as long as it asks.
+fn kept(
+    step: &Step<'_>,
+    request: &LeaseRequest,
+    holders: &mut Holders,
+) -> Result<Option<Acquisition>, Fault> {
+    let Some(lease) = holders.own(request.token) else {
+        return Ok(None);
+    };
+    lease.expires = lease.expires.max(step.now + request.ttl.get());
+    lease.ttl_ms = i64::from(request.ttl.as_millis());
+    row::extend(step, &request.key, lease)?;
+    Ok(Some(Acquisition::Granted(lease.grant(step.now))))
+}
+
+fn grant(step: &Step<'_>, request: &LeaseRequest, holders: &Holders) -> Result<Acquisition, Fault> {
+    let fence = fence_of(step.next(Counter::Fence)?)?;
     let lease = LeaseRow {
         token: request.token,
         holder: request.holder.clone(),
-        fence: fence_of(step.next(Counter::Fence)?)?,
+        fence,
         ttl_ms: i64::from(request.ttl.as_millis()),
         since: step.now,
         expires: step.now + request.ttl.get(),
+        sharing: request.sharing,
+        begun: holders.0.first().map_or(fence, |first| first.begun),
     };
     row::insert(step, &request.key, &lease)?;
     Ok(Acquisition::Granted(lease.grant(step.now)))
@@ -128,16 +218,34 @@ fn refresh_place(
 fn held(
     step: &mut Step<'_>,
     request: &LeaseRequest,
-    lease: &LeaseRow,
+    holders: &mut Holders,
 ) -> Result<Acquisition, Fault> {
-    let remaining = lease.expires.since(step.now);
-    let held = Held::new(step.now, lease.occupant(), Some(remaining));
-    let Waiting::InLine { keep } = request.waiting else {
-        return Ok(Acquisition::Held(held));
+    let place = match request.waiting {
+        Waiting::InLine { keep } => match refresh_place(step, request, keep)? {
+            Some(place) => Some((place, keep)),
+            None => {
+                let place = row::enqueue(step, request, step.now + keep)?;
+                if request.sharing.is_shared() {
+                    // It may have raised the limit.
+                    limit_by(step, &request.key, holders, request.sharing)?;
+                    serve(step, &request.key, holders, Some(request.token))?;
+                    if let Some(granted) = kept(step, request, holders)? {
+                        return Ok(granted);
+                    }
+                }
+                Some((place, keep))
+            }
+        },
+        _ => None,
     };
-    let place = match refresh_place(step, request, keep)? {
-        Some(place) => place,
-        None => row::enqueue(step, request, step.now + keep)?,
+    let (Some(by), Some(until)) = (holders.occupant(), holders.until(request.sharing)) else {
+        let message = "a key that is held has no holder";
+        return Err(StoreError::new(StoreErrorKind::Corrupt, message).into());
+    };
+    let remaining = until.since(step.now);
+    let held = Held::new(step.now, by, Some(remaining));
+    let Some((place, keep)) = place else {
+        return Ok(Acquisition::Held(held));
     };
     let (length, position) = row::count(step, &request.key, place)?;
     let behind = u64::from(position.saturating_sub(1).min(STAGGER_PLACES));
@@ -152,34 +260,36 @@ fn held(
 }
 
 pub(super) fn renew(step: &mut Step<'_>, request: &RenewRequest) -> Result<Renewal, Fault> {
-    match settle(step, &request.key)? {
-        // A grant that was handed on by this very step is a new one, even to the same token.
-        Some(mut lease) if lease.token == request.token => {
-            lease.expires = lease.expires.max(step.now + request.ttl.get());
-            lease.ttl_ms = i64::from(request.ttl.as_millis());
-            row::extend(step, &request.key, &lease)?;
-            Ok(Renewal::Renewed(lease.grant(step.now)))
-        }
-        other => Ok(Renewal::Lost {
-            now: step.now,
-            by: other.map(|lease| lease.occupant()),
-        }),
+    let mut holders = settle(step, &request.key)?;
+    // A grant that was handed on by this very step is a new one, even to the same token.
+    if let Some(lease) = holders.own(request.token) {
+        lease.expires = lease.expires.max(step.now + request.ttl.get());
+        lease.ttl_ms = i64::from(request.ttl.as_millis());
+        row::extend(step, &request.key, lease)?;
+        return Ok(Renewal::Renewed(lease.grant(step.now)));
     }
+    Ok(Renewal::Lost {
+        now: step.now,
+        by: holders.occupant(),
+    })
 }
 
 pub(super) fn release(step: &mut Step<'_>, key: &Key, token: Token) -> Result<Release, Fault> {
-    match row::load(step, key)? {
-        Some(lease) if lease.token == token && lease.expires > step.now => {
-            row::remove(step, key)?;
-            let next = hand_on(step, key)?;
-            Ok(next.map_or(Release::Freed, |_| Release::HandedOn))
-        }
-        Some(lease) if lease.expires <= step.now => {
-            end(step, key, lease.token)?;
-            Ok(Release::NotHeld)
-        }
-        _ => Ok(Release::NotHeld),
+    let (mut holders, mut may_have_room) = present(step, key)?;
+    let before = holders.0.len();
+    holders.0.retain(|lease| lease.token != token);
+    let was_held = holders.0.len() < before;
+    if was_held {
+        row::remove(step, key, token)?;
+        may_have_room = true;
     }
+    let is_handed_on = may_have_room && serve(step, key, &mut holders, None)?;
+    Ok(match was_held {
+        false => Release::NotHeld,
+        true if is_handed_on => Release::HandedOn,
+        true if holders.is_empty() => Release::Freed,
+        true => Release::OthersHold,
+    })
 }
 
 pub(super) fn cancel(step: &mut Step<'_>, key: &Key, token: Token) -> Result<Cancellation, Fault> {
@@ -194,17 +304,21 @@ pub(super) fn cancel(step: &mut Step<'_>, key: &Key, token: Token) -> Result<Can
 
 pub(super) fn force(step: &mut Step<'_>, request: &ForceRequest) -> Result<Forced, Fault> {
     let key = &request.key;
-    let Some(lease) = settle(step, key)? else {
+    let mut holders = settle(step, key)?;
+    if holders.is_empty() {
         return Ok(Forced::NotHeld);
-    };
-    if lease.mark() != request.expected {
+    }
+    let Some((tokens, from)) = holders.meant_by(&request.expected) else {
         let view = view::look(step, key)?.view;
         return Ok(Forced::Changed {
             current: view.unwrap_or_else(|| LeaseView::new(key.clone(), step.now)),
         });
+    };
+    for token in &tokens {
+        end(step, key, *token)?;
     }
-    let from = lease.occupant();
-    end(step, key, lease.token)?;
+    holders.0.retain(|lease| !tokens.contains(&lease.token));
+    serve(step, key, &mut holders, None)?;
     let mut text = format!("{} took `{key}` from {from}", request.by);
     if !request.why.is_empty() {
         text.push_str(": ");

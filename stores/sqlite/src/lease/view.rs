@@ -3,6 +3,7 @@
 use rusqlite::params;
 use tenure_core::{Key, LeasePage, LeaseView, ListQuery, Waiter};
 
+use super::holders::Holders;
 use super::row;
 use crate::column;
 use crate::step::{Fault, Step};
@@ -11,27 +12,32 @@ use crate::step::{Fault, Step};
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) view: Option<LeaseView>,
-    /// The key is free although somebody waits for it: nobody has noticed the lapse yet.
+    /// Somebody waits whose turn it is: nobody has noticed the lapse yet.
     pub(super) is_stale: bool,
 }
 
 pub(super) fn look(step: &Step<'_>, key: &Key) -> Result<Look, Fault> {
-    let lease = row::load(step, key)?.filter(|lease| lease.expires > step.now);
-    let queue: Vec<_> = row::queue(step, key)?
+    let holders = living(step, key)?;
+    let waiters = row::queue(step, key)?;
+    let in_force = holders.sharing().at_most();
+    let is_next = |first: &row::WaiterRow| holders.has_room_for(first.sharing, in_force);
+    let is_stale = waiters.first().is_some_and(is_next);
+    let queue: Vec<_> = waiters
         .into_iter()
-        .map(|waiter| Waiter::new(waiter.holder, waiter.since))
+        .map(|waiter| Waiter::new(waiter.holder, waiter.since).waiting_for(waiter.sharing))
         .collect();
-    let is_stale = lease.is_none() && !queue.is_empty();
-    let view = (lease.is_some() || is_stale).then(|| view(step, key, lease).queued(queue));
-    Ok(Look { view, is_stale })
+    let is_any = !holders.is_empty() || !queue.is_empty();
+    let view = holders.shown_in(LeaseView::new(key.clone(), step.now));
+    Ok(Look {
+        view: is_any.then(|| view.queued(queue)),
+        is_stale,
+    })
 }
 
-fn view(step: &Step<'_>, key: &Key, lease: Option<row::LeaseRow>) -> LeaseView {
-    let view = LeaseView::new(key.clone(), step.now);
-    match lease {
-        Some(lease) => view.held_by(lease.occupant(), Some(lease.expires), lease.mark()),
-        None => view,
-    }
+fn living(step: &Step<'_>, key: &Key) -> Result<Holders, Fault> {
+    let mut holders = row::holders(step, key)?;
+    holders.retain(|lease| lease.expires > step.now);
+    Ok(Holders(holders))
 }
 
 pub(super) fn list(step: &Step<'_>, query: &ListQuery) -> Result<LeasePage, Fault> {
@@ -57,8 +63,8 @@ pub(super) fn list(step: &Step<'_>, query: &ListQuery) -> Result<LeasePage, Faul
     keys.truncate(limit);
     let mut leases = Vec::with_capacity(keys.len());
     for key in keys {
-        let lease = row::load(step, &key)?.filter(|lease| lease.expires > step.now);
-        let mut view = view(step, &key, lease);
+        let holders = living(step, &key)?;
+        let mut view = holders.shown_in(LeaseView::new(key.clone(), step.now));
         view.queue_len = row::count(step, &key, 0)?.0;
         leases.push(view);
     }
