@@ -199,6 +199,12 @@ pub(crate) struct LockArgs {
     /// Tries once
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Takes the lock beside others that do the same, and not beside one that takes it without this
+    #[arg(long, conflicts_with = "semaphore")]
+    pub(crate) shared: bool,
+    /// Takes one of N permits: so many may hold the lock at once that ask for permits
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) semaphore: Option<u32>,
     /// Takes several locks, all or none; in place of KEY, with commas and without blanks
     #[arg(long, value_name = "KEY1,KEY2", value_delimiter = ',')]
     pub(crate) all: Vec<OsString>,
@@ -225,6 +231,10 @@ It runs in a process group of its own. If the lock can no longer be renewed, the
 end (SIGTERM) when a third of the ttl is left and killed before the ttl is over; the status is 75.
 What the command leaves running in its group when it ends is told to end, and killed 5 s later,
 before the lock is given back. Processes that left the group are named on standard error.
+
+With --shared the commands of one KEY run together, but not beside one that has the lock alone, with
+--semaphore N at most N of them. They wait in one line with those that want it alone; nobody is passed
+by who came later. If not all say the same N, the latest is in force, and nobody is stopped.
 
 Exit status: the command's own, else see `tenure --help`.";
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use nix::sys::signal::Signal;
-use tenure::core::{Clock as _, SystemClock, format_duration};
+use tenure::core::{Clock as _, Sharing, SystemClock, format_duration};
 
 use crate::args::{StoreArgs, duration, lock_ttl};
 use crate::child::code_of;
@@ -73,6 +73,7 @@ pub(crate) fn run(args: &ElectArgs) -> Outcome {
         ttl: args.ttl,
         wait: None,
         refused: Code::CONFLICT,
+        sharing: Sharing::Exclusive,
     };
     Standing::with(
         &args.store,

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use serde_json::{Value, json};
 use tenure::Tenure;
-use tenure::core::{Fence, Forced, Holder, Key, LeasePage, LeaseView, Occupant, Timestamp};
+use tenure::core::{Fence, Forced, Holder, Key, LeasePage, LeaseView, Occupant, Sharer, Timestamp};
 use tenure::lock::AdminError;
 use tokio::runtime::Builder;
 
@@ -67,6 +67,11 @@ fn row(view: &LeaseView) -> Vec<String> {
         Some(Occupant::Holder { holder, since, .. }) => {
             (holder.to_string(), about(view.now.since(*since)))
         }
+        Some(shared @ Occupant::Shared { .. }) => {
+            let first = view.sharers.first();
+            let held = first.map(|sharer| about(view.now.since(sharer.since)));
+            (shared.to_string(), held.unwrap_or_else(|| "–".to_owned()))
+        }
         Some(foreign) => (foreign.to_string(), "?".to_owned()),
         None => ("free".to_owned(), "–".to_owned()),
     };
@@ -119,6 +124,14 @@ fn shown(view: &LeaseView) -> String {
                 let ago = about(view.now.since(*since));
                 lines.push(format!("  since     {since}, for {ago}"));
             }
+            lines.extend(view.sharers.iter().map(|sharer| {
+                let ago = about(view.now.since(sharer.since));
+                let left = about(sharer.expires_at.since(view.now));
+                format!(
+                    "  sharing   {}, fence {}, for {ago}, ends in {left}",
+                    sharer.holder, sharer.fence
+                )
+            }));
             lines.push(format!(
                 "  ends in   {}, unless it is renewed",
                 ends_in(view)
@@ -140,11 +153,13 @@ async fn force(args: UnlockArgs) -> Outcome {
     let key = key_of(&args.key)?;
     let tenure = open(&args.store).await?;
     let by = who(tenure.holder());
-    let forced = tenure
-        .locks()
-        .force(key.clone(), Fence::new(args.fence), by, args.why)
-        .await
-        .map_err(|error| trouble(&error))?;
+    let (locks, seen) = (tenure.locks(), Fence::new(args.fence));
+    let forced = if args.everyone {
+        locks.force_all(key.clone(), seen, by, args.why).await
+    } else {
+        locks.force(key.clone(), seen, by, args.why).await
+    };
+    let forced = forced.map_err(|error| trouble(&error))?;
     match forced {
         Forced::Done { from } => {
             print(&format!("lock `{key}` was taken from {from}\n"))?;
@@ -187,6 +202,13 @@ fn as_json(view: &LeaseView) -> Value {
         Some(Occupant::Foreign { what }) => (None, None, Some(what.clone())),
         _ => (None, None, None),
     };
+    let shared = match &view.occupant {
+        Some(Occupant::Shared { holders, at_most }) => {
+            let sharers: Vec<Value> = view.sharers.iter().map(sharer_json).collect();
+            json!({ "holders": holders, "at_most": at_most, "sharers": sharers })
+        }
+        _ => Value::Null,
+    };
     let queue: Vec<Value> = view
         .queue
         .iter()
@@ -194,6 +216,7 @@ fn as_json(view: &LeaseView) -> Value {
             json!({
                 "holder": holder_json(&waiter.holder),
                 "since": waiter.since.to_string(),
+                "is_shared": waiter.sharing.is_shared(),
             })
         })
         .collect();
@@ -201,6 +224,7 @@ fn as_json(view: &LeaseView) -> Value {
         "key": view.key.to_string(),
         "is_held": view.occupant.is_some(),
         "holder": holder,
+        "shared": shared,
         "foreign": foreign,
         "fence": view.fence().map(Fence::get),
         "since": since,
@@ -215,6 +239,15 @@ fn as_json(view: &LeaseView) -> Value {
         fields.insert("key_hex".to_owned(), hex(&view.key).into());
     }
     value
+}
+
+fn sharer_json(sharer: &Sharer) -> Value {
+    json!({
+        "holder": holder_json(&sharer.holder),
+        "fence": sharer.fence.get(),
+        "since": sharer.since.to_string(),
+        "expires_at": sharer.expires_at.to_string(),
+    })
 }
 
 pub(crate) fn holder_json(holder: &Holder) -> Value {

@@ -462,3 +462,141 @@ fn takes_its_command_with_it(how: Signal) {
         assert_eq!(finish(held).code, None, "it died by a signal");
     }
 }
+
+/// A command that waits until a file is there.
+fn waits_for(file: &str) -> String {
+    format!("until [ -e {file} ]; do sleep 0.02; done")
+}
+
+#[test]
+fn r68_shared_locks_go_together_and_an_exclusive_one_waits_for_all() {
+    let place = Place::new();
+    // Each ends only when the other has begun.
+    let both: Vec<_> = [("one", "two"), ("two", "one")]
+        .map(|(mine, other)| {
+            let script = format!("touch {mine}; {}; {}", waits_for(other), waits_for("end"));
+            let arguments = ["lock", "--shared", "k", "--", "sh", "-c", &script];
+            place.tenure(arguments).spawn().unwrap()
+        })
+        .into();
+    until_true("both to run", || {
+        place.path("one").exists() && place.path("two").exists()
+    });
+    let told = place.lock("k");
+    assert_eq!(told["shared"]["holders"], 2, "{told}");
+    assert_eq!(told["shared"]["sharers"].as_array().unwrap().len(), 2);
+    assert!(told["fence"].is_null() && told["foreign"].is_null());
+    let refused = place.run(["lock", "--no-wait", "k", "--", "true"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("2 readers"), "{}", refused.stderr);
+    let listed = place.run(["locks"]).stdout;
+    assert!(listed.contains("2 readers"), "{listed}");
+    let shown = place.run(["locks", "show", "k"]).stdout;
+    assert_eq!(shown.matches("  sharing   ").count(), 2, "{shown}");
+    let waiting = place.tenure(["lock", "k", "--", "touch", "alone"]);
+    let waiting = { waiting }.spawn().unwrap();
+    until_true("the exclusive one to wait", || place.lock("k")["waiting"] == 1);
+    // Nobody passes it.
+    let late = place.run(["lock", "--no-wait", "--shared", "k", "--", "true"]);
+    assert_eq!(late.code, Some(1), "{}", late.stderr);
+    assert!(!place.path("alone").exists());
+    place.write("end", "");
+    for child in both {
+        assert_eq!(finish(child).code, Some(0));
+    }
+    assert_eq!(finish(waiting).code, Some(0));
+    assert!(place.path("alone").exists());
+    assert_eq!(place.lock("k")["is_held"], false);
+}
+
+#[test]
+fn r68_a_shared_lock_waits_for_an_exclusive_one() {
+    let place = Place::new();
+    let first = holder(&place, &[], "k", &waits_for("end"));
+    holder_pid(&place);
+    let refused = place.run(["lock", "--no-wait", "--shared", "k", "--", "true"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let shared = place.tenure(["lock", "--shared", "k", "--", "true"]).spawn();
+    until_true("the shared one to wait", || place.lock("k")["waiting"] == 1);
+    place.write("end", "");
+    assert_eq!(finish(first).code, Some(0));
+    assert_eq!(finish(shared.unwrap()).code, Some(0));
+}
+
+#[test]
+fn r69_of_three_two_have_a_permit_and_the_third_comes_when_one_ends() {
+    let place = Place::new();
+    let three: Vec<_> = (0..3)
+        .map(|number| {
+            let script = format!("touch begun{number}; {}", waits_for(&format!("end{number}")));
+            let arguments = ["lock", "--semaphore", "2", "k", "--", "sh", "-c", &script];
+            place.tenure(arguments).spawn().unwrap()
+        })
+        .collect();
+    let begun = || -> Vec<usize> {
+        let all = 0..3;
+        all.filter(|number| place.path(&format!("begun{number}")).exists())
+            .collect()
+    };
+    until_true("two to run and one to wait", || {
+        begun().len() == 2 && place.lock("k")["waiting"] == 1
+    });
+    assert_eq!(place.lock("k")["shared"]["at_most"], 2);
+    let full = place.run(["lock", "--no-wait", "--semaphore", "2", "k", "--", "true"]);
+    assert_eq!(full.code, Some(1), "{}", full.stderr);
+    assert!(full.stderr.contains("2 of 2 permits"), "{}", full.stderr);
+    place.write(&format!("end{}", begun()[0]), "");
+    until_true("the third", || begun().len() == 3);
+    for number in 0..3 {
+        place.write(&format!("end{number}"), "");
+    }
+    for child in three {
+        assert_eq!(finish(child).code, Some(0));
+    }
+    assert_eq!(place.lock("k")["is_held"], false);
+}
+
+#[test]
+fn r6_a_shared_lock_is_taken_from_one_or_from_all() {
+    let place = Place::new();
+    let spawn = || {
+        let script = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
+        let arguments = ["lock", "--ttl", "2s", "--shared", "k", "--", "sh", "-c", script];
+        place.tenure(arguments).spawn().unwrap()
+    };
+    let three = [spawn(), spawn(), spawn()];
+    until_true("three to share it", || place.lock("k")["shared"]["holders"] == 3);
+    let fences: Vec<String> = place.lock("k")["shared"]["sharers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sharer| sharer["fence"].to_string())
+        .collect();
+    let other = place.run(["unlock", "k", "--fence", "1"]);
+    assert_ne!(other.code, Some(0), "nobody has fence 1: {}", other.stdout);
+    let one = place.run(["unlock", "k", "--fence", &fences[1]]);
+    assert_eq!(one.code, Some(0), "{}", one.stderr);
+    assert_eq!(place.lock("k")["shared"]["holders"], 2);
+    let all = place.run(["unlock", "k", "--everyone", "--fence", &fences[0]]);
+    assert_eq!(all.code, Some(0), "{}", all.stderr);
+    assert!(all.stdout.contains("2 readers"), "{}", all.stdout);
+    for child in three {
+        assert_eq!(finish(child).code, Some(75), "its lease was over");
+    }
+    assert_eq!(place.lock("k")["is_held"], false);
+}
+
+#[test]
+fn r69_shared_and_semaphore_exclude_each_other_and_need_a_number_above_zero() {
+    let place = Place::new();
+    for arguments in [
+        vec!["--shared", "--semaphore", "2"],
+        vec!["--semaphore", "0"],
+        vec!["--semaphore", "many"],
+    ] {
+        let all = ["lock"].into_iter().chain(arguments.iter().copied());
+        let ended = place.run(all.chain(["k", "--", "true"]));
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--semaphore"), "{}", ended.stderr);
+    }
+}

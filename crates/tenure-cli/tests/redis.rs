@@ -318,3 +318,51 @@ async fn f12_a_password_can_be_typed_and_one_in_the_arguments_is_warned_of() {
     );
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn r69_a_quorum_says_that_it_has_no_semaphores() {
+    let quorum = tenure_bed::Quorum::start(Flavour::Redis, 3).await;
+    let (place, url) = (Place::new(), quorum.url());
+    for option in [vec!["--shared"], vec!["--semaphore", "2"]] {
+        let all: Vec<_> = ["lock"].into_iter().chain(option).collect();
+        let ended = run(&place, &url, &[&all[..], &["k", "--", "true"]].concat());
+        assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+        let expected = "has no read-write locks and no semaphores";
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+        assert!(ended.stderr.contains("redis+quorum"), "{}", ended.stderr);
+    }
+    let ended = run(&place, &url, &["lock", "k", "--", "true"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn r68_r69_shared_locks_and_permits_work_on_redis() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    for (option, words) in [
+        (vec!["--shared"], "2 readers"),
+        (vec!["--semaphore", "2"], "2 of 2 permits"),
+    ] {
+        let head: Vec<_> = ["lock"].into_iter().chain(option).collect();
+        let script = "until [ -e end ]; do sleep 0.02; done";
+        let two = [(), ()].map(|()| {
+            let arguments = [&head[..], &["k", "--", "sh", "-c", script]].concat();
+            on(&place, &url, &arguments).spawn().unwrap()
+        });
+        let show = || run(&place, &url, &["locks", "show", "k"]).stdout;
+        until_true("two to share it", || show().contains(words));
+        assert_eq!(show().matches("  sharing   ").count(), 2, "{}", show());
+        let listed = run(&place, &url, &["locks"]).stdout;
+        assert!(listed.contains(words), "{listed}");
+        let refused = run(&place, &url, &["lock", "--no-wait", "k", "--", "true"]);
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        place.write("end", "");
+        for child in two {
+            assert_eq!(finish(child).code, Some(0));
+        }
+        std::fs::remove_file(place.path("end")).unwrap();
+        let ended = run(&place, &url, &["lock", "--no-wait", "k", "--", "true"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}

@@ -268,7 +268,8 @@ impl View {
         }
     }
 
-    /// Takes a lock from its holder, if that is still the one with the fence that was seen.
+    /// Takes a lock from its holder, if that is still the one with the fence that was seen; of several
+    /// who share it from that one.
     pub(crate) async fn force_unlock(
         &self,
         actor: &Actor,
@@ -287,12 +288,12 @@ impl View {
             ))
         };
         let view = view.ok_or_else(free)?;
-        let Some(mark) = view.mark.clone() else {
+        if view.mark.is_none() {
             return Err(free());
-        };
-        if view.fence() != Some(seen) {
-            return Err(other(view.fence()));
         }
+        let Some(mark) = view.mark_of(seen).cloned() else {
+            return Err(other(view.fence()));
+        };
         let request = ForceRequest::new(key.clone(), mark, by).because(why.clone());
         let forced = leases.force(&request).await;
         match forced.map_err(ViewError::from)? {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Acquisition, Grant, Held, Key, LeaseRequest, Moment, StoreError, StoreErrorKind, Token,
-    Waiting, Wake, Wakes,
+    Acquisition, Grant, Held, Key, LeaseRequest, Moment, Sharing, StoreError, StoreErrorKind,
+    Token, Waiting, Wake, Wakes,
 };
 use tokio::runtime::Handle;
 
@@ -34,6 +34,7 @@ const CONFIRM: Duration = Duration::from_millis(10);
 pub(crate) struct Plan {
     pub(crate) key: Key,
     pub(crate) terms: Terms,
+    pub(crate) sharing: Sharing,
 }
 
 #[derive(Debug)]
@@ -99,6 +100,7 @@ impl Attempt {
         let (key, holder) = (self.plan.key.clone(), self.inner.holder.clone());
         let mut request = LeaseRequest::under(self.token, key, holder, ttl);
         request.waiting = waiting;
+        request.sharing = self.plan.sharing;
         let was_left = std::mem::replace(&mut self.may_be_left, true);
         let call = self.inner.store.acquire(&request);
         match self.inner.bounded(limit, call).await {

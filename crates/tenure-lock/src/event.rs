@@ -119,6 +119,8 @@ pub enum ReleaseResult {
     Freed,
     /// The key was handed to the next waiter.
     HandedOn,
+    /// The lock was shared, and is given back; others hold the key still.
+    OthersHold,
     /// The lock was not ours any more.
     Lost,
     /// An answer was lost, and when asked again the store did not know the lease: it was released,

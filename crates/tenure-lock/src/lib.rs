@@ -18,13 +18,16 @@
 //!     println!("{:?} left", guard.remaining());
 //! }
 //! let both = locks.all(["a", "b"]).acquire().await?; // all or nothing
-//! # drop(both);
+//! let reader = locks.rw("prices").read().await?; // beside other readers
+//! let permit = locks.semaphore("uploads", 5).acquire().await?; // one of five
+//! # drop((both, reader, permit));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # What it promises
-//! - **While [`is_trusted`](GuardView::is_trusted) says so, nobody else holds the key**, as long as
+//! - **While [`is_trusted`](GuardView::is_trusted) says so, nobody else holds the key** (or, of a
+//!   lock that is shared, nobody whom it was not to be shared with), as long as
 //!   the store keeps what it answered and clock rates differ by less than one in a hundred. Trust
 //!   ends at `asked_at + ttl − 1 % − 2 ms`, where `asked_at` was read before the request left, from
 //!   a clock that counts while the machine is suspended.
@@ -56,6 +59,7 @@
 //!
 //! # Where things are
 //! [`Locks`] makes a [`Lock`] or a [`LockSet`]; acquiring one makes a [`Guard`] or a [`GuardSet`].
+//! An [`RwLock`] and a [`Semaphore`] are locks that several may hold at once.
 //! Waiting, renewing and giving back are done once, here, over the contract
 //! [`LeaseStore`](tenure_core::LeaseStore). Who wins is never decided here, and no store is known
 //! by name.
@@ -78,6 +82,7 @@ mod mutex;
 mod options;
 mod renewal;
 mod set;
+mod shared;
 mod timing;
 mod trust;
 mod wait;
@@ -94,3 +99,4 @@ pub use loss::{LossReason, Lost};
 pub use metrics::LockMetrics;
 pub use options::{InvalidOptions, LockOptions};
 pub use set::{GuardSet, LockSet};
+pub use shared::{Permit, ReadGuard, RwLock, Semaphore, WriteGuard};

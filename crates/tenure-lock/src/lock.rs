@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tenure_core::Key;
+use tenure_core::{Key, SharedLeases, Sharing};
 
 use crate::attempt::Plan;
 use crate::event::NotAcquired;
@@ -10,7 +10,7 @@ use crate::key::BadKey;
 use crate::locks::Inner;
 use crate::options::option_setters;
 use crate::wait::{try_once, wait_for_turn};
-use crate::{AcquireError, Guard, LockOptions, RunError, SharedGuard};
+use crate::{AcquireError, Guard, InvalidOptions, LockOptions, RunError, SharedGuard};
 
 /// One key to be locked, and how. Made by [`Locks::lock`](crate::Locks::lock); can be acquired any
 /// number of times.
@@ -20,6 +20,8 @@ pub struct Lock {
     inner: Arc<Inner>,
     key: Result<Key, BadKey>,
     options: LockOptions,
+    /// `None` if there are no permits at all.
+    sharing: Option<Sharing>,
 }
 
 impl Lock {
@@ -28,7 +30,14 @@ impl Lock {
             inner,
             key,
             options,
+            sharing: Some(Sharing::Exclusive),
         }
+    }
+
+    /// Of a semaphore that lets nobody in, which is refused when it is asked for.
+    pub(crate) fn without_permits(mut self) -> Self {
+        self.sharing = None;
+        self
     }
 
     option_setters!(options);
@@ -36,6 +45,15 @@ impl Lock {
     /// With these settings instead of the defaults.
     pub fn with_options(mut self, options: LockOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Takes the lock beside others that share it in the same way. Default: beside nobody.
+    ///
+    /// [`RwLock`](crate::RwLock) and [`Semaphore`](crate::Semaphore) say the same with types. A
+    /// store that keeps no shared leases is told by the error of the acquisition.
+    pub fn shared(mut self, sharing: Sharing) -> Self {
+        self.sharing = Some(sharing);
         self
     }
 
@@ -177,11 +195,23 @@ impl Lock {
 
     fn plan(&self) -> Result<Plan, AcquireError> {
         let key = self.key.clone()?;
-        let terms = self.options.terms(&self.inner.promises);
-        let terms = terms.map_err(|source| AcquireError::InvalidOptions {
-            key: key.clone(),
-            source,
-        })?;
-        Ok(Plan { key, terms })
+        let promises = &self.inner.promises;
+        let terms = self.options.terms(promises);
+        let planned = terms.and_then(|terms| {
+            let sharing = self.sharing.ok_or(InvalidOptions::NoPermits)?;
+            if sharing.is_shared() && promises.shared != SharedLeases::Kept {
+                let store = promises.store;
+                return Err(InvalidOptions::NotSharedByStore { store });
+            }
+            Ok((terms, sharing))
+        });
+        match planned {
+            Ok((terms, sharing)) => Ok(Plan {
+                key,
+                terms,
+                sharing,
+            }),
+            Err(source) => Err(AcquireError::InvalidOptions { key, source }),
+        }
     }
 }

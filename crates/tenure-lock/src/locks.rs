@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{
-    Clock, Fence, ForceRequest, Forced, Holder, LeasePage, LeasePromises, LeaseStore, LeaseView,
-    ListQuery, StoreError, SystemClock,
+    Clock, Fence, ForceRequest, Forced, Holder, Key, LeasePage, LeasePromises, LeaseStore,
+    LeaseView, ListQuery, Mark, StoreError, SystemClock,
 };
 
 use crate::cleanup::Cleanups;
@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::key::checked;
 use crate::renewal::Renewals;
 use crate::timing::bounded;
-use crate::{AdminError, IntoKey, Lock, LockOptions, LockSet};
+use crate::{AdminError, IntoKey, Lock, LockOptions, LockSet, RwLock, Semaphore};
 
 /// The most keys that [`Locks::list`] answers.
 const LIST_LIMIT: usize = 10_000;
@@ -184,6 +184,18 @@ impl Locks {
         Lock::new(self.inner.clone(), checked(key), self.defaults.clone())
     }
 
+    /// A read-write lock on `key`: any number of readers, or one writer. Nothing happens until it is
+    /// acquired.
+    pub fn rw(&self, key: impl IntoKey) -> RwLock {
+        RwLock::new(self.inner.clone(), checked(key), self.defaults.clone())
+    }
+
+    /// A semaphore on `key` with so many permits, at least 1. Nothing happens until one is acquired.
+    pub fn semaphore(&self, key: impl IntoKey, permits: u32) -> Semaphore {
+        let (key, defaults) = (checked(key), self.defaults.clone());
+        Semaphore::new(self.inner.clone(), key, defaults, permits)
+    }
+
     /// Several keys at once, all or nothing, up to [`LockSet::MAX_KEYS`] of them.
     ///
     /// They are taken in the order of their bytes, whatever order they are named in, so that two
@@ -224,8 +236,8 @@ impl Locks {
         view.map_err(AdminError::Store)
     }
 
-    /// Takes `key` from its holder, if that is still the one with the fence `seen`. The store
-    /// records who asked and why.
+    /// Takes `key` from its holder, if that is still the one with the fence `seen`. Of several that
+    /// share it only that one loses it. The store records who asked and why.
     ///
     /// The holder learns of it at once where the store pushes and the guard is renewed, otherwise
     /// at its next renewal or the end of its trust window, and may act on the key until then: only
@@ -241,20 +253,46 @@ impl Locks {
         by: impl Into<String>,
         why: impl Into<String>,
     ) -> Result<Forced, AdminError> {
-        let key = checked(key)?;
+        let ask = |key, mark| ForceRequest::new(key, mark, by).because(why);
+        self.force_seen(checked(key)?, |view| view.mark_of(seen).cloned(), ask)
+            .await
+    }
+
+    /// Takes `key` from all who share it, if the one with the fence `seen` is still among them;
+    /// otherwise as [`Locks::force`].
+    ///
+    /// # Errors
+    /// As [`Locks::inspect`].
+    pub async fn force_all(
+        &self,
+        key: impl IntoKey,
+        seen: Fence,
+        by: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Result<Forced, AdminError> {
+        let ask = |key, mark| ForceRequest::new(key, mark, by).because(why);
+        let whole = |view: &LeaseView| view.mark_of(seen).and(view.mark.clone());
+        self.force_seen(checked(key)?, whole, ask).await
+    }
+
+    async fn force_seen(
+        &self,
+        key: Key,
+        meant: impl FnOnce(&LeaseView) -> Option<Mark>,
+        ask: impl FnOnce(Key, Mark) -> ForceRequest,
+    ) -> Result<Forced, AdminError> {
         let view = self.inner.store.inspect(&key).await;
         let Some(view) = view.map_err(AdminError::Store)? else {
             return Ok(Forced::NotHeld);
         };
-        match &view.mark {
-            None => Ok(Forced::NotHeld),
-            Some(mark) if view.fence() == Some(seen) => {
-                let request = ForceRequest::new(key, mark.clone(), by).because(why);
-                let forced = self.inner.store.force(&request).await;
-                forced.map_err(AdminError::Store)
-            }
-            Some(_) => Ok(Forced::Changed { current: view }),
+        if view.mark.is_none() {
+            return Ok(Forced::NotHeld);
         }
+        let Some(mark) = meant(&view) else {
+            return Ok(Forced::Changed { current: view });
+        };
+        let forced = self.inner.store.force(&ask(key, mark)).await;
+        forced.map_err(AdminError::Store)
     }
 
     /// How many leases and places in queues could not be given back, because the store or the

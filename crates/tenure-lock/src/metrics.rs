@@ -189,6 +189,7 @@ impl LockMetrics {
                 all.releases.count(match result {
                     ReleaseResult::Freed => "freed",
                     ReleaseResult::HandedOn => "handed_on",
+                    ReleaseResult::OthersHold => "others_hold",
                     ReleaseResult::Lost => "lost",
                     ReleaseResult::ReleasedOrLost => "released_or_lost",
                     ReleaseResult::Left => "left",

@@ -308,6 +308,18 @@ pub enum InvalidOptions {
         /// The ttl.
         ttl: Duration,
     },
+    /// A semaphore that lets nobody in.
+    #[error("a semaphore needs at least 1 permit, and 0 were given")]
+    NoPermits,
+    /// The store keeps no leases that several hold at once.
+    #[error(
+        "store `{store}` has no read-write locks and no semaphores; use another store for them, or \
+         an exclusive lock"
+    )]
+    NotSharedByStore {
+        /// The store's name.
+        store: &'static str,
+    },
     /// No grant could ever be good enough.
     #[error(
         "min_validity ({}) must be under the trust window ({}) of ttl ({})",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tenure_core::{Fence, Key};
+use tenure_core::{Fence, Key, Sharing};
 
 use crate::key::BadKey;
 use crate::locks::Inner;
@@ -24,6 +24,7 @@ pub struct LockSet {
     inner: Arc<Inner>,
     keys: Result<BTreeSet<Key>, BadKey>,
     options: LockOptions,
+    sharing: Sharing,
 }
 
 impl LockSet {
@@ -39,6 +40,7 @@ impl LockSet {
             inner,
             keys: keys.collect(),
             options,
+            sharing: Sharing::Exclusive,
         }
     }
 
@@ -47,6 +49,12 @@ impl LockSet {
     /// With these settings instead of the defaults.
     pub fn with_options(mut self, options: LockOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Takes each key beside others that share it in the same way: see [`Lock::shared`].
+    pub fn shared(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
         self
     }
 
@@ -131,7 +139,7 @@ impl LockSet {
     fn lock(&self, key: &Key, max_wait: Option<Duration>) -> Lock {
         let mut options = self.options.clone();
         options.set_max_wait(max_wait);
-        Lock::new(self.inner.clone(), Ok(key.clone()), options)
+        Lock::new(self.inner.clone(), Ok(key.clone()), options).shared(self.sharing)
     }
 
     fn keys(&self) -> Result<&BTreeSet<Key>, AcquireError> {

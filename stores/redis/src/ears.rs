@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure_core::{Fence, Grant, Key, Timestamp, Token, WakeRegistry};
 
-use crate::lease::Unheard;
+use crate::lease::{Sharers, Unheard};
 use crate::link::Hears;
 use crate::quorum::Told;
 
@@ -23,6 +23,9 @@ pub(crate) struct Ears {
     pub(crate) trusts_pushes: bool,
     /// What becomes of grants that nobody here waits for.
     pub(crate) unheard: Unheard,
+    /// Who waits for a share of a lock. Handed a lock as a whole, it has to ask, which opens it to
+    /// those behind it.
+    pub(crate) sharers: Sharers,
     /// Of a server of a quorum: its number, and those who wait for a majority's word.
     quorum: Option<(usize, Arc<Told>)>,
 }
@@ -36,6 +39,7 @@ impl Ears {
             prefix: prefix.to_owned(),
             trusts_pushes: true,
             unheard: Unheard::default(),
+            sharers: Sharers::default(),
             quorum: None,
         }
     }
@@ -76,7 +80,8 @@ impl Hears for Ears {
             return;
         };
         if let Some(key) = self.key_of(name) {
-            let is_heard = if self.trusts_pushes {
+            let is_as_wanted = payload.starts_with(b"j") || !self.sharers.has(token);
+            let is_heard = if self.trusts_pushes && is_as_wanted {
                 self.leases.grant(&key, token, &grant)
             } else {
                 self.leases.changed_for(&key, token)
@@ -158,11 +163,11 @@ fn read_freed(payload: &[u8]) -> Option<(Token, &[u8], &[u8])> {
 
 /// Reads `h TOKEN FENCE TTL_MS NAME`, as a release writes it that hands on as usual, where the
 /// fence is the server's clock in microseconds; or `g TOKEN FENCE NOW_MS EXPIRES_MS NAME`, as
-/// everything else does.
+/// everything else does, with `j` for a share of the lock.
 fn read_grant(payload: &[u8]) -> Option<(Token, Grant, &[u8])> {
     let is_short = match payload.get(..2)? {
         b"h " => true,
-        b"g " => false,
+        b"g " | b"j " => false,
         _ => return None,
     };
     let mut parts = payload
@@ -223,6 +228,7 @@ mod tests {
         }
         for (whole, fence) in [
             (format!("g {token} 7 1000 2000 "), 7),
+            (format!("j {token} 7 1000 2000 "), 7),
             (format!("h {token} 1000007 1000 "), 1_000_007),
         ] {
             let expected = Grant::new(

@@ -61,9 +61,13 @@ pub(crate) struct UnlockArgs {
     /// Which lock
     #[arg(value_name = "KEY")]
     pub(crate) key: OsString,
-    /// The fence of the holder you saw in `tenure locks`; another holder keeps the lock
+    /// The fence of the holder you saw in `tenure locks`, or of one of those who share the lock in
+    /// `tenure locks show KEY`; another holder keeps it
     #[arg(long, value_name = "N")]
     pub(crate) fence: u64,
+    /// Takes it from all who share it, if the one with that fence still does
+    #[arg(long)]
+    pub(crate) everyone: bool,
     /// Why, for the store's record
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) why: String,

@@ -7,10 +7,11 @@ mod standing;
 mod supervise;
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use tenure::core::Key;
+use tenure::core::{Key, Sharing};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::standing::{Standing, Terms, ending};
@@ -31,6 +32,11 @@ pub(crate) fn run(args: &LockArgs) -> Outcome {
             (false, Some(Wait::Forever) | None) => None,
         },
         refused: Code(args.conflict_exit_code),
+        sharing: match (args.shared, args.semaphore.and_then(NonZeroU32::new)) {
+            (_, Some(permits)) => Sharing::permit(permits),
+            (true, None) => Sharing::READ,
+            (false, None) => Sharing::Exclusive,
+        },
     };
     Standing::with(&args.store, "lock", &args.command, terms, guarded)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tenure::Tenure;
-use tenure::core::{Key, format_duration};
+use tenure::core::{Key, Sharing, format_duration};
 use tenure::lock::{AcquireError, GuardSet, Locks, Released};
 use tokio::runtime::{Builder, Handle};
 
@@ -40,6 +40,8 @@ pub(crate) struct Terms {
     pub(crate) wait: Option<Duration>,
     /// What the program ends with if they are not had in time.
     pub(crate) refused: Code,
+    /// Beside whom they may be held.
+    pub(crate) sharing: Sharing,
 }
 
 /// A store that is open, and who asks it for locks to run a command under.
@@ -164,6 +166,7 @@ type Asking = tokio::task::JoinHandle<Result<GuardSet, AcquireError>>;
 
 fn ask(terms: &Terms, locks: &Locks, handle: &Handle) -> Asking {
     let set = locks.all(terms.keys.iter().cloned()).ttl(terms.ttl);
+    let set = set.shared(terms.sharing);
     let set = match terms.wait {
         Some(wait) => set.max_wait(wait),
         None => set.wait_forever(),

@@ -236,9 +236,10 @@ fn failed(look: &Look) -> Content {
 
 fn locks(look: &Look) -> Content {
     let rows = look.locks.iter().map(|lock| {
-        let holder = match (&lock.holder, &lock.foreign) {
+        let several = lock.foreign.as_ref().or(lock.shared.as_ref());
+        let holder = match (&lock.holder, several) {
             (Some(holder), _) => visible(&holder.to_string()),
-            (None, Some(foreign)) => visible(foreign),
+            (None, Some(several)) => visible(several),
             (None, None) => "free".to_owned(),
         };
         Row::new([

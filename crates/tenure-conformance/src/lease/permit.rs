@@ -12,7 +12,7 @@ use super::cases::Shared;
 use super::company::{READ, permit, two};
 use crate::chance;
 
-const SHORT: Duration = Duration::from_millis(1500);
+const SHORT: Duration = Duration::from_secs(3);
 
 pub(super) async fn r69_no_more_than_the_limit_hold_permits(harness: &Shared) {
     let Some([one, two]) = two(harness).await else {

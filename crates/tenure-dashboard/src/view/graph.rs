@@ -17,6 +17,8 @@ use super::{At, Node, View, ViewError, millis, segment};
 const MOST_LOCKS: usize = 200;
 /// How many edges are shown.
 const MOST_WAITS: usize = 2000;
+/// How many of those who share a lock are waited for.
+const MOST_HOLDERS: usize = 20;
 /// How many circles are told.
 const MOST_CIRCLES: usize = 20;
 
@@ -25,7 +27,8 @@ const MOST_CIRCLES: usize = 20;
 pub struct Wait {
     /// The id of who waits.
     pub waiter: String,
-    /// The id of who has the lock; `null` if it is free by now or has a foreign owner.
+    /// The id of who has the lock; `null` if it is free by now or has a foreign owner. Of several who
+    /// share it there is one entry each, for up to 20.
     pub holder: Option<String>,
     /// The lock, as people read it.
     pub key: String,
@@ -81,27 +84,33 @@ fn graph_of(views: &[LeaseView], mut is_truncated: bool) -> WaitGraph {
         }
     };
     for view in views {
-        let holder = match &view.occupant {
-            Some(Occupant::Holder { holder, .. }) => {
-                see(Node::from(holder));
-                Some(holder.id.to_string())
-            }
+        let one = match &view.occupant {
+            Some(Occupant::Holder { holder, .. }) => Some(holder),
             _ => None,
         };
+        let several = view.sharers.iter().map(|sharer| &sharer.holder);
+        let mut holders: Vec<Option<String>> = Vec::new();
+        for holder in one.into_iter().chain(several.take(MOST_HOLDERS)) {
+            see(Node::from(holder));
+            holders.push(Some(holder.id.to_string()));
+        }
+        if holders.is_empty() {
+            holders.push(None);
+        }
         for (waiter, position) in view.queue.iter().zip(1..) {
             if waits.len() >= MOST_WAITS {
                 is_truncated = true;
                 break;
             }
             see(Node::from(&waiter.holder));
-            waits.push(Wait {
+            waits.extend(holders.iter().map(|holder| Wait {
                 waiter: waiter.holder.id.to_string(),
                 holder: holder.clone(),
                 key: view.key.to_string(),
                 path: segment(view.key.as_bytes()),
                 position,
                 waited_ms: millis(view.now.since(waiter.since)),
-            });
+            }));
         }
     }
     let circles = circles(&waits);

@@ -8,7 +8,7 @@ use tenure_core::{Key, LeaseView, ListQuery, Occupant};
 
 use super::{At, Node, Page, Paging, View, ViewError, millis, segment};
 
-/// How many waiters are shown of one lock.
+/// How many waiters are shown of one lock, and how many of those who share it.
 const MOST_WAITERS: usize = 200;
 
 /// What became of a key.
@@ -32,8 +32,12 @@ pub struct LockRow {
     pub path: String,
     /// What became of it.
     pub state: LockState,
-    /// Who holds it.
+    /// Who holds it, if that is one.
     pub holder: Option<Node>,
+    /// How many hold it.
+    pub holders: u32,
+    /// How several hold it, in words, such as `2 readers`.
+    pub shared: Option<String>,
     /// What can be said of a foreign owner.
     pub foreign: Option<String>,
     /// The holder's fencing token.
@@ -48,6 +52,23 @@ pub struct LockRow {
     pub left_ms: Option<u64>,
     /// How many wait.
     pub waiting: u32,
+}
+
+/// One of several who hold a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SharerEntry {
+    /// Who it is.
+    pub holder: Node,
+    /// Its fencing token.
+    pub fence: u64,
+    /// Since when it holds it, by the store's clock.
+    pub since: At,
+    /// For how long, in milliseconds.
+    pub held_ms: u64,
+    /// When its lease ends if nothing renews it.
+    pub expires_at: At,
+    /// How long until then, in milliseconds.
+    pub left_ms: u64,
 }
 
 /// Somebody who waits for a lock.
@@ -70,9 +91,11 @@ pub struct LockDetail {
     pub lock: LockRow,
     /// The store's clock.
     pub now: At,
+    /// Who shares it, the one that has held it longest first; 200 at most. Empty if one holds it.
+    pub sharers: Vec<SharerEntry>,
     /// Who waits, the next in turn first; the first 200 at most.
     pub queue: Vec<QueueEntry>,
-    /// Whether it can be taken from its holder: only from one with a fence.
+    /// Whether it can be taken from a holder: only from one with a fence.
     pub can_force: bool,
 }
 
@@ -85,14 +108,22 @@ impl LockRow {
                 None,
                 Some(*since),
             ),
+            Some(Occupant::Shared { .. }) => (LockState::Held, None, None, None),
             Some(other) => (LockState::Foreign, None, Some(other.to_string()), None),
             None => (LockState::Free, None, None, None),
+        };
+        let (holders, shared) = match &view.occupant {
+            Some(shared @ Occupant::Shared { holders, .. }) => (*holders, Some(shared.to_string())),
+            Some(_) => (1, None),
+            None => (0, None),
         };
         Self {
             key: view.key.to_string(),
             path: segment(view.key.as_bytes()),
             state,
             holder,
+            holders,
+            shared,
             foreign,
             fence: view.fence().map(tenure_core::Fence::get),
             since: since.map(At),
@@ -113,11 +144,22 @@ impl LockDetail {
             since: At(waiter.since),
             waited_ms: millis(view.now.since(waiter.since)),
         });
+        let sharers = view.sharers.iter().take(MOST_WAITERS);
+        let sharers = sharers.map(|sharer| SharerEntry {
+            holder: Node::from(&sharer.holder),
+            fence: sharer.fence.get(),
+            since: At(sharer.since),
+            held_ms: millis(view.now.since(sharer.since)),
+            expires_at: At(sharer.expires_at),
+            left_ms: millis(sharer.expires_at.since(view.now)),
+        });
+        let has_fence = view.fence().is_some() || !view.sharers.is_empty();
         Self {
             lock: LockRow::new(view),
             now: At(view.now),
+            sharers: sharers.collect(),
             queue: queue.collect(),
-            can_force: view.fence().is_some() && view.mark.is_some(),
+            can_force: has_fence && view.mark.is_some(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub use self::at::{At, Node, segment};
 pub use self::graph::{Wait, WaitGraph};
 pub use self::herd::{Herd, HerdBucket, Peak};
 use self::kept::Kept;
-pub use self::locks::{LockDetail, LockRow, LockState, LocksQuery, QueueEntry};
+pub use self::locks::{LockDetail, LockRow, LockState, LocksQuery, QueueEntry, SharerEntry};
 pub use self::nodes::{NodeRow, Nodes};
 pub use self::now::{Now, NowCounts, Soon, Timeline, TimelineMinute, TimelineRun, UpcomingMinute};
 pub use self::page::{DEFAULT_LIMIT, MAX_LIMIT, Page, Paging};

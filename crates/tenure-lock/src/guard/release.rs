@@ -25,6 +25,8 @@ pub enum Released {
     Freed,
     /// The key was handed to the next waiter in the same step.
     HandedOn,
+    /// The lock was shared, and is given back; others hold the key still.
+    OthersHold,
     /// The lock was not ours any more: somebody else may have held the key meanwhile.
     Lost,
     /// An answer was lost, and when asked again the store said that the lock is not ours: either
@@ -120,6 +122,7 @@ pub(crate) fn released(answer: Release, may_have_happened: bool) -> Released {
     match answer {
         Release::Freed => Released::Freed,
         Release::HandedOn => Released::HandedOn,
+        Release::OthersHold => Released::OthersHold,
         _ if may_have_happened => Released::ReleasedOrLost,
         _ => Released::Lost,
     }
@@ -129,6 +132,7 @@ pub(crate) fn result_of(released: Released) -> ReleaseResult {
     match released {
         Released::Freed => ReleaseResult::Freed,
         Released::HandedOn => ReleaseResult::HandedOn,
+        Released::OthersHold => ReleaseResult::OthersHold,
         Released::ReleasedOrLost => ReleaseResult::ReleasedOrLost,
         // A share that is not the last releases nothing and tells nothing.
         Released::Lost | Released::StillShared => ReleaseResult::Lost,

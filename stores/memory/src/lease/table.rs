@@ -167,6 +167,8 @@ impl Leases {
         let Some(entry) = self.entries.get_mut(&request.key) else {
             return false;
         };
+        // A place that has ended is begun again at the end.
+        entry.queue.retain(|waiter| waiter.keep_until > now);
         let mut queue = entry.queue.iter_mut();
         if let Some(waiter) = queue.find(|waiter| waiter.token == request.token) {
             waiter.keep_until = now + keep;

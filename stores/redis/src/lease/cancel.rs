@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tenure_core::{Cancellation, Key, StoreError, Token};
 
-use super::{BARRED, SHARED};
+use super::{BARRED, SHARED, SHARING};
 use crate::link::{Script, Way};
 use crate::reply::text_of;
 use crate::store::RedisStore;
 
 static CANCEL: Script = Script::new(
     "cancel an acquisition",
-    &[SHARED, include_str!("../scripts/cancel.lua")],
+    &[SHARED, SHARING, include_str!("../scripts/cancel.lua")],
 );
 
 impl RedisStore {
@@ -50,13 +50,14 @@ impl RedisStore {
         barred: Duration,
     ) -> Result<Cancellation, StoreError> {
         let call = self
-            .names(key, &CANCEL)
+            .all_names(key, &CANCEL)
             // The acquisition may have been taken to be sent with others, and not have left.
             .behind()
             .arg(&token.to_hex())
             .arg(self.claim_window())
             .arg(u64::try_from(barred.as_millis()).unwrap_or(u64::MAX));
         let word = text_of(CANCEL.doing, self.shared.link.run(call).await?)?;
+        self.shared.ears.sharers.forget(token);
         match word.as_str() {
             "left" => Ok(Cancellation::LeftQueue),
             "released" => Ok(Cancellation::Released),

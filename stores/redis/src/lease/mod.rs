@@ -9,6 +9,7 @@ mod cancel;
 mod list;
 mod people;
 mod renew;
+mod share;
 mod step;
 mod strict;
 mod unanswered;
@@ -22,7 +23,7 @@ use redis::Value;
 use tenure_core::{
     Acquisition, Cancellation, Durability, Fence, ForceRequest, Forced, Grant, HandOff, Held, Key,
     LeasePage, LeasePromises, LeaseRequest, LeaseStore, LeaseView, ListQuery, Note, Occupant,
-    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, Sharing, StoreError,
+    Order, Place, Release, RenewRequest, Renewal, RunStore as _, Scope, SharedLeases, StoreError,
     StoreErrorKind, Timestamp, Token, Ttl, Wakes,
 };
 
@@ -30,6 +31,7 @@ use tenure_core::{
 pub(crate) use self::list::escaped;
 pub(crate) use self::people::People;
 pub(crate) use self::renew::Renewed;
+pub(crate) use self::share::Sharers;
 pub(crate) use self::step::{Step, Wording};
 #[cfg(feature = "bare")]
 pub(crate) use self::step::{pair_of_calls, pair_of_texts};
@@ -43,6 +45,8 @@ use crate::slots::tag_of;
 use crate::store::RedisStore;
 
 pub(crate) const SHARED: &str = include_str!("../scripts/lease.lua");
+const SHARING: &str = include_str!("../scripts/shared.lua");
+const PLACE: &str = include_str!("../scripts/place.lua");
 pub(crate) const MARK: &str = include_str!("../scripts/mark.lua");
 pub(crate) const TAKEN: &str = include_str!("../scripts/taken.lua");
 
@@ -50,6 +54,7 @@ const ACQUIRE_PARTS: &[&str] = &[
     include_str!("../scripts/acquire_free.lua"),
     include_str!("../scripts/acquire_join.lua"),
     SHARED,
+    PLACE,
     include_str!("../scripts/acquire.lua"),
 ];
 const RELEASE_PARTS: &[&str] = &[
@@ -62,11 +67,17 @@ static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
 static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
 static KICK: Script = Script::new(
     "hand on a lease",
-    &[SHARED, include_str!("../scripts/kick.lua")],
+    &[SHARED, SHARING, include_str!("../scripts/kick.lua")],
 );
 static FORCE: Script = Script::new(
     "force a lease",
-    &[SHARED, MARK, TAKEN, include_str!("../scripts/force.lua")],
+    &[
+        SHARED,
+        SHARING,
+        MARK,
+        TAKEN,
+        include_str!("../scripts/force.lua"),
+    ],
 );
 static INSPECT: Script = Script::new(
     "inspect a lease",
@@ -108,7 +119,7 @@ impl RedisStore {
     /// Hands a free lock on when one step was not enough.
     async fn kick(&self, key: &Key) -> Result<(), StoreError> {
         for _ in 0..MOST_STEPS {
-            let call = self.names(key, &KICK).arg(self.claim_window());
+            let call = self.all_names(key, &KICK).arg(self.claim_window());
             let word = text_of(KICK.doing, self.shared.link.run(call).await?)?;
             if word != "more" {
                 break;
@@ -194,6 +205,15 @@ fn on_keys(name: &[u8], script: &'static Script) -> Call {
     call
 }
 
+/// Adds the six keys of a lock that may be shared: those of [`push_keys`], when each share ends, and
+/// whose they are.
+fn push_share_keys(call: &mut Call, name: &[u8]) {
+    push_keys(call, name);
+    let tag = tag_of(name).as_bytes();
+    call.push_joined(&[b"tenure:{", tag, b"}:e:", name]);
+    call.push_joined(&[b"tenure:{", tag, b"}:d:", name]);
+}
+
 /// Adds the four keys of the lock that is called `name`: itself, its queue, its waiters, and the
 /// fence counter of its slot.
 pub(crate) fn push_keys(call: &mut Call, name: &[u8]) {
@@ -214,6 +234,7 @@ impl LeaseStore for RedisStore {
             HandOff::AskAgain(self.shared.options.poll)
         };
         promises.order = Order::Fifo;
+        promises.shared = SharedLeases::Kept;
         promises.claim_window = self.shared.options.claim_window;
         promises.wall_clock_steps_end_leases = true;
         promises.forgets = "leases granted since the last write to disk or to a replica, when the \
@@ -236,14 +257,15 @@ impl LeaseStore for RedisStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquisition, StoreError> {
-        if request.sharing.is_shared() {
-            return Err(Sharing::refused_by("redis"));
-        }
+        self.expect_share(request);
         if let Some(strict) = &self.shared.strict {
             let asking = self.shared.unanswered.asking(request.token, Way::Any);
             let answer = Box::pin(self.acquire_strictly(strict, request)).await;
             asking.answered(&answer);
             return answer;
+        }
+        if let Some(want) = share::want_of(request.sharing) {
+            return Box::pin(self.acquire_share(request, &want)).await;
         }
         for _ in 0..MOST_STEPS {
             let (answer, must_ask) = self.ask(request).await?;
@@ -282,6 +304,9 @@ impl LeaseStore for RedisStore {
     }
 
     async fn release(&self, key: &Key, token: Token) -> Result<Release, StoreError> {
+        if self.shared.ears.sharers.has(token) {
+            return Box::pin(self.release_share(key, token)).await;
+        }
         let answer = self.shared.link.make(Step::release(key, token)).await?;
         if self.shared.unanswered.way_of(token).is_some() {
             Box::pin(self.bar(key, token)).await;
@@ -294,6 +319,7 @@ impl LeaseStore for RedisStore {
             "freed" => Ok(Release::Freed),
             "handed" => Ok(Release::HandedOn),
             "more" => Box::pin(self.kick(key)).await.map(|()| Release::Freed),
+            "shared" => Box::pin(self.release_share(key, token)).await,
             _ => Ok(Release::NotHeld),
         }
     }
@@ -315,7 +341,7 @@ impl LeaseStore for RedisStore {
 
     async fn force(&self, request: &ForceRequest) -> Result<Forced, StoreError> {
         let call = self
-            .names(&request.key, &FORCE)
+            .all_names(&request.key, &FORCE)
             .arg(request.expected.as_str())
             .arg(self.claim_window());
         let mut reply = Reply::new(FORCE.doing, self.shared.link.run(call).await?)?;

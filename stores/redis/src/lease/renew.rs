@@ -33,6 +33,41 @@ impl RedisStore {
         &self,
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewed, StoreError>>, StoreError> {
+        let sharers = &self.shared.ears.sharers;
+        let is_share = |request: &RenewRequest| sharers.has(request.token);
+        if !requests.iter().any(is_share) {
+            return self.renew_usual(requests).await;
+        }
+        let kinds: Vec<_> = requests.iter().map(is_share).collect();
+        let those = |wanted: bool| {
+            let both = kinds.iter().zip(requests);
+            let those = both.filter(move |(kind, _)| **kind == wanted);
+            those.map(|(_, one)| one.clone()).collect::<Vec<_>>()
+        };
+        let (shares, others) = (those(true), those(false));
+        let usual = async {
+            if others.is_empty() {
+                Ok(Vec::new())
+            } else {
+                self.renew_usual(&others).await
+            }
+        };
+        let (shares, usual) = tokio::join!(Box::pin(self.renew_shares(&shares)), usual);
+        let (mut shares, mut usual) = (shares.into_iter(), usual?.into_iter());
+        let merged = kinds.iter().filter_map(|is_share| {
+            if *is_share {
+                shares.next()
+            } else {
+                usual.next()
+            }
+        });
+        Ok(merged.collect())
+    }
+
+    async fn renew_usual(
+        &self,
+        requests: &[RenewRequest],
+    ) -> Result<Vec<Result<Renewed, StoreError>>, StoreError> {
         if self.shared.link.joins_slots() {
             return self
                 .renew_batches(requests.chunks(RENEWALS).collect())
@@ -143,13 +178,18 @@ impl RedisStore {
                 })
             } else {
                 let mut other = others.as_mut().ok_or_else(too_short)?.nested()?;
-                Box::pin(self.renewed(now, &mut other)).await
+                Box::pin(self.renewed(request, now, &mut other)).await
             });
         }
         Ok(())
     }
 
-    async fn renewed(&self, now: Timestamp, answer: &mut Reply) -> Result<Renewed, StoreError> {
+    async fn renewed(
+        &self,
+        request: &RenewRequest,
+        now: Timestamp,
+        answer: &mut Reply,
+    ) -> Result<Renewed, StoreError> {
         let word = answer.text()?;
         let by = match word.as_str() {
             "renewed" => {
@@ -163,6 +203,13 @@ impl RedisStore {
                 });
             }
             "free" => None,
+            "shared" => {
+                // Asked for by another process, or so long ago that it is not remembered here.
+                let renewing = self.renew_shares(std::slice::from_ref(request));
+                let mut renewed = renewing.await.into_iter();
+                let none = || unexpected(RENEW.doing, "no answer");
+                return renewed.next().unwrap_or_else(|| Err(none()));
+            }
             "foreign" => Some(RawOccupant::Foreign(answer.text()?)),
             "lost" => Some(RawOccupant::Ours {
                 holder: answer.parse()?,

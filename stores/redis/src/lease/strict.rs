@@ -13,7 +13,8 @@ use tenure_core::{
 };
 
 use super::{
-    MOST_STEPS, REFRESH, RELEASE, Renewed, SHARED, barred, granted, granted_at_once, push_keys,
+    MOST_STEPS, PLACE, REFRESH, RELEASE, Renewed, SHARED, barred, granted, granted_at_once,
+    push_keys, push_share_keys, share,
 };
 use crate::link::{Kept, Script};
 use crate::reply::Reply;
@@ -29,6 +30,7 @@ static ACQUIRE: Script = Script::new(
         include_str!("../scripts/acquire_free.lua"),
         include_str!("../scripts/acquire_join.lua"),
         SHARED,
+        PLACE,
         include_str!("../scripts/acquire.lua"),
     ],
 );
@@ -49,13 +51,25 @@ impl RedisStore {
         strict.terms.check_ttl(request.ttl)?;
         let name = self.name_of(&request.key);
         let copies = strict.terms.copies(request.ttl.get());
+        let want = share::want_of(request.sharing);
         for _ in 0..MOST_STEPS {
-            let mut call = ACQUIRE.call(6);
-            push_keys(&mut call, &name);
+            let mut call = if want.is_some() {
+                let mut call = share::ACQUIRE_STRICTLY.call(8);
+                push_share_keys(&mut call, &name);
+                call
+            } else {
+                let mut call = ACQUIRE.call(6);
+                push_keys(&mut call, &name);
+                call
+            };
             for key in strict.marker_keys(&name) {
                 call.push(key);
             }
             let (call, must_ask) = self.asked(request, call).await;
+            let call = match &want {
+                Some(want) => call.arg(want),
+                None => call,
+            };
             let call = call.arg(strict.terms.settings());
             let asking = pin!(strict.lanes.run(&name, call, is_grant, &copies));
             let mut kept = self.introduced(&request.holder, asking).await?;
@@ -75,10 +89,12 @@ impl RedisStore {
                 }
                 "granted" => {
                     let error = strict.no_quorum(ACQUIRE.doing, kept.copies);
-                    let undo = self
-                        .names(&request.key, &RELEASE)
-                        .arg(&request.token.to_hex())
-                        .arg(self.claim_window());
+                    let undo = if want.is_some() {
+                        self.all_names(&request.key, &share::RELEASE)
+                    } else {
+                        self.names(&request.key, &RELEASE)
+                    };
+                    let undo = undo.arg(&request.token.to_hex()).arg(self.claim_window());
                     let undone = kept.then(&undo, self.shared.options.timeout).await;
                     self.look_for_the_primary(strict, &name, &kept);
                     return Err(match undone {

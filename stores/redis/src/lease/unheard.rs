@@ -9,14 +9,14 @@ use std::sync::{OnceLock, Weak};
 
 use tenure_core::{Grant, Key, StoreError, Token};
 
-use super::SHARED;
+use super::{SHARED, SHARING};
 use crate::link::Script;
 use crate::reply::text_of;
 use crate::store::{RedisStore, Shared};
 
 static PASS_ON: Script = Script::new(
     "pass on a lease",
-    &[SHARED, include_str!("../scripts/pass_on.lua")],
+    &[SHARED, SHARING, include_str!("../scripts/pass_on.lua")],
 );
 
 /// How many grants are passed on at a time. The others end with their claim window: anybody who may
@@ -61,7 +61,7 @@ impl Unheard {
 impl RedisStore {
     async fn pass_on(&self, key: &Key, token: Token, grant: &Grant) -> Result<bool, StoreError> {
         let call = self
-            .names(key, &PASS_ON)
+            .all_names(key, &PASS_ON)
             .arg(&token.to_hex())
             .arg(grant.fence.get())
             .arg(grant.expires_at.as_millis())

@@ -1,9 +1,14 @@
 //! A lock as an operator sees it.
 
+use std::num::NonZeroU32;
+
 use redis::Value;
-use tenure_core::{Fence, HolderId, Key, LeaseView, Mark, Occupant, StoreError, Timestamp, Waiter};
+use tenure_core::{
+    Fence, HolderId, Key, LeaseView, Mark, Occupant, Sharer, Sharing, StoreError, Timestamp, Waiter,
+};
 
 use super::INSPECT;
+use super::share::sharing_of;
 use crate::reply::{Reply, text_of};
 use crate::store::RedisStore;
 
@@ -14,6 +19,10 @@ pub(super) enum RawOccupant {
         holder: HolderId,
         fence: Fence,
         since: Timestamp,
+    },
+    Shared {
+        holders: u32,
+        at_most: Option<NonZeroU32>,
     },
     Foreign(String),
     /// Nobody yet: it is the first waiter's turn.
@@ -30,6 +39,13 @@ impl RawOccupant {
                 fence: Fence::new(reply.number()?),
                 since: reply.timestamp()?,
             }),
+            "shared" => {
+                let mode = reply.text()?;
+                Ok(Self::Shared {
+                    at_most: sharing_of(&mode).at_most(),
+                    holders: reply.parse()?,
+                })
+            }
             "foreign" => reply.text().map(Self::Foreign),
             "free" => Ok(Self::Free),
             other => Err(reply.unknown(other)),
@@ -48,6 +64,7 @@ impl RawOccupant {
                 fence,
                 since,
             },
+            Self::Shared { holders, at_most } => Occupant::Shared { holders, at_most },
             Self::Foreign(kind) => Occupant::Foreign {
                 what: format!("a {kind} that is no lock of tenure's"),
             },
@@ -65,14 +82,43 @@ pub(super) struct RawView {
     /// Negative if it never ends.
     expires_at: i64,
     occupant: Option<(RawOccupant, Mark)>,
-    queue: Vec<(HolderId, Timestamp)>,
+    sharers: Vec<RawSharer>,
+    queue: Vec<(HolderId, Timestamp, Sharing)>,
     queue_len: u32,
+}
+
+/// One who shares it.
+#[derive(Debug)]
+struct RawSharer {
+    holder: HolderId,
+    fence: Fence,
+    since: Timestamp,
+    expires_at: Timestamp,
+    mark: Mark,
+}
+
+impl RawSharer {
+    /// Reads `TOKEN h HOLDER FENCE SINCE_MS EXPIRES_MS BEGUN`.
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let token = parts.next()?;
+        let holder = parts.nth(1)?.parse().ok()?;
+        let fence = parts.next()?;
+        let mut time = || Some(Timestamp::from_millis(parts.next()?.parse().ok()?));
+        Some(Self {
+            holder,
+            mark: Mark::new(format!("share:{token}:{fence}")),
+            fence: Fence::new(fence.parse().ok()?),
+            since: time()?,
+            expires_at: time()?,
+        })
+    }
 }
 
 impl RedisStore {
     /// Looks at a key. `None` if nobody has it or waits for it.
     pub(super) async fn look(&self, key: &Key, most: u32) -> Result<Option<RawView>, StoreError> {
-        let call = self.names(key, &INSPECT).arg(most);
+        let call = self.all_names(key, &INSPECT).arg(most);
         let mut reply = Reply::new(INSPECT.doing, self.shared.link.run(call).await?)?;
         let now = reply.timestamp()?;
         let expires_at = reply.number()?;
@@ -89,17 +135,24 @@ impl RedisStore {
         for details in reply.nested()?.rest() {
             let details = text_of(INSPECT.doing, details)?;
             let mut parts = details.split(' ');
+            let sharing = sharing_of(parts.next().unwrap_or_default());
             let holder = parts.next().and_then(|id| id.parse().ok());
             let since = parts.nth(2).and_then(|ms| ms.parse().ok());
             if let (Some(holder), Some(since)) = (holder, since) {
-                queue.push((holder, Timestamp::from_millis(since)));
+                queue.push((holder, Timestamp::from_millis(since), sharing));
             }
         }
+        let mut sharers = Vec::new();
+        for text in reply.nested()?.rest() {
+            sharers.extend(RawSharer::read(&text_of(INSPECT.doing, text)?));
+        }
+        sharers.sort_unstable_by_key(|sharer| sharer.fence);
         let is_nothing = occupant.is_none() && queue_len == 0;
         Ok((!is_nothing).then(|| RawView {
             now,
             expires_at,
             occupant: occupant.map(|occupant| (occupant, mark)),
+            sharers,
             queue,
             queue_len,
         }))
@@ -113,11 +166,19 @@ pub(super) async fn view_of(store: &RedisStore, key: Key, raw: RawView) -> Lease
         let expires_at = (raw.expires_at >= 0).then(|| Timestamp::from_millis(raw.expires_at));
         view = view.held_by(occupant.named(store).await, expires_at, mark);
     }
-    let ids: Vec<_> = raw.queue.iter().map(|(id, _)| *id).collect();
+    let waiting = raw.queue.iter().map(|(id, ..)| *id);
+    let sharing = raw.sharers.iter().map(|sharer| sharer.holder);
+    let ids: Vec<_> = sharing.chain(waiting).collect();
     let named = store.shared.people.named(&store.shared.link, &ids).await;
-    let queue = raw.queue.into_iter().filter_map(|(id, since)| {
+    let sharers = raw.sharers.into_iter().filter_map(|raw| {
+        let holder = named.get(&raw.holder)?.clone();
+        let (fence, since, expires_at) = (raw.fence, raw.since, raw.expires_at);
+        Some(Sharer::new(holder, fence, since, expires_at, raw.mark))
+    });
+    view.sharers = sharers.collect();
+    let queue = raw.queue.into_iter().filter_map(|(id, since, sharing)| {
         let holder = named.get(&id)?.clone();
-        Some(Waiter::new(holder, since))
+        Some(Waiter::new(holder, since).waiting_for(sharing))
     });
     let queue = queue.collect();
     view = view.queued(queue);

@@ -59,35 +59,11 @@ end
 
 local position = 0
 if keep > 0 then
-  skip_lapsed()
-  local since = text(now)
-  local known = waiter_of(token)
-  if known and known.deadline >= now then
-    since = known.since
-  elseif known then
-    -- A place that has ended is begun again at the end of the queue.
-    forget(token)
+  local place = take_place(token, holder, ARGV[3], keep, most, channel)
+  if not place then
+    return queue_full(most)
   end
-  local rank = redis.call('ZRANK', Q, token)
-  if not rank then
-    if redis.call('ZCARD', Q) >= tonumber(most) then
-      return queue_full(most)
-    end
-    local last = redis.call('ZREVRANGE', Q, 0, 0, 'WITHSCORES')
-    local arrival = now_us
-    if last[2] and tonumber(last[2]) >= arrival then
-      arrival = tonumber(last[2]) + 1
-    end
-    redis.call('ZADD', Q, text(arrival), token)
-    rank = redis.call('ZCARD', Q) - 1
-  end
-  redis.call('HSET', W, token, holder .. ' ' .. ARGV[3] .. ' ' .. text(now + keep) .. ' ' .. since .. ' ' .. channel)
-  -- Both vanish when the last place has lapsed.
-  if redis.call('PTTL', Q) < keep + 1000 then
-    redis.call('PEXPIRE', Q, keep + 1000)
-    keep_waiters(keep + 1000)
-  end
-  position = rank + 1
+  position = place
 end
 local length = redis.call('ZCARD', Q)
 if not lock then

@@ -1,11 +1,10 @@
--- Hands a free lock to the first live waiter.
+-- Hands a lock on that is free, or that has room for the first in line.
 -- ARGV: claim_window_ms
 -- Reply: 'done', or 'more' if waiters are left to be looked at.
-if redis.call('EXISTS', L) == 1 then
+load()
+if state == 'held' then
   return 'done'
 end
-local outcome = hand_on(tonumber(ARGV[1]))
-if outcome ~= 'handed' then
-  redis.call('DEL', L)
-end
-return outcome == 'more' and 'more' or 'done'
+local _, _, is_long = serve(tonumber(ARGV[1]))
+save()
+return is_long and 'more' or 'done'

@@ -21,7 +21,8 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- The lock as it is written: nil if it is free; a table with `token` if it is one of ours.
+-- The lock as it is written: nil if it is free; a table with `token` if it is one of ours, with `shared` if several of ours
+-- share it: see shared.lua.
 local function read_lock()
   local value = redis.pcall('GET', L)
   if value == false then
@@ -37,6 +38,10 @@ local function read_lock()
   end
   local token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
   if not token then
+    local mode, count, begun, from = string.match(value, '^tns1:(%w+):(%d+):(%d+):(%d+)$')
+    if mode then
+      return { shared = mode, count = count, fence = begun, since = from, value = value }
+    end
     return { what = 'string', value = value }
   end
   return { token = token, fence = fence, since = since, holder = holder, value = value }
@@ -46,6 +51,8 @@ end
 local function occupant(lock)
   if lock.token then
     return { 'ours', lock.holder, lock.fence, lock.since }
+  elseif lock.shared then
+    return { 'shared', lock.shared, lock.count }
   end
   return { 'foreign', lock.what }
 end
@@ -169,9 +176,9 @@ local function write_lock(token, holder, ttl, fence)
   return not (type(written) == 'table' and written['err'])
 end
 
--- Tells a waiter that the lock is its own; how many heard it, or nil if we may not speak.
-local function tell(waiter, token, fence, expires)
-  local message = 'g ' .. token .. ' ' .. fence .. ' ' .. now_text .. ' ' .. text(expires) .. ' ' .. L
+-- Tells a waiter that the lock is its own, or a share of it (`j`); how many heard it, or nil if we may not speak.
+local function tell(waiter, token, fence, expires, kind)
+  local message = (kind or 'g') .. ' ' .. token .. ' ' .. fence .. ' ' .. now_text .. ' ' .. text(expires) .. ' ' .. L
   local command = string.sub(waiter.channel, 1, 1) == 's' and 'SPUBLISH' or 'PUBLISH'
   local heard = redis.pcall(command, string.sub(waiter.channel, 2), message)
   if type(heard) == 'number' then

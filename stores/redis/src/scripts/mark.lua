@@ -4,6 +4,9 @@ local function mark_of(lock)
   if lock.token then
     return lock.value
   end
+  if lock.shared then
+    return 'shared:' .. lock.fence
+  end
   if lock.value then
     return 'foreign:' .. redis.sha1hex(lock.value)
   end

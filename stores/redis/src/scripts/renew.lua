@@ -1,7 +1,8 @@
 -- Keeps locks that are still their tokens' own. Never shortens one and never makes one.
 -- KEYS: the locks. ARGV[1]: their tokens, one after the other. ARGV[2…]: their ttl_ms, or one that is meant for all.
 -- Reply: "now_ms word word …", each the fence if the lock is kept for the ttl that was asked for, else `-`. With such, a list of
---        that line and, for each in turn, {'renewed', fence, pttl_ms}, {'lost', holder, fence, since}, {'foreign', type} or {'free'}
+--        that line and, for each in turn, {'renewed', fence, pttl_ms}, {'lost', holder, fence, since}, {'foreign', type}, {'shared'}
+--        (ask shared_renew.lua) or {'free'}
 -- One step for all; the answers do not depend on each other. One line, because to make and to read a list of hundreds costs
 -- both sides more than to renew them.
 local clock = redis.call('TIME')
@@ -53,7 +54,8 @@ for i, L in ipairs(KEYS) do
     else
       local token, since, holder
       token, fence, since, holder = string.match(value, '^tn1:(%x+):(%d+):(%d+):(%x+)$')
-      other = token and { 'lost', holder, fence, since } or { 'foreign', 'string' }
+      other = token and { 'lost', holder, fence, since }
+        or (string.sub(value, 1, 5) == 'tns1:' and { 'shared' }) or { 'foreign', 'string' }
     end
   end
   words[i + 1] = word

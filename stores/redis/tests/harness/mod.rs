@@ -161,7 +161,9 @@ impl LeaseHarness for Harness {
         let is_about = |found: &&Vec<u8>| {
             **found == name
                 || (found.starts_with(b"tenure:")
-                    && (found.ends_with(&behind(b"q")) || found.ends_with(&behind(b"w"))))
+                    && [b"q", b"w", b"e", b"d"]
+                        .iter()
+                        .any(|kind| found.ends_with(&behind(*kind))))
         };
         let names = self.names().await;
         let mut records = 0;
