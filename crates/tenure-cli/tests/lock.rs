@@ -495,7 +495,9 @@ fn r68_shared_locks_go_together_and_an_exclusive_one_waits_for_all() {
     assert_eq!(shown.matches("  sharing   ").count(), 2, "{shown}");
     let waiting = place.tenure(["lock", "k", "--", "touch", "alone"]);
     let waiting = { waiting }.spawn().unwrap();
-    until_true("the exclusive one to wait", || place.lock("k")["waiting"] == 1);
+    until_true("the exclusive one to wait", || {
+        place.lock("k")["waiting"] == 1
+    });
     // Nobody passes it.
     let late = place.run(["lock", "--no-wait", "--shared", "k", "--", "true"]);
     assert_eq!(late.code, Some(1), "{}", late.stderr);
@@ -516,7 +518,9 @@ fn r68_a_shared_lock_waits_for_an_exclusive_one() {
     holder_pid(&place);
     let refused = place.run(["lock", "--no-wait", "--shared", "k", "--", "true"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    let shared = place.tenure(["lock", "--shared", "k", "--", "true"]).spawn();
+    let shared = place
+        .tenure(["lock", "--shared", "k", "--", "true"])
+        .spawn();
     until_true("the shared one to wait", || place.lock("k")["waiting"] == 1);
     place.write("end", "");
     assert_eq!(finish(first).code, Some(0));
@@ -528,7 +532,10 @@ fn r69_of_three_two_have_a_permit_and_the_third_comes_when_one_ends() {
     let place = Place::new();
     let three: Vec<_> = (0..3)
         .map(|number| {
-            let script = format!("touch begun{number}; {}", waits_for(&format!("end{number}")));
+            let script = format!(
+                "touch begun{number}; {}",
+                waits_for(&format!("end{number}"))
+            );
             let arguments = ["lock", "--semaphore", "2", "k", "--", "sh", "-c", &script];
             place.tenure(arguments).spawn().unwrap()
         })
@@ -561,11 +568,15 @@ fn r6_a_shared_lock_is_taken_from_one_or_from_all() {
     let place = Place::new();
     let spawn = || {
         let script = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
-        let arguments = ["lock", "--ttl", "2s", "--shared", "k", "--", "sh", "-c", script];
+        let arguments = [
+            "lock", "--ttl", "2s", "--shared", "k", "--", "sh", "-c", script,
+        ];
         place.tenure(arguments).spawn().unwrap()
     };
     let three = [spawn(), spawn(), spawn()];
-    until_true("three to share it", || place.lock("k")["shared"]["holders"] == 3);
+    until_true("three to share it", || {
+        place.lock("k")["shared"]["holders"] == 3
+    });
     let fences: Vec<String> = place.lock("k")["shared"]["sharers"]
         .as_array()
         .unwrap()

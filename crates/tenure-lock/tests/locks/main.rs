@@ -20,5 +20,6 @@ mod release;
 mod renewal;
 mod runtime;
 mod set;
+mod shared;
 mod support;
 mod waiting;

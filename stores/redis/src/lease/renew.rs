@@ -33,8 +33,8 @@ impl RedisStore {
         &self,
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewed, StoreError>>, StoreError> {
-        let sharers = &self.shared.ears.sharers;
-        let is_share = |request: &RenewRequest| sharers.has(request.token);
+        let known = &self.shared.ears.sharers;
+        let is_share = |request: &RenewRequest| known.has(request.token);
         if !requests.iter().any(is_share) {
             return self.renew_usual(requests).await;
         }
@@ -44,7 +44,7 @@ impl RedisStore {
             let those = both.filter(move |(kind, _)| **kind == wanted);
             those.map(|(_, one)| one.clone()).collect::<Vec<_>>()
         };
-        let (shares, others) = (those(true), those(false));
+        let (ours, others) = (those(true), those(false));
         let usual = async {
             if others.is_empty() {
                 Ok(Vec::new())
@@ -52,11 +52,11 @@ impl RedisStore {
                 self.renew_usual(&others).await
             }
         };
-        let (shares, usual) = tokio::join!(Box::pin(self.renew_shares(&shares)), usual);
-        let (mut shares, mut usual) = (shares.into_iter(), usual?.into_iter());
+        let (shared, usual) = tokio::join!(Box::pin(self.renew_shares(&ours)), usual);
+        let (mut shared, mut usual) = (shared.into_iter(), usual?.into_iter());
         let merged = kinds.iter().filter_map(|is_share| {
             if *is_share {
-                shares.next()
+                shared.next()
             } else {
                 usual.next()
             }

@@ -220,24 +220,24 @@ fn held(
     request: &LeaseRequest,
     holders: &mut Holders,
 ) -> Result<Acquisition, Fault> {
-    let place = match request.waiting {
-        Waiting::InLine { keep } => match refresh_place(step, request, keep)? {
-            Some(place) => Some((place, keep)),
-            None => {
-                let place = row::enqueue(step, request, step.now + keep)?;
-                if request.sharing.is_shared() {
-                    // It may have raised the limit.
-                    limit_by(step, &request.key, holders, request.sharing)?;
-                    serve(step, &request.key, holders, Some(request.token))?;
-                    if let Some(granted) = kept(step, request, holders)? {
-                        return Ok(granted);
-                    }
+    let mut place = None;
+    if let Waiting::InLine { keep } = request.waiting {
+        let at = if let Some(at) = refresh_place(step, request, keep)? {
+            at
+        } else {
+            let at = row::enqueue(step, request, step.now + keep)?;
+            if request.sharing.is_shared() {
+                // It may have raised the limit.
+                limit_by(step, &request.key, holders, request.sharing)?;
+                serve(step, &request.key, holders, Some(request.token))?;
+                if let Some(granted) = kept(step, request, holders)? {
+                    return Ok(granted);
                 }
-                Some((place, keep))
             }
-        },
-        _ => None,
-    };
+            at
+        };
+        place = Some((at, keep));
+    }
     let (Some(by), Some(until)) = (holders.occupant(), holders.until(request.sharing)) else {
         let message = "a key that is held has no holder";
         return Err(StoreError::new(StoreErrorKind::Corrupt, message).into());
@@ -284,11 +284,14 @@ pub(super) fn release(step: &mut Step<'_>, key: &Key, token: Token) -> Result<Re
         may_have_room = true;
     }
     let is_handed_on = may_have_room && serve(step, key, &mut holders, None)?;
-    Ok(match was_held {
-        false => Release::NotHeld,
-        true if is_handed_on => Release::HandedOn,
-        true if holders.is_empty() => Release::Freed,
-        true => Release::OthersHold,
+    Ok(if !was_held {
+        Release::NotHeld
+    } else if is_handed_on {
+        Release::HandedOn
+    } else if holders.is_empty() {
+        Release::Freed
+    } else {
+        Release::OthersHold
     })
 }
 
