@@ -584,7 +584,12 @@ fn r6_a_shared_lock_is_taken_from_one_or_from_all() {
         .map(|sharer| sharer["fence"].to_string())
         .collect();
     let other = place.run(["unlock", "k", "--fence", "999999"]);
-    assert_ne!(other.code, Some(0), "nobody has that fence: {}", other.stdout);
+    assert_ne!(
+        other.code,
+        Some(0),
+        "nobody has that fence: {}",
+        other.stdout
+    );
     let one = place.run(["unlock", "k", "--fence", &fences[1]]);
     assert_eq!(one.code, Some(0), "{}", one.stderr);
     assert_eq!(place.lock("k")["shared"]["holders"], 2);
