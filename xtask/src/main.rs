@@ -49,7 +49,7 @@ enum Command {
     /// it in a folder.
     Deb(deb::Deb),
     /// Builds the program as one static file, with musl in place of glibc, and tries it.
-    Musl,
+    Musl(musl::Musl),
     /// Says how large the released program is and how long it takes to start.
     Startup(startup::Startup),
     /// Renders the guide as HTML pages, in target/guide.
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Command::Test => Ok(testing::run(&root).report()),
         Command::Servers { action } => servers::run(&root, action).map(|()| true),
         Command::Deb(deb) => deb::run(&root, &deb),
-        Command::Musl => musl::run(&root),
+        Command::Musl(musl) => musl::run(&root, &musl),
         Command::Startup(startup) => startup::run(&root, &startup),
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),

@@ -9,12 +9,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use clap::Args;
 
 use crate::say;
 
+/// What is tried.
+#[derive(Debug, Args)]
+pub(crate) struct Musl {
+    /// Tries this program, which is built already
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
 /// Builds it, tries it, and says where it is.
-pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
-    let program = build(root)?;
+pub(crate) fn run(root: &Path, musl: &Musl) -> anyhow::Result<bool> {
+    let program = match &musl.program {
+        Some(program) => std::path::absolute(program)?,
+        None => build(root)?,
+    };
+    is_static(&program)?;
     try_out(&program)?;
     say(format_args!(
         "{}, {} kB, static; lock, run and history work",
@@ -40,12 +53,15 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
         "the program was not built; it needs `rustup target add {target}` and `musl-gcc` (on \
          Debian the package musl-tools)"
     );
-    let program = target_folder(root).join(target).join("release/tenure");
-    let bytes = fs::read(&program)?;
+    Ok(target_folder(root).join(target).join("release/tenure"))
+}
+
+fn is_static(program: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(program).with_context(|| program.display().to_string())?;
     if let Some(loader) = loader_of(&bytes) {
         bail!("{} is not static: it asks for {loader}", program.display());
     }
-    Ok(program)
+    Ok(())
 }
 
 /// Where cargo builds.
