@@ -9,9 +9,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use tenure::core::{Holder, Key, LeaseRequest, LeaseStore, Ttl};
-use tenure_bed::{Flavour, Look, Redis};
+use tenure_bed::Look;
 
-use crate::program::{PATIENCE, Place, until};
+use crate::program::{PATIENCE, until};
 use crate::site::Site;
 
 const TASKS: usize = 10_000;
@@ -234,14 +234,6 @@ fn cost(mut site: Site, store: &str) -> String {
 #[test]
 fn ten_thousand_tasks_and_a_thousand_locks_make_no_page_heavy() {
     println!("{}", cost(Site::new(&tasks()), "sqlite"));
-}
-
-#[test]
-fn ten_thousand_tasks_and_a_thousand_locks_make_no_page_heavy_on_redis() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = runtime.block_on(Redis::builder(Flavour::Redis).tcp().start());
-    let site = Site::on(Place::new(), server.url(), &tasks(), 1);
-    println!("{}", cost(site, "redis"));
 }
 
 #[test]
