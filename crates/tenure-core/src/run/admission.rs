@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::{ClaimItem, Refusal};
 use super::key::RunKey;
 use super::record::Overlap;
-use super::request::{ClaimItem, Refusal};
 
 /// A limit on how many runs of a task may be in hand at one moment, anywhere in the cluster.
 ///

@@ -25,20 +25,25 @@
 //! somebody wants to stop is ended by its node, which finds the request in the store.
 
 mod admission;
+mod attempt;
 mod cancel;
+mod claim;
 mod control;
 mod key;
 mod loss;
 mod node;
 mod record;
-mod request;
+mod recovery;
+mod unclaimed;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
 pub use self::admission::{Admission, Crowd, MaxRunning};
+pub use self::attempt::{Finish, Finished, RunRef, Start, StartMode, Started, Take, TaskRoom};
 pub use self::cancel::{Cancel, Cancelling};
+pub use self::claim::{Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Refusal};
 pub use self::control::{
     Backfill, BackfillState, Cursor, Event, EventKind, EventPage, HistoryPage, HistoryQuery, Note,
     Pause, Prune,
@@ -49,11 +54,8 @@ pub use self::node::{
     Beat, Beaten, Definition, Ended, NodeRecord, OnChange, Registered, StoreMoment, TaskRecord,
 };
 pub use self::record::{AttemptRecord, OnCrash, Outcome, Overlap, RunRecord, RunState};
-pub use self::request::{
-    Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Enqueue, Enqueued, Finish, Finished,
-    Pass, Recovered, RecoveredRun, Recovery, Refusal, RunRef, Start, StartMode, Started, Take,
-    TaskRoom,
-};
+pub use self::recovery::{Recovered, RecoveredRun, Recovery};
+pub use self::unclaimed::{Enqueue, Enqueued, Pass};
 use crate::{HolderId, RunPromises, StoreError, Timestamp, Wakes};
 
 /// Keeps runs. Each method is one atomic step inside the store, or, where it says so, one step per
