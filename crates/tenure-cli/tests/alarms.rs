@@ -4,13 +4,11 @@
 
 mod program;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Child;
-use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::program::receiver::receiver;
 use crate::program::{Place, end, until_true};
 
 fn runner(place: &Place, name: &str) -> Child {
@@ -74,49 +72,10 @@ fn s40_s44_a_command_is_told_an_alarm_once_by_three_processes() {
     assert_eq!(lines, 2, "each change is a line of one process");
 }
 
-/// Heads and bodies of requests.
-type Sent = Arc<Mutex<Vec<(String, String)>>>;
-
-/// A receiver that answers 503 once and then 200, and keeps what it was sent.
-fn receiver() -> (u16, Sent) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let sent = Sent::default();
-    let keeps = sent.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut head, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                let lower = line.to_ascii_lowercase();
-                if let Some(bytes) = lower.strip_prefix("content-length:") {
-                    length = bytes.trim().parse().unwrap();
-                }
-                if line.trim().is_empty() {
-                    break;
-                }
-                head.push_str(&line);
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let mut sent = keeps.lock().unwrap();
-            let status = if sent.is_empty() { "503 No" } else { "200 OK" };
-            sent.push((head, String::from_utf8(body).unwrap()));
-            let answer =
-                format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            stream.write_all(answer.as_bytes()).unwrap();
-        }
-    });
-    (port, sent)
-}
-
 #[test]
 fn s40_a_webhook_is_tried_again_and_its_secrets_are_not_shown() {
     let place = Place::new();
-    let (port, sent) = receiver();
+    let (port, sent) = receiver(|before| if before == 0 { "503 No" } else { "200 OK" });
     place.write("key.txt", "from-a-file\n");
     place.write(
         "tasks.toml",

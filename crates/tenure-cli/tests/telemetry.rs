@@ -1,13 +1,10 @@
 //! Spans and figures of `tenure run` at a collector of OpenTelemetry.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-
 mod program;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 
+use program::receiver::{Sent, receiver};
 use program::{Place, finish, ok};
 
 const TASKS: &str = "\
@@ -17,41 +14,10 @@ schedule = \"@every 1s\"
 command = [\"true\"]
 ";
 
-/// First lines and bodies of requests.
-type Sent = Arc<Mutex<Vec<(String, String)>>>;
-
 /// A receiver that takes whatever it is sent.
 fn collector() -> (String, Sent) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let sent = Sent::default();
-    let keeps = sent.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut head, mut length) = (Vec::new(), 0);
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                let line = line.trim().to_ascii_lowercase();
-                if let Some(bytes) = line.strip_prefix("content-length:") {
-                    length = bytes.trim().parse().unwrap();
-                }
-                if line.is_empty() {
-                    break;
-                }
-                head.push(line);
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let body = String::from_utf8_lossy(&body).into_owned();
-            keeps.lock().unwrap().push((head.swap_remove(0), body));
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            stream.write_all(answer.as_bytes()).unwrap();
-        }
-    });
-    (address, sent)
+    let (port, sent) = receiver(|_| "200 OK");
+    (format!("http://127.0.0.1:{port}"), sent)
 }
 
 #[test]
@@ -70,8 +36,8 @@ fn s46_tenure_run_sends_spans_and_figures_to_the_collector_that_is_named() {
         ok(finish(command.spawn().unwrap()));
         let sent = sent.lock().unwrap();
         for (path, named) in [
-            ("post /v1/traces ", "counted"),
-            ("post /v1/metrics ", "tenure.run"),
+            ("POST /v1/traces ", "counted"),
+            ("POST /v1/metrics ", "tenure.run"),
         ] {
             let is_it = |(head, body): &(String, String)| {
                 head.starts_with(path) && body.contains(named) && body.contains("service.name")

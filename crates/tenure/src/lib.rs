@@ -60,10 +60,14 @@
 mod connect;
 #[cfg(doctest)]
 mod guide;
+#[cfg(any(feature = "otel", feature = "webhook"))]
+mod http;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "redis"))]
 mod managers;
 #[cfg(feature = "otel")]
 pub mod otel;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 pub use connect::{ConnectError, Tenure, check_url, connect, connect_existing};
 #[cfg(feature = "memory")]
@@ -93,3 +97,5 @@ pub use tenure_tasks::{
     CatchUp, Retry, Task, TaskContext, TaskFailure, TaskLock, TaskLockManager, TaskManager,
     TaskReport, TaskScheduling,
 };
+#[cfg(feature = "webhook")]
+pub use webhook::{InvalidWebhook, Webhook};

@@ -21,7 +21,8 @@ use tenure_tasks::OtelMetrics;
 use tracing::Subscriber;
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
-use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::http;
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -226,22 +227,7 @@ struct Client(ureq::Agent);
 
 impl Client {
     fn new() -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        // Follows no redirection: it would carry the headers to somebody else.
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(LIMIT))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .tls_config(tls)
-            .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Self(agent)
+        Self(http::agent(LIMIT))
     }
 }
 

@@ -3,13 +3,12 @@
 //! The values of headers, and URLs that hold a secret, are put in from the environment or from
 //! files; no message and no listing shows them.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_spanned::Spanned;
+use tenure::Webhook;
 use tenure::tasks::AlarmKind;
 use toml::de::{DeTable, DeValue};
-use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use super::expand::Reading;
 use super::problem::{Place, Problem};
@@ -44,23 +43,6 @@ pub(crate) enum Target {
     /// A program and its arguments.
     Command(Vec<String>),
     Webhook(Webhook),
-}
-
-/// Where an alarm is sent. Debug output holds no secret.
-#[derive(Clone)]
-pub(crate) struct Webhook {
-    pub(crate) url: Uri,
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.headers.iter().map(|(name, _)| name.as_str());
-        f.debug_struct("Webhook")
-            .field("host", &self.url.host())
-            .field("headers", &names.collect::<Vec<_>>())
-            .finish_non_exhaustive()
-    }
 }
 
 /// Reads the key `alarm` of a file.
@@ -249,23 +231,22 @@ fn target(section: &mut Section<'_, '_, '_>, called: &str, place: &Place) -> Opt
         }
         (None, Some(_)) => {
             let (expanded, place) = webhook?;
-            let url: Option<Uri> = expanded.text.parse().ok();
-            let is_http = |url: &Uri| {
-                matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some()
-            };
-            let Some(url) = url.filter(is_http) else {
+            let Ok(webhook) = Webhook::new(&expanded.text) else {
                 let help = Some("write webhook = \"https://host/path\"".to_owned());
                 section.refuse("webhook", place, "is no http or https URL", help);
                 return None;
             };
             let headers = headers?;
-            Some(Target::Webhook(Webhook { url, headers }))
+            let with_all = headers.iter().try_fold(webhook, |webhook, (name, value)| {
+                webhook.header(name, value)
+            });
+            with_all.ok().map(Target::Webhook)
         }
     }
 }
 
 /// The headers, with their values put in. `None` if one cannot be sent.
-fn headers(section: &mut Section<'_, '_, '_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+fn headers(section: &mut Section<'_, '_, '_>) -> Option<Vec<(String, String)>> {
     let mut headers = Vec::new();
     let mut is_sound = true;
     for key in ["headers", "header_files"] {
@@ -275,23 +256,18 @@ fn headers(section: &mut Section<'_, '_, '_>) -> Option<Vec<(HeaderName, HeaderV
             } else {
                 read_secret(section, &text)
             };
-            let reason = match value {
-                Err(reason) => reason,
-                Ok(value) => {
-                    let parsed = name.text.parse::<HeaderName>().ok();
-                    match (parsed, HeaderValue::from_str(value.trim_end())) {
-                        (Some(name), Ok(mut value)) => {
-                            value.set_sensitive(true);
-                            headers.push((name, value));
-                            continue;
-                        }
-                        (None, _) => "is no name of a header".to_owned(),
-                        (_, Err(_)) => "its value cannot be sent in a header".to_owned(),
-                    }
+            let checked = value.and_then(|value| {
+                let checked = Webhook::check_header(name.text, &value);
+                checked.map_err(|error| error.to_string())?;
+                Ok((name.text.to_owned(), value))
+            });
+            match checked {
+                Ok(header) => headers.push(header),
+                Err(reason) => {
+                    section.refuse(key, name.place, &reason, None);
+                    is_sound = false;
                 }
-            };
-            section.refuse(key, name.place, &reason, None);
-            is_sound = false;
+            }
         }
     }
     is_sound.then_some(headers)

@@ -1,6 +1,6 @@
-//! Tells alarms by a command or a webhook.
+//! Tells alarms by a command; the library has webhooks.
 //!
-//! A try that fails says why without naming what it was sent with: URLs and headers may be secret.
+//! A try that fails says why without naming what it was sent with, which may be secret.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,11 +11,10 @@ use nix::sys::signal::Signal;
 use tenure::tasks::{Alarm, AlarmRule, AlarmTarget, TaskFailure};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
-use ureq::tls::{RootCerts, TlsConfig};
 
 use super::command::{Leash, Shared, environment, piped};
 use crate::child::{Capture, Group, code_of, spawn_failure};
-use crate::file::{AlarmEntry, Target, Webhook};
+use crate::file::{AlarmEntry, Target};
 
 /// The rule that an entry of a file describes.
 pub(super) fn rule_of(entry: AlarmEntry, shared: &Arc<Shared>) -> AlarmRule {
@@ -44,7 +43,7 @@ pub(super) fn rule_of(entry: AlarmEntry, shared: &Arc<Shared>) -> AlarmRule {
             words,
             shared: shared.clone(),
         }),
-        Target::Webhook(webhook) => rule.tell(WebhookTarget { webhook, timeout }),
+        Target::Webhook(webhook) => rule.tell(webhook.timeout(timeout)),
     }
 }
 
@@ -141,71 +140,4 @@ fn facts(alarm: &Alarm) -> Vec<(&'static str, String)> {
         value.retain(|c| c != '\0');
     }
     facts
-}
-
-#[derive(Debug)]
-struct WebhookTarget {
-    webhook: Webhook,
-    timeout: Duration,
-}
-
-#[async_trait]
-impl AlarmTarget for WebhookTarget {
-    async fn tell(&self, alarm: &Alarm) -> Result<(), TaskFailure> {
-        let body = serde_json::to_string(alarm)?;
-        let (webhook, timeout) = (self.webhook.clone(), self.timeout);
-        // The request has a limit of its own, so that its thread ends with it.
-        let sent = tokio::task::spawn_blocking(move || send(&webhook, timeout, &body));
-        let status = sent.await?.map_err(TaskFailure::new)?;
-        match status {
-            200..=299 => Ok(()),
-            // What the receiver does not like now it will not like later.
-            400..=499 if !matches!(status, 408 | 409 | 425 | 429) => {
-                Err(TaskFailure::new(format!("the receiver answered {status}")).permanent())
-            }
-            _ => Err(TaskFailure::new(format!("the receiver answered {status}"))),
-        }
-    }
-}
-
-/// Posts an alarm and answers the status. Follows no redirection: it would carry the headers to
-/// somebody else.
-fn send(webhook: &Webhook, timeout: Duration, body: &str) -> Result<u16, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .tls_config(tls)
-        .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent();
-    let mut request = agent
-        .post(&webhook.url)
-        .header("content-type", "application/json");
-    for (name, value) in &webhook.headers {
-        request = request.header(name, value);
-    }
-    let answer = request.send(body);
-    answer
-        .map(|answer| answer.status().as_u16())
-        .map_err(|error| in_words(&error))
-}
-
-/// What went wrong, without the URL.
-fn in_words(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::HostNotFound => "the receiver's host is not known".to_owned(),
-        ureq::Error::ConnectionFailed => "the receiver cannot be reached".to_owned(),
-        ureq::Error::Io(error) => format!("the receiver cannot be reached: {error}"),
-        ureq::Error::Rustls(error) => format!("no safe connection to the receiver: {error}"),
-        ureq::Error::BadUri(_) => "the URL cannot be used".to_owned(),
-        _ => "the receiver could not be told".to_owned(),
-    }
 }

@@ -199,3 +199,109 @@ fn end_of(run: &RunRecord) -> String {
 fn says_who_asked(reason: &str) -> bool {
     reason.starts_with("asked for by ") || reason.starts_with("backfill ")
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{
+        AttemptRecord, Definition, Generation, Holder, RunKey, TaskName, TaskRecord,
+    };
+
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000 + ms)
+    }
+
+    /// An attempt of a node `a` that began at a moment and ended at another.
+    fn ended(attempt: u32, began: i64, ended: i64) -> AttemptRecord {
+        let mut record = AttemptRecord::new(attempt, RunState::Failed, at(ended));
+        record.node = Some(Holder::new("a").with_pid(0));
+        record.started_at = Some(at(began));
+        record
+    }
+
+    /// The first words of each line of a run's life, with the milliseconds after its tick.
+    fn life_of(run: &RunRecord) -> Vec<(i64, String)> {
+        let task = run.key.task.clone();
+        let definition = Definition::new(task, Generation::new("g").unwrap(), "@every 1m");
+        let story = Story {
+            task: TaskRecord::new(definition, at(-1_000)),
+            tick: at(0),
+            asked: None,
+            now: at(60_000),
+            runs: Vec::new(),
+            missing: Vec::new(),
+            notes: Vec::new(),
+        };
+        let told = story.life(run, &[]).into_iter().map(|(when, what)| {
+            let words: Vec<_> = what.split([' ', ',', ':']).take(3).collect();
+            (when.as_millis() - at(0).as_millis(), words.join(" "))
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn s40_s44_each_attempt_is_claimed_before_it_begins_whatever_their_clock_readings_share() {
+        let key = RunKey::scheduled(TaskName::new("t").unwrap(), at(0), 1);
+        let record = |state, attempt, claimed: i64| {
+            let mut run = RunRecord::new(key.clone(), state, at(0));
+            run.attempt = attempt;
+            run.claimed_at = Some(at(claimed));
+            run
+        };
+        let mut once = record(RunState::Running, 1, 3);
+        once.started_at = Some(at(3));
+        // Claimed and begun in the same step, as nearly all are, and over: the next one waits.
+        let mut waits = record(RunState::Waiting, 1, 3);
+        waits.attempts = vec![ended(1, 3, 9)];
+        waits.due_at = Some(at(70_000));
+        // The second attempt goes on; the record keeps only its own claim.
+        let mut again = record(RunState::Running, 2, 20);
+        again.attempts = vec![ended(1, 3, 9)];
+        again.started_at = Some(at(20));
+        // Claimed ahead of its tick.
+        let mut ahead = record(RunState::Running, 1, -200);
+        ahead.started_at = Some(at(0));
+        for (run, expected) in [
+            (
+                once,
+                vec![(0, "due"), (3, "attempt 1 claimed"), (3, "attempt 1 began")],
+            ),
+            (
+                waits,
+                vec![
+                    (0, "due"),
+                    (3, "attempt 1 claimed"),
+                    (3, "attempt 1 began"),
+                    (9, "attempt 1 failed"),
+                    (70_000, "may be taken"),
+                    (70_000, "waits until it"),
+                ],
+            ),
+            (
+                again,
+                vec![
+                    (0, "due"),
+                    (3, "attempt 1 began"),
+                    (9, "attempt 1 failed"),
+                    (20, "attempt 2 claimed"),
+                    (20, "attempt 2 began"),
+                ],
+            ),
+            (
+                ahead,
+                vec![
+                    (-200, "attempt 1 claimed"),
+                    (0, "due"),
+                    (0, "attempt 1 began"),
+                ],
+            ),
+        ] {
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(when, what)| (when, what.to_owned()))
+                .collect();
+            assert_eq!(life_of(&run), expected);
+        }
+    }
+}
