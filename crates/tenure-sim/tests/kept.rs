@@ -244,3 +244,24 @@ fn s53_a_tick_refused_as_stale_is_on_record_although_the_newest_node_dies() {
         }
     }
 }
+
+/// An old node waited for its definition to be current again. A look that found nothing to claim
+/// moved past a tick that its rule left out, and the next look forgot that one for its own.
+#[test]
+fn s53_a_tick_that_was_left_out_while_stale_is_on_record_after_further_looks() {
+    assert_good(&Plan::random_deploy(7_020));
+}
+
+/// A tick waited in a chain behind one that waited in the store, and its window closed. It was
+/// recorded as missed only when its turn came, half a minute later.
+#[test]
+fn s24_a_tick_whose_window_closes_while_it_waits_in_a_chain_is_recorded_then() {
+    assert_good(&Plan::random_deploy(3_601));
+}
+
+/// A node that started while the store could not be heard waited for the first answer of all
+/// without a limit, and registered long after the store was back.
+#[test]
+fn s53_a_node_that_starts_while_the_store_is_silent_registers_soon_after() {
+    assert_good(&Plan::random_deploy(5_500));
+}

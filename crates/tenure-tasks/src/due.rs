@@ -49,6 +49,27 @@ impl Missed {
     pub(crate) fn is_empty(&self) -> bool {
         self.ticks.is_empty()
     }
+
+    /// What was found after `before`, together with what had been found at earlier looks: of that
+    /// only what came no later, because the rest was looked at again.
+    pub(crate) fn found_after(mut self, before: Timestamp, earlier: Option<Self>) -> Self {
+        let Some(mut earlier) = earlier else {
+            return self;
+        };
+        let kept = earlier.ticks.iter().take_while(|tick| **tick <= before);
+        earlier.ticks.truncate(kept.count());
+        if earlier.is_empty() {
+            return self;
+        }
+        earlier.ticks.append(&mut self.ticks);
+        let surplus = earlier.ticks.len().saturating_sub(MISSED_KEPT);
+        earlier.ticks.drain(..surplus);
+        Self {
+            ticks: earlier.ticks,
+            more: earlier.more + self.more + surplus as u64,
+            open: self.open.max(earlier.open),
+        }
+    }
 }
 
 /// What to do at `now` about the ticks after `after`.
@@ -180,6 +201,46 @@ mod tests {
             assert_eq!(due.missed.ticks, expected, "{catch_up:?}");
             assert_eq!(due.seen, Some(tick(5)));
         }
+    }
+
+    #[test]
+    fn s24_what_an_earlier_look_found_is_kept_unless_it_was_looked_at_again() {
+        let missed = |ticks: &[i64], more| Missed {
+            ticks: ticks.iter().map(|tick| at(*tick)).collect(),
+            more,
+            open: at(0),
+        };
+        for (earlier, before, found, expected) in [
+            (
+                missed(&[1, 2], 3),
+                2,
+                missed(&[5], 0),
+                missed(&[1, 2, 5], 3),
+            ),
+            (missed(&[1, 2], 3), 2, missed(&[], 0), missed(&[1, 2], 3)),
+            // The cursor went back: what is found now is all there is.
+            (
+                missed(&[1, 2], 3),
+                0,
+                missed(&[1, 2, 5], 3),
+                missed(&[1, 2, 5], 3),
+            ),
+            (
+                missed(&[1, 2], 0),
+                1,
+                missed(&[2, 5], 0),
+                missed(&[1, 2, 5], 0),
+            ),
+            (missed(&[1, 2], 0), 0, missed(&[], 0), missed(&[], 0)),
+        ] {
+            let told = format!("{earlier:?} {before} {found:?}");
+            let merged = found.found_after(at(before), Some(earlier));
+            assert_eq!(merged, expected, "{told}");
+        }
+        let many: Vec<i64> = (0..20).collect();
+        let merged = missed(&[30], 2).found_after(at(20), Some(missed(&many, 1)));
+        assert_eq!((merged.ticks.len(), merged.more), (MISSED_KEPT, 8));
+        assert_eq!(merged.count(), 24);
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_core::{Clock, SystemClock, TaskName};
+use tenure_core::{Clock, StoreError, StoreErrorKind, SystemClock, TaskName};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::alarm::{AlarmRule, Warden, WardenParts, Watch, specs_of, works};
 use crate::check::{Assigned, check, check_alone};
 use crate::config_error::{ConfigErrors, StartError};
 use crate::event::{CallObserver, EventSender, Observer, RunnerEvent, StoreCall};
-use crate::manager::TaskManager;
+use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
 use crate::runner::{NodeRoom, Runner};
 use crate::running::{Part, RunningTasks};
@@ -244,10 +245,10 @@ async fn prepare(
     options: &RunnerOptions,
     clock: &Arc<dyn Clock>,
     events: &EventSender,
-) -> Result<Ready, crate::manager::TaskError> {
+) -> Result<Ready, TaskError> {
     let manager = assigned.manager.clone();
     let specs: Vec<_> = assigned.work.iter().map(|work| work.spec.clone()).collect();
-    manager.init(&specs).await?;
+    init(&*manager, &specs, options).await?;
     let (commands, inbox) = mpsc::channel(16);
     let mut part = Part::new(manager.clone(), commands);
     let Some(access) = manager.runs() else {
@@ -278,6 +279,24 @@ async fn prepare(
         return Err(error.into());
     }
     Ok(Ready::Full(Box::new(runner), warden, part))
+}
+
+/// Asks a manager to get ready. One that keeps runs asks its store only whether it is there, so it
+/// has no more time than any call of a store; others may have tables to make.
+async fn init(
+    manager: &dyn TaskManager,
+    specs: &[Arc<TaskSpec>],
+    options: &RunnerOptions,
+) -> Result<(), TaskError> {
+    if manager.runs().is_none() {
+        return manager.init(specs).await;
+    }
+    let limit = options.store_timeout;
+    let answer = timeout(limit, manager.init(specs)).await;
+    answer.unwrap_or_else(|_| {
+        let message = format!("no answer within {limit:?}");
+        Err(StoreError::new(StoreErrorKind::Unavailable, message).into())
+    })
 }
 
 impl Ready {

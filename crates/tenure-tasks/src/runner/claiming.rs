@@ -333,6 +333,10 @@ impl Runner {
         for wanted in &flight.wanted {
             self.claims.in_flight.remove(&wanted.place());
         }
+        if let Some(first) = flight.wanted.first() {
+            self.lead
+                .answered(first.tick, flight.wanted.len(), answered_at);
+        }
         for (wanted, answer) in flight.wanted.iter().zip(reply.answers) {
             self.decided(wanted, answer, asked_at, reply.now);
         }

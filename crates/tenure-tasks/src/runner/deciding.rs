@@ -180,8 +180,6 @@ impl Runner {
     pub(super) fn paused_by(&mut self, id: TaskId, by: String, told_at: Timestamp) {
         if let Some(paused) = self.paused.get_mut(&id) {
             paused.told_at = told_at;
-            // Its ticks will be found again when it is looked at again.
-            paused.missed = None;
             paused.by = by;
             return;
         }

@@ -69,7 +69,7 @@ impl Runner {
         } else {
             usize::MAX
         };
-        let horizon = self.horizon(store_now);
+        let horizon = self.horizon(store_now, now);
         let is_ahead = horizon > store_now;
         let mut by_tick: BTreeMap<Timestamp, Vec<Planned>> = BTreeMap::new();
         let mut count = 0;
@@ -110,7 +110,7 @@ impl Runner {
         let due = if self.stale.is_empty() {
             due
         } else {
-            self.leave_to_others(id, due, store_now)
+            self.leave_to_others(id, due, before, store_now)
         };
         let Some(work) = self.table.work(id) else {
             return;
@@ -153,12 +153,14 @@ impl Runner {
             task: spec.name().clone(),
             tick: next,
         });
-        if !due.missed.is_empty() {
-            match self.paused.get_mut(&id) {
-                // Whether these are missed is only known when the task runs again.
-                Some(paused) => paused.missed = Some(due.missed),
-                None => self.give_up(id, &due.missed, None),
+        match self.paused.get_mut(&id) {
+            // Whether these are missed is only known when the task runs again.
+            Some(paused) => {
+                let missed = due.missed.found_after(before, paused.missed.take());
+                paused.missed = Some(missed);
             }
+            None if due.missed.is_empty() => {}
+            None => self.give_up(id, &due.missed, None),
         }
     }
 

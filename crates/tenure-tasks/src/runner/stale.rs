@@ -118,7 +118,16 @@ impl Runner {
     }
 
     /// Leaves to the other schedule what was not due by it. Tells what is to be claimed.
-    pub(super) fn leave_to_others(&mut self, id: TaskId, mut due: Due, now: Timestamp) -> Due {
+    ///
+    /// What is missed waits until this node's definition is current again. A look that finds
+    /// nothing to claim moves the cursor past it, so what several looks found is put together.
+    pub(super) fn leave_to_others(
+        &mut self,
+        id: TaskId,
+        mut due: Due,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Due {
         let (Some(stale), Some(spec)) = (self.stale.get_mut(&id), self.table.spec(id)) else {
             return due;
         };
@@ -129,8 +138,9 @@ impl Runner {
             stale.left_out = stale.left_out.max(left_out);
             due.run = run;
             due.missed = Missed::default();
-        } else if !due.missed.is_empty() {
-            stale.missed = Some(std::mem::take(&mut due.missed));
+        } else {
+            let missed = std::mem::take(&mut due.missed);
+            stale.missed = Some(missed.found_after(before, stale.missed.take()));
         }
         due
     }
