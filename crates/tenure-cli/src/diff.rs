@@ -3,7 +3,7 @@
 //! Reads both and changes nothing. Definitions are compared by their generations; what differs is
 //! told setting by setting, as far as the store keeps it in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -44,14 +44,17 @@ const HELP: &str = "\
 Ends with 0 if nothing would change and with 1 if something would; other statuses are troubles.
 
 A task of the files that the store does not know is added. A task that live nodes run and that the
-files do not have, or not enabled, is removed: it is retired when no node lists it any more. Not
-compared is what may differ between machines: `dir`, the values of `env`, `inherit_env`, `output`.";
+files do not have, or not enabled, is removed: nodes that have it go on with it, and it is retired
+when no node lists it any more; one that the files name in `retired` is retired at once. Not compared
+is what may differ between machines: `dir`, the values of `env`, `inherit_env`, `output`.";
 
 /// What would change.
 #[derive(Debug, Default)]
 struct Difference {
     added: Vec<Definition>,
     removed: Vec<TaskRecord>,
+    /// The names that the files say are over.
+    retired: BTreeSet<TaskName>,
     changed: Vec<(TaskRecord, Definition)>,
     /// Those of the changed whose definition in force has a higher number, so that it stays
     /// while a node lists it: task, its number.
@@ -81,7 +84,8 @@ async fn compare(args: DiffArgs) -> Outcome {
         let spec = spec.map_err(|error| Failure::new(Code::CONFIG, chain(&error)))?;
         definitions.push(spec.definition());
     }
-    let difference = Difference::between(known, definitions);
+    let mut difference = Difference::between(known, definitions);
+    difference.retired = files.retired.into_iter().collect();
     if args.json {
         print_json(&[difference.json(now)])?;
     } else {
@@ -149,7 +153,12 @@ impl Difference {
                 "nodes run"
             };
             let task = &old.definition.task;
-            let _ = writeln!(text, "- {task}: removed; {} {noun} it now", old.nodes);
+            let what = if self.retired.contains(task) {
+                "retired"
+            } else {
+                "removed"
+            };
+            let _ = writeln!(text, "- {task}: {what}; {} {noun} it now", old.nodes);
             let _ = writeln!(
                 text,
                 "    next, dropped: {}",
@@ -215,6 +224,8 @@ impl Difference {
             let mut value = one(&old.definition);
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("nodes".to_owned(), json!(old.nodes));
+                let is_retired = self.retired.contains(&old.definition.task);
+                fields.insert("retired".to_owned(), json!(is_retired));
             }
             value
         });

@@ -313,6 +313,7 @@ impl Checker {
             number: draft.number.unwrap_or(0),
             on_change: draft.on_change,
             keep: draft.keep,
+            is_retired: draft.is_retired,
         };
         let zone = terms.schedule.zone();
         let rules = *self

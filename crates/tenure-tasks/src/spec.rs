@@ -51,6 +51,7 @@ pub(crate) struct Terms {
     pub(crate) number: u32,
     pub(crate) on_change: OnChange,
     pub(crate) keep: Keep,
+    pub(crate) is_retired: bool,
 }
 
 impl TaskSpec {
@@ -187,6 +188,12 @@ impl TaskSpec {
         self.terms.keep
     }
 
+    /// Whether it is only there to say that the task is over.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.terms.is_retired
+    }
+
     /// What a node registers under the names the task had before, so that nobody else claims them.
     pub(crate) fn endings(&self) -> impl Iterator<Item = Definition> {
         let hash = Hash::new(7).text("renamed").text(self.name.as_str());
@@ -225,6 +232,7 @@ impl TaskSpec {
         definition.number = self.terms.number;
         definition.on_change = self.terms.on_change;
         definition.aliases = self.terms.aliases.to_vec();
+        definition.ended = self.terms.is_retired.then_some(Ended::Retired);
         definition
     }
 
@@ -293,6 +301,11 @@ impl Terms {
         let hash = match (self.number, self.on_change) {
             (0, OnChange::Newest) => hash,
             (number, on_change) => hash.number(number.into()).text(on_change.as_str()),
+        };
+        let hash = if self.is_retired {
+            hash.text("retired")
+        } else {
+            hash
         };
         format!("{:016x}", hash.finish())
     }

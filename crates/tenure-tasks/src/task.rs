@@ -84,6 +84,7 @@ pub(crate) struct Draft {
     pub(crate) number: Option<u32>,
     pub(crate) on_change: OnChange,
     pub(crate) keep: Keep,
+    pub(crate) is_retired: bool,
     pub(crate) manager: Option<String>,
 }
 
@@ -121,6 +122,28 @@ impl<S: Send + Sync + 'static> Task<S> {
             handler: None,
             runtime: None,
         }
+    }
+
+    /// Says that a task is over, for the deploy that takes it out: nodes that still have it claim
+    /// it no more as soon as one that says this is there, and it is shown as retired.
+    ///
+    /// Without this, nodes that still have the task go on with it as long as they live, because a
+    /// node that lacks a task may also be one that never had it. What waits for it ends as
+    /// cancelled. Its history is kept. If all nodes that say this go, as in a roll-back, the others
+    /// claim again. Leave it out when the last node with the task is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tenure_tasks::Task;
+    /// let over: Task<()> = Task::retired("report");
+    /// assert!(over.check()?.is_retired());
+    /// # Ok::<(), tenure_tasks::ConfigErrors>(())
+    /// ```
+    #[must_use]
+    pub fn retired(name: impl Into<String>) -> Self {
+        let mut task = Self::new(name).schedule("-");
+        task.draft.is_retired = true;
+        task.run(|_| async { Err::<TaskReport, _>(TaskFailure::new("the task is retired")) })
     }
 
     /// When it is due: `"*/30 * * * * *"`, `"0 2 L * *"`, `"@every 90s"`, `"-"` for never, a

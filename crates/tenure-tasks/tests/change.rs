@@ -137,6 +137,48 @@ async fn s54_a_renamed_task_makes_up_for_what_was_missed_between_the_two_names()
 }
 
 #[tokio::test(start_paused = true)]
+async fn s55_old_nodes_stop_claiming_a_task_that_a_newer_release_has_retired() {
+    let cluster = Cluster::new();
+    let every = "*/10 * * * * *";
+    let old = cluster
+        .node("old", vec![all("over", every), all("kept", every)])
+        .await;
+    pass(ms(21_000)).await;
+    // A release that merely lacks the task is no word about it: S56.
+    let lacking = cluster.node("lacking", vec![all("kept", every)]).await;
+    pass(secs(10)).await;
+    assert_eq!(cluster.log.ticks("over"), tens(1, 3));
+    let renewed = vec![all("kept", every), Task::retired("over")];
+    let new = cluster.node("new", renewed).await;
+    let id = RequestId::new("r1").unwrap();
+    let asked = RunKey::manual(TaskName::new("over").unwrap(), at(31_000), 1, id);
+    let order = Enqueue::new(asked.clone(), "asked for by a test");
+    cluster.store.enqueue(&[order]).await.unwrap();
+    pass(secs(20)).await;
+    assert_eq!(cluster.log.ticks("over"), tens(1, 3), "nobody fires it");
+    assert_eq!(cluster.log.ticks("kept"), tens(1, 5));
+    let now = cluster.store.now().await.unwrap().now;
+    let tasks = cluster.store.tasks().await.unwrap();
+    let retired = |name: &str| {
+        let mut tasks = tasks.iter();
+        let found = tasks.find(|record| record.definition.task.as_str() == name);
+        found.is_some_and(|record| record.is_retired(now))
+    };
+    assert!(retired("over") && !retired("kept"));
+    let asked = cluster.store.run(&asked).await.unwrap().unwrap();
+    assert_eq!(asked.state, RunState::Cancelled, "{asked:?}");
+    assert_eq!(asked.reason.unwrap(), "not begun: the task is retired");
+    // Rolled back: it goes on when nobody says any more that it is over.
+    new.drain(secs(1)).await;
+    pass(secs(10)).await;
+    assert_eq!(cluster.log.ticks("over").last(), Some(&at(60_000)));
+    cluster.log.assert_none_twice();
+    for node in [old, lacking] {
+        node.drain(secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn s54_a_task_that_is_renamed_while_it_runs_drops_no_tick() {
     let cluster = Cluster::new();
     let every = "* * * * * *";

@@ -20,23 +20,31 @@ pub(crate) struct Lineage {
 
 impl Lineage {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        let names = section.strings("aliases", "an array of names, such as [\"old-name\"]");
-        let mut aliases = Vec::new();
-        for name in names.unwrap_or_default() {
-            match TaskName::new(name.text) {
-                Ok(valid) => aliases.push((valid, name.place)),
-                Err(error) => section.refuse("aliases", name.place, &error.to_string(), None),
-            }
-        }
         let words = [("newest", OnChange::Newest), ("union", OnChange::Union)];
         Self {
-            aliases,
+            aliases: read_names(section, "aliases"),
             generation: section
                 .number("generation", 1, i64::from(u32::MAX))
                 .and_then(|number| u32::try_from(number).ok()),
             on_change: section.word("on_change", &words, &[]).unwrap_or_default(),
         }
     }
+}
+
+/// Names of tasks that are there no more, under a key of any table.
+pub(super) fn read_names(
+    section: &mut Section<'_, '_, '_>,
+    key: &'static str,
+) -> Vec<(TaskName, Place)> {
+    let names = section.strings(key, "an array of names, such as [\"old-name\"]");
+    let mut read = Vec::new();
+    for name in names.unwrap_or_default() {
+        match TaskName::new(name.text) {
+            Ok(valid) => read.push((valid, name.place)),
+            Err(error) => section.refuse(key, name.place, &error.to_string(), None),
+        }
+    }
+    read
 }
 
 /// Finds aliases that nobody could tell apart from tasks, or from each other.

@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::account::{Account, SWITCH};
-pub(crate) use self::alarm::{AlarmEntry, Target, Webhook};
+pub(crate) use self::alarm::{AlarmEntry, Target};
 pub(crate) use self::dashboard::DashboardEntry;
 pub(crate) use self::problem::Severity;
 use self::problem::{Place, Problem, Problems};
@@ -53,6 +53,8 @@ pub(crate) struct TaskFiles {
     /// What is said of the dashboard, and where.
     dashboard: Option<(DashboardEntry, Place)>,
     pub(crate) tasks: Vec<TaskEntry>,
+    /// Names of tasks that are over: nodes that still have one are to claim it no more.
+    pub(crate) retired: Vec<TaskName>,
     pub(crate) alarms: Vec<AlarmEntry>,
     pub(crate) problems: Problems,
 }
@@ -69,6 +71,7 @@ impl TaskFiles {
             node_limit: None,
             dashboard: None,
             tasks: Vec::new(),
+            retired: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
         };
@@ -90,6 +93,7 @@ impl TaskFiles {
             node_limit: None,
             dashboard: None,
             tasks: Vec::new(),
+            retired: Vec::new(),
             alarms: Vec::new(),
             problems: Problems::default(),
         };
@@ -115,6 +119,7 @@ impl TaskFiles {
             };
             let content = task::read_file(&reading, &table, &mut self.problems);
             self.tasks.extend(content.tasks);
+            self.retired.extend(content.retired);
             self.alarms.extend(content.alarms);
             names.extend(content.names);
             limits.extend(content.node_limit);
@@ -206,6 +211,14 @@ impl TaskFiles {
         let Some(interop) = self.store.as_ref().and_then(|store| store.interop.as_ref()) else {
             return;
         };
+        if let Some(name) = self.retired.first() {
+            let title = format!("`retired` (`{name}`) cannot be had with interop");
+            self.problems.add(
+                Problem::error(title)
+                    .at(interop.place.clone(), "the origin's keys know no definitions")
+                    .help("remove retired, or interop if all instances are tenure's"),
+            );
+        }
         for task in &self.tasks {
             let asked = [
                 ("retry", task.retry.is_some()),

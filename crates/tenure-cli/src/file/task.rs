@@ -14,7 +14,7 @@ use super::alarm::{AlarmEntry, read_alarms};
 use super::beside::{Beside, read_node};
 use super::dashboard::DashboardEntry;
 use super::expand::Reading;
-use super::lineage::Lineage;
+use super::lineage::{Lineage, read_names};
 use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
 use super::settings::{Crash, OutputMode, Settings};
@@ -88,7 +88,9 @@ pub(crate) struct Content {
     pub(crate) tasks: Vec<TaskEntry>,
     /// The alarms without faults.
     pub(crate) alarms: Vec<AlarmEntry>,
-    /// The names of all tasks, also of those with faults.
+    /// The tasks that are over.
+    pub(crate) retired: Vec<TaskName>,
+    /// The names of all tasks, also of those with faults and of those that are over.
     pub(crate) names: Vec<(TaskName, Place)>,
 }
 
@@ -143,6 +145,10 @@ pub(crate) fn read_file<'i>(
             ),
             _ => root.wrong_type("task", &found, "tables, each written [[task]]"),
         }
+    }
+    for (name, place) in read_names(&mut root, "retired") {
+        content.retired.push(name.clone());
+        content.names.push((name, place));
     }
     content.alarms = read_alarms(&mut root);
     root.finish(&LATER_AT_TOP);

@@ -101,6 +101,7 @@ async fn serve(
     if args.watch_only {
         entries.clear();
     }
+    let retired = retired_of(&files.retired, args.watch_only);
     let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
     let scheduling = TaskScheduling::builder(());
     let scheduling = match interop {
@@ -113,7 +114,7 @@ async fn serve(
         None => scheduling,
     };
     let scheduling = counted(scheduling, figures.as_ref());
-    let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
+    let tasks = Arc::new(start(scheduling, entries, retired, &shared, most).await?);
     watch(figures.as_ref(), &tasks);
     if let Some(probe) = probe {
         probe.serve(&tasks);
@@ -238,9 +239,16 @@ fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
     next
 }
 
+/// Says of each name that its task is over.
+fn retired_of(names: &[TaskName], is_watching: bool) -> Vec<Task<()>> {
+    let names = names.iter().filter(|_| !is_watching);
+    names.map(|name| Task::retired(name.as_str())).collect()
+}
+
 async fn start(
     scheduling: TaskScheduling<()>,
     entries: Vec<TaskEntry>,
+    retired: Vec<Task<()>>,
     shared: &Arc<Shared>,
     max_running: Option<usize>,
 ) -> Result<RunningTasks, Failure> {
@@ -252,7 +260,7 @@ async fn start(
         .into_iter()
         .map(|entry| work_of(entry, shared.clone()));
     scheduling
-        .tasks(tasks)
+        .tasks(tasks.chain(retired))
         .options(options)
         .start()
         .await

@@ -130,12 +130,14 @@ impl Reload {
             ));
         }
         tell_problems(&files);
+        let retired = super::retired_of(&files.retired, self.runs_nothing);
         let entries = files
             .tasks
             .into_iter()
             .filter(|task: &TaskEntry| task.enabled && !self.runs_nothing);
         let work: Vec<_> = entries
             .map(|entry| work_of(entry, self.shared.clone()))
+            .chain(retired)
             .collect();
         let replaced = tasks.replace(Arc::new(()), work).await;
         replaced.map_err(Fault::Replace)

@@ -159,6 +159,7 @@ macro_rules! __run_cases {
                 s54_an_old_name_that_was_ended_is_claimed_by_nobody
                 s53_a_higher_number_is_newer_whenever_it_was_registered
                 s53_under_union_every_definition_fires_and_each_tick_once
+                s55_a_task_that_was_retired_is_claimed_by_nobody
                 s55_a_task_says_since_when_no_live_node_lists_it
             }
             control {

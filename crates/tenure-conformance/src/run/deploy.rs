@@ -2,7 +2,7 @@
 
 use tenure_core::{
     ClaimAnswer, ClaimItem, Definition, Ended, HistoryQuery, OnChange, Outcome, Pause, Refusal,
-    Registered, RunKey, RunState, TaskRecord,
+    Registered, RunKey, RunState, TaskRecord, Timestamp,
 };
 
 use super::actor::{Node, definition, generation, item, request, task};
@@ -107,25 +107,33 @@ pub(super) async fn s54_a_renamed_task_keeps_its_first_time_and_its_pause(harnes
     assert_eq!(node.knows("before").await.pause, Some(pause));
 }
 
-pub(super) async fn s54_an_old_name_that_was_ended_is_claimed_by_nobody(harness: &Shared) {
+/// A task of which a node says that it is over is left alone by the node that has it. Answers both
+/// nodes, the one that has it first, and a tick that is due.
+async fn is_left_alone(harness: &Shared, name: &str, how: Ended) -> (Node, Node, Timestamp) {
     let old = Node::join(harness, "old").await;
-    old.brings(numbered("before", "g1", 5)).await;
+    old.brings(numbered(name, "g1", 5)).await;
     let new = Node::join(harness, "new").await;
-    let mut ended = definition("before", "ended");
-    ended.ended = Some(Ended::Renamed(task("after")));
+    let mut ended = definition(name, "ended");
+    ended.ended = Some(how);
     new.brings(ended.clone()).await;
     let tick = old.now().await;
     let current = generation("ended");
-    let refused = old.is_refused(item("before", tick, 1)).await;
+    let refused = old.is_refused(item(name, tick, 1)).await;
     assert_eq!(refused, Refusal::StaleGeneration { current });
     // It said no number, and so takes the highest.
     ended.number = 5;
-    assert_eq!(old.knows("before").await.definition, ended);
-    assert!(old.knows("before").await.is_retired(tick));
-    // What waits under the old name goes to those who know the new one.
-    old.enqueue(request("before", tick, "r1")).await;
+    assert_eq!(old.knows(name).await.definition, ended);
+    assert!(old.knows(name).await.is_retired(tick));
+    // What waits goes to those who know that it is over.
+    old.enqueue(request(name, tick, "r1")).await;
     assert_eq!(old.take(10).await, []);
     assert_eq!(new.take(10).await.len(), 1);
+    (old, new, tick)
+}
+
+pub(super) async fn s54_an_old_name_that_was_ended_is_claimed_by_nobody(harness: &Shared) {
+    let renamed = Ended::Renamed(task("after"));
+    let (old, new, tick) = is_left_alone(harness, "before", renamed).await;
     new.win(item("after", tick, 2)).await;
     // A roll-back: the old definition counts again when the last node of the new one is gone; what
     // ran under the new name stays run, though the old definition does not know of it.
@@ -136,6 +144,14 @@ pub(super) async fn s54_an_old_name_that_was_ended_is_claimed_by_nobody(harness:
     assert!(is_after, "{answer:?}");
     old.win(item("before", tick, 1)).await;
     assert!(!old.knows("before").await.is_retired(tick));
+}
+
+pub(super) async fn s55_a_task_that_was_retired_is_claimed_by_nobody(harness: &Shared) {
+    let (old, new, tick) = is_left_alone(harness, "t", Ended::Retired).await;
+    // A roll-back.
+    new.store.leave(new.holder.id).await.unwrap();
+    old.win(item("t", tick, 1)).await;
+    assert!(!old.knows("t").await.is_retired(tick));
 }
 
 pub(super) async fn s53_a_higher_number_is_newer_whenever_it_was_registered(harness: &Shared) {

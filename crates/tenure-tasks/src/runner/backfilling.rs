@@ -8,8 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tenure_core::{
-    Backfill, BackfillState, Claim, Finish, Moment, Outcome, RequestId, RunKind, StoreError,
-    TaskName, Timestamp,
+    Backfill, BackfillState, Claim, Moment, RequestId, RunKind, StoreError, TaskName, Timestamp,
 };
 
 use super::Runner;
@@ -163,9 +162,7 @@ impl Runner {
         if !self.backfilling.cancelled.contains(id) {
             return Some(claim);
         }
-        let mut finish = Finish::new(claim.run, Outcome::Cancelled);
-        finish.reason = Some("not begun: its backfill was cancelled".to_owned());
-        self.report(finish);
+        self.let_go(claim.run, "its backfill was cancelled");
         None
     }
 }

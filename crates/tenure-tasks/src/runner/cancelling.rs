@@ -1,7 +1,7 @@
 //! Runs that somebody wants to stop: the store keeps the requests, and this node looks for those
 //! that concern what it has in hand, at each hint and after each beat.
 
-use tenure_core::{Cancel, StoreError};
+use tenure_core::{Cancel, Finish, Outcome, RunRef, StoreError};
 
 use super::Runner;
 use crate::event::RunnerEvent;
@@ -43,6 +43,13 @@ impl Runner {
         if std::mem::take(&mut self.cancelling.must_look_again) {
             self.look_at_cancels();
         }
+    }
+
+    /// Ends a run that was won and that nobody wants any more.
+    pub(super) fn let_go(&mut self, run: RunRef, why: &str) {
+        let mut finish = Finish::new(run, Outcome::Cancelled);
+        finish.reason = Some(format!("not begun: {why}"));
+        self.report(finish);
     }
 
     fn stop_run(&mut self, cancel: &Cancel) {

@@ -80,6 +80,10 @@ impl Runner {
         let Some(claim) = self.unless_cancelled(claim) else {
             return;
         };
+        let spec = task.and_then(|id| self.table.spec(id));
+        if spec.is_some_and(TaskSpec::is_retired) {
+            return self.let_go(claim.run, "the task is retired");
+        }
         let now = self.clock.now();
         // The answer may be old: a node that slept over it must not begin.
         if !self.lease.covers(asked_at, now) {

@@ -48,6 +48,22 @@ fn s54_aliases_are_refused_at_the_place_where_nobody_could_tell_them_apart() {
 }
 
 #[test]
+fn s55_tasks_that_are_over_are_named_and_must_not_be_there_any_more() {
+    let (files, shown) = told(&format!("retired = [\"u\", \"v\"]\n{TASK}"));
+    assert!(files.are_sound(), "{shown}");
+    let retired: Vec<_> = files.retired.iter().map(ToString::to_string).collect();
+    assert_eq!(retired, ["u", "v"]);
+    for (line, place, part) in [
+        ("retired = \"u\"", "1:11", "an array of names"),
+        ("retired = [\"\"]", "1:12", "must not be empty"),
+        ("retired = [\"u\", \"u\"]", "1:17", "used twice"),
+        ("retired = [\"t\"]", "1:12", "used twice"),
+    ] {
+        refused(&format!("{line}\n{TASK}"), place, &[part]);
+    }
+}
+
+#[test]
 fn s52_rules_of_what_is_kept_are_read_and_refused_at_their_place() {
     let (files, shown) = told(&format!(
         "[defaults]\nkeep = {{ skipped = \"1d\" }}\n{TASK}keep = {{ succeeded = \"100/7d\" }}\n{}",
