@@ -45,8 +45,8 @@ Ends with 0 if nothing would change and with 1 if something would; other statuse
 
 A task of the files that the store does not know is added. A task that live nodes run and that the
 files do not have, or not enabled, is removed: nodes that have it go on with it, and it is retired
-when no node lists it any more; one that the files name in `retired` is retired at once. Not compared
-is what may differ between machines: `dir`, the values of `env`, `inherit_env`, `output`.";
+when no node lists it any more; one that the files name in `retired` is retired at once. Not
+compared is what may differ between machines: `dir`, the values of `env`, `inherit_env`, `output`.";
 
 /// What would change.
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
-//! What is counted of tasks and under which names, whoever writes it down: which events count, which
-//! tasks have figures of their own, the bounds of histograms, and the words of labels.
+//! What is counted of tasks and under which names, whoever writes it down: which events count,
+//! which tasks have figures of their own, the bounds of histograms, and the words of labels.
 //!
 //! How a figure is kept and read is the affair of those that write it down ([`Figures`]): `metrics`
 //! for Prometheus, `otel` for OpenTelemetry. The table of all is `docs/guide/observability.md`.

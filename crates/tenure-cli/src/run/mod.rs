@@ -94,16 +94,15 @@ async fn serve(
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
     let shared = Arc::new(shared_by(files.store.as_ref()));
-    let most = files.max_running();
-    let mut entries = files.tasks;
+    let (most, mut entries) = (files.max_running(), files.tasks);
     entries.retain(|task| task.enabled);
     let next = next_of(&entries);
     if args.watch_only {
         entries.clear();
     }
-    let retired = retired_of(&files.retired, args.watch_only);
     let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
-    let scheduling = TaskScheduling::builder(());
+    let retired = retired_of(files.retired, args.watch_only);
+    let scheduling = TaskScheduling::builder(()).tasks(retired);
     let scheduling = match interop {
         Some(interop) => scheduling.manager(chosen.interop(interop).await?),
         None => scheduling.manager(tenure.manager()),
@@ -114,7 +113,7 @@ async fn serve(
         None => scheduling,
     };
     let scheduling = counted(scheduling, figures.as_ref());
-    let tasks = Arc::new(start(scheduling, entries, retired, &shared, most).await?);
+    let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
     watch(figures.as_ref(), &tasks);
     if let Some(probe) = probe {
         probe.serve(&tasks);
@@ -240,15 +239,14 @@ fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
 }
 
 /// Says of each name that its task is over.
-fn retired_of(names: &[TaskName], is_watching: bool) -> Vec<Task<()>> {
-    let names = names.iter().filter(|_| !is_watching);
+fn retired_of(names: Vec<TaskName>, is_watching: bool) -> Vec<Task<()>> {
+    let names = names.into_iter().filter(|_| !is_watching);
     names.map(|name| Task::retired(name.as_str())).collect()
 }
 
 async fn start(
     scheduling: TaskScheduling<()>,
     entries: Vec<TaskEntry>,
-    retired: Vec<Task<()>>,
     shared: &Arc<Shared>,
     max_running: Option<usize>,
 ) -> Result<RunningTasks, Failure> {
@@ -260,7 +258,7 @@ async fn start(
         .into_iter()
         .map(|entry| work_of(entry, shared.clone()));
     scheduling
-        .tasks(tasks.chain(retired))
+        .tasks(tasks)
         .options(options)
         .start()
         .await

@@ -130,7 +130,7 @@ impl Reload {
             ));
         }
         tell_problems(&files);
-        let retired = super::retired_of(&files.retired, self.runs_nothing);
+        let retired = super::retired_of(files.retired, self.runs_nothing);
         let entries = files
             .tasks
             .into_iter()

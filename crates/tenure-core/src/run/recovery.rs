@@ -1,7 +1,7 @@
 //! What is asked and told about runs whose nodes are gone.
 //!
-//! Whether a node is gone is the store's to say, by its own clock. What a crash does to a run stands
-//! in its record.
+//! Whether a node is gone is the store's to say, by its own clock. What a crash does to a run
+//! stands in its record.
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //! Claimed together, all but the first would be skipped because the first is in hand. So each
 //! index has a chain: its head is claimed, and the next tick only when the head's run is over,
 //! wherever it runs. A chain is a plan, not a fact: it is dropped and planned anew whenever claims
-//! become impossible. A tick whose window closes while it waits here is recorded as missed then, and
-//! not only when its turn comes.
+//! become impossible. A tick whose window closes while it waits here is recorded as missed then,
+//! and not only when its turn comes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -186,7 +186,7 @@ impl Runner {
     }
 
     /// Records as missed what waits behind heads and can no longer be claimed.
-    pub(super) fn expire_chains(&mut self, now: Moment) {
+    fn expire_chains(&mut self, now: Moment) {
         let next = self.chains.expired_at.map(|last| last + EXPIRE_EVERY);
         if self.chains.by_place.is_empty() || next.is_some_and(|next| now < next) {
             return;
@@ -218,8 +218,10 @@ impl Runner {
         }
     }
 
-    /// Asks again after the heads of chains that wait for other nodes.
+    /// Asks again after the heads of chains that wait for other nodes, and lets go of what came too
+    /// long ago.
     pub(super) fn look_at_chains(&mut self, now: Moment) {
+        self.expire_chains(now);
         while let Some((at, place, tick)) = self.chains.looks.first().copied()
             && at <= now
         {

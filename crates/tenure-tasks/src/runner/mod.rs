@@ -273,7 +273,6 @@ impl Runner {
                 self.evaluate_due(now);
                 self.sweep(now);
                 self.look_at_chains(now);
-                self.expire_chains(now);
                 self.look_at_held(now);
                 self.dispatch(now);
                 self.take_if_due(now);

@@ -1,7 +1,7 @@
 //! Every way a task file can be wrong that the requirements name, and what its author is told.
 //!
-//! Here stands what concerns a whole file: its syntax, its keys, its variables, its names. Schedules,
-//! tasks and the tables beside them have files of their own.
+//! Here stands what concerns a whole file: its syntax, its keys, its variables, its names.
+//! Schedules, tasks and the tables beside them have files of their own.
 
 mod beside;
 mod schedule;
