@@ -215,7 +215,10 @@ impl TaskFiles {
             let title = format!("`retired` (`{name}`) cannot be had with interop");
             self.problems.add(
                 Problem::error(title)
-                    .at(interop.place.clone(), "the origin's keys know no definitions")
+                    .at(
+                        interop.place.clone(),
+                        "the origin's keys know no definitions",
+                    )
                     .help("remove retired, or interop if all instances are tenure's"),
             );
         }
