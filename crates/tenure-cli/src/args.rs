@@ -233,8 +233,8 @@ What the command leaves running in its group when it ends is told to end, and ki
 before the lock is given back. Processes that left the group are named on standard error.
 
 With --shared the commands of one KEY run together, but not beside one that has the lock alone, with
---semaphore N at most N of them. They wait in one line with those that want it alone; nobody is passed
-by who came later. If not all say the same N, the latest is in force, and nobody is stopped.
+--semaphore N at most N of them. They wait in one line with those that want it alone; nobody is
+passed by who came later. If not all say the same N, the latest is in force, and nobody is stopped.
 
 Exit status: the command's own, else see `tenure --help`.";
 

@@ -268,8 +268,8 @@ impl View {
         }
     }
 
-    /// Takes a lock from its holder, if that is still the one with the fence that was seen; of several
-    /// who share it from that one.
+    /// Takes a lock from its holder, if that is still the one with the fence that was seen; of
+    /// several who share it from that one.
     pub(crate) async fn force_unlock(
         &self,
         actor: &Actor,

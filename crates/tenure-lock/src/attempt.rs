@@ -130,7 +130,8 @@ impl Attempt {
         }
     }
 
-    /// Waits for word from the store, until `until` at the latest, and sharply if it is first in line.
+    /// Waits for word from the store, until `until` at the latest, and sharply if it is first in
+    /// line.
     pub(crate) async fn pause(&mut self, until: Moment, is_first: bool) -> Roused {
         let clock = &*self.inner.clock;
         let wake = tokio::select! {

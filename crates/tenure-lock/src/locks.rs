@@ -184,13 +184,14 @@ impl Locks {
         Lock::new(self.inner.clone(), checked(key), self.defaults.clone())
     }
 
-    /// A read-write lock on `key`: any number of readers, or one writer. Nothing happens until it is
-    /// acquired.
+    /// A read-write lock on `key`: any number of readers, or one writer. Nothing happens until it
+    /// is acquired.
     pub fn rw(&self, key: impl IntoKey) -> RwLock {
         RwLock::new(self.inner.clone(), checked(key), self.defaults.clone())
     }
 
-    /// A semaphore on `key` with so many permits, at least 1. Nothing happens until one is acquired.
+    /// A semaphore on `key` with so many permits, at least 1. Nothing happens until one is
+    /// acquired.
     pub fn semaphore(&self, key: impl IntoKey, permits: u32) -> Semaphore {
         let (key, defaults) = (checked(key), self.defaults.clone());
         Semaphore::new(self.inner.clone(), key, defaults, permits)

@@ -18,9 +18,10 @@ use crate::{AcquireError, Guard, Lock, LockOptions, ReleaseError, Released};
 ///
 /// Readers hold the key together, a writer alone; writing takes the very lock that
 /// [`Locks::lock`](crate::Locks::lock) makes, so the two exclude each other. One queue serves both:
-/// where the store serves in order, nobody is passed by those that came later, so a stream of readers
-/// does not keep a writer out; and readers that stand in line together come in together, so a stream
-/// of writers does not keep them out either.
+/// where the store serves in order, nobody is passed by those that came later, so a stream of
+/// readers
+/// does not keep a writer out; and readers that stand in line together come in together, so a
+/// stream of writers does not keep them out either.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -75,8 +76,8 @@ impl RwLock {
 
     /// Takes the lock beside other readers, waiting while a writer has it or waits before.
     ///
-    /// Each reader renews itself and ends by itself: one that crashed is gone after its ttl, whatever
-    /// the others do.
+    /// Each reader renews itself and ends by itself: one that crashed is gone after its ttl,
+    /// whatever the others do.
     ///
     /// # Errors
     /// As [`Lock::acquire`]; [`AcquireError::InvalidOptions`] also if the store keeps no shared
@@ -128,9 +129,11 @@ impl RwLock {
 
 /// A key that so many may hold at once. Made by [`Locks::semaphore`](crate::Locks::semaphore).
 ///
-/// The number of permits is not kept apart from those who hold them: each request says how many there
+/// The number of permits is not kept apart from those who hold them: each request says how many
+/// there
 /// are, and in force is what the latest said ([`Sharing::Shared`]). So it can be changed while
-/// programs run, by deploying another number; whoever holds a permit keeps it when the number falls.
+/// programs run, by deploying another number; whoever holds a permit keeps it when the number
+/// falls.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -162,7 +165,8 @@ impl Semaphore {
     ) -> Self {
         let lock = Lock::new(inner, key, options);
         Self {
-            // Without any permit nobody could ever hold one, which is refused when one is asked for.
+            // Without any permit nobody could ever hold one, which is refused when one is asked
+            // for.
             lock: match NonZeroU32::new(permits) {
                 Some(permits) => lock.shared(Sharing::permit(permits)),
                 None => lock.without_permits(),
@@ -193,11 +197,12 @@ impl Semaphore {
 
     /// Takes a permit, waiting for its turn while all are taken.
     ///
-    /// Each permit renews itself and ends by itself: that of a process that crashed is free after its
-    /// ttl, whatever the others do.
+    /// Each permit renews itself and ends by itself: that of a process that crashed is free after
+    /// its ttl, whatever the others do.
     ///
     /// # Errors
-    /// As [`Lock::acquire`]; [`AcquireError::InvalidOptions`] also if there are no permits at all, or
+    /// As [`Lock::acquire`]; [`AcquireError::InvalidOptions`] also if there are no permits at all,
+    /// or
     /// the store keeps no shared leases: see [`LeasePromises::shared`](tenure_core::LeasePromises).
     ///
     /// # Cancel safety
@@ -259,14 +264,14 @@ macro_rules! guards {
 guards! {
     /// The right to read, beside other readers.
     ///
-    /// Its fence is greater than that of every writer before it and smaller than that of every writer
-    /// after it. Between readers fences say nothing.
+    /// Its fence is greater than that of every writer before it and smaller than that of every
+    /// writer after it. Between readers fences say nothing.
     ReadGuard
     /// The right to write, alone.
     WriteGuard
     /// One of the permits of a semaphore.
     ///
-    /// Fences of permits grow with each that is granted, but several are held at once, so a resource
-    /// that refuses smaller fences would refuse those that were granted first.
+    /// Fences of permits grow with each that is granted, but several are held at once, so a
+    /// resource that refuses smaller fences would refuse those that were granted first.
     Permit
 }

@@ -50,7 +50,8 @@ pub struct Held {
     pub now: Timestamp,
     /// Who has the key.
     pub by: Occupant,
-    /// How long their lease lasts if nothing renews it. `None` if it never ends by itself. If several
+    /// How long their lease lasts if nothing renews it. `None` if it never ends by itself. If
+    /// several
     /// share the key: until the first of theirs ends for a request that goes with them, until the
     /// last for any other.
     pub remaining: Option<Duration>,
@@ -303,8 +304,8 @@ impl LeaseView {
         }
     }
 
-    /// The mark of the holder with this fencing token, be it the only one or one of several. `None` if
-    /// it does not hold the key, or is not shown.
+    /// The mark of the holder with this fencing token, be it the only one or one of several. `None`
+    /// if it does not hold the key, or is not shown.
     #[must_use]
     pub fn mark_of(&self, fence: Fence) -> Option<&Mark> {
         if self.fence() == Some(fence) {

@@ -69,8 +69,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Grants the lease if it is free and it is this request's turn.
     ///
     /// - Free, and nobody waits ahead: granted.
-    /// - Shared by others, this request goes with them ([`Sharing::goes_with`]), fewer than it allows
-    ///   hold the key, and nobody waits: granted.
+    /// - Shared by others, this request goes with them ([`Sharing::goes_with`]), fewer than it
+    ///   allows hold the key, and nobody waits: granted.
     /// - Free, but others wait: it goes to the first live waiter, and this request is answered as
     ///   if it had found the key held.
     /// - Held by this token: granted again, with the same fence. This is how a lost reply is
@@ -90,8 +90,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         requests: &[RenewRequest],
     ) -> Result<Vec<Result<Renewal, StoreError>>, StoreError>;
 
-    /// Gives the lease back, and hands it to the first live waiter in the same step, or to the first
-    /// several that share it.
+    /// Gives the lease back, and hands it to the first live waiter in the same step, or to the
+    /// first several that share it.
     ///
     /// Releasing what this token does not hold changes nothing and is answered
     /// [`Release::NotHeld`].

@@ -165,7 +165,8 @@ pub(super) fn of_lock(lock: &LockDetail, right: &Right) -> Markup {
     html! {
         details.act.danger #unlock {
             summary {
-                @if fence.is_some() { "Take it from its holder" } @else { "Take it from one of them" }
+                @if fence.is_some() { "Take it from its holder" }
+                @else { "Take it from one of them" }
             }
             form method="post" action=(format!("unlock?key={}", lock.lock.path)) {
                 p {

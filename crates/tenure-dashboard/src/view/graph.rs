@@ -27,8 +27,8 @@ const MOST_CIRCLES: usize = 20;
 pub struct Wait {
     /// The id of who waits.
     pub waiter: String,
-    /// The id of who has the lock; `null` if it is free by now or has a foreign owner. Of several who
-    /// share it there is one entry each, for up to 20.
+    /// The id of who has the lock; `null` if it is free by now or has a foreign owner. Of several
+    /// who share it there is one entry each, for up to 20.
     pub holder: Option<String>,
     /// The lock, as people read it.
     pub key: String,

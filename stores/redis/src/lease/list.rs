@@ -76,7 +76,11 @@ impl RedisStore {
             };
             let heads = shared.link.run_all(some.iter().map(head).collect()).await;
             for (name, head) in some.iter().zip(heads) {
-                let is_lock = matches!(head, Ok(Value::BulkString(head)) if head == b"tn1:" || head == b"tns1");
+                let marks: [&[u8]; 2] = [b"tn1:", b"tns1"];
+                let is_lock = matches!(
+                    head,
+                    Ok(Value::BulkString(head)) if marks.contains(&head.as_slice())
+                );
                 if let Some(key) = shared.ears.key_of(name).filter(|_| is_lock) {
                     keep(key);
                 }

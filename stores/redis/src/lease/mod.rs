@@ -205,8 +205,8 @@ fn on_keys(name: &[u8], script: &'static Script) -> Call {
     call
 }
 
-/// Adds the six keys of a lock that may be shared: those of [`push_keys`], when each share ends, and
-/// whose they are.
+/// Adds the six keys of a lock that may be shared: those of [`push_keys`], when each share ends,
+/// and whose they are.
 fn push_share_keys(call: &mut Call, name: &[u8]) {
     push_keys(call, name);
     let tag = tag_of(name).as_bytes();

@@ -16,7 +16,7 @@ use super::{
     MOST_STEPS, PLACE, REFRESH, RELEASE, Renewed, SHARED, barred, granted, granted_at_once,
     push_keys, push_share_keys, share,
 };
-use crate::link::{Kept, Script};
+use crate::link::{Call, Kept, Script};
 use crate::reply::Reply;
 use crate::safety::{GUARD, LIFE, Strict, begins_with};
 use crate::store::RedisStore;
@@ -53,15 +53,7 @@ impl RedisStore {
         let copies = strict.terms.copies(request.ttl.get());
         let want = share::want_of(request.sharing);
         for _ in 0..MOST_STEPS {
-            let mut call = if want.is_some() {
-                let mut call = share::ACQUIRE_STRICTLY.call(8);
-                push_share_keys(&mut call, &name);
-                call
-            } else {
-                let mut call = ACQUIRE.call(6);
-                push_keys(&mut call, &name);
-                call
-            };
+            let mut call = keyed(&name, want.is_some());
             for key in strict.marker_keys(&name) {
                 call.push(key);
             }
@@ -89,12 +81,7 @@ impl RedisStore {
                 }
                 "granted" => {
                     let error = strict.no_quorum(ACQUIRE.doing, kept.copies);
-                    let undo = if want.is_some() {
-                        self.all_names(&request.key, &share::RELEASE)
-                    } else {
-                        self.names(&request.key, &RELEASE)
-                    };
-                    let undo = undo.arg(&request.token.to_hex()).arg(self.claim_window());
+                    let undo = self.undoing(request);
                     let undone = kept.then(&undo, self.shared.options.timeout).await;
                     self.look_for_the_primary(strict, &name, &kept);
                     return Err(match undone {
@@ -128,6 +115,16 @@ impl RedisStore {
             StoreErrorKind::Unavailable,
             "acquire a lease: very many dead waiters stand in the way; try again",
         ))
+    }
+
+    /// The release of what was granted without a majority.
+    fn undoing(&self, request: &LeaseRequest) -> Call {
+        let call = if request.sharing.is_shared() {
+            self.all_names(&request.key, &share::RELEASE)
+        } else {
+            self.names(&request.key, &RELEASE)
+        };
+        call.arg(&request.token.to_hex()).arg(self.claim_window())
     }
 
     /// Renews those that are short enough, and says of the others that they are not.
@@ -187,6 +184,18 @@ impl RedisStore {
         strict.lanes.forget(lock);
         self.shared.link.leave();
     }
+}
+
+/// The request for a lock with its own keys; the markers' are to follow.
+fn keyed(name: &[u8], is_shared: bool) -> Call {
+    if is_shared {
+        let mut call = share::ACQUIRE_STRICTLY.call(8);
+        push_share_keys(&mut call, name);
+        return call;
+    }
+    let mut call = ACQUIRE.call(6);
+    push_keys(&mut call, name);
+    call
 }
 
 fn is_grant(answer: &Value) -> bool {

@@ -1,8 +1,8 @@
 //! Who gets a lease: the decisions, each inside one transaction.
 //!
 //! Every request first settles its key: a lease whose time has passed ends, and whoever is first in
-//! line is granted the key as soon as it goes with those that hold it, and then the next. So a lapse
-//! needs nobody in particular to notice it.
+//! line is granted the key as soon as it goes with those that hold it, and then the next. So a
+//! lapse needs nobody in particular to notice it.
 
 use rusqlite::params;
 use tenure_core::{
@@ -21,8 +21,8 @@ use crate::step::{Counter, Effect, Fault, Step, millis};
 const STAGGER_MS: u64 = 50;
 const STAGGER_PLACES: u32 = 20;
 
-/// Ends leases that have lapsed and serves those who wait, where that may be due; answers who has the
-/// key then.
+/// Ends leases that have lapsed and serves those who wait, where that may be due; answers who has
+/// the key then.
 pub(super) fn settle(step: &mut Step<'_>, key: &Key) -> Result<Holders, Fault> {
     let (mut holders, may_have_room) = present(step, key)?;
     if may_have_room {
