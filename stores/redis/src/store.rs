@@ -88,9 +88,9 @@ impl RedisStore {
         shared.ears.unheard.serve(Arc::downgrade(&shared));
         let store = Self { shared };
         if store.shared.options.is_lazy {
-            Self::warn_of_eviction_later(Arc::downgrade(&store.shared));
+            Self::meet_servers_later(Arc::downgrade(&store.shared));
         } else {
-            store.warn_of_eviction().await;
+            store.meet_servers().await?;
         }
         Ok(store)
     }

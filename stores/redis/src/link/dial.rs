@@ -8,8 +8,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    RedisResult,
 };
 #[cfg(feature = "tls")]
 use redis::{ClientTlsConfig, TlsCertificates};
@@ -80,6 +81,16 @@ impl Dial {
             Self::Fixed(..) => None,
             #[cfg(feature = "sentinel")]
             Self::Sentinel(named) => named.is_misnamed().await,
+        }
+    }
+
+    /// What a server of another kind says first, if it is one by this error.
+    pub(super) async fn stranger(&self, error: &RedisError) -> Option<String> {
+        match self {
+            Self::Fixed(client, _) if error.kind() == ErrorKind::Parse => {
+                super::stranger::first_words(client).await
+            }
+            _ => None,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::{Call, Hears, from_now};
 use crate::ears::TAKEN;
-use crate::error::{Meaning, meaning, no_connection, store_error};
+use crate::error::{Meaning, meaning, no_connection, no_redis, store_error};
 use crate::options::RedisOptions;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -122,7 +122,11 @@ impl Direct {
             };
             let may_pass = self.dial.may_lead_elsewhere() && !is_final(&error);
             if !may_pass {
-                return Err(store_error(doing, &self.dial.place(), error));
+                let stranger = self.dial.stranger(&error).await;
+                return Err(match stranger {
+                    Some(words) => no_redis(doing, &self.dial.place(), &words, error),
+                    None => store_error(doing, &self.dial.place(), error),
+                });
             }
             if last.is_none()
                 && let Some(misnamed) = self.dial.is_misnamed().await

@@ -18,6 +18,7 @@ mod pool;
 mod script;
 #[cfg(feature = "sentinel")]
 mod sentinel;
+mod stranger;
 
 use std::borrow::Cow;
 use std::fmt;
