@@ -219,8 +219,8 @@ pub(crate) fn store_error(doing: &str, at: &str, error: RedisError) -> StoreErro
 /// The error of a connection to a server of another kind, which said `words` first.
 pub(crate) fn no_redis(doing: &str, at: &str, words: &str, error: RedisError) -> StoreError {
     let message = format!(
-        "{doing}: {at}: this is no Redis server: its answer begins with `{words}`; look at host and \
-         port, and whether the server wants TLS (rediss://)"
+        "{doing}: {at}: this is no Redis server: its answer begins with `{words}`; look at host \
+         and port, and whether the server wants TLS (rediss://)"
     );
     StoreError::new(StoreErrorKind::Protocol, message).with_source(error)
 }
