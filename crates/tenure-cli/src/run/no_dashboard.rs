@@ -28,9 +28,8 @@ impl Desk {
         Err(Failure::new(Code::CONFIG, message).help("leave --dashboard and [dashboard] out"))
     }
 
-    pub(super) fn watch(&self, scheduling: TaskScheduling<()>) -> TaskScheduling<()> {
+    pub(super) fn watch(&self, _: TaskScheduling<()>) -> TaskScheduling<()> {
         match self.0 {}
-        scheduling
     }
 
     pub(super) fn serve(
