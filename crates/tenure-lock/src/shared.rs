@@ -19,9 +19,8 @@ use crate::{AcquireError, Guard, Lock, LockOptions, ReleaseError, Released};
 /// Readers hold the key together, a writer alone; writing takes the very lock that
 /// [`Locks::lock`](crate::Locks::lock) makes, so the two exclude each other. One queue serves both:
 /// where the store serves in order, nobody is passed by those that came later, so a stream of
-/// readers
-/// does not keep a writer out; and readers that stand in line together come in together, so a
-/// stream of writers does not keep them out either.
+/// readers does not keep a writer out; and readers that stand in line together come in together, so
+/// a stream of writers does not keep them out either.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -130,10 +129,9 @@ impl RwLock {
 /// A key that so many may hold at once. Made by [`Locks::semaphore`](crate::Locks::semaphore).
 ///
 /// The number of permits is not kept apart from those who hold them: each request says how many
-/// there
-/// are, and in force is what the latest said ([`Sharing::Shared`]). So it can be changed while
-/// programs run, by deploying another number; whoever holds a permit keeps it when the number
-/// falls.
+/// there are, and in force is what the latest said ([`Sharing::Shared`]). So it can be changed
+/// while programs run, by deploying another number; whoever holds a permit keeps it when the
+/// number falls.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -202,8 +200,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// As [`Lock::acquire`]; [`AcquireError::InvalidOptions`] also if there are no permits at all,
-    /// or
-    /// the store keeps no shared leases: see [`LeasePromises::shared`](tenure_core::LeasePromises).
+    /// or if the store keeps no shared leases: see
+    /// [`LeasePromises::shared`](tenure_core::LeasePromises).
     ///
     /// # Cancel safety
     /// As [`Lock::acquire`].

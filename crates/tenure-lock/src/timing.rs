@@ -36,9 +36,9 @@ pub(crate) async fn sleep_until(clock: &dyn Clock, until: Moment) {
 
 /// Sleeps until `clock` reads `until`, and hardly any longer.
 ///
-/// The last two milliseconds are slept by a thread of the runtime's pool, to a tenth of one. For
-/// the
-/// few whose lateness everybody behind them shares. Dropped early, the thread sleeps to its end.
+/// The last two milliseconds are slept by a thread of the runtime's pool, to a tenth of one. It is
+/// for those whose lateness everybody behind them shares. Dropped early, the thread sleeps to its
+/// end.
 pub(crate) async fn sleep_sharply_until(clock: &dyn Clock, until: Moment) {
     sleep_until(clock, until - COARSE).await;
     let left = until.since(clock.now()).min(COARSE);

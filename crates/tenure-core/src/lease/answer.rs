@@ -51,9 +51,8 @@ pub struct Held {
     /// Who has the key.
     pub by: Occupant,
     /// How long their lease lasts if nothing renews it. `None` if it never ends by itself. If
-    /// several
-    /// share the key: until the first of theirs ends for a request that goes with them, until the
-    /// last for any other.
+    /// several share the key: until the first of theirs ends for a request that goes with them,
+    /// until the last for any other.
     pub remaining: Option<Duration>,
     /// This request's place in the queue, if it has one.
     pub place: Option<Place>,
