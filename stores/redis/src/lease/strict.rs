@@ -58,7 +58,7 @@ impl RedisStore {
                 call.push(key);
             }
             let (call, must_ask) = self.asked(request, call).await;
-            let call = want.iter().fold(call, |call, want| call.arg(want));
+            let call = want.iter().fold(call, Call::arg);
             let call = call.arg(strict.terms.settings());
             let asking = pin!(strict.lanes.run(&name, call, is_grant, &copies));
             let mut kept = self.introduced(&request.holder, asking).await?;
