@@ -19,24 +19,33 @@ use crate::view::{At, PauseState};
 
 type Answer = Result<Response, Problem>;
 
+const NO_TASK: &str = "The store does not know the task.";
+
 /// Adds them to the table.
 pub(super) fn add(table: Table) -> Table {
-    let state = |id, what| Doc::change::<Why, Done>(id, what);
+    let state = |id, what| {
+        Doc::change::<Why, Done>(id, what)
+            .not_found("There is no such backfill.")
+            .conflict("The backfill is over, or moved on while it was about to be changed.")
+    };
     table
         .add(
             "/tasks/{task}/pause",
-            Doc::change::<PauseAsked, PauseState>("pause", "Stops a task everywhere"),
+            Doc::change::<PauseAsked, PauseState>("pause", "Stops a task everywhere")
+                .not_found(NO_TASK),
             pause,
         )
         .add(
             "/tasks/{task}/resume",
-            Doc::change::<Why, Resumed>("resume", "Lets a paused task run again"),
+            Doc::change::<Why, Resumed>("resume", "Lets a paused task run again")
+                .not_found(NO_TASK),
             resume,
         )
         .add(
             "/tasks/{task}/runs",
             Doc::change::<RunAsked, RunsAnswer>("run_now", "Asks for runs of a task now")
-                .status(202),
+                .status(202)
+                .not_found(NO_TASK),
             run_now,
         )
         .add(
@@ -44,12 +53,16 @@ pub(super) fn add(table: Table) -> Table {
             Doc::change::<BackfillAsked, BackfillAnswer>(
                 "backfill",
                 "Asks for past ticks to run, or says what that would come to",
-            ),
+            )
+            .not_found(NO_TASK),
             backfill,
         )
         .add(
             "/runs/{run}/cancel",
-            Doc::change::<Why, Cancelled>("cancel", "Asks for a run to stop").status(202),
+            Doc::change::<Why, Cancelled>("cancel", "Asks for a run to stop")
+                .status(202)
+                .not_found("The store has no record of the run.")
+                .conflict("The run is over."),
             cancel,
         )
         .add(
@@ -73,7 +86,8 @@ pub(super) fn add(table: Table) -> Table {
                 "force_unlock",
                 "Takes a lock from its holder, if that has the fence that was seen",
             )
-            .right(Right::Force),
+            .right(Right::Force)
+            .conflict("The lock is free, or has another holder than was seen."),
             force_unlock,
         )
 }

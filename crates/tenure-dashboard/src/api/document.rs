@@ -1,9 +1,10 @@
 //! The `OpenAPI` 3.1 document, made from the table of routes and from the types they answer with.
 
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::refusals;
 use super::table::{Doc, Table};
 use crate::problem::Told;
 
@@ -21,9 +22,6 @@ pub(crate) fn of(table: &Table) -> Value {
             methods.insert(method, operation(doc, &mut schemas));
         }
     }
-    schemas.subschema_for::<Told>();
-    let problem_name = Told::schema_name().into_owned();
-    let problem = json!({ "$ref": format!("#/components/schemas/{problem_name}") });
     let definitions = schemas.take_definitions(true);
     json!({
         "openapi": "3.1.0",
@@ -32,7 +30,9 @@ pub(crate) fn of(table: &Table) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Locks and scheduled tasks: what the dashboard shows and does. Names in \
                             paths are percent-encoded, byte for byte. Lists are pages: pass `next` \
-                            as `after`. Instants are RFC 3339 in UTC, spans are milliseconds.",
+                            as `after`. Instants are RFC 3339 in UTC, spans are milliseconds. A \
+                            path that is none is answered with 404, one that does not know the \
+                            method with 405, as a `Problem` like all refusals.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "." }],
@@ -40,12 +40,6 @@ pub(crate) fn of(table: &Table) -> Value {
         "paths": paths,
         "components": {
             "schemas": definitions,
-            "responses": {
-                "Problem": {
-                    "description": "Why the request was not answered as it was meant.",
-                    "content": { "application/problem+json": { "schema": problem } },
-                },
-            },
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer" },
                 "password": { "type": "http", "scheme": "basic" },
@@ -60,28 +54,7 @@ fn operation(doc: &Doc, schemas: &mut SchemaGenerator) -> Value {
     if let Some(query) = doc.query {
         parameters.extend(in_query(query(schemas).as_value()));
     }
-    let mut answers = Map::new();
-    let mut good = json!({ "description": doc.summary });
-    let schema = match doc.answer {
-        Some(answer) => answer(schemas).to_value(),
-        None => json!({ "type": "string" }),
-    };
-    if let Some(good) = good.as_object_mut() {
-        good.insert(
-            "content".to_owned(),
-            json!({ doc.kind: { "schema": schema } }),
-        );
-    }
-    answers.insert(doc.status.to_string(), good);
-    if doc.has_etag {
-        let unchanged =
-            json!({ "description": "It is as the `If-None-Match` of the request says." });
-        answers.insert("304".to_owned(), unchanged);
-    }
-    for status in ["4XX", "503"] {
-        let problem = json!({ "$ref": "#/components/responses/Problem" });
-        answers.insert(status.to_owned(), problem);
-    }
+    let answers = answers(doc, schemas);
     let mut operation = json!({
         "operationId": doc.id,
         "summary": doc.summary,
@@ -98,6 +71,54 @@ fn operation(doc: &Doc, schemas: &mut SchemaGenerator) -> Value {
         operation.insert("requestBody".to_owned(), body);
     }
     operation
+}
+
+/// Every status that a route answers with, and what comes with it.
+fn answers(doc: &Doc, schemas: &mut SchemaGenerator) -> Map<String, Value> {
+    let schema = match doc.answer {
+        Some(answer) => answer(schemas).to_value(),
+        None => json!({ "type": "string" }),
+    };
+    let mut good = json!({
+        "description": doc.summary,
+        "content": { doc.kind: { "schema": schema } },
+    });
+    let mut answers = Map::new();
+    if doc.has_etag {
+        let tag = header("By this an unchanged answer is known: send it as `If-None-Match`.");
+        let headers = json!({ "ETag": tag });
+        let unchanged = json!({
+            "description": "It is as the `If-None-Match` of the request says.",
+            "headers": &headers,
+        });
+        answers.insert("304".to_owned(), unchanged);
+        if let Some(good) = good.as_object_mut() {
+            good.insert("headers".to_owned(), headers);
+        }
+    }
+    answers.insert(doc.status.to_string(), good);
+    let problem = schemas.subschema_for::<Told>().to_value();
+    for (status, when) in refusals::of(doc) {
+        let mut refusal = json!({
+            "description": when,
+            "content": { "application/problem+json": { "schema": &problem } },
+        });
+        let told = match status {
+            401 => Some(("WWW-Authenticate", "How to say who asks.")),
+            429 | 503 => Some(("Retry-After", "After how many seconds to try again.")),
+            _ => None,
+        };
+        if let (Some((name, what)), Some(refusal)) = (told, refusal.as_object_mut()) {
+            refusal.insert("headers".to_owned(), json!({ name: header(what) }));
+        }
+        answers.insert(status.to_string(), refusal);
+    }
+    answers
+}
+
+/// A header of an answer.
+fn header(what: &str) -> Value {
+    json!({ "description": what, "schema": { "type": "string" } })
 }
 
 /// The parameters that stand in braces in a path.

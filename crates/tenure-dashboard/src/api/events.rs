@@ -38,7 +38,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Adds it to the table.
 pub(super) fn add(table: Table) -> Table {
-    let doc = Doc::read::<NoteTold>("events", "What changes, as server-sent events");
+    let doc = Doc::read::<NoteTold>("events", "What changes, as server-sent events")
+        .refuses(503, "As many listen as may listen at once.");
     table.add(
         "/events",
         doc.kind("text/event-stream").without_etag(),

@@ -12,6 +12,7 @@ mod feed;
 mod input;
 mod probes;
 mod reads;
+mod refusals;
 mod table;
 
 use axum::http::StatusCode;

@@ -20,6 +20,9 @@ use crate::view::{
 
 type Answer = Result<Response, Problem>;
 
+const NO_TASK: &str = "The store does not know the task.";
+const NO_RUN: &str = "The store has no record of the run.";
+
 /// Adds them to the table.
 pub(super) fn add(table: Table) -> Table {
     let table = table
@@ -40,13 +43,14 @@ pub(super) fn add(table: Table) -> Table {
         )
         .add(
             "/tasks/{task}",
-            Doc::read::<TaskDetail>("task", "One task"),
+            Doc::read::<TaskDetail>("task", "One task").not_found(NO_TASK),
             task,
         )
         .add(
             "/tasks/{task}/why",
             Doc::read::<WhyAnswer>("why", "What became of a tick, or why it did not run")
-                .query::<WhyAsked>(),
+                .query::<WhyAsked>()
+                .not_found("The store does not know the task, or it was never due until then."),
             why,
         );
     of_runs(of_store(table))
@@ -61,12 +65,12 @@ fn of_runs(table: Table) -> Table {
         )
         .add(
             "/runs/{run}",
-            Doc::read::<RunDetail>("run", "One run with its output"),
+            Doc::read::<RunDetail>("run", "One run with its output").not_found(NO_RUN),
             run,
         )
         .add(
             "/runs/{run}/output",
-            Doc::read::<Printed>("output", "What a run printed so far"),
+            Doc::read::<Printed>("output", "What a run printed so far").not_found(NO_RUN),
             output,
         )
 }

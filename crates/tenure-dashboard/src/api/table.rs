@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::refusals::Refusal;
 use crate::auth::Right;
 use crate::routes::Routes;
 use crate::site::Site;
@@ -26,6 +27,8 @@ pub(crate) struct Doc {
     pub(crate) answer: Option<SchemaOf>,
     /// Whether an unchanged answer may be told as 304.
     pub(crate) has_etag: bool,
+    /// What this route refuses besides what all do, and what its path, query and body bring along.
+    pub(super) refusals: Vec<Refusal>,
 }
 
 /// All routes.
@@ -49,6 +52,7 @@ impl Doc {
             kind: "application/json",
             answer: None,
             has_etag: method == "GET",
+            refusals: Vec::new(),
         }
     }
 
@@ -94,6 +98,22 @@ impl Doc {
     pub(crate) fn right(mut self, right: Right) -> Self {
         self.right = right;
         self
+    }
+
+    /// With a status that it also answers with, and when.
+    pub(super) fn refuses(mut self, status: u16, when: &'static str) -> Self {
+        self.refusals.push((status, when));
+        self
+    }
+
+    /// Of something that may not be there.
+    pub(super) fn not_found(self, when: &'static str) -> Self {
+        self.refuses(404, when)
+    }
+
+    /// Of something that may have changed since it was seen.
+    pub(super) fn conflict(self, when: &'static str) -> Self {
+        self.refuses(409, when)
     }
 
     pub(crate) fn without_etag(mut self) -> Self {

@@ -32,6 +32,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What these bytes say.
+    pub(crate) fn of(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.get(9..12).and_then(|status| status.parse().ok());
+        Self {
+            status: status.unwrap_or_else(|| panic!("no status in {text:?}")),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1);
         let mut pairs = lines.filter_map(|line| line.split_once(':'));
@@ -100,14 +111,7 @@ impl Served {
             head.push(format!("content-length: {}", body.len()));
         }
         let request = format!("{}\r\n\r\n{body}", head.join("\r\n"));
-        let text = self.raw(request.as_bytes()).await;
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.get(9..12).and_then(|status| status.parse().ok());
-        Answer {
-            status: status.unwrap_or_else(|| panic!("no status in {text:?}")),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        Answer::of(&self.raw(request.as_bytes()).await)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

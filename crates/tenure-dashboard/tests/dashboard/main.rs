@@ -10,4 +10,5 @@ mod access;
 mod anything;
 mod api;
 mod client;
+mod refusals;
 mod view;
