@@ -272,6 +272,34 @@ async fn part_a_a_claim_by_hand_is_a_lock_that_outlives_its_task() {
     manager.close().await;
 }
 
+#[tokio::test]
+async fn part_a_the_expiration_of_the_configuration_is_that_of_the_origins_keys() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let config = |lock_expiration_ms| RedisLockConfig {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        lock_expiration_ms,
+        ..RedisLockConfig::default()
+    };
+    let made = |ms| async move {
+        RedisLockManager::interop_configured(Some("reports"), Arc::new(7_u8), &config(ms)).await
+    };
+    let manager = made(345_678).await.unwrap();
+    assert_eq!(manager.name(), Some("reports"));
+    let time: Timestamp = "2026-11-21T03:00:00.000Z".parse().unwrap();
+    let lock = manager.acquire_lock_key(&spec("rates"), time, 1).await;
+    let key = lock.unwrap().unwrap().value();
+    let left = server.call(&["PTTL", &key]).await.int().unwrap();
+    assert!((300_000..=345_678).contains(&left), "{left}");
+    let refused = made(0).await.unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("lock_expiration_ms: 0 must be"),
+        "{refused}"
+    );
+}
+
 /// A manager in the origin's format whose pool runs out at the second request.
 async fn with_one_connection(server: &Redis) -> Arc<RedisLockManager> {
     let config = RedisLockConfig {

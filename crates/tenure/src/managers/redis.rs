@@ -34,8 +34,9 @@ pub struct RedisLockConfig {
     pub username: String,
     /// The password; empty for none. Never shown.
     pub password: Secret,
-    /// How long an execution's key lives in [`RedisLockManager::interop`] mode. Default: 100. In
-    /// the default mode the store keeps a record for far longer and this has no effect.
+    /// How long an execution's key lives, for [`RedisLockManager::interop_configured`]. Default:
+    /// 100. At least 1. In the default mode the store keeps a record for far longer and this has no
+    /// effect.
     pub lock_expiration_ms: u64,
     /// How many connections are opened at once. Default: 10.
     pub connection_pool_initial_size: usize,
@@ -146,6 +147,42 @@ impl RedisLockManager {
             Some(name) => manager.named(name),
             None => manager,
         })
+    }
+
+    /// The origin's manager as it was made there: its configuration, its wire format, and keys that
+    /// live for [`RedisLockConfig::lock_expiration_ms`].
+    ///
+    /// The origin's default of 100 ms is shorter than clocks are often apart; see
+    /// [`RedisLockManager::interop`] for what an expiration must be.
+    ///
+    /// # Errors
+    /// As [`RedisLockManager::connect`]; [`ConnectError::Invalid`] for an expiration of 0.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use tenure::{RedisLockConfig, RedisLockManager};
+    ///
+    /// # async fn example() -> Result<(), tenure::ConnectError> {
+    /// let config = RedisLockConfig { lock_expiration_ms: 60_000, ..RedisLockConfig::default() };
+    /// let manager = RedisLockManager::interop_configured(None, Arc::new(()), &config).await?;
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn interop_configured<S: Send + Sync + 'static>(
+        name: Option<&str>,
+        application: Arc<S>,
+        config: &RedisLockConfig,
+    ) -> Result<Self, ConnectError> {
+        if config.lock_expiration_ms == 0 {
+            return Err(ConnectError::Invalid {
+                store: "redis",
+                reason: "lock_expiration_ms: 0 must be at least 1".to_owned(),
+            });
+        }
+        let manager = Self::configured(name, application, config).await?;
+        Ok(manager.interop(Duration::from_millis(config.lock_expiration_ms)))
     }
 
     /// On a store that is connected already.
@@ -428,6 +465,22 @@ mod tests {
             ..RedisLockConfig::default()
         };
         assert!(!format!("{config:?}").contains("s3cret"));
-        assert_eq!((config.port, config.lock_expiration_ms), (6379, 100));
+    }
+
+    #[test]
+    fn part_a_the_configuration_has_the_origins_defaults() {
+        let config = RedisLockConfig::default();
+        assert_eq!((config.host.as_str(), config.port), ("localhost", 6379));
+        assert_eq!(
+            (config.username.as_str(), config.password.0.as_str()),
+            ("", "")
+        );
+        assert_eq!(config.lock_expiration_ms, 100);
+        assert_eq!(config.connection_pool_initial_size, 10);
+        assert_eq!(
+            config.connection_pool_max_size, None,
+            "as many as initially"
+        );
+        assert_eq!(config.connection_acquisition_timeout_ms, 100);
     }
 }
