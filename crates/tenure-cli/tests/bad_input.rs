@@ -845,6 +845,33 @@ fn s05_next_reads_the_dialect_it_is_told_and_refuses_one_there_is_not() {
 }
 
 #[test]
+fn e41_words_near_a_schedule_are_answered_with_what_to_write() {
+    let place = Place::new();
+    for (words, written) in [
+        ("every day", "@daily"),
+        ("every 1d", "@every 24h"),
+        ("every monday", "english:every monday at 09:00"),
+    ] {
+        for command in ["explain", "next"] {
+            let refused = place.run([command, words]);
+            assert_eq!(refused.code, Some(65), "{command} {words}");
+            let told = refused.stderr.contains(&format!("`{written}`"));
+            assert!(told, "{command} {words}: {}", refused.stderr);
+            assert_eq!(place.run([command, written]).code, Some(0), "{written}");
+        }
+        let task =
+            format!("[[task]]\nname = \"a\"\nschedule = \"{words}\"\ncommand = [\"true\"]\n");
+        place.write("tasks.toml", task);
+        let checked = place.run(["check", "tasks.toml"]);
+        assert!(
+            checked.stderr.contains(&format!("`{written}`")),
+            "{}",
+            checked.stderr
+        );
+    }
+}
+
+#[test]
 fn s14_s16_next_tells_ticks_around_clock_changes() {
     let place = Place::new();
     let next = |arguments: &[&str]| {

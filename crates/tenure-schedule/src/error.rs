@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::dialect::{self, Dialect};
 use crate::field::Field;
-use crate::parse;
+use crate::{meant, parse};
 
 /// How many characters of a refused value a message repeats.
 const SHOWN_CHARS: usize = 80;
@@ -26,6 +26,8 @@ pub struct ScheduleError {
     text: Box<str>,
     /// The dialect in which the text could be read.
     other: Option<Dialect>,
+    /// What to write, if the text is words in which a schedule can be recognised.
+    meant: Option<Box<str>>,
 }
 
 impl ScheduleError {
@@ -41,10 +43,12 @@ impl ScheduleError {
             span: span.start.min(end)..end,
             text: text.get(..kept).unwrap_or_default().into(),
             other: None,
+            meant: None,
         }
     }
 
-    /// The same error, which may point out that the text can be read in another dialect.
+    /// The same error, which may point out what was probably meant, or that the text can be read in
+    /// another dialect.
     pub(crate) fn with_hint(mut self) -> Self {
         self.other = Dialect::ALL
             .into_iter()
@@ -53,6 +57,9 @@ impl ScheduleError {
                 parse::read(&self.text, Some(*dialect))
                     .is_ok_and(|(_, reading)| reading.is_likely_meant(&self.text))
             });
+        if self.other.is_none_or(|other| other == Dialect::Systemd) {
+            self.meant = meant::help(&self.text).map(String::into_boxed_str);
+        }
         self
     }
 
@@ -77,6 +84,9 @@ impl ScheduleError {
     /// One next step, where there is one to give.
     #[must_use]
     pub fn help(&self) -> Option<String> {
+        if let Some(meant) = &self.meant {
+            return Some(meant.to_string());
+        }
         match self.other {
             Some(other) => Some(format!(
                 "this can be read in the {other} dialect; if that is meant, write `{other}:` \

@@ -33,6 +33,7 @@ mod fine;
 mod item;
 mod krontab;
 mod local;
+mod meant;
 mod parse;
 mod piece;
 mod policy;

@@ -69,7 +69,6 @@ fn s05_a_refused_text_that_another_dialect_reads_says_so() {
         ("every 5 minutes", Dialect::English),
         ("every monday at 09:00", Dialect::English),
         ("Mon..Fri *-*-* 10:00:00", Dialect::Systemd),
-        ("daily", Dialect::Systemd),
         ("*:0/15", Dialect::Systemd),
         ("0 0 0 L-3W * ?", Dialect::Quartz),
         ("1 2 3 F,4,L 5 60o", Dialect::Krontab),
