@@ -117,7 +117,7 @@ fn a_process_that_forks_twice_and_keeps_the_output_is_left_alone_and_named() {
 }
 
 #[test]
-fn a_daemon_that_closed_its_output_delays_nothing() {
+fn a_daemon_that_closed_its_output_delays_nothing_and_is_named_too() {
     let place = Place::new();
     let runner = running(
         &place,
@@ -127,10 +127,61 @@ fn a_daemon_that_closed_its_output_delays_nothing() {
          while [ ! -e daemon.pid ]; do sleep 0.01; done\n",
     );
     let run = over(&place);
+    let daemon = pid_in(&place, "daemon.pid");
     assert_eq!(run["state"], "succeeded", "{run}");
-    assert_eq!(run["output"], Value::Null, "{run}");
+    let named =
+        format!("tenure: process {daemon} (sleep) left the command's process group and goes on\n");
+    assert_eq!(run["output"], named, "{run}");
+    // Once it ends, nothing of it stays behind.
+    signal(daemon, Signal::SIGKILL);
+    let process = std::path::PathBuf::from(format!("/proc/{daemon}"));
+    until_true("the daemon to be reaped", || !process.exists());
+    // A later run is not told of it, nor of anybody else.
+    place.write("script.sh", "echo alone\n");
+    ok(place.run(["trigger", "child"]));
+    until_true("the second run", || {
+        let all = ok(place.run(["history", "child", "--json", "--output"]));
+        all.contains("\"alone\\n\"")
+    });
     assert_eq!(end(runner).code, Some(0));
-    signal(pid_in(&place, "daemon.pid"), Signal::SIGKILL);
+}
+
+#[test]
+fn each_run_is_told_of_its_own_daemon_only_and_daemons_outlive_the_node() {
+    let place = Place::new();
+    let script = "(setsid sh -c 'echo $$ > '$1'.part; mv '$1'.part '$1'.pid; exec sleep 600' \
+                    </dev/null >/dev/null 2>&1 &)\n\
+                  while [ ! -e $1.pid ] || [ ! -e other$1 ]; do sleep 0.01; done\n";
+    place.write("script.sh", script);
+    let task = |name: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nschedule = \"@yearly\"\n\
+             command = [\"sh\", \"script.sh\", \"{name}\"]\n"
+        )
+    };
+    place.write("tasks.toml", task("a") + &task("b"));
+    let runner = place.runner("run", &["--drain", "0s", "tasks.toml"]);
+    ok(place.run(["trigger", "a"]));
+    ok(place.run(["trigger", "b"]));
+    let (a, b) = (pid_in(&place, "a.pid"), pid_in(&place, "b.pid"));
+    // Both daemons are there before either command ends.
+    place.write("othera", "");
+    place.write("otherb", "");
+    for (task, own) in [("a", a), ("b", b)] {
+        let output = until("the end of the run", || {
+            let all = ok(place.run(["history", task, "--json", "--output"]));
+            let run: Value = serde_json::from_str(all.lines().next()?).unwrap();
+            run["output"].as_str().map(str::to_owned)
+        });
+        let named =
+            format!("tenure: process {own} (sleep) left the command's process group and goes on\n");
+        assert_eq!(output, named, "of {task}");
+    }
+    assert_eq!(end(runner).code, Some(0));
+    for daemon in [a, b] {
+        assert!(is_alive(daemon));
+        signal(daemon, Signal::SIGKILL);
+    }
 }
 
 /// A figure of a process from `/proc`, in kB.

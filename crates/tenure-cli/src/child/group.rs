@@ -138,14 +138,18 @@ pub(crate) fn strays(group: Group, guardian: Option<Pid>) -> Vec<Pid> {
 /// a run that left its group. Reads much of `/proc`; not for every run.
 pub(crate) fn given(variable: &str, most: usize) -> Vec<(i32, String)> {
     let live = all_processes().into_iter().filter(|it| !it.has_ended);
-    let theirs = live.filter(|it| {
-        let environment = std::fs::read(format!("/proc/{}/environ", it.id)).unwrap_or_default();
-        let mut variables = environment.split(|byte| *byte == 0);
-        variables.any(|it| it == variable.as_bytes())
-    });
-    let name = |id: i32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-    let named = theirs.map(|it| (it.id, name(it.id).trim_end().to_owned()));
-    named.take(most).collect()
+    let theirs = live.filter_map(|it| Some((it.id, was_given(it.id, variable)?)));
+    theirs.take(most).collect()
+}
+
+/// The name of a live process that was given `variable`.
+pub(super) fn was_given(process: i32, variable: &str) -> Option<String> {
+    // Of the dead it is empty.
+    let environment = std::fs::read(format!("/proc/{process}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.find(|it| *it == variable.as_bytes())?;
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    Some(name.trim_end().to_owned())
 }
 
 /// Children of this process that have ended and that nobody has waited for.

@@ -18,7 +18,7 @@ use std::process::ExitStatus;
 pub(crate) use self::capture::Capture;
 pub(crate) use self::group::{Group, adopt_orphans, given, reap_orphans, strays};
 pub(crate) use self::guardian::{COMMAND as GUARDIAN, Guardian, serve as serve_as_guardian};
-pub(crate) use self::orphans::bury_orphans;
+pub(crate) use self::orphans::{bury_orphans, orphans_given};
 pub(crate) use self::terminal::Foreground;
 use crate::exit::{Code, Failure};
 use crate::text::shown_os;

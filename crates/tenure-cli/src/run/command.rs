@@ -278,9 +278,9 @@ async fn watch(
         }
     }
     leash.is_over();
-    if timeout(LAST_WORDS, output.read_on(context)).await.is_err() {
-        output.name_those_who_left(context);
-    }
+    // Whether it came to the end of the pipe or not, somebody may be left.
+    let _ = timeout(LAST_WORDS, output.read_on(context)).await;
+    output.name_those_who_left(context);
     Ok((status, stopped))
 }
 

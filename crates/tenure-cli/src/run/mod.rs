@@ -37,7 +37,7 @@ use self::probe::Probe;
 use self::reload::{Reload, Stamps, Terminal};
 use self::report::Reporter;
 use crate::args::RunArgs;
-use crate::child::{Guardian, bury_orphans};
+use crate::child::{Guardian, adopt_orphans, bury_orphans};
 use crate::definition::task_of;
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::file::{AlarmEntry, StoreEntry, TaskEntry, TaskFiles, render};
@@ -93,6 +93,7 @@ async fn serve(
     let probe = probe::listen_if(args.metrics).await?;
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
+    adopt_orphans();
     let shared = Arc::new(shared_by(files.store.as_ref()));
     let (most, mut entries) = (files.max_running(), files.tasks);
     entries.retain(|task| task.enabled);

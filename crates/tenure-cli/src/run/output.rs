@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 
 use super::log::Log;
-use crate::child::{Capture, given};
+use crate::child::{Capture, given, orphans_given};
 use crate::file::OutputMode;
 use crate::text::visible;
 
@@ -71,13 +71,19 @@ impl Output {
         }
     }
 
-    /// Says who keeps the pipe open although the command and its group are gone.
+    /// Says who goes on although the command and its group are gone.
     pub(super) fn name_those_who_left(&mut self, context: &TaskContext<()>) {
         let Some(capture) = &mut self.capture else {
             return;
         };
         let run = format!("TENURE_RUN_ID={}", context.run_id());
-        for (process, name) in given(&run, MOST_NAMED) {
+        // Whoever keeps the pipe open is somewhere; else only a daemon can be left.
+        let left = if self.pipe.is_some() {
+            given(&run, MOST_NAMED)
+        } else {
+            orphans_given(&run, MOST_NAMED)
+        };
+        for (process, name) in left {
             let text = format!(
                 "tenure: process {process} ({}) left the command's process group and goes on\n",
                 visible(&name)
