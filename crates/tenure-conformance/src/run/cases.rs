@@ -120,6 +120,7 @@ macro_rules! __run_cases {
                 s50_a_nodes_last_claim_or_registration_is_told_with_its_beats
                 s50_a_node_that_remembers_more_than_the_store_wins_nothing
                 s50_a_loss_is_counted_once_and_one_node_is_told_to_tell
+                s50_a_run_that_began_is_not_left_as_one_that_never_did
                 s50_a_forgotten_claim_is_put_back_and_ends_as_its_own
                 s50_putting_back_again_changes_nothing
                 s50_a_record_that_is_there_stays

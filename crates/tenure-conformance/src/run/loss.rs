@@ -143,6 +143,34 @@ pub(super) async fn s50_a_loss_is_counted_once_and_one_node_is_told_to_tell(harn
     assert_eq!((told.is_first, told.moment.losses), (true, 10));
 }
 
+pub(super) async fn s50_a_run_that_began_is_not_left_as_one_that_never_did(harness: &Shared) {
+    let node = Node::join(harness, "node").await;
+    // Its start was forgotten, its claim was not.
+    let claimed = own(&node, node.now().await, RunState::Claimed);
+    assert_eq!(
+        restore(&node, Some(0), vec![claimed.clone()])
+            .await
+            .put_back,
+        [true]
+    );
+    assert_eq!(node.state(&claimed.key).await, RunState::Claimed);
+    let mut running = claimed.clone();
+    running.state = RunState::Running;
+    assert_eq!(
+        restore(&node, None, vec![running.clone()]).await.put_back,
+        [true]
+    );
+    assert_eq!(node.state(&claimed.key).await, RunState::Running);
+    // What came before does not undo it, and nor does what another attempt was.
+    let mut other = running;
+    other.token = Some(Token::random());
+    let again = restore(&node, None, vec![claimed.clone(), other]).await;
+    assert_eq!(again.put_back, [false, false]);
+    assert_eq!(node.state(&claimed.key).await, RunState::Running);
+    let ended = node.finish(&claim_of(&claimed), Outcome::Succeeded).await;
+    assert_eq!(ended, Finished::Recorded);
+}
+
 pub(super) async fn s50_a_forgotten_claim_is_put_back_and_ends_as_its_own(harness: &Shared) {
     let (a, b) = (
         Node::join(harness, "a").await,

@@ -111,16 +111,18 @@ impl Remembered {
     /// Whether this knowledge replaces a record that the store has: the same rule for all stores.
     ///
     /// Hearsay never does. A node's own knowledge does if the store is at an earlier attempt, has
-    /// the attempt from hearsay only, or has the very attempt in hand that the node knows to be
-    /// over.
+    /// the attempt from hearsay only, has the very attempt in hand that the node knows to be over,
+    /// or takes it for one that never began and the node knows better.
     #[must_use]
     pub fn replaces(&self, kept: &Kept) -> bool {
         let is_hearsay = kept.attempt > 0 && kept.fence.is_none();
-        let has_ended =
-            kept.token == self.token && kept.state.is_active() && !self.state.is_active();
+        let is_same = kept.token == self.token;
+        let has_ended = is_same && kept.state.is_active() && !self.state.is_active();
+        let has_begun =
+            is_same && kept.state == RunState::Claimed && self.state == RunState::Running;
         self.is_own()
             && (kept.attempt < self.attempt
-                || kept.attempt == self.attempt && (is_hearsay || has_ended))
+                || kept.attempt == self.attempt && (is_hearsay || has_ended || has_begun))
     }
 
     /// In which state it is put back if its node is not known to the store: nobody could recover a

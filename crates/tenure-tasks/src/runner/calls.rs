@@ -12,7 +12,8 @@ use futures_util::FutureExt as _;
 use tenure_core::{
     Backfill, Beat, Beaten, Cancel, Claim, ClaimReply, Clock, Finish, Finished, HistoryQuery,
     HolderId, Moment, Note, Pause, Recovered, Recovery, Registered, Remembered, RequestId, Restore,
-    Restored, RunKey, RunStore, StoreError, StoreErrorKind, Take, TaskRecord, Timestamp,
+    Restored, RunKey, RunStore, Start, Started, StoreError, StoreErrorKind, Take, TaskRecord,
+    Timestamp,
 };
 use tokio::time::timeout;
 
@@ -22,6 +23,7 @@ use super::gaps::{LOOK_BACK, Recent};
 use super::pruning::Pruned;
 use super::replacing::Heard;
 use super::reports::PassGroup;
+use super::watch::Waiting;
 use crate::event::{EventSender, StoreCall};
 use crate::spec::TaskSpec;
 
@@ -42,6 +44,11 @@ pub(super) enum Done {
         asked_at: Moment,
         answered_at: Moment,
         answer: Result<ClaimReply, StoreError>,
+    },
+    Started {
+        waiting: Vec<Waiting>,
+        asked_at: Moment,
+        answer: Result<Vec<Started>, StoreError>,
     },
     Restored(Result<(Restored, Vec<RunKey>), StoreError>),
     /// What is left of a tick after the others had their chance.
@@ -264,6 +271,17 @@ impl Calls {
             flight,
             asked_at,
             answered_at: self.clock.now(),
+            answer,
+        }
+    }
+
+    pub(super) async fn start(self, starts: Vec<Start>, waiting: Vec<Waiting>) -> Done {
+        // Read before the request leaves, as for a claim.
+        let asked_at = self.clock.now();
+        let answer = self.bounded("start", self.store.start(&starts)).await;
+        Done::Started {
+            waiting,
+            asked_at,
             answer,
         }
     }

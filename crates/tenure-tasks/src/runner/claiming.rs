@@ -104,6 +104,11 @@ impl Claims {
         }
     }
 
+    /// Whether the store refused this claim once.
+    pub(super) fn was_refused(&self, wanted: &Wanted) -> bool {
+        !self.refused.is_empty() && self.refused.contains_key(&wanted.claim())
+    }
+
     /// When something here must be done, apart from what waits for an answer.
     pub(super) fn next(&self) -> Option<Moment> {
         let sweep = self.sweeps.keys().next().copied();
@@ -269,6 +274,7 @@ impl Runner {
                 .collect();
             let mut batch = ClaimBatch::new(self.node.id, items);
             batch.early = batch.early.max(self.lead.early());
+            batch.start = self.start_of(&wanted, now);
             self.send(Flight {
                 wanted,
                 batch,
@@ -338,7 +344,7 @@ impl Runner {
                 .answered(first.tick, flight.wanted.len(), answered_at);
         }
         for (wanted, answer) in flight.wanted.iter().zip(reply.answers) {
-            self.decided(wanted, answer, asked_at, reply.now);
+            self.decided(wanted, answer, asked_at, reply.now, flight.batch.start);
         }
         if flight.era != self.memory.era() {
             self.answered_late();

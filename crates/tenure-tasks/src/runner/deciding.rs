@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, Holder, Moment, Refusal, RunState, Timestamp};
+use tenure_core::{ClaimAnswer, Holder, Moment, Refusal, RunState, StartMode, Timestamp};
 
 use super::claiming::Wanted;
+use super::runs::Won;
 use super::{PausedTask, Runner};
 use crate::due::Missed;
 use crate::event::RunnerEvent;
@@ -20,6 +21,7 @@ impl Runner {
         answer: ClaimAnswer,
         asked_at: Moment,
         now: Timestamp,
+        start: StartMode,
     ) {
         if let ClaimAnswer::Refused(refusal) = answer {
             return self.refused(wanted, refusal, now);
@@ -35,7 +37,12 @@ impl Runner {
                     self.peers.missed(owner, wanted.task, self.clock.now());
                 }
                 let in_place_of_another = wanted.turn.owner != Some(me);
-                self.won(claim, Some(wanted.task), asked_at, in_place_of_another);
+                let turn = Won {
+                    asked_at,
+                    in_place_of_another,
+                    start,
+                };
+                self.won(claim, Some(wanted.task), &turn);
             }
             ClaimAnswer::Taken {
                 by,

@@ -144,12 +144,13 @@ impl Memory {
         self.runs.get_mut(usize::try_from(place).ok()?)
     }
 
-    /// Remembers a run that this node won, of a task with this window; tells its number.
-    pub(super) fn won(&mut self, claim: &Claim, window: Duration) -> u64 {
+    /// Remembers a run that this node won in this state, of a task with this window; tells its
+    /// number.
+    pub(super) fn won(&mut self, claim: &Claim, window: Duration, state: RunState) -> u64 {
         let run = &claim.run;
         let known = Known {
             key: run.key.clone(),
-            state: Some(RunState::Running),
+            state: Some(state),
             attempt: run.attempt,
             by: By::Me,
             token: Some(run.token),
@@ -160,6 +161,13 @@ impl Memory {
             until: claimable_until(&run.key, claim.claimed_at, window),
         };
         self.enter(known, claim.claimed_at)
+    }
+
+    /// The store knows that the attempt that was entered under this number runs.
+    pub(super) fn began(&mut self, number: u64) {
+        if let Some(run) = self.get_mut(number) {
+            run.state = Some(RunState::Running);
+        }
     }
 
     /// How the attempt that was entered under this number ended. `None`: the store knows better.

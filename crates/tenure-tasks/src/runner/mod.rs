@@ -37,6 +37,7 @@ mod room;
 mod runs;
 mod shares;
 mod stale;
+mod starting;
 mod taking;
 mod upkeep;
 mod watch;
@@ -68,6 +69,7 @@ use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
 use self::stale::StaleTask;
+use self::starting::Starting;
 use self::taking::Taking;
 use self::watch::{Deadlines, Early};
 use crate::check::Assigned;
@@ -122,6 +124,8 @@ pub(crate) struct Runner {
     running: BTreeMap<u64, Running>,
     /// Those of them whose code must not begin yet, by when it may.
     early: Early,
+    /// Those of them that the store does not know to begin yet.
+    starting: Starting,
     deadlines: Deadlines,
     ends: Arc<Ends>,
     ends_taken_at: Moment,
@@ -219,6 +223,7 @@ impl Runner {
             next_end: None,
             running: BTreeMap::new(),
             early: Early::new(),
+            starting: Starting::default(),
             deadlines: Deadlines::new(),
             ends: Arc::default(),
             ends_taken_at: now,
@@ -261,6 +266,7 @@ impl Runner {
         let now = self.clock.now();
         self.has_more = false;
         self.watch_runs(now);
+        self.tell_starts(now);
         self.watch_trust(now);
         self.beat_if_due(now);
         self.flush(now);
@@ -333,6 +339,7 @@ impl Runner {
             consider(self.lease.trusted_until());
         }
         consider(self.early.keys().next().copied());
+        consider(self.starting.next());
         consider(self.deadlines.first().map(|(at, _)| *at));
         if self.claims.backlog() >= MANY {
             consider(Some(self.ends_taken_at + HOLD_ENDS));
@@ -371,6 +378,11 @@ impl Runner {
                 answered_at,
                 answer,
             }) => self.claimed(flight, asked_at, answered_at, answer),
+            Some(Done::Started {
+                waiting,
+                asked_at,
+                answer,
+            }) => self.started(waiting, asked_at, answer),
             Some(Done::Restored(answer)) => self.restored(answer),
             Some(Done::Surveyed(left)) => self.surveyed(left),
             Some(Done::Taken {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure_core::{
-    Claim, Fence, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, Timestamp,
+    Claim, Fence, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, RunState, StartMode,
+    Timestamp,
 };
 use tracing::Span;
 
@@ -53,29 +54,36 @@ impl Running {
     }
 }
 
+/// How a run was won.
+#[derive(Debug)]
+pub(super) struct Won {
+    pub(super) asked_at: Moment,
+    pub(super) in_place_of_another: bool,
+    /// Whether the store knows that it begins.
+    pub(super) start: StartMode,
+}
+
 impl Runner {
     /// Begins a run that the store says is ours.
     ///
     /// The store answers the same token with the same run as long as it is in hand, so an answer
     /// that came twice must not begin it twice.
-    pub(super) fn won(
-        &mut self,
-        claim: Claim,
-        task: Option<TaskId>,
-        asked_at: Moment,
-        in_place_of_another: bool,
-    ) {
+    pub(super) fn won(&mut self, claim: Claim, task: Option<TaskId>, won: &Won) {
         let Entry::Vacant(free) = self.in_hand.entry(claim.run.clone()) else {
             tracing::debug!(run = %claim.run.key, "won already");
             return;
         };
         let work = task.and_then(|id| self.table.work(id));
         let window = work.map_or(Duration::ZERO, |work| work.spec.claim_window());
-        free.insert(self.memory.won(&claim, window));
+        let state = match won.start {
+            StartMode::AtOnce => RunState::Running,
+            _ => RunState::Claimed,
+        };
+        free.insert(self.memory.won(&claim, window, state));
         self.events.tell(|| RunnerEvent::Claimed {
             key: claim.run.key.clone(),
             attempt: claim.run.attempt,
-            in_place_of_another,
+            in_place_of_another: won.in_place_of_another,
         });
         let Some(claim) = self.unless_cancelled(claim) else {
             return;
@@ -86,7 +94,7 @@ impl Runner {
         }
         let now = self.clock.now();
         // The answer may be old: a node that slept over it must not begin.
-        if !self.lease.covers(asked_at, now) {
+        if !self.lease.covers(won.asked_at, now) {
             return self.hand_back(
                 claim.run,
                 Outcome::Lost,
@@ -109,10 +117,10 @@ impl Runner {
                 "the node does not know the task",
             );
         };
-        self.begin(claim, work, asked_at, now);
+        self.begin(claim, work, won, now);
     }
 
-    fn begin(&mut self, claim: Claim, work: Work, asked_at: Moment, now: Moment) {
+    fn begin(&mut self, claim: Claim, work: Work, won: &Won, now: Moment) {
         let key = claim.run.key.clone();
         let due_at = match key.kind {
             RunKind::Scheduled => work.spec.fires_at(key.tick),
@@ -149,24 +157,32 @@ impl Runner {
                 span: Span::none(),
             },
         );
+        // Nothing starts before its time. What waits for longer than this was not due at all.
+        let starts_at = self.time.moment_of(due_at).unwrap_or(now);
         let waiting = Waiting {
             id,
             work,
-            asked_at,
+            asked_at: won.asked_at,
             due_at,
+            starts_at: starts_at.min(now + MOST_EARLY),
             cause,
         };
-        // Nothing starts before its time. What waits for longer than this was not due at all.
-        let starts_at = self.time.moment_of(due_at).unwrap_or(now);
-        let starts_at = starts_at.min(now + MOST_EARLY);
-        if starts_at <= now {
+        if won.start != StartMode::AtOnce {
+            self.start_later(waiting);
+        } else if waiting.starts_at <= now {
             self.launch(waiting, now);
         } else {
-            self.early.entry(starts_at).or_default().push(waiting);
+            self.early
+                .entry(waiting.starts_at)
+                .or_default()
+                .push(waiting);
         }
-        self.pulse
-            .running
-            .store(self.running.len(), Ordering::Relaxed);
+        self.show_running();
+    }
+
+    pub(super) fn show_running(&self) {
+        let count = self.running.len();
+        self.pulse.running.store(count, Ordering::Relaxed);
     }
 
     /// How long code may go on after its lease is lost: it must be gone before the lease can end.
@@ -188,6 +204,36 @@ impl Runner {
         self.report(finish);
     }
 
+    /// A run that was won and whose code has not begun, unless it is not to begin any more.
+    pub(super) fn if_wanted(&mut self, waiting: Waiting, now: Moment) -> Option<Waiting> {
+        let stop = self.running.get(&waiting.id)?.attempt.stop.reason();
+        // The process may have slept since it was won.
+        if !self.lease.covers(waiting.asked_at, now) {
+            self.give_back(&waiting, "the node's lease could not be trusted");
+            return None;
+        }
+        if stop.is_none() {
+            return Some(waiting);
+        }
+        let running = self.running.remove(&waiting.id)?;
+        if stop == Some(StopReason::Drain) {
+            let key = running.run.key.clone();
+            self.farewell.drained.interrupted.push(key);
+            self.hand_back(running.run, Outcome::Interrupted, "the node was leaving");
+        } else {
+            let why = running.cancel.as_deref().unwrap_or("stopped on request");
+            self.let_go(running.run, why);
+        }
+        None
+    }
+
+    /// Gives back a run whose code has not begun.
+    pub(super) fn give_back(&mut self, waiting: &Waiting, why: &str) {
+        if let Some(running) = self.running.remove(&waiting.id) {
+            self.hand_back(running.run, Outcome::Lost, why);
+        }
+    }
+
     /// An attempt is over.
     pub(super) fn ended(&mut self, id: u64, ending: Ending) {
         let Some(running) = self.running.remove(&id) else {
@@ -196,9 +242,7 @@ impl Runner {
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        self.pulse
-            .running
-            .store(self.running.len(), Ordering::Relaxed);
+        self.show_running();
         let now = self.clock.now();
         if self.options.max_running.is_some()
             || running.attempt.spec.max_running_per_node().is_some()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tenure_core::{Claim, Moment, StoreError, Take, Token};
 
+use super::runs::Won;
 use super::{Phase, Runner};
 
 /// How many runs one call takes.
@@ -102,7 +103,12 @@ impl Runner {
                 }
                 for claim in claims {
                     let task = self.table.id_of(&claim.run.key.task);
-                    self.won(claim, task, asked_at, false);
+                    let won = Won {
+                        asked_at,
+                        in_place_of_another: false,
+                        start: take.start,
+                    };
+                    self.won(claim, task, &won);
                 }
             }
             Err(error) => {

@@ -13,9 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use tenure_core::{Moment, Outcome, Timestamp};
+use tenure_core::{Moment, Timestamp};
 
 use super::Runner;
 use crate::attempt::{DROP_PATIENCE, Ending, span_of};
@@ -50,6 +49,8 @@ pub(super) struct Waiting {
     pub(super) asked_at: Moment,
     /// When it is due by the store's clock, and why it was not begun then, if it was not.
     pub(super) due_at: Timestamp,
+    /// The moment at which its code may begin here.
+    pub(super) starts_at: Moment,
     pub(super) cause: DelayCause,
 }
 
@@ -60,17 +61,11 @@ impl Runner {
             && *first.key() <= now
         {
             for waiting in first.remove() {
-                // The process may have slept since it was won.
-                if self.lease.covers(waiting.asked_at, now) {
+                if let Some(waiting) = self.if_wanted(waiting, now) {
                     self.launch(waiting, now);
-                } else if let Some(running) = self.running.remove(&waiting.id) {
-                    let why = "the node's lease could not be trusted";
-                    self.hand_back(running.run, Outcome::Lost, why);
                 }
             }
-            self.pulse
-                .running
-                .store(self.running.len(), Ordering::Relaxed);
+            self.show_running();
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct FaultyStore {
     inner: Arc<dyn RunStore>,
     is_down: AtomicBool,
     lost_claim_replies: AtomicUsize,
+    lost_start_replies: AtomicUsize,
+    start_keys: AtomicUsize,
     claim_takes_ms: AtomicU64,
     after_claim: Mutex<Option<Hook>>,
     calls: AtomicUsize,
@@ -42,6 +44,8 @@ impl FaultyStore {
             inner,
             is_down: AtomicBool::new(false),
             lost_claim_replies: AtomicUsize::new(0),
+            lost_start_replies: AtomicUsize::new(0),
+            start_keys: AtomicUsize::new(0),
             claim_takes_ms: AtomicU64::new(0),
             after_claim: Mutex::new(None),
             calls: AtomicUsize::new(0),
@@ -62,6 +66,16 @@ impl FaultyStore {
     /// The next claims are made, and their replies lost.
     pub(crate) fn lose_claim_replies(&self, count: usize) {
         self.lost_claim_replies.store(count, Ordering::SeqCst);
+    }
+
+    /// The next starts are made, and their replies lost.
+    pub(crate) fn lose_start_replies(&self, count: usize) {
+        self.lost_start_replies.store(count, Ordering::SeqCst);
+    }
+
+    /// How many runs the store was told to begin.
+    pub(crate) fn start_keys(&self) -> usize {
+        self.start_keys.load(Ordering::SeqCst)
     }
 
     pub(crate) fn claims_take(&self, time: Duration) {
@@ -97,6 +111,17 @@ impl FaultyStore {
         }
         Ok(())
     }
+}
+
+/// Whether there was one left, which is taken.
+fn take_one(left: &AtomicUsize) -> bool {
+    let less = |left: usize| left.checked_sub(1);
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+        .is_ok()
+}
+
+fn reply_lost() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "reply lost").with_unknown_outcome()
 }
 
 #[async_trait]
@@ -160,14 +185,8 @@ impl RunStore for FaultyStore {
         if let Some(hook) = self.after_claim.lock().unwrap().take() {
             hook();
         }
-        let lost = |left: usize| left.checked_sub(1);
-        if self
-            .lost_claim_replies
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lost)
-            .is_ok()
-        {
-            let error = StoreError::new(StoreErrorKind::Unavailable, "reply lost");
-            return Err(error.with_unknown_outcome());
+        if take_one(&self.lost_claim_replies) {
+            return Err(reply_lost());
         }
         reply
     }
@@ -183,8 +202,13 @@ impl RunStore for FaultyStore {
     }
 
     async fn start(&self, starts: &[Start]) -> Result<Vec<Started>, StoreError> {
+        self.start_keys.fetch_add(starts.len(), Ordering::SeqCst);
         self.check()?;
-        self.inner.start(starts).await
+        let reply = self.inner.start(starts).await;
+        if take_one(&self.lost_start_replies) {
+            return Err(reply_lost());
+        }
+        reply
     }
 
     async fn finish(&self, finishes: &[Finish]) -> Result<Vec<Finished>, StoreError> {

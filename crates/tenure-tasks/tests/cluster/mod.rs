@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure_core::{Clock, Holder, Moment, RunState, RunStore, TaskName, Timestamp};
+use tenure_core::{
+    Clock, Holder, Moment, RunKey, RunRecord, RunState, RunStore, TaskName, Timestamp,
+};
 use tenure_memory::MemoryStore;
 use tenure_tasks::{
     Events, RunnerEvent, RunnerOptions, RunningTasks, StoreLockManager, Task, TaskContext,
@@ -243,6 +245,12 @@ impl Cluster {
             .start()
             .await
             .unwrap()
+    }
+
+    /// What is on record of a task's first index.
+    pub(crate) async fn record(&self, task: &str, tick: Timestamp) -> RunRecord {
+        let key = RunKey::scheduled(TaskName::new(task).unwrap(), tick, 1);
+        self.store.run(&key).await.unwrap().unwrap()
     }
 
     /// The states on record of a task, by tick and index, oldest first.

@@ -16,13 +16,11 @@ impl Runs {
     }
 
     pub(super) fn start(&mut self, start: &Start, now: Now) -> Started {
-        let Some(mut run) = self.in_hand(&start.run) else {
+        let Some(run) = self.in_hand(&start.run) else {
             return Started::Refused;
         };
         if run.record.state == RunState::Claimed {
-            run.record.state = RunState::Running;
-            run.record.started_at = Some(now.wall);
-            self.put(run, now);
+            self.put_begun(run, now);
         }
         Started::Running { now: now.wall }
     }

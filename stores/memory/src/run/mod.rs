@@ -234,6 +234,17 @@ impl Runs {
         self.index(&run);
     }
 
+    /// Writes that a claimed run begins. It stays in the same hand, so no index changes.
+    fn put_begun(&mut self, mut run: Run, now: Now) {
+        run.record.state = RunState::Running;
+        run.record.started_at = Some(now.wall);
+        let run = Arc::new(run);
+        self.tell(now, Told::Run(run.clone()));
+        if let Some(kept) = self.records.get_mut(&run.record.key) {
+            *kept = run;
+        }
+    }
+
     fn index(&mut self, run: &Run) {
         let record = &run.record;
         let key = &record.key;

@@ -39,8 +39,10 @@ end
 local function replaces(r, own, state, attempt, token)
   local kept = tonumber(r.attempt)
   local is_hearsay = kept > 0 and string.sub(r.fence, 1, 1) == '*'
-  local has_ended = r.token == token and ACTIVE[r.state] and not ACTIVE[state]
-  return own and (kept < attempt or (kept == attempt and (is_hearsay or has_ended)))
+  local is_same = r.token == token
+  local has_ended = is_same and ACTIVE[r.state] and not ACTIVE[state]
+  local has_begun = is_same and r.state == 'c' and state == 'r'
+  return own and (kept < attempt or (kept == attempt and (is_hearsay or has_ended or has_begun)))
 end
 
 local answer = { now, text(sequence), epoch, text(losses), is_first and 1 or 0 }

@@ -9,7 +9,45 @@ use super::note::add_note;
 use super::row::RunRow;
 use crate::step::{Counter, Fault, Step};
 
-pub(super) fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
+pub(super) fn start_all(step: &Step<'_>, starts: &[Start]) -> Result<Vec<Started>, Fault> {
+    step.draw_ahead(starts.len());
+    let mut answers = Vec::with_capacity(starts.len());
+    for one in starts {
+        answers.push(if start_as_usual(step, &one.run)? {
+            Started::Running { now: step.wall }
+        } else {
+            start(step, one)?
+        });
+    }
+    Ok(answers)
+}
+
+/// Begins a scheduled run in one statement. If it is not claimed as the node believes, nothing is
+/// done.
+fn start_as_usual(step: &Step<'_>, run: &RunRef) -> Result<bool, Fault> {
+    let key = &run.key;
+    if key.kind != RunKind::Scheduled {
+        return Ok(false);
+    }
+    let begun = step.run(
+        "UPDATE run SET state = 'running', started_at = ?7, changed = ?8, changed_at = ?7
+         WHERE ns = ?1 AND task = ?2 AND tick_at = ?3 AND idx = ?4 AND kind = 0 AND request = ''
+           AND attempt = ?5 AND token = ?6 AND state = 'claimed'",
+        params![
+            step.ns,
+            key.task.as_str(),
+            key.tick.as_millis(),
+            key.index,
+            run.attempt,
+            run.token.as_bytes().as_slice(),
+            step.wall.as_millis(),
+            step.next(Counter::Feed)?,
+        ],
+    )?;
+    Ok(begun > 0)
+}
+
+fn start(step: &Step<'_>, start: &Start) -> Result<Started, Fault> {
     let Some(mut run) = find::find(step, &start.run.key)? else {
         return Ok(Started::Refused);
     };

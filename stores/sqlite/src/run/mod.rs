@@ -131,10 +131,7 @@ impl RunStore for SqliteStore {
         check_size(starts.len())?;
         let starts = starts.to_vec();
         self.write(Unwanted::Drop, move |step| {
-            starts
-                .iter()
-                .map(|start| attempt::start(step, start))
-                .collect()
+            attempt::start_all(step, &starts)
         })
         .await
     }
