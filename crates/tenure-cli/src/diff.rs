@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tenure::core::{Definition, TaskName, TaskRecord, Timestamp};
-use tenure::tasks::tells_alarms;
+use tenure::tasks::{differs_in_zone_rules, tells_alarms};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
 
@@ -277,6 +277,13 @@ fn settings(old: &Definition, new: &Definition) -> Vec<(String, Value, Value)> {
     };
     compare("schedule", json!(old.schedule), json!(new.schedule));
     compare("zone", json!(old.zone), json!(new.zone));
+    if differs_in_zone_rules(&old.generation, &new.generation) {
+        compare(
+            "rules of the zone",
+            json!("a node's"),
+            json!("this machine's"),
+        );
+    }
     compare(
         "concurrency",
         json!(old.concurrency),

@@ -921,3 +921,28 @@ fn s14_s16_next_tells_ticks_around_clock_changes() {
         "{words}"
     );
 }
+
+#[test]
+fn s19_the_zone_of_the_machine_is_not_that_of_its_schedules() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"0 9 * * *\"\nshell = \"true\"\n",
+    );
+    let in_zone = |zone: &str, arguments: &[&str]| {
+        let mut command = place.tenure(arguments);
+        let ended = crate::program::finish(command.env("TZ", zone).spawn().unwrap());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    for zone in ["UTC", "Asia/Tokyo", "Mars/Base", ":/etc/localtime", "XYZ-5"] {
+        let next = ["next", "0 9 * * *", "--from", "2026-07-01T00:00:00Z"];
+        let told = in_zone(zone, &[&next[..], &["-n", "1", "--json"]].concat());
+        assert!(
+            told.contains("\"2026-07-01T09:00:00.000Z\""),
+            "{zone}: {told}"
+        );
+        let told = in_zone(zone, &["check", "tasks.toml"]);
+        assert!(told.contains("T09:00:00.000Z"), "{zone}: {told}");
+    }
+}

@@ -4,10 +4,13 @@
 
 mod program;
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Place, finish, signal, until_true};
+use crate::program::{Place, end, finish, signal, until, until_true};
 
 const OLD: &str = r#"
 [[task]]
@@ -222,4 +225,74 @@ fn s53_a_diff_says_that_a_higher_generation_in_the_store_overrides_the_file() {
     assert_eq!(json["changed"][0]["overridden_by"], 2);
     signal(runner.id(), Signal::SIGTERM);
     finish(runner);
+}
+
+#[test]
+fn s18_nodes_with_other_zone_data_are_told_of_and_run_no_tick_twice() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        r#"
+            [[task]]
+            name = "t"
+            schedule = "* * * * * *"
+            zone = "Europe/Berlin"
+            shell = 'echo "$TENURE_TICK" >> ran'
+        "#,
+    );
+    // Another copy of the zone data, in which Berlin has the rules of Tokyo.
+    let zones = place.path("zones/Europe");
+    std::fs::create_dir_all(&zones).unwrap();
+    std::fs::copy("/usr/share/zoneinfo/Asia/Tokyo", zones.join("Berlin")).unwrap();
+    let other = |arguments: &[&str]| {
+        let mut command = place.tenure(arguments);
+        command.env("TZDIR", place.path("zones"));
+        command
+    };
+    let next = |command: Command| finish({ command }.spawn().unwrap()).stdout;
+    let at_nine = ["next", "0 9 * * *", "--zone", "Europe/Berlin", "-n", "1"];
+    assert_ne!(next(place.tenure(at_nine)), next(other(&at_nine)));
+
+    let first = place.runner("first", &["tasks.toml"]);
+    until_true("a tick", || !place.read("ran").is_empty());
+    let told = finish(other(&["diff", "tasks.toml"]).spawn().unwrap());
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    let expected = "    rules of the zone: `a node's` to `this machine's`\n";
+    assert!(told.stdout.contains(expected), "{}", told.stdout);
+
+    let second = place.started("second", other(&["run", "--json", "tasks.toml"]));
+    let warned = until("the warning", || {
+        let mut events = place.events("first").into_iter();
+        events.find(|event| event["event"] == "zone_rules")
+    });
+    assert_eq!(
+        (&warned["zone"], &warned["task"]),
+        (&"Europe/Berlin".into(), &"t".into())
+    );
+    let note = || {
+        let store = rusqlite::Connection::open(place.path("store.db")).unwrap();
+        let sql = "SELECT count(*) FROM note WHERE kind = 'zone_rules'";
+        store
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    until_true("the note", || note() == 1);
+    let before = place.read("ran").lines().count();
+    until_true("more ticks", || {
+        place.read("ran").lines().count() > before + 2
+    });
+    assert_eq!(end(second).code, Some(0));
+    assert_eq!(end(first).code, Some(0));
+    let ran = place.read("ran");
+    let ticks: BTreeSet<&str> = ran.lines().collect();
+    assert_eq!(ticks.len(), ran.lines().count(), "{ran}");
+    // Each record names the rules by which its tick was computed.
+    let history = place.run(["history", "t", "--json"]).stdout;
+    let generation = |line: &str| -> String {
+        let run: Value = serde_json::from_str(line).unwrap();
+        run["generation"].as_str().unwrap().to_owned()
+    };
+    let rules: BTreeSet<String> = history.lines().map(generation).collect();
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert!(rules.iter().all(|generation| generation.contains('.')));
 }

@@ -137,6 +137,54 @@ fn s01_times_that_always_fall_into_a_gap_end_the_search_with_never() {
     assert!(lost.previous_before(at("1980-01-01T00:00:00Z")).is_some());
 }
 
+/// What this thread has had of a processor, which other work on the machine does not change.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanos = stat.split(' ').next().unwrap().parse().unwrap();
+    Duration::from_nanos(nanos)
+}
+
+#[test]
+fn s01_a_search_takes_under_a_millisecond_and_the_rarest_tick_no_more_than_a_hundred() {
+    let ordinary = [
+        "* * * * *",
+        "*/7 * * * * *",
+        "30 2 * * *",
+        "0 9 * * 1-5",
+        "0 0 L * *",
+        "0 0 29 2 *",
+        "15,45 8-18/2 1-7,15W * *",
+        "@every 90s",
+    ];
+    // Found after decades, or never: in no year that is listed, or always lost in a gap.
+    let rare = [
+        "0 0 29 2 +0#5",
+        "0 0 31 12 +1#5",
+        "0 0 0 29 2 ? 9996",
+        "*/30 2 * 3 0L",
+        "59 59 23 31 12 ? 1970,9999",
+    ];
+    for zone in ["UTC", "Europe/Berlin", "Australia/Lord_Howe"] {
+        let zone = Zone::parse(zone).unwrap();
+        for (texts, bound) in [(&ordinary[..], 1), (&rare[..], 100)] {
+            for text in texts {
+                let schedule = Schedule::parse_in(text, &zone).unwrap();
+                let instants: Vec<_> = (0..40_i64)
+                    .map(|n| Timestamp::from_second(n * 86_400 * 2131 + n * 1237).unwrap())
+                    .collect();
+                let begun = processor_time();
+                for instant in &instants {
+                    let _ = schedule.next_after(*instant);
+                    let _ = schedule.previous_before(*instant);
+                }
+                let each = processor_time().saturating_sub(begun) / 80;
+                let bound = Duration::from_millis(bound);
+                assert!(each <= bound, "{text} in {zone}: {each:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn s02_forward_and_backward_agree_and_end_where_they_should() {
     let hourly = schedule("0 * * * *");

@@ -151,6 +151,15 @@ pub enum RunnerEvent {
         /// The current generation.
         current: String,
     },
+    /// Another node has the very definition that this one has, but other rules for its time zone:
+    /// their copies of the time-zone database are of two versions. The node that registered last
+    /// fires; this one leaves the zone's tasks to it. Told once a zone.
+    ZoneRules {
+        /// The first task that showed it.
+        task: TaskName,
+        /// The zone.
+        zone: String,
+    },
     /// This node may not trust its lease any more: it starts nothing, and running code is stopped
     /// as its task's rule says.
     LeaseLost {

@@ -102,7 +102,7 @@ pub use running::{
     Drained, Health, Impairment, ImpairmentKind, ManagerHealth, ReloadFailure, RunningTasks,
 };
 pub use scheduling::TaskScheduling;
-pub use spec::TaskSpec;
+pub use spec::{TaskSpec, differs_in_zone_rules};
 pub use stop::StopReason;
 pub use store_manager::{StoreLockManager, StoreTaskLock};
 pub use table::NextTick;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tenure_core::{
     Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, TaskName, Timestamp,
 };
-use tenure_schedule::Schedule;
+use tenure_schedule::{Schedule, Zone};
 
 use crate::hash::{self, Hash};
 use crate::keep::Keep;
@@ -265,13 +265,21 @@ impl TaskSpec {
 }
 
 impl Terms {
-    /// The generation of everything else; `zone_rules` tells apart nodes whose zone data differ.
+    /// The generation of everything else. `zone_rules` tells apart nodes whose zone data differ: it
+    /// stands behind the hash of what was written, so that two generations show whether they differ
+    /// in the rules alone.
     pub(crate) fn hashed(&self, zone_rules: u64) -> String {
         let schedule = &self.schedule;
+        // UTC has no rules that could differ.
+        let (beside, within) = if *schedule.zone() == Zone::utc() {
+            (None, zone_rules)
+        } else {
+            (Some(zone_rules), 0)
+        };
         let hash = Hash::new(3)
             .text(schedule.text())
             .text(schedule.zone().name())
-            .number(zone_rules)
+            .number(within)
             .text(schedule.gap().as_str())
             .text(schedule.overlap().as_str())
             .number(u64::from(self.concurrency))
@@ -307,7 +315,28 @@ impl Terms {
         } else {
             hash
         };
-        format!("{:016x}", hash.finish())
+        let hash = hash.finish();
+        beside.map_or_else(
+            || format!("{hash:016x}"),
+            |rules| format!("{hash:016x}{RULES}{rules:016x}"),
+        )
+    }
+}
+
+/// What stands in a generation between the hash of what was written and the rules of its zone.
+const RULES: char = '.';
+
+/// Whether two generations are of one definition, read by programs with other rules for its zone:
+/// their copies of the time-zone database are of two versions, and may compute other ticks.
+#[must_use]
+pub fn differs_in_zone_rules(one: &Generation, other: &Generation) -> bool {
+    let parts = |generation: &Generation| -> Option<(String, String)> {
+        let (written, rules) = generation.as_str().split_once(RULES)?;
+        Some((written.to_owned(), rules.to_owned()))
+    };
+    match (parts(one), parts(other)) {
+        (Some(one), Some(other)) => one.0 == other.0 && one.1 != other.1,
+        _ => false,
     }
 }
 
@@ -335,6 +364,29 @@ pub(crate) fn default_window(schedule: &Schedule) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s18_a_generation_tells_which_rules_its_zone_had() {
+        let spec = |zone: &str| {
+            let task = crate::Task::<()>::new("t").schedule("0 9 * * *").zone(zone);
+            task.run(|_| async {}).check().unwrap()
+        };
+        let (berlin, utc) = (spec("Europe/Berlin"), spec("UTC"));
+        let generation = |text: String| Generation::new(text).unwrap();
+        let of = |spec: &TaskSpec, rules| generation(spec.terms.hashed(rules));
+        let own = berlin.schedule().zone().rules_fingerprint();
+        assert_eq!(*berlin.generation(), of(&berlin, own));
+        let older = of(&berlin, 7);
+        assert_ne!(*berlin.generation(), older);
+        assert!(differs_in_zone_rules(berlin.generation(), &older));
+        assert!(older.as_str().ends_with(".0000000000000007"), "{older}");
+        // Not so what is the same, differs in more, or has no rules that could differ.
+        let paris = spec("Europe/Paris");
+        assert!(!differs_in_zone_rules(&older, &older));
+        assert!(!differs_in_zone_rules(&of(&paris, 1), &of(&berlin, 2)));
+        assert!(!differs_in_zone_rules(utc.generation(), &older));
+        assert!(!utc.generation().as_str().contains(RULES));
+    }
 
     #[test]
     fn s57_the_default_window_follows_the_schedules_distance() {

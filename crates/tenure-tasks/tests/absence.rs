@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cluster::{Cluster, FaultyStore, arrived, at, event, logged, ms, pass, secs};
 use tenure_core::{HistoryQuery, RunState};
@@ -74,6 +75,9 @@ async fn s25_after_a_suspension_there_is_one_evaluation_at_once_and_no_burst() {
         after.iter().all(|ran| ran.tick >= at(3_603_000)),
         "{after:?}"
     );
+    // It woke at 3605.5 s.
+    let is_soon = |ran: &&cluster::Ran| ran.started_at <= at(3_606_500);
+    assert!(after.iter().copied().any(|ran| is_soon(&ran)), "{after:?}");
     let told = arrived(&mut events).await;
     assert!(
         told.iter()
@@ -134,7 +138,17 @@ async fn s48_a_store_that_is_down_for_five_minutes_is_not_hammered_and_caught_up
         store.go_down();
     }
     let before: Vec<_> = stores.iter().map(|store| store.calls()).collect();
+    let refused = |store: &std::sync::Arc<FaultyStore>| -> BTreeSet<_> {
+        store.refused_at().into_iter().collect()
+    };
     pass(secs(300)).await;
+    // Each draws its pauses for itself: they do not come back all at once.
+    let asked: Vec<_> = stores.iter().map(refused).collect();
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let together = asked[one].intersection(&asked[other]).count();
+        let fewest = asked[one].len().min(asked[other].len());
+        assert!(together * 4 < fewest, "{together} of {fewest}");
+    }
     for (store, before) in stores.iter().zip(before) {
         let calls = store.calls() - before;
         assert!(calls < 300, "{calls} calls in five minutes");
@@ -215,6 +229,30 @@ async fn s57_the_first_deployment_of_a_task_does_not_catch_up_the_past() {
     assert_eq!(cluster.states("t").await, []);
     pass(secs(10)).await;
     assert_eq!(cluster.log.ticks("t"), [at(120_000)]);
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s11_a_tick_more_than_2_to_the_32_milliseconds_ahead_is_not_run_at_once() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let cluster = Cluster::new();
+    // 59 days ahead; 2^32 ms are 49.7 days.
+    let node = cluster.node("n", vec![logged("t", "0 0 1 3 *")]).await;
+    assert!((DAY * 59).as_millis() > 1 << 32);
+    pass(secs(3600)).await;
+    assert_eq!(cluster.log.len(), 0);
+    // What is left of the time after it was cut to 32 bits would be over by now.
+    cluster.clock.suspend(DAY * 10);
+    pass(secs(60)).await;
+    assert_eq!(cluster.log.len(), 0);
+    cluster.clock.suspend(DAY * 48 + secs(22 * 3600));
+    pass(secs(3600 - 120)).await;
+    assert_eq!(cluster.log.len(), 0);
+    pass(secs(61)).await;
+    let tick = i64::try_from((DAY * 59).as_millis()).unwrap();
+    assert_eq!(cluster.log.ticks("t"), [at(tick)]);
+    let late = cluster.log.all()[0].started_at.since(at(tick));
+    assert!(late < secs(1), "{late:?}");
     drop(node);
 }
 

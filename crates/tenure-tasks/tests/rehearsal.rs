@@ -41,6 +41,28 @@ async fn s63_a_year_of_schedules_runs_in_order_without_waiting() {
     assert_eq!(test.application().lock().unwrap().len(), runs.len());
 }
 
+/// What this thread has had of a processor, which other work on the machine does not change.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanos = stat.split(' ').next().unwrap().parse().unwrap();
+    Duration::from_nanos(nanos)
+}
+
+#[tokio::test]
+async fn s63_a_year_of_a_days_tasks_takes_less_than_a_second() {
+    let tasks = [
+        logged("backup", "0 3 * * *"),
+        logged("report", "30 7 * * 1-5").zone("Europe/Berlin"),
+        logged("invoices", "0 2 L * *"),
+    ];
+    let mut test = TestTasks::new(Log::default(), tasks).unwrap();
+    let begun = processor_time();
+    let runs = test.advance(HOUR * 24 * 365).await;
+    let took = processor_time().saturating_sub(begun);
+    assert_eq!(runs.len(), 365 + 261 + 12);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
 #[tokio::test]
 async fn s57_what_was_due_while_nothing_ran_is_caught_up_by_the_rule() {
     let every = |name, rule| {

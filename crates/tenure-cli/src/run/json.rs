@@ -140,6 +140,9 @@ fn of_task(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::Stale { task, current } => {
             json!({ "event": "stale", "task": task.as_str(), "current": current })
         }
+        RunnerEvent::ZoneRules { task, zone } => {
+            json!({ "event": "zone_rules", "task": task.as_str(), "zone": zone })
+        }
         _ => return None,
     })
 }

@@ -145,6 +145,12 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
         RunnerEvent::Stale { task, .. } => {
             format!("stale     {task}: another node has a newer definition, so it runs there")
         }
+        RunnerEvent::ZoneRules { zone, .. } => {
+            format!(
+                "{BAD}zone{BAD:#}      another node has other rules for {zone}; bring the \
+                 time-zone data of both machines to one version"
+            )
+        }
         RunnerEvent::LeaseLost { .. } => {
             format!("{BAD}cut off{BAD:#}   the store was not heard of in time; starting nothing")
         }

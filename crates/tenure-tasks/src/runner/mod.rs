@@ -68,7 +68,7 @@ pub(crate) use self::room::NodeRoom;
 use self::room::Room;
 use self::runs::Running;
 pub(crate) use self::runs::outcome_of;
-use self::stale::StaleTask;
+use self::stale::{Others, StaleTask};
 use self::starting::Starting;
 use self::taking::Taking;
 use self::watch::{Deadlines, Early};
@@ -135,8 +135,7 @@ pub(crate) struct Runner {
     next_run: u64,
     paused: BTreeMap<TaskId, PausedTask>,
     stale: BTreeMap<TaskId, StaleTask>,
-    /// What other definitions say is being read.
-    reads_definitions: bool,
+    others: Others,
     memory: Memory,
     told_skew_ms: Option<i64>,
     pruning: Pruning,
@@ -231,7 +230,7 @@ impl Runner {
             next_run: 0,
             paused: BTreeMap::new(),
             stale: BTreeMap::new(),
-            reads_definitions: false,
+            others: Others::default(),
             memory: Memory::default(),
             told_skew_ms: None,
             pruning: Pruning::new(now),

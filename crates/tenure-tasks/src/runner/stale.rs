@@ -5,15 +5,17 @@
 //! soon as this node's definition is current again, the task's own catch-up rule decides about
 //! them. Of another schedule nothing is caught up: its ticks were not in force.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure_core::{Ended, Generation, Moment, StoreError, TaskName, TaskRecord, Timestamp};
+use tenure_core::{Ended, Generation, Moment, Note, StoreError, TaskName, TaskRecord, Timestamp};
 
 use super::Runner;
 use super::calls::{Calls, Done};
 use super::claiming::Wanted;
 use crate::due::{Due, Missed, PUNCTUAL};
 use crate::event::RunnerEvent;
+use crate::spec::{TaskSpec, differs_in_zone_rules};
 use crate::table::TaskId;
 
 /// How long a task is left alone at most.
@@ -29,6 +31,15 @@ pub(super) struct StaleTask {
     missed: Option<Missed>,
     /// The latest tick of this node's schedule that another schedule's time left out.
     left_out: Option<Timestamp>,
+}
+
+/// What is known of other nodes' definitions.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// They are being read.
+    are_read: bool,
+    /// Zones for which another node was found to have other rules.
+    told_zones: BTreeSet<String>,
 }
 
 impl Calls {
@@ -48,7 +59,7 @@ impl Runner {
         now: Timestamp,
     ) {
         let id = wanted.task;
-        let Some(spec) = self.table.spec(id) else {
+        let Some(spec) = self.table.spec(id).cloned() else {
             return;
         };
         // Whatever was due so long ago was dealt with by a node that had the current definition and
@@ -71,29 +82,54 @@ impl Runner {
                     current: current.to_string(),
                 });
                 let stale = StaleTask {
-                    current,
+                    current: current.clone(),
                     is_same_schedule: None,
                     missed: None,
                     left_out: None,
                 };
                 self.stale.insert(id, stale);
+                self.compare_zone_rules(&spec, &current);
             }
         }
         self.table.reopen(id, before.max(now - reach), look_at);
         self.read_definitions_if_needed();
     }
 
+    /// Tells that the definition in force differs from this node's in the rules of its zone alone.
+    fn compare_zone_rules(&mut self, spec: &TaskSpec, current: &Generation) {
+        let zone = spec.schedule().zone().name();
+        if !differs_in_zone_rules(spec.generation(), current)
+            || !self.others.told_zones.insert(zone.to_owned())
+        {
+            return;
+        }
+        let task = spec.name();
+        tracing::warn!(%task, zone, node = %self.node,
+            "another node has other rules for the zone; bring the time-zone data to one version");
+        let text = format!(
+            "{} has other rules for {zone} than the node whose definition of {task} is in force; \
+             bring the time-zone data of both to one version",
+            self.node
+        );
+        let note = Note::new("zone_rules", text).of_node(self.node.id);
+        self.ops.spawn(self.calls.clone().note(note));
+        self.events.tell(|| RunnerEvent::ZoneRules {
+            task: task.clone(),
+            zone: zone.to_owned(),
+        });
+    }
+
     fn read_definitions_if_needed(&mut self) {
         let mut stale = self.stale.values();
-        if !self.reads_definitions && stale.any(|stale| stale.is_same_schedule.is_none()) {
-            self.reads_definitions = true;
+        if !self.others.are_read && stale.any(|stale| stale.is_same_schedule.is_none()) {
+            self.others.are_read = true;
             self.ops.spawn(self.calls.clone().definitions());
         }
     }
 
     /// What the store says of all tasks. Without an answer the next refusal asks again.
     pub(super) fn definitions(&mut self, answer: Result<Vec<TaskRecord>, StoreError>) {
-        self.reads_definitions = false;
+        self.others.are_read = false;
         let records = match answer {
             Ok(records) => records,
             Err(error) => return self.trouble("tasks", &error),

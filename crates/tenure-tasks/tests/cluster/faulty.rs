@@ -13,6 +13,7 @@ use tenure_core::{
     RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
     StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
+use tokio::time::Instant;
 
 use super::pass;
 
@@ -25,6 +26,9 @@ pub(crate) struct FaultyStore {
     lost_start_replies: AtomicUsize,
     start_keys: AtomicUsize,
     claim_takes_ms: AtomicU64,
+    /// Where the delays of claims are drawn from, and the longest.
+    delays: Mutex<Option<(fastrand::Rng, Duration)>>,
+    refused_at: Mutex<Vec<Instant>>,
     after_claim: Mutex<Option<Hook>>,
     calls: AtomicUsize,
     claim_calls: AtomicUsize,
@@ -47,6 +51,8 @@ impl FaultyStore {
             lost_start_replies: AtomicUsize::new(0),
             start_keys: AtomicUsize::new(0),
             claim_takes_ms: AtomicU64::new(0),
+            delays: Mutex::new(None),
+            refused_at: Mutex::new(Vec::new()),
             after_claim: Mutex::new(None),
             calls: AtomicUsize::new(0),
             claim_calls: AtomicUsize::new(0),
@@ -83,6 +89,30 @@ impl FaultyStore {
         self.claim_takes_ms.store(ms, Ordering::SeqCst);
     }
 
+    /// Each claim arrives after a delay of its own, and its reply after another; both together take
+    /// `longest` at most.
+    pub(crate) fn claims_are_delayed(&self, seed: u64, longest: Duration) {
+        let rng = fastrand::Rng::with_seed(seed);
+        *self.delays.lock().unwrap() = Some((rng, longest));
+    }
+
+    /// When it was asked in vain.
+    pub(crate) fn refused_at(&self) -> Vec<Instant> {
+        self.refused_at.lock().unwrap().clone()
+    }
+
+    fn claim_delays(&self) -> (Duration, Duration) {
+        let takes = Duration::from_millis(self.claim_takes_ms.load(Ordering::SeqCst));
+        match &mut *self.delays.lock().unwrap() {
+            None => (takes / 2, takes.saturating_sub(takes / 2)),
+            Some((rng, longest)) => {
+                let all = longest.mul_f64(rng.f64());
+                let before = all.mul_f64(rng.f64());
+                (before, all.saturating_sub(before))
+            }
+        }
+    }
+
     /// Does something once, between the next claim's decision and its reply.
     pub(crate) fn after_claim(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.after_claim.lock().unwrap() = Some(Box::new(hook));
@@ -107,6 +137,7 @@ impl FaultyStore {
     fn check(&self) -> Result<(), StoreError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         if self.is_down.load(Ordering::SeqCst) {
+            self.refused_at.lock().unwrap().push(Instant::now());
             return Err(StoreError::new(StoreErrorKind::Unavailable, "cut off"));
         }
         Ok(())
@@ -178,10 +209,10 @@ impl RunStore for FaultyStore {
         self.claim_keys
             .fetch_add(batch.items.len(), Ordering::SeqCst);
         self.check()?;
-        let takes = self.claim_takes_ms.load(Ordering::SeqCst);
-        pass(Duration::from_millis(takes / 2)).await;
+        let (before, after) = self.claim_delays();
+        pass(before).await;
         let reply = self.inner.claim(batch).await;
-        pass(Duration::from_millis(takes - takes / 2)).await;
+        pass(after).await;
         if let Some(hook) = self.after_claim.lock().unwrap().take() {
             hook();
         }

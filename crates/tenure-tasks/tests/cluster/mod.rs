@@ -49,14 +49,22 @@ pub(crate) struct TestClock {
     began_at: Instant,
     slept_ms: AtomicU64,
     wall_offset_ms: AtomicI64,
+    /// How much of each millisecond of a timer it does not count, in thousandths.
+    behind_per_mille: u32,
 }
 
 impl TestClock {
     pub(crate) fn new() -> Arc<Self> {
+        Self::behind_timers(0)
+    }
+
+    /// A clock beside which timers go too fast, so that each wakes so many thousandths early.
+    pub(crate) fn behind_timers(behind_per_mille: u32) -> Arc<Self> {
         Arc::new(Self {
             began_at: Instant::now(),
             slept_ms: AtomicU64::new(0),
             wall_offset_ms: AtomicI64::new(0),
+            behind_per_mille,
         })
     }
 
@@ -71,7 +79,8 @@ impl TestClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.began_at.elapsed() + ms(self.slept_ms.load(Ordering::SeqCst))
+        let counted = self.began_at.elapsed() / 1000 * (1000 - self.behind_per_mille);
+        counted + ms(self.slept_ms.load(Ordering::SeqCst))
     }
 }
 
@@ -207,7 +216,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        let clock = TestClock::new();
+        Self::on(TestClock::new())
+    }
+
+    pub(crate) fn on(clock: Arc<TestClock>) -> Self {
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         Self {
             clock,
