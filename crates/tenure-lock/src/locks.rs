@@ -254,8 +254,8 @@ impl Locks {
         by: impl Into<String>,
         why: impl Into<String>,
     ) -> Result<Forced, AdminError> {
-        let ask = |key, mark| ForceRequest::new(key, mark, by).because(why);
-        self.force_seen(checked(key)?, |view| view.mark_of(seen).cloned(), ask)
+        let one = |view: &LeaseView| view.mark_of(seen).cloned();
+        self.force_seen(checked(key)?, one, by.into(), why.into())
             .await
     }
 
@@ -271,16 +271,17 @@ impl Locks {
         by: impl Into<String>,
         why: impl Into<String>,
     ) -> Result<Forced, AdminError> {
-        let ask = |key, mark| ForceRequest::new(key, mark, by).because(why);
         let whole = |view: &LeaseView| view.mark_of(seen).and(view.mark.clone());
-        self.force_seen(checked(key)?, whole, ask).await
+        self.force_seen(checked(key)?, whole, by.into(), why.into())
+            .await
     }
 
     async fn force_seen(
         &self,
         key: Key,
         meant: impl FnOnce(&LeaseView) -> Option<Mark>,
-        ask: impl FnOnce(Key, Mark) -> ForceRequest,
+        by: String,
+        why: String,
     ) -> Result<Forced, AdminError> {
         let view = self.inner.store.inspect(&key).await;
         let Some(view) = view.map_err(AdminError::Store)? else {
@@ -292,7 +293,8 @@ impl Locks {
         let Some(mark) = meant(&view) else {
             return Ok(Forced::Changed { current: view });
         };
-        let forced = self.inner.store.force(&ask(key, mark)).await;
+        let request = ForceRequest::new(key, mark, by).because(why);
+        let forced = self.inner.store.force(&request).await;
         forced.map_err(AdminError::Store)
     }
 

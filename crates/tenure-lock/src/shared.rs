@@ -52,27 +52,6 @@ impl RwLock {
         }
     }
 
-    /// With these settings instead of the defaults, for readers and writers.
-    pub fn with_options(self, options: LockOptions) -> Self {
-        Self {
-            lock: self.lock.with_options(options),
-        }
-    }
-
-    /// How long the store keeps the lock without a renewal: see [`Lock::ttl`].
-    pub fn ttl(self, ttl: Duration) -> Self {
-        Self {
-            lock: self.lock.ttl(ttl),
-        }
-    }
-
-    /// How long to wait for the lock: see [`Lock::max_wait`].
-    pub fn max_wait(self, max_wait: Duration) -> Self {
-        Self {
-            lock: self.lock.max_wait(max_wait),
-        }
-    }
-
     /// Takes the lock beside other readers, waiting while a writer has it or waits before.
     ///
     /// Each reader renews itself and ends by itself: one that crashed is gone after its ttl,
@@ -172,27 +151,6 @@ impl Semaphore {
         }
     }
 
-    /// With these settings instead of the defaults.
-    pub fn with_options(self, options: LockOptions) -> Self {
-        Self {
-            lock: self.lock.with_options(options),
-        }
-    }
-
-    /// How long the store keeps a permit without a renewal: see [`Lock::ttl`].
-    pub fn ttl(self, ttl: Duration) -> Self {
-        Self {
-            lock: self.lock.ttl(ttl),
-        }
-    }
-
-    /// How long to wait for a permit: see [`Lock::max_wait`].
-    pub fn max_wait(self, max_wait: Duration) -> Self {
-        Self {
-            lock: self.lock.max_wait(max_wait),
-        }
-    }
-
     /// Takes a permit, waiting for its turn while all are taken.
     ///
     /// Each permit renews itself and ends by itself: that of a process that crashed is free after
@@ -219,6 +177,39 @@ impl Semaphore {
     pub async fn try_acquire(&self) -> Result<Option<Permit>, AcquireError> {
         Ok(self.lock.try_acquire().await?.map(Permit))
     }
+}
+
+/// The settings of what is a lock inside.
+macro_rules! settings {
+    ($($name:ident: $whose:literal, $what:literal;)*) => { $(
+        impl $name {
+            #[doc = concat!("With these settings instead of the defaults", $whose, ".")]
+            pub fn with_options(self, options: LockOptions) -> Self {
+                Self {
+                    lock: self.lock.with_options(options),
+                }
+            }
+
+            #[doc = concat!("How long the store keeps ", $what, " without a renewal: see [`Lock::ttl`].")]
+            pub fn ttl(self, ttl: Duration) -> Self {
+                Self {
+                    lock: self.lock.ttl(ttl),
+                }
+            }
+
+            #[doc = concat!("How long to wait for ", $what, ": see [`Lock::max_wait`].")]
+            pub fn max_wait(self, max_wait: Duration) -> Self {
+                Self {
+                    lock: self.lock.max_wait(max_wait),
+                }
+            }
+        }
+    )* };
+}
+
+settings! {
+    RwLock: ", for readers and writers", "the lock";
+    Semaphore: "", "a permit";
 }
 
 macro_rules! guards {
