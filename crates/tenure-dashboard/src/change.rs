@@ -58,6 +58,36 @@ fn kept(place: &'static str, text: &str) -> Result<String, Problem> {
     Ok(text.trim().to_owned())
 }
 
+/// How fast a backfill goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    per_minute: u32,
+    parallel: u32,
+}
+
+impl Pace {
+    /// The most of its runs at once that may be asked for.
+    pub(crate) const MOST_PARALLEL: u32 = 1000;
+    /// The most runs a minute that may be asked for; 0 asks for no limit.
+    const MOST_PER_MINUTE: u32 = 60_000;
+
+    pub(crate) fn checked(per_minute: u32, parallel: u32) -> Result<Self, Problem> {
+        for (place, value, least, most) in [
+            ("parallel", parallel, 1, Self::MOST_PARALLEL),
+            ("per_minute", per_minute, 0, Self::MOST_PER_MINUTE),
+        ] {
+            if !(least..=most).contains(&value) {
+                let reason = format!("`{place}` may be {least} to {most}, not {value}");
+                return Err(Problem::invalid(place, reason));
+            }
+        }
+        Ok(Self {
+            per_minute,
+            parallel,
+        })
+    }
+}
+
 /// What became of an order to run now.
 pub(crate) struct RunsAsked {
     pub(crate) runs: Vec<RunKey>,
@@ -214,21 +244,21 @@ impl View {
         }
     }
 
-    /// Asks for the ticks of a survey to run. `shape` sets how.
+    /// Asks for the ticks of a survey to run.
     pub(crate) async fn backfill(
         &self,
         actor: &Actor,
         task: &TaskRecord,
         survey: &Survey,
         why: &str,
-        shape: impl FnOnce(&mut Backfill),
+        pace: Pace,
     ) -> Result<Backfill, Problem> {
         let backfill = backfill_of(task, survey.from, survey.to);
         let mut backfill = backfill.map_err(ViewError::from)?;
         backfill.by = kept("by", &actor.by)?;
         backfill.why = kept("why", why)?;
         backfill.only_missing = !survey.is_forced;
-        shape(&mut backfill);
+        (backfill.per_minute, backfill.parallel) = (pace.per_minute, pace.parallel);
         let begun = begin_backfill(&**self.runs_store(), &mut backfill).await;
         begun.map_err(ViewError::from)?;
         let name = &task.definition.task;

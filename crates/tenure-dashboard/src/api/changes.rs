@@ -12,7 +12,7 @@ use super::answer::done;
 use super::input::{self, Body};
 use super::table::{Doc, Table};
 use crate::auth::{Right, Visitor};
-use crate::change::Actor;
+use crate::change::{Actor, Pace};
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::view::{At, PauseState};
@@ -285,15 +285,7 @@ async fn backfill(
     Body(asked): Body<BackfillAsked>,
 ) -> Answer {
     let (name, view) = (input::task(&uri)?, site.view());
-    if !(1..=1000).contains(&asked.parallel) {
-        return Err(Problem::invalid("parallel", "`parallel` may be 1 to 1000"));
-    }
-    if asked.per_minute > 60_000 {
-        return Err(Problem::invalid(
-            "per_minute",
-            "`per_minute` may be 0 to 60000",
-        ));
-    }
+    let pace = Pace::checked(asked.per_minute, asked.parallel)?;
     let from = input::instant("from", &asked.from)?;
     let to = match &asked.to {
         Some(to) => input::instant("to", to)?,
@@ -315,13 +307,8 @@ async fn backfill(
     };
     if !asked.dry_run && answer.runs > 0 {
         let actor = Actor::new(&visitor, asked.by.as_deref());
-        let shape = |backfill: &mut tenure_core::Backfill| {
-            backfill.per_minute = asked.per_minute;
-            backfill.parallel = asked.parallel;
-        };
-        let backfill = view
-            .backfill(&actor, &task, &survey, &asked.why, shape)
-            .await?;
+        let asked_for = view.backfill(&actor, &task, &survey, &asked.why, pace);
+        let backfill = asked_for.await?;
         answer.id = Some(backfill.id.to_string());
     }
     Ok(done(StatusCode::OK, &answer))

@@ -17,7 +17,7 @@ use super::fields::Fields;
 use super::listing::address;
 use super::{lock_key, task_name, told};
 use crate::auth::{Right, Visitor};
-use crate::change::Actor;
+use crate::change::{Actor, Pace};
 use crate::problem::Problem;
 use crate::routes::Routes;
 use crate::site::Site;
@@ -177,21 +177,12 @@ async fn backfill(order: &Order) -> Result<String, Problem> {
     let task = order.task()?;
     let (from, to) = (order.instant("from")?, order.instant("to")?);
     let parallel = order.form.text("parallel").unwrap_or("1");
-    let parallel: u32 = parallel
-        .parse()
-        .ok()
-        .filter(|it| (1..=100).contains(it))
-        .ok_or_else(|| {
-            Problem::invalid(
-                "parallel",
-                format!("`{parallel}` is no number from 1 to 100"),
-            )
-        })?;
+    let refused = |_| Problem::invalid("parallel", format!("`{parallel}` is no number"));
+    let pace = Pace::checked(0, parallel.parse().map_err(refused)?)?;
     let view = order.site.view();
     let is_forced = order.form.text("all").is_some();
     let (record, survey) = view.survey(&task, from, to, is_forced).await?;
-    let shape = |backfill: &mut tenure_core::Backfill| backfill.parallel = parallel;
-    view.backfill(&order.actor(), &record, &survey, order.why(), shape)
+    view.backfill(&order.actor(), &record, &survey, order.why(), pace)
         .await?;
     Ok(task_address(&task, "backfill"))
 }

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::changes::TOKEN;
 use crate::auth::Visitor;
+use crate::change::Pace;
 use crate::view::{BackfillRow, LockDetail, RunRow, TaskRow};
 
 /// What whoever looks at a page may do.
@@ -109,7 +110,7 @@ fn backfill(task: &TaskRow, right: &Right) -> Markup {
             form method="post" action="backfill" {
                 input type="hidden" name="name" value=(task.task);
                 label {
-                    "Ticks after (UTC)"
+                    "Ticks from (UTC)"
                     input type="datetime-local" name="from" step="1" required;
                 }
                 label {
@@ -118,7 +119,8 @@ fn backfill(task: &TaskRow, right: &Right) -> Markup {
                 }
                 label {
                     "At once"
-                    input type="number" name="parallel" min="1" max="100" value="1" required;
+                    input type="number" name="parallel" min="1" max=(Pace::MOST_PARALLEL) value="1"
+                        required;
                 }
                 label.check {
                     input type="checkbox" name="all" value="yes";

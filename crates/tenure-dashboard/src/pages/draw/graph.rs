@@ -14,6 +14,8 @@ pub(in crate::pages) const MOST: usize = 30;
 const WIDTH: i64 = 760;
 const BOX: i64 = 210;
 const LINE: i64 = 34;
+/// How wide a letter of a label is, at most.
+const LETTER: i64 = 7;
 
 /// The picture; `None` if nobody waits for anybody.
 pub(in crate::pages) fn wait_graph(graph: &WaitGraph) -> Option<Markup> {
@@ -83,11 +85,15 @@ fn sorted<'a>(places: &HashMap<&'a str, i64>) -> Vec<(&'a str, i64)> {
 
 fn arrow(from: i64, to: i64, key: &str) -> Markup {
     let (x, end) = (BOX, WIDTH - BOX);
-    let (a, b) = (x + (end - x) / 3, end - (end - x) / 3);
+    let label = short(key, 22);
+    // It bends only behind its label, which would cut it otherwise.
+    let letters = i64::try_from(label.chars().count()).unwrap_or(0);
+    let bend = x + 14 + LETTER * letters;
+    let middle = i64::midpoint(bend, end);
     html! {
-        path.edge d=(format!("M{x} {from}C{a} {from} {b} {to} {end} {to}"))
+        path.edge d=(format!("M{x} {from}H{bend}C{middle} {from} {middle} {to} {end} {to}"))
             marker-end="url(#arrow)" {}
-        text.of-edge x=(x + 10) y=(from - 5) { (short(key, 22)) }
+        text.of-edge x=(x + 10) y=(from - 5) { (label) }
     }
 }
 
