@@ -58,8 +58,9 @@ enum Command {
     SimRate,
     /// Simulates and tortures with new seeds for an hour, or as long as it is told.
     Nightly(nightly::Night),
-    /// Measures the dashboard's pages with 10 000 tasks and 1 000 locks: bytes, ms, CPU.
-    PageCost,
+    /// Measures the dashboard's pages with 10 000 tasks and 1 000 locks, on SQLite and Redis: bytes,
+    /// ms, CPU.
+    PageCost(cost::Cost),
     /// Makes the README's pictures of the dashboard anew, from a cluster that really runs.
     Screenshots,
     /// Checks what no compiler checks: directions, budgets, words, suites, links.
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
         Command::Guide => guide::run(&root),
         Command::SimRate => rate::run(&root),
         Command::Nightly(night) => nightly::run(&root, &night),
-        Command::PageCost => cost::run(&root),
+        Command::PageCost(cost) => cost::run(&root, &cost),
         Command::Screenshots => screenshots::run(&root),
         Command::Tidy => tidy::run(&root),
     });

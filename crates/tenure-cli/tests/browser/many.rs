@@ -9,9 +9,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use tenure::core::{Holder, Key, LeaseRequest, LeaseStore, Ttl};
-use tenure_bed::Look;
+use tenure_bed::{Flavour, Look, Redis};
 
-use crate::program::{PATIENCE, until};
+use crate::program::{PATIENCE, Place, until};
 use crate::site::Site;
 
 const TASKS: usize = 10_000;
@@ -27,6 +27,8 @@ const MOST_UPDATE: u64 = 60_000;
 /// How often each cost is measured, the median counts: this often if the variable says no more.
 const ROUNDS: usize = 3;
 const ROUNDS_FROM: &str = "TENURE_COST_ROUNDS";
+/// On which stores, with commas between them; SQLite if the variable says nothing.
+const STORES_FROM: &str = "TENURE_COST_ON";
 /// The goal of the design for a first page, on an idle machine.
 const GOAL_MS: u64 = 300;
 
@@ -233,7 +235,20 @@ fn cost(mut site: Site, store: &str) -> String {
 
 #[test]
 fn ten_thousand_tasks_and_a_thousand_locks_make_no_page_heavy() {
-    println!("{}", cost(Site::new(&tasks()), "sqlite"));
+    let stores = std::env::var(STORES_FROM).unwrap_or_else(|_| "sqlite".to_owned());
+    for store in stores.split(',') {
+        println!("{}", cost_on(store));
+    }
+}
+
+fn cost_on(store: &str) -> String {
+    if store == "sqlite" {
+        return cost(Site::new(&tasks()), store);
+    }
+    assert_eq!(store, "redis", "{STORES_FROM} has `sqlite` and `redis`");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Redis::builder(Flavour::Redis).tcp().start());
+    cost(Site::on(Place::new(), server.url(), &tasks(), 1), store)
 }
 
 #[test]
