@@ -149,10 +149,16 @@ fn counts(look: &Look) -> String {
     let waiting: u64 = look.locks.iter().map(|lock| u64::from(lock.waiting)).sum();
     let more = if look.has_more_locks { "+" } else { "" };
     let counts = &look.now.counts;
+    let some = |count: usize, what: &str| match count {
+        0 => String::new(),
+        count => format!(" {count} {what},"),
+    };
     format!(
-        "{} tasks, {} paused, {} nodes, {} running; {}{more} locks held, {waiting}{more} waiting",
+        "{} tasks, {} paused,{}{} {} nodes, {} running; {}{more} locks held, {waiting}{more} waiting",
         counts.tasks,
         counts.paused,
+        some(counts.unlisted, "listed by no live node"),
+        some(counts.retired, "retired"),
         counts.nodes,
         counts.running,
         held.count(),

@@ -142,6 +142,7 @@ enum Filter {
     All,
     Active,
     Paused,
+    Unlisted,
     Retired,
 }
 
@@ -156,6 +157,7 @@ async fn tasks(
             Filter::All => TaskFilter::All,
             Filter::Active => TaskFilter::Active,
             Filter::Paused => TaskFilter::Paused,
+            Filter::Unlisted => TaskFilter::Unlisted,
             Filter::Retired => TaskFilter::Retired,
         },
         paging: input::paging(query.after, query.limit),

@@ -9,7 +9,7 @@ use super::frame::{Block, Page, Place, Region, SELDOM};
 use super::now::{index, took, why};
 use super::say::{self, Rel};
 use super::tasks::standing;
-use crate::view::{BackfillRow, RunRow, TaskDetail, View, ViewError};
+use crate::view::{BackfillRow, RunRow, TaskDetail, TaskRow, View, ViewError};
 
 /// The page of a task.
 pub(super) async fn page(
@@ -80,9 +80,22 @@ fn state(task: &TaskDetail) -> Markup {
                     } @else { ". Goes on when somebody resumes it." }
                 }
             }
-            @if task.task.is_retired {
-                div.said.bad { "No live node can run this task." }
-            }
+            @if task.task.is_retired || task.task.is_unlisted { (unlisted(&task.task)) }
+        }
+    }
+}
+
+/// Why nobody runs a task.
+fn unlisted(task: &TaskRow) -> Markup {
+    html! {
+        div.said.bad {
+            @if let Some(since) = task.unlisted_since {
+                "No live node lists this task, since " (say::time(since, Rel::Ago)) ", at "
+                (say::time(since, Rel::Time)) "."
+            } @else if task.nodes == 0 { "No live node lists this task." }
+            @else { "The current definition says that this task is over." }
+            @if task.is_unlisted { " It counts as retired after ten minutes." }
+            @else { " It is retired." }
         }
     }
 }

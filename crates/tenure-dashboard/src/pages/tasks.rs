@@ -9,10 +9,11 @@ use super::listing::{Listing, pager};
 use super::say::{self, Rel};
 use crate::view::{Page as Rows, RunMark, TaskFilter, TaskRow, TasksQuery, View, ViewError};
 
-const SHOWN: [(&str, &str, TaskFilter); 4] = [
+const SHOWN: [(&str, &str, TaskFilter); 5] = [
     ("", "All", TaskFilter::All),
     ("active", "Active", TaskFilter::Active),
     ("paused", "Paused", TaskFilter::Paused),
+    ("unlisted", "Not listed", TaskFilter::Unlisted),
     ("retired", "Retired", TaskFilter::Retired),
 ];
 
@@ -41,7 +42,11 @@ pub(super) async fn page(view: &View, asked: &Fields) -> Result<Page, ViewError>
                 div.head {
                     h1 { "Tasks" }
                     p { (say::count(now.counts.tasks as u64, "task")) ", "
-                        (now.counts.paused) " paused, " (now.counts.retired) " retired" }
+                        (now.counts.paused) " paused, "
+                        @if now.counts.unlisted > 0 {
+                            (now.counts.unlisted) " that no live node lists, "
+                        }
+                        (now.counts.retired) " retired" }
                 }
                 (tools(search, show))
             }),
@@ -126,6 +131,9 @@ fn row(task: &TaskRow) -> Markup {
 pub(super) fn standing(task: &TaskRow) -> (&'static str, &'static str) {
     if task.is_retired {
         return ("idle", "retired");
+    }
+    if task.is_unlisted {
+        return ("warn", "not listed");
     }
     if task.pause.is_some() {
         return ("warn", "paused");

@@ -102,14 +102,23 @@ fn of_tasks(now: &Now) -> Vec<Trouble> {
             words: html! { "No node is alive: nothing runs" },
         });
     }
+    if now.counts.unlisted > 0 && now.counts.nodes > 0 {
+        troubles.push(Trouble {
+            is_bad: false,
+            link: "tasks?show=unlisted".to_owned(),
+            name: "not listed".to_owned(),
+            words: html! {
+                (say::count(now.counts.unlisted as u64, "task"))
+                " that no live node lists; retired after ten minutes"
+            },
+        });
+    }
     if now.counts.retired > 0 && now.counts.nodes > 0 {
         troubles.push(Trouble {
             is_bad: false,
             link: "tasks?show=retired".to_owned(),
             name: "retired".to_owned(),
-            words: html! {
-                (say::count(now.counts.retired as u64, "task")) " that no live node can run"
-            },
+            words: html! { (say::count(now.counts.retired as u64, "task")) " retired" },
         });
     }
     if now.counts.paused > 0 {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, Timestamp};
+use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, TaskRecord, Timestamp};
 
 use super::plan::{Group, next_due, next_of};
+use super::tasks::is_unlisted;
 use super::{At, RunMark, RunRow, View, ViewError, millis, segment};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,7 +48,9 @@ pub struct NowCounts {
     pub tasks: usize,
     /// Of those, paused.
     pub paused: usize,
-    /// Of those, such that no live node can run them.
+    /// Of those, such that no live node lists them and that are not retired yet.
+    pub unlisted: usize,
+    /// Of those, retired: a node said so, or no live node has listed them for ten minutes.
     pub retired: usize,
     /// Nodes that are alive.
     pub nodes: usize,
@@ -159,13 +162,17 @@ impl View {
         let alive = nodes?.iter().filter(|node| node.expires_at > now).count();
         let rows = |runs: &[RunRecord]| runs.iter().map(|run| RunRow::new(run, now)).collect();
         let groups = inner.plans.groups(&snapshot.tasks);
-        let is_paused = |task: &&tenure_core::TaskRecord| {
-            task.pause.as_ref().is_some_and(|pause| pause.holds_at(now))
+        let is_paused =
+            |task: &TaskRecord| task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
+        let count = |is: &dyn Fn(&TaskRecord) -> bool| {
+            let tasks = snapshot.tasks.iter();
+            tasks.filter(|task| is(task)).count()
         };
         let counts = NowCounts {
             tasks: snapshot.tasks.len(),
-            paused: snapshot.tasks.iter().filter(is_paused).count(),
-            retired: snapshot.tasks.iter().filter(|task| task.nodes == 0).count(),
+            paused: count(&is_paused),
+            unlisted: count(&|task| is_unlisted(task, now)),
+            retired: count(&|task| task.is_retired(now)),
             nodes: alive,
             running: running.runs.len(),
         };

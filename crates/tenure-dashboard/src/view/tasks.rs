@@ -22,9 +22,11 @@ pub enum TaskFilter {
     All,
     /// Those that are paused.
     Paused,
-    /// Those that no live node can run.
+    /// Those that no live node lists, and that are not retired yet.
+    Unlisted,
+    /// Those that are over: a node said so, or no live node has listed them for ten minutes.
     Retired,
-    /// Those that run: neither paused nor retired.
+    /// Those that run: listed by a live node, and neither paused nor retired.
     Active,
 }
 
@@ -69,8 +71,13 @@ pub struct TaskRow {
     pub generation: String,
     /// How many live nodes can run it.
     pub nodes: u32,
-    /// Whether no live node can run it.
+    /// Whether no live node lists it any more and it is not retired yet: its nodes may be about to
+    /// come back.
+    pub is_unlisted: bool,
+    /// Whether it is over: a node said so, or no live node has listed it for ten minutes.
     pub is_retired: bool,
+    /// Since when no live node lists it.
+    pub unlisted_since: Option<At>,
     /// The latest scheduled tick on record.
     pub last_tick: Option<At>,
     /// The next ticks, at most three.
@@ -100,9 +107,9 @@ pub struct TaskDetail {
     pub backfills: Vec<BackfillRow>,
 }
 
-/// Whether nobody runs a task: no live node lists it, or one says that it is over.
-fn is_retired(task: &TaskRecord) -> bool {
-    task.nodes == 0 || task.definition.ended.is_some()
+/// Whether no live node lists a task that is not retired yet.
+pub(super) fn is_unlisted(task: &TaskRecord, now: Timestamp) -> bool {
+    task.nodes == 0 && !task.is_retired(now)
 }
 
 impl TaskFilter {
@@ -111,8 +118,9 @@ impl TaskFilter {
         match self {
             Self::All => true,
             Self::Paused => is_paused,
-            Self::Retired => is_retired(task),
-            Self::Active => !is_retired(task) && !is_paused,
+            Self::Unlisted => is_unlisted(task, now),
+            Self::Retired => task.is_retired(now),
+            Self::Active => task.nodes > 0 && !task.is_retired(now) && !is_paused,
         }
     }
 }
@@ -212,7 +220,9 @@ impl View {
             concurrency: definition.concurrency,
             generation: definition.generation.to_string(),
             nodes: task.nodes,
-            is_retired: is_retired(task),
+            is_unlisted: is_unlisted(task, now),
+            is_retired: task.is_retired(now),
+            unlisted_since: task.unlisted_since.filter(|_| task.nodes == 0).map(At),
             last_tick: task.last_tick.map(At),
             next: self.next_ticks(task, now, NEXT_IN_ROW),
             pause: pause.map(|pause| PauseState {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Beat, Definition, Generation, Holder, Key, LeaseRequest, LeaseStore as _, Pause, RunStore as _,
-    TaskName, Ttl,
+    Beat, Definition, Ended, Generation, Holder, Key, LeaseRequest, LeaseStore as _, ManualClock,
+    Pause, RunStore as _, TaskName, Ttl,
 };
-use tenure_dashboard::Dashboard;
 use tenure_dashboard::view::{LockState, LocksQuery, Paging, TaskFilter, TasksQuery, ViewError};
+use tenure_dashboard::{Access, Dashboard, Right};
 use tenure_memory::MemoryStore;
+
+use crate::client::serve;
 
 /// A store with `count` tasks of one node.
 async fn with_tasks(count: usize) -> Arc<MemoryStore> {
@@ -96,6 +98,73 @@ async fn a_paused_task_says_by_whom_and_why_and_is_found_by_that() {
     );
     let words = task.words.as_deref().unwrap();
     assert!(words.starts_with("every 5 minutes"), "{words}");
+}
+
+/// What the dashboard says of its only task at this moment: the counts of tasks that no node lists
+/// and that are retired, then the filters that find the task.
+async fn standing(store: &Arc<MemoryStore>) -> (usize, usize, Vec<&'static str>) {
+    let served = serve(store.clone(), Access::open(Right::Read)).await;
+    let now = dashboard(store).view().now().await.unwrap();
+    let mut found = Vec::new();
+    for filter in ["active", "unlisted", "retired"] {
+        let path = format!("/api/v1/tasks?filter={filter}");
+        let listed = served.get(&path).await.json();
+        if listed["items"]
+            .as_array()
+            .is_some_and(|items| items.len() == 1)
+        {
+            assert_eq!(listed["items"][0]["is_retired"], filter == "retired");
+            assert_eq!(listed["items"][0]["is_unlisted"], filter == "unlisted");
+            found.push(filter);
+        }
+    }
+    (now.counts.unlisted, now.counts.retired, found)
+}
+
+#[tokio::test]
+async fn s55_a_task_is_retired_ten_minutes_after_the_last_node_that_listed_it_and_not_before() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let nodes = ["worker", "idle"].map(Holder::new);
+    for node in &nodes {
+        let beat = Beat::new(node.clone(), Duration::from_secs(3600));
+        store.beat(&beat).await.unwrap();
+    }
+    let name = TaskName::new("t").unwrap();
+    let task = Definition::new(name.clone(), Generation::new("g1").unwrap(), "*/5 * * * *");
+    store
+        .register(nodes[0].id, std::slice::from_ref(&task))
+        .await
+        .unwrap();
+    assert_eq!(standing(&store).await, (0, 0, vec!["active"]));
+    store.leave(nodes[0].id).await.unwrap();
+    assert_eq!(standing(&store).await, (1, 0, vec!["unlisted"]));
+    clock.advance(Duration::from_secs(540));
+    assert_eq!(standing(&store).await, (1, 0, vec!["unlisted"]));
+    let page = serve(store.clone(), Access::open(Right::Read)).await;
+    let (list, one) = (
+        page.get("/tasks").await.body,
+        page.get("/task?name=t").await.body,
+    );
+    assert!(list.contains("not listed"), "{list}");
+    assert!(one.contains("No live node lists this task"), "{one}");
+    assert!(one.contains("counts as retired after ten minutes"), "{one}");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(standing(&store).await, (0, 1, vec!["retired"]));
+    let page = serve(store.clone(), Access::open(Right::Read)).await;
+    let one = page.get("/task?name=t").await.body;
+    assert!(one.contains("It is retired"), "{one}");
+    // It is a task again as soon as a node lists it, and over at once if one says so.
+    store
+        .register(nodes[1].id, std::slice::from_ref(&task))
+        .await
+        .unwrap();
+    assert_eq!(standing(&store).await, (0, 0, vec!["active"]));
+    let mut over = task;
+    over.generation = Generation::new("g2").unwrap();
+    over.ended = Some(Ended::Retired);
+    store.register(nodes[1].id, &[over]).await.unwrap();
+    assert_eq!(standing(&store).await, (0, 1, vec!["retired"]));
 }
 
 #[tokio::test]

@@ -307,6 +307,7 @@ mod tests {
             counts: NowCounts {
                 tasks: 1,
                 paused: 0,
+                unlisted: 0,
                 retired: 0,
                 nodes: 1,
                 running: 0,
