@@ -193,8 +193,7 @@ fn weigh(site: &mut Site, path: &str) -> String {
     let _kept = ask_again(site, path, marks);
     let kept = u64::try_from(begun.elapsed().as_micros()).unwrap();
     format!(
-        "{path:32} {:>7} B {:>6} ms answer {:>6} ms shown  update {update:>6} B {:>5} ms, \
-         work {:>4} ms, kept {:>4} ms",
+        "| `{path}` | {} | {} | {} | {update} | {} | {} | {} |",
         page + assets,
         median(answered),
         median(shown),
@@ -209,7 +208,9 @@ fn cost(mut site: Site, store: &str) -> String {
     hold_locks(&url);
     let mut told = format!(
         "{TASKS} tasks, {LOCKS} locks ({CONTENDED} with a queue), on {store}; at most {MOST_BYTES} \
-         bytes and, on an idle machine, {GOAL_MS} ms until it is shown\n"
+         bytes and, on an idle machine, {GOAL_MS} ms until it is shown\n\n\
+         | page | bytes | ms to the answer | ms until shown | bytes of an update | ms | work in ms | \
+         kept, ms |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     for path in PAGES {
         let line = weigh(&mut site, path);
@@ -225,7 +226,10 @@ fn cost(mut site: Site, store: &str) -> String {
         (begun.elapsed() >= Duration::from_secs(10)).then_some(())
     });
     let open_ms = (worked(&site) - before) * 10;
-    let _ = writeln!(told, "/now left open: {open_ms} ms of work in ten seconds");
+    let _ = writeln!(
+        told,
+        "\n`/now` left open: {open_ms} ms of work in ten seconds"
+    );
     let folder = tenure_bed::pictures();
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(format!("page-cost-{store}.txt")), &told).unwrap();
