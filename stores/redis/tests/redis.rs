@@ -222,6 +222,21 @@ async fn r50_e70_e71_a_server_that_takes_no_writes_is_unavailable_and_nothing_wa
 }
 
 #[tokio::test]
+async fn s51_a_runner_that_is_pointed_at_a_replica_is_told_so_at_its_start() {
+    let primary = Redis::builder(Flavour::Redis).tcp().start().await;
+    let replica = Redis::builder(Flavour::Redis).tcp().start().await;
+    let port = primary.port().to_string();
+    replica.call(&["REPLICAOF", "127.0.0.1", &port]).await;
+    let store = RedisStore::connect(&replica.url()).await.unwrap();
+    // The first that is asked when tasks are started.
+    let error = tenure_core::RunStore::now(&store).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    for part in ["READONLY", "name the primary", &replica.port().to_string()] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn e74_a_server_busy_with_a_script_is_unavailable() {
     let (server, store) = plain().await;
     let mut cli = server.redis_cli();

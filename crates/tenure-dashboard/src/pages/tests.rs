@@ -124,6 +124,47 @@ async fn every_page_is_whole_and_holds_no_code_of_its_own() {
 }
 
 #[tokio::test]
+async fn s62_a_reload_that_failed_is_named_among_what_is_wrong_until_one_goes_well() {
+    let store = Arc::new(MemoryStore::new());
+    let tasks = || {
+        let task = tenure_tasks::Task::new("t").schedule("@daily");
+        [task.run(|_| std::future::ready(()))]
+    };
+    let running = tenure_tasks::TaskScheduling::builder(())
+        .manager(tenure_tasks::StoreLockManager::new(store.clone()))
+        .tasks(tasks())
+        .start();
+    let running = Arc::new(running.await.unwrap());
+    let pages = async || {
+        // A view of its own each time: what one has read it shows for a second.
+        let dashboard = Dashboard::builder(store.clone(), store.clone()).tasks(&running);
+        let view = dashboard.build().view().clone();
+        let now = whole(now::page(&view).await).await;
+        let nodes = whole(nodes::page(&view).await).await;
+        [now, nodes]
+    };
+    tenure_bed::until(
+        "it has joined",
+        std::time::Duration::from_secs(60),
+        async || {
+            let nodes = store.nodes().await.unwrap();
+            (!nodes.is_empty()).then_some(())
+        },
+    )
+    .await;
+    running.reload_failed("tasks.toml: minute `61` <is> no minute");
+    for page in pages().await {
+        let told = "which failed: tasks.toml: minute `61` &lt;is&gt; no minute";
+        assert!(page.contains(told), "{page}");
+    }
+    running.replace(Arc::new(()), tasks()).await.unwrap();
+    for page in pages().await {
+        assert!(!page.contains("which failed"), "{page}");
+    }
+    running.drain(std::time::Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn a_page_that_has_not_changed_is_not_sent_again() {
     let bed = Bed::new();
     bed.lock("k", "holder").await;

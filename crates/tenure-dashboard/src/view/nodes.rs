@@ -112,6 +112,7 @@ impl View {
         now: Timestamp,
     ) -> NodeRow {
         let health = self.runner().map(|tasks| tasks.health());
+        let reload_failed = health.as_ref().and_then(|it| it.reload_failed.clone());
         let managers = health.into_iter().flat_map(|health| health.managers);
         let own = managers
             .filter(|it| it.node.as_ref().is_some_and(|own| own.id == node.node.id))
@@ -132,8 +133,13 @@ impl View {
             backlog: own.map(|own| own.backlog),
             trouble: own
                 .and_then(tenure_tasks::ManagerHealth::impairment)
-                .iter()
-                .map(ToString::to_string)
+                .map(|impairment| impairment.to_string())
+                .into_iter()
+                .chain(
+                    reload_failed
+                        .filter(|_| own.is_some())
+                        .map(|it| it.to_string()),
+                )
                 .collect(),
             version: node.version.clone(),
         }

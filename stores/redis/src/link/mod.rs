@@ -299,6 +299,8 @@ impl Link {
     ) -> Result<Value, StoreError> {
         let doing = call.doing;
         let mut sent = first;
+        // Why the servers were looked for anew: if none is found in time, that says more than that.
+        let mut turned_away = None;
         let mut may_have_happened = false;
         let known = |error: StoreError, may_have_happened: bool| {
             if may_have_happened {
@@ -311,10 +313,14 @@ impl Link {
             let (error, at) = match sent {
                 Sent::Answer(value) => return Ok(value),
                 Sent::Failed(error, at) => (error, at),
-                Sent::Nowhere(error) => return Err(known(error, may_have_happened)),
+                Sent::Nowhere(error) => {
+                    let error = turned_away.unwrap_or(error);
+                    return Err(known(error, may_have_happened));
+                }
                 Sent::TooLate(at) => return Err(too_late(doing, &at)),
             };
-            match meaning(&error) {
+            let meaning = meaning(&error);
+            match meaning {
                 Meaning::NoScript => match call.whole() {
                     Some(whole) => call = whole,
                     None => return Err(store_error(doing, &at, error)),
@@ -330,6 +336,9 @@ impl Link {
             }
             if attempt == MOST_MOVES {
                 return Err(known(store_error(doing, &at, error), may_have_happened));
+            }
+            if meaning == Meaning::Elsewhere {
+                turned_away = Some(store_error(doing, &at, error));
             }
             sent = self.send(&call, deadline).await;
         }
