@@ -82,12 +82,20 @@
     (region.contains(document.activeElement) &&
       document.activeElement.matches('input, select, textarea'));
 
+  // What is wider than the screen begins where its picture says that it matters, in per cent.
+  const show = (wide) => {
+    const at = Number(wide.dataset.at ?? 0) / 100;
+    wide.scrollLeft = wide.scrollWidth * at - wide.clientWidth / 2;
+  };
+
   const swap = (fresh) => {
     const old = main.querySelector(`[data-region="${CSS.escape(fresh.dataset.region)}"]`);
     if (!old || isInUse(old)) return;
     const open = [...old.querySelectorAll('details[open][id]')].map((it) => it.id);
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    const way = focused && (focused.id || focused.getAttribute('href'));
+    const wayOf = (it) => it.id || it.getAttribute('href') || it.getAttribute('aria-label');
+    const way = focused && wayOf(focused);
+    const places = [...old.querySelectorAll('.scroll')].map((it) => it.scrollLeft);
     const before = old.querySelector('pre.output');
     const isAtEnd = before && before.scrollTop + before.clientHeight >= before.scrollHeight - 8;
     const wrong = old.querySelector('[data-announce]')?.textContent;
@@ -95,9 +103,13 @@
     for (const id of open) document.getElementById(id)?.setAttribute('open', '');
     const after = fresh.querySelector('pre.output');
     if (after) after.scrollTop = isAtEnd ? after.scrollHeight : before?.scrollTop ?? 0;
+    for (const [at, it] of fresh.querySelectorAll('.scroll').entries()) {
+      if (at < places.length) it.scrollLeft = places[at];
+      else show(it);
+    }
     if (way) {
-      const again = [...fresh.querySelectorAll('[id], a[href]')];
-      again.find((it) => it.id === way || it.getAttribute('href') === way)?.focus();
+      const again = [...fresh.querySelectorAll('[id], a[href], [tabindex]')];
+      again.find((it) => wayOf(it) === way)?.focus({ preventScroll: true });
     }
     const news = fresh.querySelector('[data-announce]')?.textContent;
     if (news && news !== wrong) announce(news);
@@ -229,6 +241,7 @@
 
   const output = document.querySelector('pre.output');
   if (output) output.scrollTop = output.scrollHeight;
+  main.querySelectorAll('.scroll').forEach(show);
   connect();
   tick();
   setInterval(() => document.hidden || tick(), 1000);

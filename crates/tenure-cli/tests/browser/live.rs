@@ -95,6 +95,34 @@ fn a_locks_queue_moves_on_the_page() {
 }
 
 #[test]
+fn a_picture_wider_than_a_phone_begins_at_now_and_stays_where_it_is_moved() {
+    let busy = "[[task]]\nname = \"busy\"\nschedule = \"* * * * * *\"\ncommand = [\"true\"]\n";
+    let mut site = Site::new(busy);
+    site.browser.look(Look::PHONE);
+    site.browser.open("/now");
+    mark(&mut site);
+    let region = "document.querySelector('[data-region=timeline]')";
+    let wide = format!("{region}.querySelector('.scroll')");
+    let moved = site.browser.eval(&format!("{wide}.scrollLeft > 100"));
+    assert_eq!(moved, true, "it begins with what was an hour ago");
+    // The middle of what is seen is now.
+    let off = format!(
+        "Math.abs({wide}.querySelector('.now').getBoundingClientRect().x - innerWidth / 2) < 60"
+    );
+    assert_eq!(site.browser.eval(&off), true);
+    site.browser
+        .eval(&format!("{wide}.focus(); {wide}.scrollLeft = 42"));
+    let seen = site.browser.eval(&format!("{region}.dataset.mark"));
+    site.browser
+        .until(&format!("{region}.dataset.mark !== {seen}"));
+    assert_eq!(site.browser.eval(&format!("{wide}.scrollLeft")), 42);
+    let focused = format!("document.activeElement === {wide}");
+    assert_eq!(site.browser.eval(&focused), true);
+    assert_marked(&mut site);
+    site.assert_clean();
+}
+
+#[test]
 fn what_is_done_on_one_node_is_seen_at_the_others_on_redis() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(Redis::builder(Flavour::Redis).tcp().start());

@@ -10,7 +10,8 @@ const WIDTH: i64 = 1200;
 const HEIGHT: i64 = 84;
 const LEFT: i64 = 60;
 
-/// The runs of the next 24 hours by quarter of an hour; the busiest minute of each stands out.
+/// The runs of the next 24 hours by quarter of an hour; those with the busiest minutes stand out,
+/// unless a day has nothing else.
 pub(in crate::pages) fn herd(herd: &Herd) -> Markup {
     let most = herd
         .buckets
@@ -24,13 +25,15 @@ pub(in crate::pages) fn herd(herd: &Herd) -> Markup {
         .map(|bucket| bucket.busiest_minute)
         .max()
         .unwrap_or(0);
+    let at_peak = (herd.buckets.iter()).filter(|bucket| bucket.busiest_minute == peak);
+    let stands_out = peak > 1 && at_peak.count() * 4 <= herd.buckets.len();
     let slots = i64::try_from(herd.buckets.len()).unwrap_or(1).max(1);
     let (mut all, mut crowded) = (Rects::default(), Rects::default());
     for (at, bucket) in (0..).zip(&herd.buckets) {
         let x = LEFT + at * (WIDTH - LEFT) / slots;
         let width = (WIDTH - LEFT) / slots - 2;
         let height = scaled(bucket.runs, most, HEIGHT);
-        let is_peak = peak > 1 && bucket.busiest_minute == peak;
+        let is_peak = stands_out && bucket.busiest_minute == peak;
         let rects = if is_peak { &mut crowded } else { &mut all };
         rects.add(x, HEIGHT + 4 - height, width.max(1), height);
     }
@@ -121,6 +124,12 @@ mod tests {
         };
         let drawn = herd(&day).into_string();
         assert_eq!(drawn.matches("f-warn").count(), 1);
+        let even = Herd {
+            buckets: (0..96).map(|at| bucket(at, 120)).collect(),
+            ..day.clone()
+        };
+        let even = herd(&even).into_string();
+        assert!(!even.contains("f-warn"), "no quarter is busier than others");
         assert!(
             drawn.contains(">401<") && drawn.contains(">03:00<"),
             "{drawn}"

@@ -11,7 +11,7 @@ mod timeline;
 pub(super) use bars::{herd, rates};
 pub(super) use graph::{MOST as MOST_WAITS, wait_graph};
 pub(super) use ribbon::ribbon;
-pub(super) use timeline::{in_words, timeline};
+pub(super) use timeline::{NOW_AT, in_words, timeline};
 
 use std::fmt::Write;
 

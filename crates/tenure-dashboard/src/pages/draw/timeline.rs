@@ -24,6 +24,8 @@ const LANE: i64 = 22;
 const TOP: i64 = 24;
 const COUNTS: i64 = 46;
 const LATENESS: i64 = 26;
+/// Where now is, in per cent of the width: from there the past and the future are seen.
+pub(in crate::pages) const NOW_AT: i64 = (LEFT + PLOT / 2) * 100 / WIDTH;
 /// How many tasks have a lane.
 const LANES: usize = 8;
 
