@@ -81,11 +81,15 @@ fn settings(entry: &TaskEntry) -> Map<String, Value> {
         _ => "stop",
     };
     let retry = entry.retry.map(|retry| {
-        json!({
+        let mut told = json!({
             "attempts": retry.attempts(),
             "most": format_duration(retry.longest_delay()),
             "past_next_tick": retry.goes_past_next_tick(),
-        })
+        });
+        if let (Some(time), Some(told)) = (retry.time(), told.as_object_mut()) {
+            told.insert("within".to_owned(), json!(format_duration(time)));
+        }
+        told
     });
     let (overlap, queue_max) = match entry.beside.overlap {
         Overlap::QueueAll { max } => (json!("queue_all"), Some(max)),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tenure_core::{ClaimAnswer, Holder, Outcome, RunKey, RunState, TaskName, Timestamp};
+use tenure_core::{ClaimAnswer, Holder, Outcome, Refusal, RunKey, RunState, TaskName, Timestamp};
 use tokio::sync::broadcast;
 
 use crate::alarm::Alarm;
@@ -78,7 +78,9 @@ pub enum RunnerEvent {
     Skipped {
         /// The run that is not made.
         key: RunKey,
-        /// Why.
+        /// By which rule.
+        cause: SkipCause,
+        /// Why, in words.
         reason: String,
     },
     /// A tick waits in the store, by the task's overlap rule or its limit, until somebody takes it.
@@ -258,6 +260,44 @@ pub enum StoreCall<'a> {
     },
     /// A claim was answered; each item of a batch is told.
     Decided(&'a ClaimAnswer),
+}
+
+/// The rule that left a tick out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SkipCause {
+    /// An earlier run of the same task and index was in hand.
+    Overlap,
+    /// As many runs of the task were in hand as it allows.
+    Limit,
+    /// As many ticks waited as the task's overlap rule allows.
+    QueueFull,
+    /// A newer tick waited, and the task's overlap rule keeps only the newest.
+    Replaced,
+}
+
+impl SkipCause {
+    /// The cause's name in JSON and in figures, such as `queue_full`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Limit => "limit",
+            Self::QueueFull => "queue_full",
+            Self::Replaced => "replaced",
+        }
+    }
+
+    /// The rule behind a refusal that leaves a tick out; nothing for any other.
+    pub(crate) fn of(refusal: &Refusal) -> Option<Self> {
+        match refusal {
+            Refusal::Overlap { .. } => Some(Self::Overlap),
+            Refusal::Limit { .. } => Some(Self::Limit),
+            Refusal::QueueFull { .. } => Some(Self::QueueFull),
+            Refusal::Replaced { .. } => Some(Self::Replaced),
+            _ => None,
+        }
+    }
 }
 
 /// Why a run began after its time, if it did.

@@ -225,7 +225,11 @@ pub(crate) trait Figures {
                     self.set(Dated::LastSuccess, &[label], Some(ended));
                 }
             }
-            RunnerEvent::Skipped { key, .. } => self.count(Count::Skipped, &key.task, 1),
+            RunnerEvent::Skipped { key, cause, .. } => {
+                if let Some(label) = self.label_of(&key.task) {
+                    self.add(Count::Skipped, &[label, ("reason", cause.as_str())], 1);
+                }
+            }
             RunnerEvent::Missed { task, count, .. } => self.count(Count::Missed, task, *count),
             RunnerEvent::Lost { key, .. } => self.count(Count::Lost, &key.task, 1),
             RunnerEvent::LateCompletion { key, .. } => {
@@ -302,6 +306,10 @@ fn word_of(answer: &ClaimAnswer) -> &'static str {
             Refusal::Overlap { .. } => "overlap",
             Refusal::StaleGeneration { .. } => "stale_generation",
             Refusal::NodeLapsed => "node_lapsed",
+            Refusal::StoreForgot => "store_forgot",
+            Refusal::Limit { .. } => "limit",
+            Refusal::QueueFull { .. } => "queue_full",
+            Refusal::Replaced { .. } => "replaced",
             _ => "refused",
         },
         _ => "other",

@@ -84,7 +84,7 @@ pub mod test;
 pub use alarm::{Alarm, AlarmKind, AlarmRule, AlarmState, AlarmTarget, tells_alarms};
 pub use config_error::{ConfigError, ConfigErrors, StartError};
 pub use context::TaskContext;
-pub use event::{DelayCause, Events, RunnerEvent, StoreCall};
+pub use event::{DelayCause, Events, RunnerEvent, SkipCause, StoreCall};
 pub use keep::{InvalidKeepRule, Keep, KeepRule};
 pub use manager::{
     DEFAULT_MANAGER, RunAccess, TaskError, TaskExecutionToken, TaskLock, TaskLockManager,

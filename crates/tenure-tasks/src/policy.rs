@@ -3,6 +3,8 @@
 //! Only words and arithmetic; the runner applies them. Overlap and crash rules are part of the
 //! store's contract and come from `tenure-core`.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What to do about ticks that nobody ran in time: after a stop, an outage, a suspension or a
@@ -79,13 +81,35 @@ pub enum OnLeaseLoss {
 /// How often a run that failed or took too long is tried again, and after what delay.
 ///
 /// Counts attempts, the first included, on whatever node they run. No attempt is begun once the
-/// schedule's next tick is due, unless [`Retry::past_next_tick`] says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// schedule's next tick is due, unless [`Retry::past_next_tick`] says so, and none later than
+/// [`Retry::within`] says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Retry {
     attempts: u32,
     pace: Pace,
     goes_past_next_tick: bool,
+    within: Option<Duration>,
 }
+
+/// What is not said is not shown either: definitions are told apart by this text, and those that
+/// say nothing new are to stay what they were.
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Retry");
+        shown
+            .field("attempts", &self.attempts)
+            .field("pace", &self.pace)
+            .field("goes_past_next_tick", &self.goes_past_next_tick);
+        if let Some(within) = self.within {
+            shown.field("within", &within);
+        }
+        shown.finish()
+    }
+}
+
+/// How long all attempts together may be given.
+const TIMES: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 3600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Pace {
@@ -110,6 +134,7 @@ impl Retry {
             attempts,
             pace: Pace::Fixed(delay),
             goes_past_next_tick: false,
+            within: None,
         }
     }
 
@@ -127,6 +152,7 @@ impl Retry {
                 most: Duration::from_secs(600),
             },
             goes_past_next_tick: false,
+            within: None,
         }
     }
 
@@ -144,6 +170,22 @@ impl Retry {
     pub const fn past_next_tick(mut self) -> Self {
         self.goes_past_next_tick = true;
         self
+    }
+
+    /// Begins no further attempt later than so long after the run's tick, whatever else is allowed;
+    /// from 1 ms to 366 days. Without it, attempts and the next tick are the only bounds.
+    ///
+    /// Of a run that somebody asked for, the time counts from when they asked.
+    #[must_use]
+    pub const fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    /// How long after the run's tick the last attempt may begin, if that is said.
+    #[must_use]
+    pub const fn time(&self) -> Option<Duration> {
+        self.within
     }
 
     /// The most attempts, the first included.
@@ -199,6 +241,9 @@ impl Retry {
             Pace::Exponential { first, most } if first > most => {
                 Some("the first delay is longer than the longest")
             }
+            _ if self.within.is_some_and(|time| !TIMES.contains(&time)) => {
+                Some("the time for all attempts must be 1ms to 366d")
+            }
             _ if self.longest_delay() > Duration::from_secs(24 * 3600) => {
                 Some("a delay may be one day at most")
             }
@@ -235,6 +280,28 @@ mod tests {
         assert_eq!(fixed.delay_after(1, 0.0), Some(Duration::from_secs(3)));
         assert_eq!(fixed.delay_after(2, 0.0), None);
         assert_eq!(Retry::none().delay_after(1, 1.0), None);
+    }
+
+    #[test]
+    fn s53_a_rule_that_says_nothing_new_is_written_as_before() {
+        let retry = Retry::fixed(2, Duration::from_secs(3));
+        let before = "Retry { attempts: 2, pace: Fixed(3s), goes_past_next_tick: false }";
+        assert_eq!(format!("{retry:?}"), before);
+        let within = format!("{:?}", retry.within(Duration::from_secs(60)));
+        assert!(within.contains("within: 60s"), "{within}");
+    }
+
+    #[test]
+    fn s44_a_time_for_all_attempts_that_means_nothing_is_refused() {
+        for (time, is_right) in [
+            (0, false),
+            (1, true),
+            (366 * 86_400_000, true),
+            (u64::MAX, false),
+        ] {
+            let retry = Retry::exponential(3).within(Duration::from_millis(time));
+            assert_eq!(retry.fault().is_none(), is_right, "{time} ms");
+        }
     }
 
     #[test]

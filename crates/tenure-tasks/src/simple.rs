@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::attempt::{Attempt, Ending, Limits, supervise};
 use crate::check::{Assigned, Work};
-use crate::event::{DelayCause, EventSender, RunnerEvent};
+use crate::event::{DelayCause, EventSender, RunnerEvent, SkipCause};
 use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
 use crate::output::Output;
@@ -192,6 +192,7 @@ impl SimpleRunner {
         if spec.overlap() == Overlap::Skip && self.busy.contains(&place) {
             self.events.tell(|| RunnerEvent::Skipped {
                 key,
+                cause: SkipCause::Overlap,
                 reason: "an earlier run is still going on in this process".to_owned(),
             });
             return;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, TaskName, Timestamp,
+    Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, RunKey, RunKind,
+    TaskName, Timestamp,
 };
 use tenure_schedule::{Schedule, Zone};
 
@@ -247,6 +248,14 @@ impl TaskSpec {
             .tick_after(tick)
             .map_or(self.terms.jitter, |next| next.since(tick));
         tick + hash::jitter(&self.name, tick, self.terms.jitter.min(gap))
+    }
+
+    /// Whether another attempt of a run may begin at this instant.
+    pub(crate) fn may_retry_at(&self, key: &RunKey, at: Timestamp) -> bool {
+        let retry = self.retry();
+        let is_bounded = key.kind == RunKind::Scheduled && !retry.goes_past_next_tick();
+        let next = is_bounded.then(|| self.tick_after(key.tick)).flatten();
+        next.is_none_or(|next| at < next) && retry.time().is_none_or(|time| at <= key.tick + time)
     }
 
     /// The first tick after an instant.

@@ -37,12 +37,15 @@ struct Sample {
 }
 
 impl Sample {
+    fn half_trip(self) -> i64 {
+        self.error_us.saturating_sub(MILLISECOND)
+    }
+
     /// The smallest and the largest offset that it allows at `now`.
     fn bounds(self, now: Moment) -> (i64, i64) {
         let drift = micros(now).saturating_sub(micros(self.answered_at)) / DRIFT;
-        let half_trip = self.error_us.saturating_sub(MILLISECOND);
         let most = self.error_us.saturating_add(drift);
-        let least = half_trip.saturating_add(drift);
+        let least = self.half_trip().saturating_add(drift);
         (
             self.offset_us.saturating_sub(least),
             self.offset_us.saturating_add(most),
@@ -107,6 +110,19 @@ impl StoreTime {
         Some(Timestamp::from_millis(us.div_euclid(1000)))
     }
 
+    /// How far the store's clock may be from what is believed of it; zero before the first answer.
+    pub(crate) fn uncertainty(&self) -> Duration {
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        Duration::from_micros(error_us.unsigned_abs())
+    }
+
+    /// The longest round trip of the last eight; zero before the first answer.
+    pub(crate) fn longest_trip(&self) -> Duration {
+        let trips = self.samples.iter().map(|sample| sample.half_trip() * 2);
+        let longest = trips.max().unwrap_or(0);
+        Duration::from_micros(longest.unsigned_abs())
+    }
+
     /// The moment at which the store's clock shows `tick`; `None` before the first answer.
     pub(crate) fn moment_of(&self, tick: Timestamp) -> Option<Moment> {
         let us = tick.as_millis().saturating_mul(1000);
@@ -156,6 +172,8 @@ mod tests {
             Duration::from_millis(100)
         );
         assert_eq!(time.until(Timestamp::EPOCH, at(201)), Duration::ZERO);
+        assert_eq!(time.uncertainty(), Duration::from_millis(2));
+        assert_eq!(time.longest_trip(), Duration::from_millis(100));
     }
 
     #[test]

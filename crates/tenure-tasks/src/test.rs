@@ -244,11 +244,7 @@ impl<S: Send + Sync + 'static> TestTasks<S> {
             .then(|| retry.delay_after(number, 1.0))
             .flatten()
             .map(|delay| at + delay)
-            .filter(|again| {
-                let next = work.spec.tick_after(key.tick);
-                let is_bounded = key.kind == RunKind::Scheduled && !retry.goes_past_next_tick();
-                !is_bounded || next.is_none_or(|next| *again < next)
-            });
+            .filter(|again| work.spec.may_retry_at(&key, *again));
         if let Some(again) = again {
             let entry = (id, key.clone(), number + 1);
             self.waiting.insert((again, self.made), entry);

@@ -869,3 +869,30 @@ async fn s28_a_node_does_not_begin_what_it_won_before_it_lapsed() {
     assert_eq!(nodes, ["second"], "{ran:?}");
     drop((first, second));
 }
+
+#[tokio::test(start_paused = true)]
+async fn s47_where_the_store_is_slow_nodes_wait_longer_for_what_others_claim() {
+    let cluster = Cluster::new();
+    let (mut stores, mut nodes) = (Vec::new(), Vec::new());
+    for name in ["a", "b", "c"] {
+        let store = FaultyStore::over(cluster.store.clone());
+        // It decides after half of this, which is longer than the usual grace.
+        store.claims_take(ms(600));
+        let tasks = (0..60).map(|n| logged(&format!("t{n}"), "*/3 * * * * *"));
+        let clock = cluster.clock.clone();
+        let node = cluster.node_on(name, clock, store.clone(), tasks.collect());
+        nodes.push(node.await);
+        stores.push(store);
+    }
+    // By now each node knows the others, and how slow the store is.
+    pass(ms(17_900)).await;
+    let keys = || stores.iter().map(|store| store.claim_keys()).sum::<usize>();
+    let before = keys();
+    pass(secs(12)).await;
+    assert_eq!(
+        keys() - before,
+        4 * 60,
+        "each run of four ticks is claimed once"
+    );
+    cluster.log.assert_none_twice();
+}

@@ -214,7 +214,7 @@ async fn s44_a_failed_run_is_tried_again_with_growing_fences_and_counted_across_
 }
 
 #[tokio::test(start_paused = true)]
-async fn s44_retries_stop_at_the_next_tick_unless_the_task_says_otherwise() {
+async fn s44_retries_stop_at_the_next_tick_or_when_the_task_says() {
     let cluster = Cluster::new();
     let bounded = fails_until("bounded", "*/10 * * * * *", 99, Retry::fixed(50, secs(4)));
     let goes_on = fails_until(
@@ -223,6 +223,12 @@ async fn s44_retries_stop_at_the_next_tick_unless_the_task_says_otherwise() {
         99,
         Retry::fixed(7, secs(10)).past_next_tick(),
     );
+    let in_time = fails_until(
+        "in_time",
+        "0 * * * * *",
+        99,
+        Retry::fixed(50, secs(4)).within(secs(10)),
+    );
     let permanent = Task::new("permanent")
         .schedule("0 * * * * *")
         .retry(Retry::fixed(5, secs(1)))
@@ -230,7 +236,8 @@ async fn s44_retries_stop_at_the_next_tick_unless_the_task_says_otherwise() {
             State::ran(&context);
             Err::<(), _>(TaskFailure::new("useless").permanent())
         });
-    let node = cluster.node("n", vec![bounded, goes_on, permanent]).await;
+    let all = vec![bounded, goes_on, in_time, permanent];
+    let node = cluster.node("n", all).await;
     pass(secs(150)).await;
     let attempts = |task: &str, tick_ms| {
         let ran = cluster.log.all().into_iter();
@@ -239,6 +246,7 @@ async fn s44_retries_stop_at_the_next_tick_unless_the_task_says_otherwise() {
     };
     assert_eq!(attempts("bounded", 10_000), 3);
     assert_eq!(attempts("goes_on", 60_000), 7);
+    assert_eq!(attempts("in_time", 60_000), 3, "at 0, 4 and 8 s");
     assert_eq!(attempts("permanent", 60_000), 1);
     let record = cluster
         .store

@@ -214,7 +214,10 @@ async fn s46_metrics_tell_how_late_runs_began_how_they_ended_and_what_was_asked_
         "tenure_start_delay_seconds_count{task=\"fails\",cause=\"retry\"}",
         6.0,
     );
-    is("tenure_runs_skipped_total{task=\"long\"}", 1.0);
+    is(
+        "tenure_runs_skipped_total{task=\"long\",reason=\"overlap\"}",
+        1.0,
+    );
     is("tenure_claims_total{result=\"overlap\"}", 1.0);
     is("tenure_claims_total{result=\"won\"}", 19.0);
     is(

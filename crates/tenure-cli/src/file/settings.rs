@@ -297,6 +297,7 @@ fn retry(section: &mut Section<'_, '_, '_>) -> Option<Retry> {
             let first = inner.duration("first", MS, DAY);
             let most = inner.duration("most", MS, DAY);
             let past_next_tick = inner.boolean("past_next_tick").unwrap_or(false);
+            let within = inner.duration("within", MS, 366 * DAY);
             let is_missing = inner.key_place("attempts").is_none();
             inner.finish(&[]);
             if is_missing {
@@ -311,6 +312,7 @@ fn retry(section: &mut Section<'_, '_, '_>) -> Option<Retry> {
                 return None;
             }
             let retry = Retry::exponential(u32::try_from(attempts?).ok()?).between(first, most);
+            let retry = within.map_or(retry, |time| retry.within(time));
             Some(if past_next_tick {
                 retry.past_next_tick()
             } else {

@@ -76,7 +76,10 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
             });
             run("finished", key, more)
         }
-        RunnerEvent::Skipped { key, reason } => run("skipped", key, json!({ "reason": reason })),
+        RunnerEvent::Skipped { key, cause, reason } => {
+            let facts = json!({ "cause": cause.as_str(), "reason": reason });
+            run("skipped", key, facts)
+        }
         RunnerEvent::Queued { key, reason } => run("queued", key, json!({ "reason": reason })),
         RunnerEvent::CancelRequested { key, by, why } => {
             run("cancel_requested", key, json!({ "by": by, "why": why }))

@@ -70,7 +70,7 @@ pub(super) fn of_event(
 /// Events about one run, besides its end, in words.
 fn of_run(event: &RunnerEvent) -> Option<(String, bool)> {
     Some(match event {
-        RunnerEvent::Skipped { key, reason } => {
+        RunnerEvent::Skipped { key, reason, .. } => {
             let (run, tick, reason) = (run_of(key), clock_time(key.tick), visible(reason));
             (format!("skipped   {run} tick {tick}: {reason}"), true)
         }

@@ -273,6 +273,8 @@ impl Runner {
                 .filter_map(|wanted| self.item(wanted))
                 .collect();
             let mut batch = ClaimBatch::new(self.node.id, items);
+            // What is taken for due here may not be so there yet.
+            batch.early += self.time.uncertainty();
             batch.early = batch.early.max(self.lead.early());
             batch.start = self.start_of(&wanted, now);
             self.send(Flight {

@@ -8,7 +8,7 @@ use super::claiming::Wanted;
 use super::runs::Won;
 use super::{PausedTask, Runner};
 use crate::due::Missed;
-use crate::event::RunnerEvent;
+use crate::event::{RunnerEvent, SkipCause};
 use crate::table::TaskId;
 
 /// How often a paused task is looked at if the store gives no hint that it was resumed.
@@ -142,7 +142,9 @@ impl Runner {
                     self.remember_other(id, key.clone(), RunState::Skipped, None, now);
                     let reason = refusal.to_string();
                     tracing::info!(run = %key, reason, "skipped");
-                    self.events.tell(|| RunnerEvent::Skipped { key, reason });
+                    let cause = SkipCause::of(&refusal).unwrap_or(SkipCause::Overlap);
+                    self.events
+                        .tell(|| RunnerEvent::Skipped { key, cause, reason });
                 }
             }
             Refusal::StaleGeneration { current } => self.found_stale(wanted, current, before, now),

@@ -26,6 +26,9 @@ const SWEEPERS: usize = 3;
 /// How much later each further node of those looks.
 const RANK_STEP: Duration = Duration::from_millis(50);
 
+/// The longest that is waited because the store is slow.
+const MOST_GRACE: Duration = Duration::from_secs(1);
+
 /// When all the others look, in case those that should have looked are gone too.
 const LATE_SWEEP: Duration = Duration::from_secs(5);
 
@@ -207,9 +210,15 @@ impl Runner {
             }
         }
         let step = RANK_STEP * u32::try_from(rank).unwrap_or(0).min(10);
-        self.claims
-            .look_later(now + self.options.sweep_after + step, soon);
+        self.claims.look_later(now + self.grace() + step, soon);
         self.claims.look_later(now + LATE_SWEEP + step, later);
+    }
+
+    /// How long after a tick the others have had their chance: where the store is slow, as long as
+    /// three of its round trips, so that what they asked for in time is not asked for again.
+    fn grace(&self) -> Duration {
+        let slow = (self.time.longest_trip() * 3).min(MOST_GRACE);
+        self.options.sweep_after.max(slow)
     }
 
     fn rank_of(&self, tick: Timestamp) -> usize {

@@ -375,13 +375,8 @@ fn again_after(
         },
         Outcome::Failed | Outcome::TimedOut => {
             let delay = spec.retry().delay_after(attempt, chance)?;
-            let key = &running.run.key;
-            let is_bounded = key.kind == RunKind::Scheduled && !spec.retry().goes_past_next_tick();
-            let is_too_late = is_bounded
-                && spec
-                    .tick_after(key.tick)
-                    .is_some_and(|next| now + delay >= next);
-            (!is_too_late).then_some(delay)
+            spec.may_retry_at(&running.run.key, now + delay)
+                .then_some(delay)
         }
         _ => None,
     }
