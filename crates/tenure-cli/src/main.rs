@@ -23,6 +23,7 @@ mod lock;
 mod locks;
 mod login;
 mod manual;
+mod mask;
 mod nearest;
 mod notice;
 mod output;

@@ -201,6 +201,12 @@ fn s42_s44_outcomes_are_told_as_they_were() {
             schedule = "* * * * * *"
             command = ["no-such-program"]
             [[task]]
+            name = "secretive"
+            schedule = "* * * * * *"
+            shell = "printf 'at password=hun'; sleep 0.05; echo ter2 and ghp_x; printf 'last ghp_y'"
+            mask = ["password=*", "ghp_*"]
+            log = "secretive.log"
+            [[task]]
             name = "retried"
             schedule = "*/5 * * * * *"
             retry = { attempts = 3, first = "1ms", most = "5ms", past_next_tick = true }
@@ -232,6 +238,10 @@ fn s42_s44_outcomes_are_told_as_they_were() {
         );
     }
     assert_eq!(finished(&place, "fails")["output"], "said before\n");
+    let masked = "at password=*** and ghp_***\nlast ghp_***";
+    assert_eq!(finished(&place, "secretive")["output"], masked);
+    let log = place.read("secretive.log");
+    assert!(log.contains(masked) && !log.contains("hun"), "{log}");
     let noisy = finished(&place, "noisy");
     let kept = noisy["output"].as_str().unwrap();
     assert!(

@@ -1,6 +1,7 @@
 //! The settings that a task may have and that `[defaults]` may set for all tasks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::schedule::{Dialect, DstGap, DstOverlap};
@@ -12,6 +13,7 @@ use super::account::{Account, read_account, read_log};
 use super::keep::read_keep;
 use super::problem::Place;
 use super::section::Section;
+use crate::mask::{FAULT, MOST_PATTERNS, Pattern};
 
 /// What a crash of the process does to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) dst_gap: Option<DstGap>,
     pub(crate) dst_overlap: Option<DstOverlap>,
     pub(crate) output: Option<OutputMode>,
+    pub(crate) mask: Option<Arc<[Pattern]>>,
     pub(crate) keep: Option<Keep>,
 }
 
@@ -163,6 +166,7 @@ impl Settings {
                 &[("keep", OutputMode::Keep), ("discard", OutputMode::Discard)],
                 &["file", "stream"],
             ),
+            mask: mask(section),
             keep: read_keep(section),
         }
     }
@@ -200,6 +204,7 @@ impl Settings {
             dst_gap: self.dst_gap.or(defaults.dst_gap),
             dst_overlap: self.dst_overlap.or(defaults.dst_overlap),
             output: self.output.or(defaults.output),
+            mask: self.mask.or(defaults.mask),
             keep: self.keep.or(defaults.keep),
         }
     }
@@ -210,6 +215,26 @@ fn limit(section: &mut Section<'_, '_, '_>, key: &'static str, most: i64) -> Opt
     let number = section.number(key, 1, most)?;
     let place = section.key_place(key)?;
     u32::try_from(number).ok().map(|number| (number, place))
+}
+
+/// What must not be kept of the output.
+fn mask(section: &mut Section<'_, '_, '_>) -> Option<Arc<[Pattern]>> {
+    let help = || Some("write mask = [\"password=*\"]; `*` stands for the secret".to_owned());
+    let texts = section.strings("mask", "an array of strings")?;
+    if texts.len() > MOST_PATTERNS {
+        let place = section.key_place("mask")?;
+        let reason = format!("there may be {MOST_PATTERNS} patterns at most");
+        section.refuse("mask", place, &reason, None);
+        return None;
+    }
+    let mut patterns = Vec::with_capacity(texts.len());
+    for text in texts {
+        match Pattern::parse(text.text) {
+            Some(pattern) => patterns.push(pattern),
+            None => section.refuse("mask", text.place, FAULT, help()),
+        }
+    }
+    Some(patterns.into())
 }
 
 fn success_codes(section: &mut Section<'_, '_, '_>) -> Option<Vec<i32>> {

@@ -1,6 +1,7 @@
 //! One file's tables: its store, its defaults, and its tasks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_spanned::Spanned;
@@ -19,6 +20,7 @@ use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
 use super::settings::{Crash, OutputMode, Settings};
 use super::store::StoreEntry;
+use crate::mask::Pattern;
 use crate::text::{acts, shown};
 
 /// What a task runs.
@@ -57,6 +59,8 @@ pub(crate) struct TaskEntry {
     pub(crate) success_codes: Vec<i32>,
     pub(crate) enabled: bool,
     pub(crate) output: OutputMode,
+    /// What must not be kept of it.
+    pub(crate) mask: Arc<[Pattern]>,
     pub(crate) keep: Option<Keep>,
     pub(crate) lineage: Lineage,
 }
@@ -271,6 +275,7 @@ impl<'r> Draft<'r> {
             success_codes: settings.success_codes.unwrap_or_else(|| vec![0]),
             enabled: settings.enabled.unwrap_or(true),
             output: settings.output.unwrap_or(OutputMode::Keep),
+            mask: settings.mask.unwrap_or_default(),
             keep: settings.keep,
             lineage: self.lineage,
         })

@@ -90,12 +90,12 @@ pub(crate) async fn execute(
     };
     let mut output = if task.output == OutputMode::Discard && log.is_none() {
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        Output::of(None, task.output, None)
+        Output::of(None, task, None)
     } else {
         let pipe = piped(&mut command).map_err(|error| {
             TaskFailure::new(format!("cannot make a pipe for the output: {error}"))
         })?;
-        Output::of(Some(pipe), task.output, log)
+        Output::of(Some(pipe), task, log)
     };
     let spawned = command.spawn();
     // The command's own ends of the pipe go with it; ours would keep the pipe open.

@@ -9,7 +9,8 @@ use tokio::net::unix::pipe;
 
 use super::log::Log;
 use crate::child::{Capture, given, orphans_given};
-use crate::file::OutputMode;
+use crate::file::{OutputMode, TaskEntry};
+use crate::mask::Masking;
 use crate::text::visible;
 
 /// How many processes that left their group are named.
@@ -21,15 +22,18 @@ pub(super) struct Output {
     buffer: Vec<u8>,
     /// What the run's record gets; `None`: nothing.
     capture: Option<Capture>,
+    /// Keeps secrets from both; `None`: there are none.
+    masking: Option<Masking>,
     log: Option<Log>,
 }
 
 impl Output {
-    pub(super) fn of(pipe: Option<pipe::Receiver>, mode: OutputMode, log: Option<Log>) -> Self {
+    pub(super) fn of(pipe: Option<pipe::Receiver>, task: &TaskEntry, log: Option<Log>) -> Self {
         Self {
             pipe,
             buffer: vec![0; 16 * 1024],
-            capture: (mode == OutputMode::Keep).then(Capture::default),
+            capture: (task.output == OutputMode::Keep).then(Capture::default),
+            masking: Masking::of(&task.mask),
             log,
         }
     }
@@ -46,21 +50,30 @@ impl Output {
             Some(log) => log.room().await,
             None => None,
         };
-        match pipe.read(&mut self.buffer).await {
-            Ok(0) | Err(_) => self.pipe = None,
-            Ok(count) => {
-                let bytes = self.buffer.get(..count).unwrap_or_default();
-                if let Some(room) = room {
-                    room.send(bytes.to_vec());
-                }
-                let Some(capture) = &mut self.capture else {
-                    return;
-                };
-                capture.push(bytes);
-                // For those who look while it runs; what is kept in the end is the capture, which
-                // also knows characters that came in two pieces.
-                context.print(&String::from_utf8_lossy(bytes));
+        let lines;
+        let bytes = match (pipe.read(&mut self.buffer).await, &mut self.masking) {
+            (Ok(0) | Err(_), masking) => {
+                self.pipe = None;
+                lines = masking.as_mut().map(Masking::end).unwrap_or_default();
+                lines.as_slice()
             }
+            (Ok(count), None) => self.buffer.get(..count).unwrap_or_default(),
+            (Ok(count), Some(masking)) => {
+                lines = masking.push(self.buffer.get(..count).unwrap_or_default());
+                lines.as_slice()
+            }
+        };
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(room) = room {
+            room.send(bytes.to_vec());
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.push(bytes);
+            // For those who look while it runs; what is kept in the end is the capture, which
+            // also knows characters that came in two pieces.
+            context.print(&String::from_utf8_lossy(bytes));
         }
     }
 
@@ -94,10 +107,16 @@ impl Output {
     }
 
     /// What the record keeps, once the log has the rest.
-    pub(super) async fn into_text(self) -> Option<String> {
+    pub(super) async fn into_text(mut self) -> Option<String> {
+        let line = self.masking.as_mut().map(Masking::end).unwrap_or_default();
         if let Some(log) = self.log {
+            if let (false, Some(room)) = (line.is_empty(), log.room().await) {
+                room.send(line.clone());
+            }
             log.close().await;
         }
-        self.capture.and_then(Capture::into_text)
+        let mut capture = self.capture?;
+        capture.push(&line);
+        capture.into_text()
     }
 }

@@ -156,6 +156,13 @@ fn e1_to_e8_e56_values_of_the_wrong_type_or_size_are_refused() {
             9,
             &["longer than `most`"],
         ),
+        (
+            "retry = { attempts = 2, within = \"0s\" }",
+            34,
+            &["0s must be 1ms to 366d"],
+        ),
+        ("mask = [\"*\"]", 9, &["a pattern begins with text"]),
+        ("mask = \"a\"", 8, &["an array of strings"]),
         ("success_codes = [0, 256]", 21, &["256 must be 0 to 255"]),
         ("success_codes = 0", 17, &["an array of whole numbers"]),
         ("enabled = \"no\"", 11, &["true or false, not a string"]),
