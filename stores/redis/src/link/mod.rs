@@ -15,6 +15,7 @@ mod lanes;
 #[cfg(feature = "cluster")]
 mod lanes_cluster;
 mod pool;
+mod pushed;
 mod script;
 #[cfg(feature = "sentinel")]
 mod sentinel;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 #[cfg(feature = "cluster")]
 use futures_util::future::join_all;
-use redis::{PushInfo, PushKind, RedisError, Value};
+use redis::{RedisError, Value};
 use tenure_core::{StoreError, StoreErrorKind, Token};
 use tokio::time::Instant;
 
@@ -41,6 +42,7 @@ use self::direct::{Direct, Wire};
 use self::joint::Joint;
 pub(crate) use self::lanes::{Copies, Kept, Lanes};
 use self::pool::Pool;
+use self::pushed::deliver;
 use self::script::Company;
 pub(crate) use self::script::{Call, Script};
 use crate::error::{Meaning, meaning, store_error, too_late};
@@ -485,23 +487,4 @@ fn from_now(after: Duration) -> Instant {
 
 fn channel(name: &str) -> String {
     format!("tenure:c:{name}")
-}
-
-/// Passes on what a server pushed.
-fn deliver(hears: &dyn Hears, push: &PushInfo) {
-    match (&push.kind, push.data.as_slice()) {
-        (
-            PushKind::Message | PushKind::SMessage,
-            [Value::BulkString(channel), Value::BulkString(payload), ..],
-        ) => hears.message(channel, payload),
-        (PushKind::Invalidate, [Value::Array(keys), ..]) => {
-            for key in keys {
-                if let Value::BulkString(key) = key {
-                    hears.invalidated(Some(key));
-                }
-            }
-        }
-        (PushKind::Invalidate, _) => hears.invalidated(None),
-        _ => {}
-    }
 }
