@@ -116,7 +116,10 @@ impl RedisStore {
     /// What the servers give with the safety that is in force.
     fn verdict(&self, keeps: Keeps) -> String {
         match &self.shared.strict {
-            None => format!("Plain safety: {}.", keeps.of("locks and claims")),
+            None => {
+                let all = keeps.of("locks and claims");
+                format!("Plain safety: {all}.{}", keeps.noticed())
+            }
             Some(strict) => format!(
                 "Strict safety: no lock gets a second holder through a restart or a fail-over, and \
                  none is granted for {} after one; a majority knows of each tick that is won, and \
@@ -388,6 +391,14 @@ enum Keeps {
 }
 
 impl Keeps {
+    /// What is done about what is lost.
+    fn noticed(self) -> &'static str {
+        match self {
+            Self::Everything => "",
+            _ => " Nodes notice that claims were forgotten, and put back those that they remember.",
+        }
+    }
+
     /// What becomes of `what` with servers such as these.
     fn of(self, what: &str) -> String {
         match self {

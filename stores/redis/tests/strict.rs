@@ -654,4 +654,5 @@ async fn b5_the_doctor_names_the_safety_in_force_and_counts_the_replicas() {
     }
     let plain = connect(&primary.url()).await.diagnose().await.unwrap();
     assert!(plain.verdict.starts_with("Plain safety: "), "{plain:?}");
+    assert!(plain.verdict.contains("Nodes notice"), "{plain:?}");
 }
