@@ -57,8 +57,8 @@ impl RunnerOptions {
     }
 
     /// How long after a tick a node looks for what the other nodes should have claimed, by its
-    /// rank up to 500 ms later. Default: 200 ms; from 10 ms to 10 s. Where the store is slow it is three
-    /// of its round trips, one second at most.
+    /// rank up to 500 ms later. Default: 200 ms; from 10 ms to 10 s. Where the store is slow it is
+    /// three of its round trips, one second at most.
     ///
     /// Shorter starts the runs of a dead node sooner; longer lets a busy one keep its own.
     #[must_use]

@@ -154,7 +154,8 @@ fn counts(look: &Look) -> String {
         count => format!(" {count} {what},"),
     };
     format!(
-        "{} tasks, {} paused,{}{} {} nodes, {} running; {}{more} locks held, {waiting}{more} waiting",
+        "{} tasks, {} paused,{}{} {} nodes, {} running; {}{more} locks held, {waiting}{more} \
+         waiting",
         counts.tasks,
         counts.paused,
         some(counts.unlisted, "listed by no live node"),

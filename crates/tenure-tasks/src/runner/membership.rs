@@ -284,6 +284,27 @@ impl Runner {
         }
     }
 
+    /// The store failed at something.
+    pub(super) fn trouble(&mut self, call: &'static str, error: &StoreError) {
+        let now = self.clock.now();
+        let is_news = self.lease.failed(now, self.rng.f64());
+        let text = full_text(error);
+        if is_news {
+            tracing::error!(call, error = text, "the store failed");
+            self.events.tell(|| RunnerEvent::StoreTrouble {
+                manager: self.name.clone(),
+                call,
+                error: text.clone(),
+            });
+        } else {
+            tracing::debug!(call, error = text, "the store failed again");
+        }
+        self.pulse.change().trouble = Some(text);
+        if is_news {
+            self.put_back();
+        }
+    }
+
     /// Learns the store's clock from an answer.
     pub(super) fn observe(&mut self, asked_at: Moment, answered_at: Moment, now: Timestamp) {
         if let Some(by_ms) = self.time.observe(asked_at, answered_at, now) {
@@ -297,4 +318,17 @@ impl Runner {
         let specs = self.table.ids().map(|(_, entry)| entry.work.spec.clone());
         specs.collect()
     }
+}
+
+/// An error with its causes, in one line.
+fn full_text(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    for _ in 0..8 {
+        let Some(cause) = source else { break };
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tenure_core::{Clock, Holder, Moment, RunRef, StoreError, Timestamp, Wakes};
+use tenure_core::{Clock, Holder, Moment, RunRef, Timestamp, Wakes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -75,7 +75,7 @@ use self::watch::{Deadlines, Early};
 use crate::check::Assigned;
 use crate::due::Missed;
 use crate::ends::Ends;
-use crate::event::{EventSender, RunnerEvent};
+use crate::event::EventSender;
 use crate::hash::Quick;
 use crate::manager::{RunAccess, TaskManager};
 use crate::options::RunnerOptions;
@@ -426,27 +426,6 @@ impl Runner {
         }
     }
 
-    /// The store failed at something.
-    fn trouble(&mut self, call: &'static str, error: &StoreError) {
-        let now = self.clock.now();
-        let is_news = self.lease.failed(now, self.rng.f64());
-        let text = full_text(error);
-        if is_news {
-            tracing::error!(call, error = text, "the store failed");
-            self.events.tell(|| RunnerEvent::StoreTrouble {
-                manager: self.name.clone(),
-                call,
-                error: text.clone(),
-            });
-        } else {
-            tracing::debug!(call, error = text, "the store failed again");
-        }
-        self.pulse.change().trouble = Some(text);
-        if is_news {
-            self.put_back();
-        }
-    }
-
     /// Shows how things are to whoever asks for the health.
     fn show(&self) {
         let mut pulse = self.pulse.change();
@@ -465,17 +444,4 @@ impl Runner {
                 .saturating_sub(store.as_millis())
         });
     }
-}
-
-/// An error with its causes, in one line.
-fn full_text(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    for _ in 0..8 {
-        let Some(cause) = source else { break };
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
