@@ -216,7 +216,7 @@ fn a_task_that_prints_a_gigabyte_costs_neither_memory_nor_the_record() {
     let output = run["output"].as_str().unwrap();
     assert!(output.len() < 140_000, "{}", output.len());
     assert!(output.starts_with("a line of a gigabyte\n") && output.ends_with("the end\n"));
-    let left_out = 1_000_000_000 + "the end\n".len() - 2 * 62 * 1024;
+    let left_out = 1_000_000_000 + "the end\n".len() - 2 * 64 * 1024;
     assert!(
         output.contains(&format!("\n… {left_out} bytes left out …\n")),
         "all of it was read"

@@ -181,7 +181,7 @@ fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() 
     for part in ["#1+m:", "#2+m:", " succeeded\n", "ran 1\n", "ran 2\n"] {
         assert!(shown.contains(part), "`{part}`: {shown}");
     }
-    let failed = place.run(["trigger", "fails", "--wait", "60s"]);
+    let failed = place.run(["trigger", "fails", "--wait"]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     assert!(failed.stdout.contains("failed: "), "{}", failed.stdout);
     let run = recorded(&place, "t", "succeeded");

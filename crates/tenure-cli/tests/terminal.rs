@@ -136,6 +136,39 @@ fn a_watched_table_takes_the_place_of_the_one_before() {
     assert!(!watching.screen().contains("invoice/42"));
 }
 
+#[test]
+fn tables_fit_a_narrow_terminal_and_colours_stay_on_it() {
+    const COLUMNS: u16 = 50;
+    let place = Place::new();
+    let name = "warehouse/stock-take-of-all-branches";
+    place.write(
+        "tasks.toml",
+        format!(
+            "[[task]]\nname = \"{name}\"\nzone = \"America/Argentina/Buenos_Aires\"\n\
+             schedule = \"0 0 1,2,3,4,5,6,7,8,9,10 1,2,3,4,5,6 *\"\ncommand = [\"true\"]\n"
+        ),
+    );
+    end(place.runner("node", &["tasks.toml"]));
+    for arguments in [["tasks"].as_slice(), &["check", "tasks.toml"]] {
+        let mut shown = place.on_terminal_of((COLUMNS, 30), arguments);
+        assert_eq!(ended(&mut shown).code(), Some(0));
+        until_true("the table", || shown.written().contains("schedule"));
+        let written = shown.written();
+        assert!(written.contains('\x1b'), "no heading in bold: {written:?}");
+        let plain = anstream::adapter::strip_str(&written).to_string();
+        for line in plain.lines() {
+            let line = line.trim_end();
+            assert!(line.chars().count() <= usize::from(COLUMNS), "{line:?}");
+        }
+        // Nothing of a name is left out, though it takes several lines.
+        let letters = |text: &str| text.split_whitespace().collect::<String>();
+        assert!(letters(&plain).contains("warehouse"), "{plain}");
+        let elsewhere = place.run(arguments);
+        assert!(!elsewhere.stdout.contains('\x1b'), "{elsewhere:?}");
+        assert!(elsewhere.stdout.contains(name), "{elsewhere:?}");
+    }
+}
+
 const HOURLY: &str = "[[task]]\nname = \"t\"\nschedule = \"0 * * * *\"\ncommand = [\"true\"]\n\
                       [[task]]\nname = \"bad\"\nschedule = \"0 * * * *\"\ncommand = [\"false\"]\n";
 const DAY: [&str; 4] = [

@@ -156,9 +156,10 @@ pub(crate) struct TriggerArgs {
     /// Which of its parallel runs, from 1; may be repeated. Default: all
     #[arg(long, value_name = "N")]
     pub(crate) index: Vec<u32>,
-    /// Waits for the end, prints what was printed, and ends with 1 unless all ended well; a
-    /// duration such as 5m, or `forever`
-    #[arg(long, value_name = "DURATION", value_parser = wait)]
+    /// Waits for the end, prints what was printed, and ends with 1 unless all ended well; for a
+    /// duration such as 5m, or `forever`, as without one
+    #[arg(long, value_name = "DURATION", value_parser = wait, num_args = 0..=1,
+        default_missing_value = "forever")]
     pub(crate) wait: Option<Wait>,
     /// Why, for the run's record
     #[arg(long, value_name = "TEXT", default_value = "")]

@@ -55,7 +55,8 @@ pub(crate) struct BackfillArgs {
     force: bool,
     /// Waits for the end, and ends with 1 unless all runs ended well; a duration such as 5m, or
     /// `forever`
-    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "dry_run")]
+    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "dry_run",
+        num_args = 0..=1, default_missing_value = "forever")]
     wait: Option<Wait>,
     /// Why, for everybody who looks; kept with each run
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]

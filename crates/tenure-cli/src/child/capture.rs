@@ -4,13 +4,13 @@
 
 use std::collections::VecDeque;
 
-/// How much is kept of the beginning, in bytes. A little less than the runner keeps of it, so that
-/// the runner leaves out nothing more.
-const HEAD: usize = 62 * 1024;
+/// How much is kept of the beginning, in bytes. With the end and the line between them it is what
+/// a record may hold.
+const HEAD: usize = 64 * 1024;
 /// How much is kept of the end.
-const TAIL: usize = 62 * 1024;
+const TAIL: usize = 64 * 1024;
 
-/// The first and the last 62 KiB of a stream of bytes.
+/// The first and the last 64 KiB of a stream of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
     head: Vec<u8>,

@@ -381,6 +381,14 @@ impl<'p, 'r, 'i> Section<'p, 'r, 'i> {
         Some((folder.join(expanded.text), place))
     }
 
+    /// Whether a key that was not asked for looks like this one.
+    pub(crate) fn has_slip_of(&self, key: &str) -> bool {
+        let mut unknown = (self.table.keys())
+            .map(|found| -> &str { found.get_ref() })
+            .filter(|found| !self.asked.contains(found));
+        unknown.any(|found| nearest(found, self.asked.iter().copied()) == Some(key))
+    }
+
     /// Complains about every key that was not asked for. `later` are keys of later versions.
     pub(crate) fn finish(self, later: &[&str]) {
         for key in self.table.keys() {

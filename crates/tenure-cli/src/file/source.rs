@@ -30,7 +30,9 @@ impl Source {
         let unreadable = |error: &io::Error| {
             let failure = Failure::new(Code::NO_INPUT, format!("cannot read `{shown}`: {error}"));
             match error.kind() {
-                io::ErrorKind::NotFound => failure.help("check the path; it is relative to here"),
+                io::ErrorKind::NotFound => failure.help(
+                    "check the path; it is relative to here. `tenure run --help` shows a task file",
+                ),
                 io::ErrorKind::PermissionDenied => failure.help("make it readable for this user"),
                 _ => failure,
             }

@@ -193,7 +193,8 @@ impl<'r> Draft<'r> {
             ("name", "name = \"backup\""),
             ("schedule", "schedule = \"0 3 * * *\""),
         ] {
-            if section.key_place(key).is_none() {
+            // A slip in the key itself is told once, where it stands.
+            if section.key_place(key).is_none() && !section.has_slip_of(key) {
                 section.complain(
                     Problem::error(format!("{called} has no `{key}`"))
                         .at(place.clone(), "in this task")

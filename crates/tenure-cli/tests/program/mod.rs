@@ -80,8 +80,17 @@ impl Place {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Terminal {
+        self.on_terminal_of((100, 30), arguments)
+    }
+
+    /// The program on a terminal of so many columns and rows.
+    pub(crate) fn on_terminal_of<S: AsRef<OsStr>>(
+        &self,
+        size: (u16, u16),
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Terminal {
         let program = env!("CARGO_BIN_EXE_tenure");
-        Terminal::start(program, arguments, (100, 30), |command| {
+        Terminal::start(program, arguments, size, |command| {
             self.surround(command);
             command.env("TERM", "xterm-256color");
         })

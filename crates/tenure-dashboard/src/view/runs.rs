@@ -180,7 +180,7 @@ pub struct RunDetail {
     pub story: Vec<StoryLine>,
     /// What else the store told about the task or the nodes meanwhile.
     pub meanwhile: Vec<StoryLine>,
-    /// What it printed, as far as it is kept or heard of; at most 128 KiB.
+    /// What it printed, as far as it is kept or heard of: the first and the last 64 KiB.
     pub output: Option<String>,
     /// Where the output comes from: `record` once the run has ended, `live` from this process while
     /// it runs here, `elsewhere` while it runs on another node, which alone has it; `none` if there

@@ -390,6 +390,8 @@ async fn f23_every_answer_has_the_headers_that_keep_browsers_safe() {
         ] {
             assert_eq!(answer.header(name), Some(value), "{path}");
         }
+        let policy = answer.header("permissions-policy").unwrap();
+        assert!(policy.contains("camera=()"), "{path}: {policy}");
         assert!(answer.header("cache-control").is_some(), "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
     }

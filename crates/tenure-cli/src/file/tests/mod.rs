@@ -57,6 +57,14 @@ fn e52_a_name_used_twice_is_shown_at_both_places() {
 }
 
 #[test]
+fn e53_a_slip_in_a_key_that_is_needed_is_told_once() {
+    let (files, shown) = told("[[task]]\nname = \"t\"\nschedul = \"@daily\"\nshell = \"true\"\n");
+    assert!(!files.are_sound());
+    assert!(shown.contains("did you mean `schedule`?"), "{shown}");
+    assert!(!shown.contains("has no `schedule`"), "{shown}");
+}
+
+#[test]
 fn e54_syntax_is_shown_at_its_line() {
     for (text, place) in [
         ("store = \n", "1:9"),
