@@ -50,8 +50,12 @@ pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) -> String {
     for row in rows {
         table.add_row(row);
     }
+    // A row of several lines keeps its columns only if nothing is taken from their left.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table
         .lines()
-        .flat_map(|line| [line.trim().to_owned(), "\n".to_owned()])
+        .flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()])
         .collect()
 }
