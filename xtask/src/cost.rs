@@ -1,5 +1,5 @@
-//! `cargo xtask page-cost`: what a page of the dashboard costs with 10 000 tasks and 1 000 locks, on
-//! SQLite and on Redis.
+//! `cargo xtask page-cost`: what a page of the dashboard costs with 10 000 tasks and 1 000 locks,
+//! on SQLite and on Redis.
 //!
 //! A test measures it and asserts the bytes; here it runs with the program as it is shipped, and
 //! what it tells is shown. Milliseconds mean something on an idle machine only.

@@ -58,8 +58,8 @@ enum Command {
     SimRate,
     /// Simulates and tortures with new seeds for an hour, or as long as it is told.
     Nightly(nightly::Night),
-    /// Measures the dashboard's pages with 10 000 tasks and 1 000 locks, on SQLite and Redis: bytes,
-    /// ms, CPU.
+    /// Measures the dashboard's pages with 10 000 tasks and 1 000 locks, on SQLite and Redis:
+    /// bytes, ms, CPU.
     PageCost(cost::Cost),
     /// Makes the README's pictures of the dashboard anew, from a cluster that really runs.
     Screenshots,

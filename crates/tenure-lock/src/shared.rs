@@ -190,7 +190,8 @@ macro_rules! settings {
                 }
             }
 
-            #[doc = concat!("How long the store keeps ", $what, " without a renewal: see [`Lock::ttl`].")]
+            #[doc = concat!("How long the store keeps ", $what, " without a renewal:")]
+            /// see [`Lock::ttl`].
             pub fn ttl(self, ttl: Duration) -> Self {
                 Self {
                     lock: self.lock.ttl(ttl),

@@ -21,13 +21,13 @@ const NAMES: [(&str, &str); 9] = [
     ),
     (
         "day",
-        "for 00:00 on each day write `@daily`; for another time a sentence such as `english:every day \
-         at 09:00`",
+        "for 00:00 on each day write `@daily`; for another time a sentence such as \
+         `english:every day at 09:00`",
     ),
     (
         "night",
-        "for 00:00 on each day write `@daily`; for another time a sentence such as `english:every day \
-         at 03:00`",
+        "for 00:00 on each day write `@daily`; for another time a sentence such as \
+         `english:every day at 03:00`",
     ),
     (
         "week",

@@ -1,5 +1,5 @@
-//! Orphans: processes whose parent has ended, which the system hands to process 1 or to whoever asks
-//! for those below it, as `tenure run` does.
+//! Orphans: processes whose parent has ended, which the system hands to process 1 or to whoever
+//! asks for those below it, as `tenure run` does.
 //!
 //! By that a daemon that a command leaves behind is found without a look at all processes, and
 //! nobody but us can take its last status from the system.
@@ -55,8 +55,8 @@ fn bury(seen: &HashSet<Pid>) -> HashSet<Pid> {
     new
 }
 
-/// Live orphans that were given `variable`, such as `TENURE_RUN_ID=…`, with their names. Of a daemon
-/// and what it started only the first is found.
+/// Live orphans that were given `variable`, such as `TENURE_RUN_ID=…`, with their names. Of a
+/// daemon and what it started only the first is found.
 ///
 /// The system hands orphans to the first thread of a process. Commands are started by others, so
 /// that its list of children is short and may be read after every run.

@@ -93,7 +93,6 @@ async fn serve(
     let probe = probe::listen_if(args.metrics).await?;
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
     let tenure = chosen.open().await?.labelled("tenure run");
-    adopt_orphans();
     let shared = Arc::new(shared_by(files.store.as_ref()));
     let (most, mut entries) = (files.max_running(), files.tasks);
     entries.retain(|task| task.enabled);
@@ -186,6 +185,7 @@ fn code_after(by: &Ended, drained: &Drained) -> Code {
 
 /// What all commands have in common, on a store that is said so.
 fn shared_by(store: Option<&StoreEntry>) -> Shared {
+    adopt_orphans();
     let shared = Shared {
         guardian: Guardian::start(),
         withheld: store

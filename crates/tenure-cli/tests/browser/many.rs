@@ -209,8 +209,8 @@ fn cost(mut site: Site, store: &str) -> String {
     let mut told = format!(
         "{TASKS} tasks, {LOCKS} locks ({CONTENDED} with a queue), on {store}; at most {MOST_BYTES} \
          bytes and, on an idle machine, {GOAL_MS} ms until it is shown\n\n\
-         | page | bytes | ms to the answer | ms until shown | bytes of an update | ms | work in ms | \
-         kept, ms |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+         | page | bytes | ms to the answer | ms until shown | bytes of an update | ms | work in ms \
+         | kept, ms |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     for path in PAGES {
         let line = weigh(&mut site, path);

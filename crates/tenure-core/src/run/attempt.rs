@@ -142,8 +142,8 @@ pub struct Finish {
 }
 
 impl Finish {
-    /// How much output a store keeps of one run, in bytes: the first and the last 64 KiB, and a line
-    /// between that says how much is missing.
+    /// How much output a store keeps of one run, in bytes: the first and the last 64 KiB, and a
+    /// line between that says how much is missing.
     pub const MAX_OUTPUT: usize = 128 * 1024 + 256;
 
     /// The end of `run`, with no further attempt.

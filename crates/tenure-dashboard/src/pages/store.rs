@@ -90,7 +90,8 @@ fn traffic(traffic: Option<&Traffic>) -> Markup {
         @match traffic {
             None => p.empty { "This process counts no calls." },
             Some(traffic) => {
-                div.body.scroll tabindex="0" role="region" aria-label="Calls a second" data-at="100" {
+                div.body.scroll tabindex="0" role="region" aria-label="Calls a second"
+                    data-at="100" {
                     (draw::rates(&traffic.per_second))
                 }
                 @if let Some(latency) = &traffic.latency { (latencies(latency)) }
