@@ -75,7 +75,7 @@ pub(crate) struct TooLate {
 impl Attempt {
     /// An acquisition with a token of its own. Must be called inside a runtime.
     pub(crate) fn begin(inner: &Arc<Inner>, plan: &Plan, home: &Handle) -> Self {
-        let token = Token::random();
+        let token = inner.tokens.next(inner.clock.now());
         Self {
             // Before the first request: a push may overtake its reply.
             wakes: inner.store.listen(&plan.key, token),

@@ -84,6 +84,7 @@ mod renewal;
 mod set;
 mod shared;
 mod timing;
+mod tokens;
 mod trust;
 mod wait;
 

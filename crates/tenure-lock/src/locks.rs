@@ -15,6 +15,7 @@ use crate::home::Home;
 use crate::key::checked;
 use crate::renewal::Renewals;
 use crate::timing::bounded;
+use crate::tokens::Tokens;
 use crate::{AdminError, IntoKey, Lock, LockOptions, LockSet, RwLock, Semaphore};
 
 /// The most keys that [`Locks::list`] answers.
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) cleanups: Cleanups,
     pub(crate) home: Home,
     pub(crate) watch: Watch,
+    pub(crate) tokens: Tokens,
     /// What the store promised at first. What may change while it runs is asked for anew.
     pub(crate) promises: LeasePromises,
     /// What the store answered in place of an answer when a waiter last asked.
@@ -89,6 +91,7 @@ impl Inner {
             clock,
             home,
             watch,
+            tokens: Tokens::default(),
             trouble: Mutex::default(),
             is_troubled: AtomicBool::new(false),
         })

@@ -264,7 +264,7 @@ async fn hold_once(locks: Locks, held: mpsc::UnboundedSender<Moment>) {
 
 /// How many stand in line for `k`.
 async fn waiting(server: &Redis) -> i64 {
-    let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+    let length = server.call(&["ZCARD", "tenure:{0}:q:k"]).await.int();
     length.unwrap()
 }
 

@@ -201,7 +201,7 @@ async fn r23_of_two_hundred_waiters_fifty_die_and_nobody_waits_longer_than_a_cla
         }
         // One after the other, so that the dead stand at random among the living.
         until("it stands in line", PATIENCE, async || {
-            let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+            let length = server.call(&["ZCARD", "tenure:{0}:q:k"]).await.int();
             (length? > i64::try_from(at).ok()?).then_some(())
         })
         .await;
@@ -462,7 +462,7 @@ async fn r23_r27_of_two_hundred_waiters_in_ten_processes_fifty_die_by_kill_nine(
             living.push(format!("w{at}"));
         }
         until("it stands in line", PATIENCE, async || {
-            let length = server.call(&["ZCARD", "tenure:{k}:q:k"]).await.int();
+            let length = server.call(&["ZCARD", "tenure:{0}:q:k"]).await.int();
             (length? > i64::try_from(at).ok()?).then_some(())
         })
         .await;
@@ -484,7 +484,7 @@ async fn r23_r27_of_two_hundred_waiters_in_ten_processes_fifty_die_by_kill_nine(
     // Each process tells of its own; the clock is the machine's.
     grants.sort_by_key(|(_, at)| *at);
     until("nobody waits or holds", PATIENCE, async || {
-        let left = server.call(&["EXISTS", "k", "tenure:{k}:q:k"]).await.int();
+        let left = server.call(&["EXISTS", "k", "tenure:{0}:q:k"]).await.int();
         (left == Some(0)).then_some(())
     })
     .await;

@@ -127,7 +127,7 @@ const WORDS: [(&str, Meaning); 20] = [
     ("NOPERM", Meaning::Refused(StoreErrorKind::Denied)),
     ("WRONGTYPE", Meaning::Refused(StoreErrorKind::Corrupt)),
     ("CORRUPT", Meaning::Refused(StoreErrorKind::Corrupt)),
-    ("CROSSSLOT", Meaning::Refused(StoreErrorKind::Unsupported)),
+    ("CROSSSLOT", Meaning::Refused(StoreErrorKind::Misconfigured)),
 ];
 
 /// What `error` means for the step that met it.
@@ -253,7 +253,7 @@ fn told(error: &RedisError, kind: StoreErrorKind) -> String {
 }
 
 /// What to do about a server's refusal, by its first word.
-const ADVICE: [(&str, &str); 14] = [
+const ADVICE: [(&str, &str); 15] = [
     (
         "NOAUTH",
         "give a user name and a password, best in a file: ?password_file=PATH",
@@ -262,6 +262,10 @@ const ADVICE: [(&str, &str); 14] = [
     (
         "MOVED",
         "the server is part of a cluster: begin the URL with redis+cluster",
+    ),
+    (
+        "CROSSSLOT",
+        "the server is part of a cluster, or a proxy before one: begin the URL with redis+cluster",
     ),
     (
         "READONLY",

@@ -11,6 +11,7 @@ use tenure_core::format_duration;
 
 use crate::error::OptionsError;
 use crate::safety::{self, Safety};
+use crate::slots::Tags;
 
 /// How to reach Redis or Valkey, and how to use it.
 ///
@@ -36,8 +37,8 @@ pub struct RedisOptions {
     pub(crate) max_ttl: Option<Duration>,
     pub(crate) replicas: Option<u32>,
     pub(crate) max_waiters: u32,
-    /// The connection is made in the background.
-    pub(crate) is_lazy: bool,
+    /// The server is one of a quorum: the connection is made in the background.
+    pub(crate) is_vote: bool,
 }
 
 /// How many connections a pool has, and how long a request waits for one.
@@ -145,7 +146,20 @@ impl RedisOptions {
             max_ttl: None,
             replicas: None,
             max_waiters: MAX_WAITERS,
-            is_lazy: false,
+            is_vote: false,
+        }
+    }
+
+    /// How our records about a lock are named.
+    ///
+    /// A vote of a quorum goes without batches, and its counters run ahead of its clock by what the
+    /// others' clocks are ahead: apart by slot, that slows down fewer of them.
+    pub(crate) fn tags(&self) -> Tags {
+        match self.servers {
+            Servers::One(_) | Servers::Socket(_) | Servers::Sentinel { .. } if !self.is_vote => {
+                Tags::One
+            }
+            _ => Tags::OfSlots,
         }
     }
 

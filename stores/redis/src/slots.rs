@@ -32,6 +32,29 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     tags
 });
 
+/// What stands in the braces of our own records' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// Always the same, where all keys are in one server: so locks share one fence counter, and steps
+    /// of many locks read and write it once.
+    One,
+    /// Of the slot of the lock, as a cluster needs it.
+    OfSlots,
+}
+
+impl Tags {
+    /// The tag of the records of the lock that is called `name`.
+    pub(crate) fn of(self, name: &[u8]) -> &'static str {
+        match self {
+            Self::One => ONE,
+            Self::OfSlots => tag_of(name),
+        }
+    }
+}
+
+/// The tag of [`Tags::One`]; part of the format of the records.
+const ONE: &str = "0";
+
 /// The tag whose slot is that of `key`.
 pub(crate) fn tag_of(key: &[u8]) -> &'static str {
     TAGS.get(usize::from(slot_of(key)))

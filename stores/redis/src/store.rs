@@ -65,7 +65,7 @@ impl RedisStore {
         server: usize,
         told: Arc<Told>,
     ) -> Result<Self, StoreError> {
-        options.is_lazy = true;
+        options.is_vote = true;
         let ears = Ears::new(&options.prefix, String::new()).of_quorum(server, told);
         Self::made(options, Arc::new(ears)).await
     }
@@ -87,7 +87,7 @@ impl RedisStore {
         });
         shared.ears.unheard.serve(Arc::downgrade(&shared));
         let store = Self { shared };
-        if store.shared.options.is_lazy {
+        if store.shared.options.is_vote {
             Self::meet_servers_later(Arc::downgrade(&store.shared));
         } else {
             store.meet_servers().await?;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tenure_core::Moment;
 
-/// The most seats of a party: as many leases as one request renews.
-pub(super) const FULL: usize = 256;
+/// The most seats of a party. Two requests on Redis, which leave and are answered together: to be
+/// woken and to send costs as much as to renew a hundred leases.
+pub(super) const FULL: usize = 512;
 
 /// When something is to be done: at the latest then, and by so much earlier if that suits others.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ use crate::lease::{pair_of_calls, pair_of_texts};
 use crate::link::Dial;
 use crate::link::Script;
 use crate::options::{RedisOptions, Servers};
+use crate::slots::Tags;
 
 static RELEASE: Script = Script::new(
     "compare and delete",
@@ -75,6 +76,7 @@ impl BarePairs {
 #[derive(Clone)]
 pub struct RawPairs {
     wire: Wire,
+    tags: Tags,
     holder: String,
     channel: String,
 }
@@ -98,6 +100,7 @@ impl RawPairs {
         }
         Ok(Self {
             wire,
+            tags: options.tags(),
             holder: Token::random().to_string(),
             channel: format!("ptenure:c:{}", Token::random()),
         })
@@ -109,7 +112,12 @@ impl RawPairs {
     /// What the servers said, or that the key was not free.
     pub async fn pair(&mut self, key: &str) -> Result<(), StoreError> {
         let token = Token::random().to_string();
-        let calls = pair_of_calls(key.as_bytes(), &token, &self.holder, &self.channel);
+        let calls = pair_of_calls(
+            (key.as_bytes(), self.tags),
+            &token,
+            &self.holder,
+            &self.channel,
+        );
         let [acquire, release] = &calls;
         let answer = self.wire.run(acquire.cmd(), |_| true).await;
         match answer.map_err(failed(acquire.doing))? {

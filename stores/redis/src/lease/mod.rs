@@ -41,7 +41,7 @@ use self::view::{RawOccupant, view_of};
 use crate::link::{Call, Script, Way};
 use crate::options::RedisOptions;
 use crate::reply::{Reply, text_of};
-use crate::slots::tag_of;
+use crate::slots::Tags;
 use crate::store::RedisStore;
 
 pub(crate) const SHARED: &str = include_str!("../scripts/lease.lua");
@@ -104,7 +104,7 @@ const WATCHED: Duration = Duration::from_secs(1);
 impl RedisStore {
     /// A call of `script` on the four keys of a lock.
     pub(crate) fn names(&self, key: &Key, script: &'static Script) -> Call {
-        on_keys(&self.name_of(key), script)
+        on_keys(&self.name_of(key), self.shared.options.tags(), script)
     }
 
     /// The lock's name in the server.
@@ -199,25 +199,25 @@ fn window_ms(options: &RedisOptions) -> u64 {
 }
 
 /// A call of `script` on the four keys of the lock that is called `name` in the server.
-fn on_keys(name: &[u8], script: &'static Script) -> Call {
+fn on_keys(name: &[u8], tags: Tags, script: &'static Script) -> Call {
     let mut call = script.call(4);
-    push_keys(&mut call, name);
+    push_keys(&mut call, name, tags);
     call
 }
 
 /// Adds the six keys of a lock that may be shared: those of [`push_keys`], when each share ends,
 /// and whose they are.
-fn push_share_keys(call: &mut Call, name: &[u8]) {
-    push_keys(call, name);
-    let tag = tag_of(name).as_bytes();
+fn push_share_keys(call: &mut Call, name: &[u8], tags: Tags) {
+    push_keys(call, name, tags);
+    let tag = tags.of(name).as_bytes();
     call.push_joined(&[b"tenure:{", tag, b"}:e:", name]);
     call.push_joined(&[b"tenure:{", tag, b"}:d:", name]);
 }
 
 /// Adds the four keys of the lock that is called `name`: itself, its queue, its waiters, and the
-/// fence counter of its slot.
-pub(crate) fn push_keys(call: &mut Call, name: &[u8]) {
-    let tag = tag_of(name).as_bytes();
+/// fence counter of its tag.
+pub(crate) fn push_keys(call: &mut Call, name: &[u8], tags: Tags) {
+    let tag = tags.of(name).as_bytes();
     call.push(name);
     call.push_joined(&[b"tenure:{", tag, b"}:q:", name]);
     call.push_joined(&[b"tenure:{", tag, b"}:w:", name]);

@@ -118,7 +118,7 @@ impl RedisStore {
     /// A call of `script` on the six keys of a lock that may be shared.
     pub(super) fn all_names(&self, key: &Key, script: &'static Script) -> Call {
         let mut call = script.call(6);
-        push_share_keys(&mut call, &self.name_of(key));
+        push_share_keys(&mut call, &self.name_of(key), self.shared.options.tags());
         call
     }
 
@@ -229,7 +229,7 @@ impl RedisStore {
     ) -> Result<Value, StoreError> {
         let name = self.name_of(&request.key);
         let mut call = RENEW_STRICTLY.call(7);
-        push_share_keys(&mut call, &name);
+        push_share_keys(&mut call, &name, self.shared.options.tags());
         call.push(strict.key("touch", &name));
         let call = self.renewal_of_share(call, request);
         let copies = strict.terms.copies(request.ttl.get());

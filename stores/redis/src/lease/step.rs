@@ -12,7 +12,7 @@ use tenure_core::{HolderId, Key, Token, Ttl};
 use super::{ACQUIRE, ACQUIRE_PARTS, RELEASE, RELEASE_PARTS, push_keys};
 use crate::link::{BatchScript, Call, Member};
 use crate::options::RedisOptions;
-use crate::slots::tag_of;
+use crate::slots::Tags;
 
 /// Releases come first: somebody may wait for what they free.
 static BATCH: BatchScript = BatchScript::new(
@@ -24,6 +24,9 @@ static BATCH: BatchScript = BatchScript::new(
 const HEADS: usize = 256;
 /// What a lock costs in a request besides its name: a mark, a tag, and the heads of arguments.
 const EACH: usize = 64;
+/// What stands before the names of our records about the locks of a batch, whose keys are all in one
+/// server: see [`Tags::One`].
+const OF_ALL: &str = "tenure:{0}:";
 
 /// A step on one lock.
 #[derive(Debug, Clone)]
@@ -105,6 +108,7 @@ impl Step {
 #[derive(Debug)]
 pub(crate) struct Wording {
     prefix: Vec<u8>,
+    tags: Tags,
     claim_window: u64,
     max_waiters: u32,
     /// How one server reaches us.
@@ -115,6 +119,7 @@ impl Wording {
     pub(crate) fn new(options: &RedisOptions, way_back: String) -> Self {
         Self {
             prefix: options.prefix.as_bytes().to_vec(),
+            tags: options.tags(),
             claim_window: super::window_ms(options),
             max_waiters: options.max_waiters,
             way_back,
@@ -141,7 +146,7 @@ impl Wording {
             Want::Acquire(_) => &ACQUIRE,
         };
         let mut call = script.call(4);
-        push_keys(&mut call, &self.name(&step.key));
+        push_keys(&mut call, &self.name(&step.key), self.tags);
         call.push(&step.token.to_hex());
         match step.want {
             Want::Release => call.push(self.claim_window),
@@ -181,25 +186,13 @@ impl Wording {
         let mut cmd = BATCH.begin(brings_script, count + 8, bytes + HEADS);
         cmd.arg(count);
         let mut marks = Vec::with_capacity(36 * count);
-        let mut tags = Vec::with_capacity(5 * count);
-        let (mut tag, mut are_one) = ("", true);
         for step in all() {
             let name = self.name(&step.key);
             cmd.arg(&*name);
             marks.extend_from_slice(b"tn1:");
             marks.extend_from_slice(&step.token.to_hex());
-            let next = tag_of(&name);
-            if !tags.is_empty() {
-                are_one &= tag == next;
-                tags.push(b',');
-            }
-            tags.extend_from_slice(next.as_bytes());
-            tag = next;
         }
-        if are_one {
-            tags.truncate(tag.len());
-        }
-        cmd.arg(first).arg(self.claim_window).arg(marks).arg(tags);
+        cmd.arg(first).arg(self.claim_window).arg(marks).arg(OF_ALL);
         let mut terms = acquisitions.clone().filter_map(Step::terms);
         let usual = terms.next();
         let are_usual = terms.all(|terms| Some(terms) == usual);
@@ -224,15 +217,20 @@ impl Wording {
 
 /// The scripts of a pair that waits in line, as a store runs them, on a lock called `name`.
 #[cfg(feature = "bare")]
-pub(crate) fn pair_of_calls(name: &[u8], token: &str, holder: &str, channel: &str) -> [Call; 2] {
+pub(crate) fn pair_of_calls(
+    (name, tags): (&[u8], Tags),
+    token: &str,
+    holder: &str,
+    channel: &str,
+) -> [Call; 2] {
     let window = 2_000;
-    let mut acquire = super::on_keys(name, &ACQUIRE)
+    let mut acquire = super::on_keys(name, tags, &ACQUIRE)
         .arg(token)
         .arg(holder)
         .arg(10_000);
     let most = crate::options::MAX_WAITERS;
     acquire.push_text(format_args!("15000 {window} {most} {channel}"));
-    let release = super::on_keys(name, &RELEASE).arg(token).arg(window);
+    let release = super::on_keys(name, tags, &RELEASE).arg(token).arg(window);
     [acquire, release]
 }
 

@@ -19,6 +19,7 @@ use super::{
 use crate::link::{Call, Kept, Script};
 use crate::reply::Reply;
 use crate::safety::{GUARD, LIFE, Strict, begins_with};
+use crate::slots::Tags;
 use crate::store::RedisStore;
 
 static ACQUIRE: Script = Script::new(
@@ -53,7 +54,7 @@ impl RedisStore {
         let copies = strict.terms.copies(request.ttl.get());
         let want = share::want_of(request.sharing);
         for _ in 0..MOST_STEPS {
-            let mut call = keyed(&name, want.is_some());
+            let mut call = keyed(&name, self.shared.options.tags(), want.is_some());
             for key in strict.marker_keys(&name) {
                 call.push(key);
             }
@@ -184,14 +185,14 @@ impl RedisStore {
 }
 
 /// The request for a lock with its own keys; the markers' are to follow.
-fn keyed(name: &[u8], is_shared: bool) -> Call {
+fn keyed(name: &[u8], tags: Tags, is_shared: bool) -> Call {
     if is_shared {
         let mut call = share::ACQUIRE_STRICTLY.call(8);
-        push_share_keys(&mut call, name);
+        push_share_keys(&mut call, name, tags);
         return call;
     }
     let mut call = ACQUIRE.call(6);
-    push_keys(&mut call, name);
+    push_keys(&mut call, name, tags);
     call
 }
 

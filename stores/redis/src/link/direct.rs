@@ -99,7 +99,7 @@ impl Direct {
             channels: Mutex::new(channels),
             hears,
         });
-        if options.is_lazy {
+        if options.is_vote {
             direct.dial_in_background();
             return Ok(direct);
         }

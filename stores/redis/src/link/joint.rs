@@ -1,9 +1,9 @@
 //! Which calls go together, and when.
 //!
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
-//! whatever else is ready at that moment, and wait only while two flights are under way: for one
+//! whatever else is ready at that moment, and wait only while three flights are under way: for one
 //! of them, for a millisecond, or until they fill a flight, whichever is first. A flight takes no
-//! more than half of all that are under way, so that two can take turns. What the calls mean is not
+//! more than a third of all that are under way, so that three can take turns. What the calls mean is not
 //! known here; in which order they stand, the script of the batch says.
 //!
 //! ```text
@@ -35,8 +35,8 @@ use crate::error::too_late;
 use crate::lease::{Step, Wording};
 
 /// How many flights may be under way before others wait for one of them: one for the server to work
-/// on, and one that is on its way meanwhile.
-const FLIGHTS: usize = 2;
+/// on, one that lies before it, so that it need not wait, and one that this process works on.
+const FLIGHTS: usize = 3;
 /// How many may be if those that wait would fill another: it has nothing to wait for, and so many
 /// keep the server from others for less than a millisecond.
 const FULL_FLIGHTS: usize = 4;
@@ -261,7 +261,7 @@ impl State {
         }
     }
 
-    /// How many of those that wait go in the next flight: no more than half of all that are under
+    /// How many of those that wait go in the next flight: no more than a third of all that are under
     /// way. Otherwise flights that meet would join and stay together, and the server and this
     /// process would wait for each other in turn.
     fn share(&self) -> usize {
@@ -269,7 +269,7 @@ impl State {
     }
 
     fn share_of(&self, waiting: usize) -> usize {
-        (self.aboard + waiting).div_ceil(2).clamp(LEAST, MOST)
+        (self.aboard + waiting).div_ceil(FLIGHTS).clamp(LEAST, MOST)
     }
 
     /// As many as go in one flight, in the order of the members. Whose caller is gone, goes too.
@@ -396,12 +396,12 @@ mod tests {
     }
 
     #[test]
-    fn r39_a_flight_takes_no_more_than_half_of_all_calls_so_that_two_take_turns() {
-        assert_eq!(share(0, 64), 32);
-        assert_eq!(share(32, 32), 32);
-        assert_eq!(share(20, 44), 32);
+    fn r39_a_flight_takes_no_more_than_its_part_of_all_calls_so_that_three_take_turns() {
+        assert_eq!(share(0, 64), 22);
+        assert_eq!(share(22, 42), 22);
+        assert_eq!(share(44, 20), 22);
         // Flights that met come apart again.
-        assert_eq!(share(60, 4), 32);
+        assert_eq!(share(60, 4), 22);
         assert_eq!(share(0, 10), LEAST, "few stay together");
         assert_eq!(share(128, 896), MOST, "and many fill their flights");
     }

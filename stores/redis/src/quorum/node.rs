@@ -347,7 +347,7 @@ impl RedisStore {
     fn strict_call(&self, strict: &Strict, key: &Key) -> Call {
         let mut call = ACQUIRE_STRICTLY.call(6);
         let name = self.name_of(key);
-        push_keys(&mut call, &name);
+        push_keys(&mut call, &name, self.shared.options.tags());
         for name in strict.marker_keys(&name) {
             call.push(name);
         }

@@ -1,9 +1,9 @@
 -- Runs several releases and acquisitions of one client in one step. Stands behind release.lua and acquire.lua, which are made
 -- functions of their KEYS and ARGV: `members[1]` and `members[2]`.
 -- KEYS: the lock of each; first those of the releases, then those of the acquisitions
--- ARGV: how many releases; their claim window; of each lock `tn1:` and the token, in one text; of each the tag of its slot, in one
---       text with commas, or one tag if all have the same; of all acquisitions, or of each, what stands behind the token in
---       acquire.lua: holder, ttl_ms, and the rest
+-- ARGV: how many releases; their claim window; of each lock `tn1:` and the token, in one text; what stands before
+--       the names of their records; of all acquisitions, or of each, what stands behind the token in acquire.lua: holder, ttl_ms,
+--       and the rest
 -- Reply: the fence of all acquisitions that are granted as usual (empty if there are none); then, of each request that was not
 --        granted or freed as usual, its number and what it would have been answered alone, its error included, or nothing if
 --        there was no time for it; and 0 and 'refused' if the commands for several keys at once may not be used here.
@@ -11,26 +11,15 @@
 -- any other. What all have in common is written once, and other names than the lock's are made here, because each text that
 -- comes in or goes out costs as much as half a command.
 local call, sub = redis.pcall, string.sub
-local releases, count, marks, tags = tonumber(ARGV[1]), #KEYS, ARGV[3], ARGV[4]
+local releases, count, marks, head = tonumber(ARGV[1]), #KEYS, ARGV[3], ARGV[4]
 local queues, done, fence, refused = {}, {}, '', nil
--- What stands before the names of each, or of all.
-local heads, head = nil, nil
+-- The fence counter of all locks.
+local counter = head .. 'f'
 -- Where the terms of the next acquisition stand behind those of the one before.
 local step = #ARGV == 7 and 0 or 3
-if string.find(tags, ',', 1, true) then
-  local i = 0
-  heads = {}
-  for tag in string.gmatch(tags, '[^,]+') do
-    i = i + 1
-    heads[i] = 'tenure:{' .. tag .. '}:'
-    queues[i] = heads[i] .. 'q:' .. KEYS[i]
-  end
-else
-  head = 'tenure:{' .. tags .. '}:'
-  local queue = head .. 'q:'
-  for i = 1, count do
-    queues[i] = queue .. KEYS[i]
-  end
+local queue = head .. 'q:'
+for i = 1, count do
+  queues[i] = queue .. KEYS[i]
 end
 
 -- Those of which one of the records is there that stand in `names`, so many for each; nothing if none is.
@@ -73,41 +62,18 @@ local function release_usual()
   end
 end
 
--- The next fence, written to the counters of all acquisitions; all get the same. It grows for each of them, and they are not
--- compared with each other. Nothing if a counter is not as usual.
+-- The next fence, which all acquisitions get. It grows for each of them, and they are not compared with each other. Nothing if the
+-- counter is not as usual.
 local function count_on(micros, seconds)
   -- As in acquire_free.lua: text all the way.
   local new = seconds .. micros
-  local counters, known, n = {}, {}, 0
-  for i = releases + 1, heads and count or releases + 1 do
-    local name = (head or heads[i]) .. 'f'
-    if not known[name] then
-      n = n + 1
-      known[name], counters[n] = true, name
-    end
-  end
-  local last = call('MGET', unpack(counters))
-  if last['err'] then
-    refused = 'refused'
+  local last = call('GET', counter)
+  if type(last) == 'string' and (#last ~= #new or last >= new or string.find(last, '%D')) then
     return nil
   end
-  local fences, lost = {}, {}
-  for i = 1, n do
-    local number = last[i]
-    if not number then
-      lost[#lost + 1] = counters[i]
-    elseif #number ~= #new or number >= new or string.find(number, '%D') then
-      return nil
-    end
-    fences[2 * i - 1], fences[2 * i] = counters[i], new
-  end
-  -- A counter that is not there, or one of another type?
-  if lost[1] and call('EXISTS', unpack(lost)) ~= 0 then
-    return nil
-  end
-  local counted = call('MSET', unpack(fences))
+  -- Of another type it is left to each to say so, and so it is with a server that takes no writes.
+  local counted = type(last) == 'table' and last or call('SET', counter, new)
   if counted['err'] then
-    -- A server that takes no writes says so to each.
     refused = is_denied(counted) and 'refused' or nil
     return nil
   end
@@ -144,7 +110,7 @@ local function acquire_usual()
   local names, n = {}, 0
   for i = releases + 1, count do
     -- Somebody waits, or a token is barred.
-    names[n + 1], names[n + 2] = queues[i], (head or heads[i]) .. 'w:' .. KEYS[i]
+    names[n + 1], names[n + 2] = queues[i], head .. 'w:' .. KEYS[i]
     n = n + 2
   end
   local waited = which_of(names, releases + 1, count, 2)
@@ -196,14 +162,14 @@ for i = 1, count do
   if not done[i] then
     local answer, fine = false, nil
     if left > 0 then
-      local before, lock, token, member, args = head or heads[i], KEYS[i], sub(marks, 36 * i - 31, 36 * i), members[2], nil
+      local lock, token, member, args = KEYS[i], sub(marks, 36 * i - 31, 36 * i), members[2], nil
       if i <= releases then
         member, args = members[1], { token, ARGV[2] }
       else
         local arg = 5 + step * (i - releases - 1)
         args = { token, ARGV[arg], ARGV[arg + 1], ARGV[arg + 2] }
       end
-      fine, answer = pcall(member, { lock, queues[i], before .. 'w:' .. lock, before .. 'f' }, args)
+      fine, answer = pcall(member, { lock, queues[i], head .. 'w:' .. lock, counter }, args)
       if not fine and type(answer) ~= 'table' then
         -- As Redis 6 tells it of a script that stands alone.
         answer = redis.error_reply('ERR Error running script (' .. tostring(answer) .. ')')
