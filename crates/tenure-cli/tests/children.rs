@@ -46,6 +46,15 @@ fn people_hear(place: &Place, parts: &[&str]) {
     }
 }
 
+/// A shell's wait for what the process in the file of this name has become: `sleep`, with the
+/// environment that tells whose it is. Until its `exec` is over it is a shell still, and is named so.
+const UNTIL_IT_SLEEPS: &str = "sleeps() {\n\
+    [ -e $1 ] || return 1\n\
+    read it < $1\n\
+    grep -q '^sleep$' /proc/$it/comm && grep -aq TENURE_RUN_ID /proc/$it/environ\n\
+    }\n\
+    until_it_sleeps() { until sleeps $1; do sleep 0.01; done; }\n";
+
 fn pid_in(place: &Place, file: &str) -> u32 {
     until(file, || place.read(file).trim().parse().ok())
 }
@@ -93,13 +102,10 @@ fn a_task_that_ignores_sigterm_is_killed_when_its_node_has_to_end() {
 #[test]
 fn a_process_that_forks_twice_and_keeps_the_output_is_left_alone_and_named() {
     let place = Place::new();
-    let runner = running(
-        &place,
-        "",
-        "echo begun\n\
-         (setsid sh -c 'echo $$ > d.part; mv d.part daemon.pid; exec sleep 600' &)\n\
-         while [ ! -e daemon.pid ]; do sleep 0.01; done\n",
-    );
+    let script = "echo begun\n\
+                  (setsid sh -c 'echo $$ > d.part; mv d.part daemon.pid; exec sleep 600' &)\n\
+                  until_it_sleeps daemon.pid\n";
+    let runner = running(&place, "", &format!("{UNTIL_IT_SLEEPS}{script}"));
     let run = over(&place);
     let daemon = pid_in(&place, "daemon.pid");
     assert_eq!(run["state"], "succeeded", "{run}");
@@ -119,13 +125,10 @@ fn a_process_that_forks_twice_and_keeps_the_output_is_left_alone_and_named() {
 #[test]
 fn a_daemon_that_closed_its_output_delays_nothing_and_is_named_too() {
     let place = Place::new();
-    let runner = running(
-        &place,
-        "",
-        "(setsid sh -c 'echo $$ > d.part; mv d.part daemon.pid; exec sleep 600' \
-           </dev/null >/dev/null 2>&1 &)\n\
-         while [ ! -e daemon.pid ]; do sleep 0.01; done\n",
-    );
+    let script = "(setsid sh -c 'echo $$ > d.part; mv d.part daemon.pid; exec sleep 600' \
+                    </dev/null >/dev/null 2>&1 &)\n\
+                  until_it_sleeps daemon.pid\n";
+    let runner = running(&place, "", &format!("{UNTIL_IT_SLEEPS}{script}"));
     let run = over(&place);
     let daemon = pid_in(&place, "daemon.pid");
     assert_eq!(run["state"], "succeeded", "{run}");
@@ -151,8 +154,9 @@ fn each_run_is_told_of_its_own_daemon_only_and_daemons_outlive_the_node() {
     let place = Place::new();
     let script = "(setsid sh -c 'echo $$ > '$1'.part; mv '$1'.part '$1'.pid; exec sleep 600' \
                     </dev/null >/dev/null 2>&1 &)\n\
-                  while [ ! -e $1.pid ] || [ ! -e other$1 ]; do sleep 0.01; done\n";
-    place.write("script.sh", script);
+                  until_it_sleeps $1.pid\n\
+                  while [ ! -e other$1 ]; do sleep 0.01; done\n";
+    place.write("script.sh", format!("{UNTIL_IT_SLEEPS}{script}"));
     let task = |name: &str| {
         format!(
             "[[task]]\nname = \"{name}\"\nschedule = \"@yearly\"\n\
