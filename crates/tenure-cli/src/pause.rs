@@ -67,6 +67,9 @@ pub(crate) struct ResumeArgs {
     /// What to do about the ticks meanwhile, in place of the task's own `catch_up`
     #[arg(long, value_name = "CHOICE")]
     catch_up: Option<Choice>,
+    /// Why, for everybody who looks
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
 }
 
 const HELP: &str = "\
@@ -168,9 +171,9 @@ async fn go_on(args: ResumeArgs) -> Outcome {
         };
         let about_ticks = match args.catch_up {
             None => "its `catch_up` decides about the ticks meanwhile".to_owned(),
-            Some(choice) => choose(&*runs, &task, choice, &by, now).await?,
+            Some(choice) => choose(&*runs, &task, choice, (&by, &args.why), now).await?,
         };
-        let resumed = runs.resume(name, &by).await;
+        let resumed = runs.resume(name, &by, &args.why).await;
         resumed.map_err(|error| failure("cannot resume the task", &error))?;
         count += 1;
         let whose = match (args.all, pause.why.as_str()) {
@@ -191,7 +194,7 @@ async fn choose(
     runs: &dyn RunStore,
     task: &TaskRecord,
     choice: Choice,
-    by: &str,
+    (by, why): (&str, &str),
     now: Timestamp,
 ) -> Result<String, Failure> {
     let name = &task.definition.task;
@@ -218,8 +221,12 @@ async fn choose(
             .help("resume it with --catch-up latest, and ask for parts with `tenure backfill`"));
     }
     let count = ticks.len();
+    let for_it = match why {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
     if choice == Choice::Skip {
-        let reason = format!("left out when {by} resumed the task");
+        let reason = format!("left out when {by} resumed the task{for_it}");
         close(runs, name, &ticks, indices, &reason).await?;
         return Ok(format!("{count} ticks meanwhile are left out"));
     }
@@ -231,10 +238,10 @@ async fn choose(
     let backfill = backfill_of(task, first, latest);
     let mut backfill = backfill.map_err(|error| failure("cannot name the backfill", &error))?;
     by.clone_into(&mut backfill.by);
-    backfill.why = "the ticks of a pause, chosen when it was resumed".into();
+    backfill.why = format!("the ticks of a pause, chosen when it was resumed{for_it}");
     begin(runs, &mut backfill).await?;
     let id = backfill.id;
-    let reason = format!("left to backfill {id} when {by} resumed the task");
+    let reason = format!("left to backfill {id} when {by} resumed the task{for_it}");
     close(runs, name, &ticks, indices, &reason).await?;
     Ok(match choice {
         Choice::All => format!("{count} ticks meanwhile run as backfill {id}, the oldest first"),

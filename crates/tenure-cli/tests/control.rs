@@ -13,6 +13,15 @@ fn runner(place: &Place, name: &str) -> std::process::Child {
     place.runner(name, &["--drain", "0s", "tasks.toml"])
 }
 
+/// What the store has noted of a kind.
+fn notes(place: &Place, kind: &str) -> Vec<String> {
+    let store = rusqlite::Connection::open(place.path("store.db")).unwrap();
+    let sql = "SELECT text FROM note WHERE kind = ?1 ORDER BY feed";
+    let mut asked = store.prepare(sql).unwrap();
+    let texts = asked.query_map([kind], |row| row.get(0)).unwrap();
+    texts.map(Result::unwrap).collect()
+}
+
 /// The newest run of a task in a state.
 fn recorded(place: &Place, task: &str, state: &str) -> Value {
     until(&format!("{task} to be {state}"), || {
@@ -51,8 +60,12 @@ fn s59_a_paused_task_rests_everywhere_until_it_is_resumed_and_says_who_and_why()
     let pass = last("other");
     until_true("the other task to go on", || last("other") > pass);
     assert_eq!(last("t"), rests);
-    let resumed = ok(place.run(["resume", "t"]));
+    let resumed = ok(place.run(["resume", "t", "--why", "it has room again"]));
     assert!(resumed.contains("runs again"), "{resumed}");
+    let notes = notes(&place, "resumed");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let (by, why) = notes[0].split_once(": ").unwrap();
+    assert!(by.starts_with("resumed by ") && why == "it has room again");
     until_true("the task to run again", || last("t") > rests);
     assert!(ok(place.run(["resume", "t"])).contains("was not paused"));
     // A pause may end by itself.
@@ -105,14 +118,21 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
             .map(|tick| tick.as_millis() / 1000);
         tick.is_ok_and(|tick| tick >= before.last().unwrap() + 5)
     });
-    let left_out = ok(place.run(["resume", "leaves", "--catch-up", "skip"]));
+    let left_out = ok(place.run(["resume", "leaves", "--catch-up", "skip", "--why", "too old"]));
     assert!(
         left_out.contains(" ticks meanwhile are left out"),
         "{left_out}"
     );
     let last = ok(place.run(["resume", "last", "--catch-up", "latest"]));
     assert!(last.contains("the last of "), "{last}");
-    let all = ok(place.run(["resume", "--all", "--catch-up", "all"]));
+    let all = ok(place.run([
+        "resume",
+        "--all",
+        "--catch-up",
+        "all",
+        "--why",
+        "it is over",
+    ]));
     assert!(
         all.contains("(paused by ") && all.contains(": all of it); "),
         "{all}"
@@ -124,6 +144,9 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         all.all(|backfill| {
+            let why = backfill["why"].as_str().unwrap();
+            let is_told = why.ends_with(": it is over");
+            assert_eq!(is_told, backfill["task"] == "runs", "{backfill}");
             let runs = &backfill["runs"];
             backfill["state"] == "done" && runs["waiting"].is_null() && runs["running"].is_null()
         })
@@ -149,7 +172,7 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
     );
     let skipped = recorded(&place, "leaves", "skipped");
     let reason = skipped["reason"].as_str().unwrap();
-    assert!(reason.starts_with("left out when ") && reason.ends_with(" resumed the task"));
+    assert!(reason.starts_with("left out when ") && reason.ends_with(" resumed the task: too old"));
     assert_eq!(ok(place.run(["resume", "--all"])), "no task was paused\n");
     for (arguments, part) in [
         (&["pause"][..], "TASK"),

@@ -130,7 +130,7 @@ impl View {
     ) -> Result<bool, Problem> {
         self.known(task).await?;
         let (by, why) = (kept("by", &actor.by)?, kept("why", why)?);
-        let resumed = self.runs_store().resume(task, &by).await;
+        let resumed = self.runs_store().resume(task, &by, &why).await;
         let resumed = resumed.map_err(ViewError::from)?;
         if resumed {
             self.audit(actor, &format!("resumed task {task}"), &why, Some(task))

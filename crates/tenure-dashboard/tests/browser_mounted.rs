@@ -161,7 +161,7 @@ fn behind_an_applications_own_login_it_knows_who_acts_and_who_may_only_look() {
     );
     assert_eq!(paused_by(&app).as_deref(), Some("ann"));
     app.runtime
-        .block_on(app.store.resume(&task, "bob"))
+        .block_on(app.store.resume(&task, "bob", ""))
         .unwrap();
     app.browser.open("/ops/tenure/lock?key=door");
     app.browser.click("#unlock summary");

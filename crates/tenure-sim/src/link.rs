@@ -285,11 +285,11 @@ impl RunStore for Link {
         })
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Answer<bool> {
-        let asked = Arc::new((task.clone(), by.to_owned()));
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Answer<bool> {
+        let asked = Arc::new((task.clone(), by.to_owned(), why.to_owned()));
         passed_on!(self, |server| {
             let asked = asked.clone();
-            async move { server.resume(&asked.0, &asked.1).await }
+            async move { server.resume(&asked.0, &asked.1, &asked.2).await }
         })
     }
 

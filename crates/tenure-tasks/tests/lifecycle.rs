@@ -640,7 +640,7 @@ async fn s59_a_pause_lets_the_run_end_survives_restarts_and_is_caught_up_by_the_
         (pause.by.as_str(), pause.why.as_str()),
         ("eve", "stocktaking")
     );
-    assert!(cluster.store.resume(&name, "eve").await.unwrap());
+    assert!(cluster.store.resume(&name, "eve", "").await.unwrap());
     pass(secs(1)).await;
     // Resumed at 91 s: the latest missed tick is run, the others are on record.
     assert_eq!(cluster.log.ticks("t"), [at(10_000), at(90_000)]);

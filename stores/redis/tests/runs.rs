@@ -208,8 +208,13 @@ async fn s30_r61_controls_whose_answers_were_lost_are_answered_as_the_first_time
     let pause = Pause::new("ann", "testing");
     lossy.ask(1, store.pause(&task("t"), &pause)).await.unwrap();
     assert_eq!(bed.notes("paused").await.len(), 1);
-    assert!(lossy.ask(1, store.resume(&task("t"), "bob")).await.unwrap());
-    assert!(!store.resume(&task("t"), "bob").await.unwrap());
+    assert!(
+        lossy
+            .ask(1, store.resume(&task("t"), "bob", "done"))
+            .await
+            .unwrap()
+    );
+    assert!(!store.resume(&task("t"), "bob", "done").await.unwrap());
     assert_eq!(bed.notes("resumed").await.len(), 1);
 
     let at = Timestamp::from_millis;

@@ -118,7 +118,7 @@ async fn use_runs(store: &SqliteStore) -> Result<(), StoreError> {
     store.enqueue(&[asked]).await?;
     store.take(&Take::new(node.id, 10)).await?;
     store.pause(&task, &Pause::new("me", "why")).await?;
-    store.resume(&task, "me").await?;
+    store.resume(&task, "me", "why").await?;
     let backfill = Backfill::new(RequestId::random(), task.clone(), tick, tick);
     store.withdraw(node.id, std::slice::from_ref(&task)).await?;
     store.save_backfill(&backfill, None).await?;

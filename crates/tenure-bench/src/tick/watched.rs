@@ -113,7 +113,7 @@ watched! {
     cancel_run(cancel: &Cancel) -> Cancelling;
     cancels(node: HolderId) -> Vec<Cancel>;
     pause(task: &TaskName, pause: &Pause) -> ();
-    resume(task: &TaskName, by: &str) -> bool;
+    resume(task: &TaskName, by: &str, why: &str) -> bool;
     enqueue(runs: &[Enqueue]) -> Vec<Enqueued>;
     save_backfill(backfill: &Backfill, expected: Option<Timestamp>) -> bool;
     backfills() -> Vec<Backfill>;

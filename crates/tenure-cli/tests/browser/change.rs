@@ -36,6 +36,8 @@ fn a_task_is_paused_and_resumed_from_its_page_by_somebody_for_a_reason() {
 
         site.browser.open("/task?name=a%2Fb%20c");
         site.browser.fill("#resume input[name=by]", "bob");
+        site.browser
+            .fill("#resume input[name=why]", "it is deployed");
         site.browser.click("#resume button");
         site.browser.until_text("main", "The task goes on.");
         assert!(site.task("a/b c")["paused"].is_null());

@@ -29,8 +29,8 @@ pub(super) async fn s59_a_paused_task_is_neither_claimed_nor_taken(harness: &Sha
     assert_eq!(b.take(10).await, []);
     b.win(item("u", now, 1)).await;
     a.finish(&running, Outcome::Succeeded).await;
-    assert!(b.store.resume(&task("t"), "bob").await.unwrap());
-    assert!(!b.store.resume(&task("t"), "bob").await.unwrap());
+    assert!(b.store.resume(&task("t"), "bob", "it works").await.unwrap());
+    assert!(!b.store.resume(&task("t"), "bob", "it works").await.unwrap());
     a.win(item("t", now, 2)).await;
     assert_eq!(b.take(10).await.len(), 1);
 }
@@ -54,13 +54,28 @@ pub(super) async fn s59_a_pause_is_seen_by_everybody_with_who_and_why(harness: &
     a.store.pause(&task("t"), &pause).await.unwrap();
     let b = Node::join(harness, "b").await;
     assert_eq!(b.register("t", "g1").await.pause, Some(pause.clone()));
-    assert_eq!(b.store.tasks().await.unwrap()[0].pause, Some(pause));
-    b.store.resume(&task("t"), "bob").await.unwrap();
+    assert_eq!(b.store.tasks().await.unwrap()[0].pause, Some(pause.clone()));
+    let until = pause
+        .until
+        .map_or_else(String::new, |until| until.to_string());
+    for (why, text) in [
+        ("it has room again", "resumed by bob: it has room again"),
+        // Nobody is made to give a reason, and a task that goes on already has nothing to tell.
+        ("", "resumed by bob"),
+    ] {
+        let before = a.notes("resumed").await.len();
+        a.store.pause(&task("t"), &pause).await.unwrap();
+        assert!(b.store.resume(&task("t"), "bob", why).await.unwrap());
+        assert!(!b.store.resume(&task("t"), "eve", why).await.unwrap());
+        let resumed = a.notes("resumed").await;
+        let texts: Vec<_> = resumed.iter().skip(before).map(|note| &note.text).collect();
+        assert_eq!(texts, [text]);
+        assert_eq!(resumed[before].task, Some(task("t")));
+    }
     let paused = a.notes("paused").await;
-    let resumed = a.notes("resumed").await;
-    assert_eq!((paused.len(), resumed.len()), (1, 1));
-    assert!(paused[0].text.contains("ann") && paused[0].text.contains("the disk is full"));
-    assert!(resumed[0].text.contains("bob"), "{resumed:?}");
+    let text = format!("paused by ann until {until}: the disk is full");
+    assert_eq!(paused.len(), 3, "{paused:?}");
+    assert_eq!(paused[0].text, text);
 }
 
 pub(super) async fn s60_a_requested_run_has_its_own_record_and_leaves_the_tick_alone(

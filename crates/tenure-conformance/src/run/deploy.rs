@@ -102,7 +102,7 @@ pub(super) async fn s54_a_renamed_task_keeps_its_first_time_and_its_pause(harnes
         .await;
     assert_eq!(refused, Refusal::Paused { by: "ann".into() });
     // Once: whoever resumes it is not overruled by the next node that starts.
-    assert!(node.store.resume(&task("after"), "bob").await.unwrap());
+    assert!(node.store.resume(&task("after"), "bob", "").await.unwrap());
     assert_eq!(node.brings(renamed).await.pause, None);
     assert_eq!(node.knows("before").await.pause, Some(pause));
 }

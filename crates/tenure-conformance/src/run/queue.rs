@@ -215,7 +215,7 @@ pub(super) async fn s59_a_queued_tick_of_a_paused_task_goes_on_waiting(harness: 
     node.store.pause(&task("t"), &pause).await.unwrap();
     node.finish(&running, Outcome::Succeeded).await;
     assert_eq!(taken(&node).await, []);
-    node.store.resume(&task("t"), "ann").await.unwrap();
+    node.store.resume(&task("t"), "ann", "").await.unwrap();
     assert_eq!(taken(&node).await, [now]);
 }
 

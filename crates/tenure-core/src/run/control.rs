@@ -224,6 +224,20 @@ impl Note {
         }
     }
 
+    /// That a task was paused, by whom, until when and why.
+    #[must_use]
+    pub fn paused(task: &TaskName, pause: &Pause) -> Self {
+        let until = pause.until.map(|until| format!(" until {until}"));
+        let done = format!("paused by {}{}", pause.by, until.unwrap_or_default());
+        Self::new("paused", with_reason(done, &pause.why)).about(task.clone())
+    }
+
+    /// That a task was resumed, by whom and why.
+    #[must_use]
+    pub fn resumed(task: &TaskName, by: &str, why: &str) -> Self {
+        Self::new("resumed", with_reason(format!("resumed by {by}"), why)).about(task.clone())
+    }
+
     /// About a task.
     #[must_use]
     pub fn about(mut self, task: TaskName) -> Self {
@@ -237,6 +251,14 @@ impl Note {
         self.node = Some(node);
         self
     }
+}
+
+fn with_reason(mut done: String, why: &str) -> String {
+    if !why.is_empty() {
+        done.push_str(": ");
+        done.push_str(why);
+    }
+    done
 }
 
 /// Something that changed.

@@ -179,8 +179,9 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// Stops a task from being claimed and taken, at once and on all nodes. What runs goes on.
     async fn pause(&self, task: &TaskName, pause: &Pause) -> Result<(), StoreError>;
 
-    /// Lets a paused task run again. False if it was not paused.
-    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError>;
+    /// Lets a paused task run again, and leaves a note of kind `resumed` that says by whom and, if
+    /// it is not empty, why. False if the task was not paused: then there is no note.
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Result<bool, StoreError>;
 
     /// Puts runs into the store to be taken: run-now and backfill. Each run once: one that exists
     /// is answered with what became of it.

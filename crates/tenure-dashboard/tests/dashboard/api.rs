@@ -41,7 +41,8 @@ async fn everything_over_http<S: LeaseStore + RunStore>(store: Arc<S>) {
     );
     let task = served.get("/api/v1/tasks/b%2F%C3%BC").await.json();
     assert_eq!(task["task"]["pause"]["why"], "month end");
-    let resumed = served.post("/api/v1/tasks/b%2F%C3%BC/resume", "{}").await;
+    let why = r#"{"why":"it is closed","by":"bob"}"#;
+    let resumed = served.post("/api/v1/tasks/b%2F%C3%BC/resume", why).await;
     assert_eq!(resumed.json(), json!({"was_paused": true}));
     let long = json!({"why": "0".repeat(1001)}).to_string();
     let refused = served.post("/api/v1/tasks/a/resume", &long).await;
@@ -93,6 +94,11 @@ async fn everything_over_http<S: LeaseStore + RunStore>(store: Arc<S>) {
         let found = audits.iter().filter(|text| text.contains(what)).count();
         assert_eq!(found, count, "{what} in {audits:?}");
     }
+    // Who and why stand with the change itself too, as if it had been made elsewhere.
+    assert_eq!(
+        notes(&*store, "resumed").await,
+        ["resumed by bob: it is closed"]
+    );
     let first = &audits[0];
     assert!(
         first.starts_with("ann (open, from 127.0.0.1) paused task b/ü"),
@@ -101,12 +107,16 @@ async fn everything_over_http<S: LeaseStore + RunStore>(store: Arc<S>) {
 }
 
 async fn audits(store: &dyn RunStore) -> Vec<String> {
+    notes(store, "audit").await
+}
+
+async fn notes(store: &dyn RunStore, kind: &str) -> Vec<String> {
     let page = store.events(None, 1000).await.unwrap();
     let notes = page
         .events
         .into_iter()
         .filter_map(|event| match event.kind {
-            tenure_core::EventKind::Note(note) if note.kind == "audit" => Some(note.text),
+            tenure_core::EventKind::Note(note) if note.kind == kind => Some(note.text),
             _ => None,
         });
     notes.collect()

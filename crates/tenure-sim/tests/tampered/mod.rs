@@ -274,8 +274,8 @@ impl RunStore for Tampered {
         self.inner.pause(task, pause).await
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Answer<bool> {
-        self.inner.resume(task, by).await
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Answer<bool> {
+        self.inner.resume(task, by, why).await
     }
 
     async fn enqueue(&self, runs: &[Enqueue]) -> Answer<Vec<Enqueued>> {

@@ -272,9 +272,9 @@ impl RunStore for FaultyStore {
         self.inner.pause(task, pause).await
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Result<bool, StoreError> {
         self.check()?;
-        self.inner.resume(task, by).await
+        self.inner.resume(task, by, why).await
     }
 
     async fn enqueue(&self, runs: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {

@@ -12,18 +12,16 @@ impl Runs {
         if let Some(task) = self.task_mut(task, now) {
             task.pause = Some(Box::new(pause.clone()));
         }
-        let text = format!("paused by {}: {}", pause.by, pause.why);
-        self.note(now, Note::new("paused", text).about(task.clone()));
+        self.note(now, Note::paused(task, pause));
     }
 
-    pub(super) fn resume(&mut self, task: &TaskName, by: &str, now: Now) -> bool {
+    pub(super) fn resume(&mut self, task: &TaskName, by: &str, why: &str, now: Now) -> bool {
         let was_paused = self.pause_of(task, now).is_some();
         if let Some(task) = self.tasks.get_mut(task) {
             task.pause = None;
         }
         if was_paused {
-            let text = format!("resumed by {by}");
-            self.note(now, Note::new("resumed", text).about(task.clone()));
+            self.note(now, Note::resumed(task, by, why));
         }
         was_paused
     }

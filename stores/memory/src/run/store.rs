@@ -218,8 +218,8 @@ impl RunStore for MemoryStore {
         Ok(())
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
-        let resumed = locked(&self.shared.runs).resume(task, by, self.run_now());
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Result<bool, StoreError> {
+        let resumed = locked(&self.shared.runs).resume(task, by, why, self.run_now());
         self.wake_runners();
         Ok(resumed)
     }

@@ -59,7 +59,7 @@ refuse! {
     cancel_run(_cancel: &Cancel) -> Cancelling;
     cancels(_node: HolderId) -> Vec<Cancel>;
     pause(_task: &TaskName, _pause: &Pause) -> ();
-    resume(_task: &TaskName, _by: &str) -> bool;
+    resume(_task: &TaskName, _by: &str, _why: &str) -> bool;
     enqueue(_runs: &[Enqueue]) -> Vec<Enqueued>;
     save_backfill(_backfill: &Backfill, _expected: Option<Timestamp>) -> bool;
     backfills() -> Vec<Backfill>;

@@ -81,20 +81,19 @@ impl RedisStore {
         task: &TaskName,
         pause: &Pause,
     ) -> Result<(), StoreError> {
-        let until = pause.until.map(|until| format!(" until {until}"));
-        let mut text = format!("paused by {}{}", pause.by, until.unwrap_or_default());
-        if !pause.why.is_empty() {
-            text.push_str(": ");
-            text.push_str(&pause.why);
-        }
-        let note = Note::new("paused", text).about(task.clone());
+        let note = Note::paused(task, pause);
         self.change_pause(task, &write_pause(pause), &note).await?;
         Ok(())
     }
 
-    pub(super) async fn resume_task(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
-        let note = Note::new("resumed", format!("resumed by {by}")).about(task.clone());
-        self.change_pause(task, "", &note).await
+    pub(super) async fn resume_task(
+        &self,
+        task: &TaskName,
+        by: &str,
+        why: &str,
+    ) -> Result<bool, StoreError> {
+        self.change_pause(task, "", &Note::resumed(task, by, why))
+            .await
     }
 
     async fn change_pause(

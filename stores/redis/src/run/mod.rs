@@ -303,8 +303,8 @@ impl RunStore for RedisStore {
         self.pause_task(task, pause).await
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
-        self.resume_task(task, by).await
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Result<bool, StoreError> {
+        self.resume_task(task, by, why).await
     }
 
     async fn enqueue(&self, runs: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {

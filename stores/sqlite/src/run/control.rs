@@ -27,25 +27,23 @@ pub(super) fn keep_pause(step: &Step<'_>, task: &TaskName, pause: &Pause) -> Res
 
 pub(super) fn pause(step: &mut Step<'_>, task: &TaskName, pause: &Pause) -> Result<(), Fault> {
     keep_pause(step, task, pause)?;
-    let until = pause.until.map(|until| format!(" until {until}"));
-    let mut text = format!("paused by {}{}", pause.by, until.unwrap_or_default());
-    if !pause.why.is_empty() {
-        text.push_str(": ");
-        text.push_str(&pause.why);
-    }
-    add_note(step, &Note::new("paused", text).about(task.clone()))?;
+    add_note(step, &Note::paused(task, pause))?;
     step.hint()
 }
 
-pub(super) fn resume(step: &mut Step<'_>, task: &TaskName, by: &str) -> Result<bool, Fault> {
+pub(super) fn resume(
+    step: &mut Step<'_>,
+    task: &TaskName,
+    by: &str,
+    why: &str,
+) -> Result<bool, Fault> {
     let was_paused = pause_of(step, task)?.is_some();
     step.run(
         "DELETE FROM pause WHERE ns = ?1 AND task = ?2",
         params![step.ns, task.as_str()],
     )?;
     if was_paused {
-        let text = format!("resumed by {by}");
-        add_note(step, &Note::new("resumed", text).about(task.clone()))?;
+        add_note(step, &Note::resumed(task, by, why))?;
         step.hint()?;
     }
     Ok(was_paused)

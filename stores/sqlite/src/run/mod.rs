@@ -191,10 +191,12 @@ impl RunStore for SqliteStore {
         .await
     }
 
-    async fn resume(&self, task: &TaskName, by: &str) -> Result<bool, StoreError> {
-        let (task, by) = (task.clone(), by.to_owned());
-        self.write(Unwanted::Do, move |step| control::resume(step, &task, &by))
-            .await
+    async fn resume(&self, task: &TaskName, by: &str, why: &str) -> Result<bool, StoreError> {
+        let (task, by, why) = (task.clone(), by.to_owned(), why.to_owned());
+        self.write(Unwanted::Do, move |step| {
+            control::resume(step, &task, &by, &why)
+        })
+        .await
     }
 
     async fn enqueue(&self, runs: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {

@@ -72,7 +72,7 @@ async fn s53_s59_what_another_process_changes_counts_for_the_very_next_claim() {
     let answer = claim(&here, &old, "g1", tick(20)).await;
     let is_paused = matches!(answer, ClaimAnswer::Refused(Refusal::Paused { .. }));
     assert!(is_paused, "{answer:?}");
-    assert!(there.resume(&task(), "me").await.unwrap());
+    assert!(there.resume(&task(), "me", "").await.unwrap());
     run(&here, &old, "g1", tick(20)).await;
     here.withdraw(old.id, &[task()]).await.unwrap();
     node(&there, "newer", "g3").await;
