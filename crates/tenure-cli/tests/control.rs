@@ -174,6 +174,12 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
     let reason = skipped["reason"].as_str().unwrap();
     assert!(reason.starts_with("left out when ") && reason.ends_with(" resumed the task: too old"));
     assert_eq!(ok(place.run(["resume", "--all"])), "no task was paused\n");
+    end(runner);
+}
+
+#[test]
+fn s59_a_pause_or_a_resumption_that_is_not_clear_is_refused() {
+    let place = Place::new();
     for (arguments, part) in [
         (&["pause"][..], "TASK"),
         (&["pause", "runs", "--all"], "--all"),
@@ -187,7 +193,6 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
             ended.stderr
         );
     }
-    end(runner);
 }
 
 #[test]
