@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_millis(50);
 const MOST_AHEAD: Duration = Duration::from_millis(250);
 
 /// What telling a run is taken to take before anything is known of it, and at least.
-const EACH: Duration = Duration::from_micros(4);
+const EACH: Duration = Duration::from_micros(8);
 const LEAST: Duration = Duration::from_micros(1);
 
 /// Of fewer it is not learned how long telling takes.
@@ -45,10 +45,11 @@ const MAX_TRIES: usize = 1;
 /// The longest pause before the store is told again: these runs are late already.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long before their time so many runs are told, if telling each takes `each`.
+/// How long before their time so many runs are told, if telling each takes `each`: twice as long,
+/// because whatever is left at their time delays all of them.
 fn ahead_of(count: usize, each: Duration) -> Duration {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let all = (each * 5 / 4).max(LEAST).saturating_mul(count);
+    let all = (each * 2).max(LEAST).saturating_mul(count);
     all.clamp(SOON, MOST_AHEAD)
 }
 
@@ -299,10 +300,11 @@ mod tests {
         let us = Duration::from_micros;
         for (count, each, ms) in [
             (1, us(4), 50),
-            (10_000, us(4), 50),
-            (20_000, us(4), 100),
+            (5_000, us(4), 50),
+            (10_000, us(4), 80),
+            (20_000, us(4), 160),
             (100_000, us(2), 250),
-            (100_000, us(1), 125),
+            (100_000, us(1), 200),
             (10_000, us(200), 250),
             (100_000, us(0), 100),
         ] {
