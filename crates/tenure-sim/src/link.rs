@@ -124,6 +124,10 @@ impl RunStore for Link {
         self.server.promises()
     }
 
+    fn namespace(&self) -> &str {
+        self.server.namespace()
+    }
+
     fn listen(&self) -> Wakes {
         self.server.listen()
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Generation, OnCrash, TaskName, format_duration};
+use tenure_core::{DEFAULT_NAMESPACE, Generation, OnCrash, TaskName, format_duration};
 use tenure_schedule::{Schedule, Zone};
 use tokio::runtime::Handle;
 
@@ -15,6 +15,7 @@ use crate::alarm::{self, AlarmRule, check_rules};
 use crate::attempt::Code;
 use crate::config_error::{ConfigError, ConfigErrors};
 use crate::context::TaskContext;
+use crate::hash;
 use crate::limits::{check_limits, check_storeless};
 use crate::manager::{DEFAULT_MANAGER, TaskManager};
 use crate::names::{aliases_of, check_aliases};
@@ -66,7 +67,8 @@ pub(crate) fn check<S: Send + Sync + 'static>(
         .collect();
     let mut checker = Checker::default();
     for task in tasks {
-        let spec = checker.spec(&task.draft, &mut faults);
+        let of_namespace = places.of_namespace(&task.draft);
+        let spec = checker.spec(&task.draft, of_namespace, &mut faults);
         let place = place_of(&task.draft, &places, &mut faults);
         check_keep(&task.draft, options, &mut faults);
         if task.draft.name.starts_with(alarm::PREFIX) {
@@ -107,7 +109,8 @@ pub(crate) fn check<S: Send + Sync + 'static>(
 /// Everything that is wrong with it, except that it may lack code and a manager.
 pub(crate) fn check_alone<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
     let mut faults = Vec::new();
-    let spec = Checker::default().spec(&task.draft, &mut faults);
+    let of_namespace = hash::of_namespace(DEFAULT_NAMESPACE);
+    let spec = Checker::default().spec(&task.draft, of_namespace, &mut faults);
     ConfigErrors::if_any(faults)?;
     // Without a fault there is a spec; the fallback is never built.
     spec.ok_or_else(|| ConfigErrors::no_schedule(&task.draft.name))
@@ -125,10 +128,11 @@ pub(crate) fn check_alone_all<S: Send + Sync + 'static>(
     let mut faults = Vec::new();
     check_repeated(&tasks, &mut faults);
     check_aliases(&tasks, &mut faults);
+    let of_namespace = hash::of_namespace(DEFAULT_NAMESPACE);
     let mut checker = Checker::default();
     let mut works = Vec::with_capacity(tasks.len());
     for task in tasks {
-        let spec = checker.spec(&task.draft, &mut faults);
+        let spec = checker.spec(&task.draft, of_namespace, &mut faults);
         let Some(handler) = task.handler else {
             let task = task.draft.name.clone();
             faults.push(ConfigError::NoCode { task });
@@ -152,6 +156,22 @@ fn with_application<S: Send + Sync + 'static>(handler: Handler<S>, application: 
 struct Places {
     by_name: HashMap<String, usize>,
     known: Vec<String>,
+    /// What the namespace of each manager's store is to jitter.
+    of_namespaces: Vec<u64>,
+}
+
+impl Places {
+    fn find(&self, manager: Option<&str>) -> Option<usize> {
+        let name = manager.unwrap_or(DEFAULT_MANAGER);
+        self.by_name.get(name).copied()
+    }
+
+    /// What jitter is drawn for, besides the task itself and its ticks.
+    fn of_namespace(&self, draft: &Draft) -> u64 {
+        let place = self.find(draft.manager.as_deref());
+        let known = place.and_then(|place| self.of_namespaces.get(place));
+        known.map_or_else(|| hash::of_namespace(DEFAULT_NAMESPACE), |known| *known)
+    }
 }
 
 fn check_managers(managers: &[Arc<dyn TaskManager>], faults: &mut Vec<ConfigError>) -> Places {
@@ -182,7 +202,16 @@ fn check_managers(managers: &[Arc<dyn TaskManager>], faults: &mut Vec<ConfigErro
         .take(10)
         .map(|name| (*name).to_owned())
         .collect();
-    Places { by_name, known }
+    let of_namespaces = managers.iter().map(|manager| {
+        let access = manager.runs();
+        let name = access.as_ref().map(|access| access.store.namespace());
+        hash::of_namespace(name.unwrap_or(DEFAULT_NAMESPACE))
+    });
+    Places {
+        by_name,
+        known,
+        of_namespaces: of_namespaces.collect(),
+    }
 }
 
 /// The state that each manager's tasks see.
@@ -236,7 +265,7 @@ fn place_of(draft: &Draft, places: &Places, faults: &mut Vec<ConfigError>) -> Op
             None
         }
         Some(name) => {
-            let place = places.by_name.get(name).copied();
+            let place = places.find(Some(name));
             if place.is_none() {
                 faults.push(ConfigError::UnknownManager {
                     task: task(),
@@ -247,7 +276,7 @@ fn place_of(draft: &Draft, places: &Places, faults: &mut Vec<ConfigError>) -> Op
             place
         }
         None => {
-            let place = places.by_name.get(DEFAULT_MANAGER).copied();
+            let place = places.find(None);
             // Without any manager that is the one fault to tell.
             if place.is_none() && !places.by_name.is_empty() {
                 faults.push(ConfigError::NoDefaultManager {
@@ -265,12 +294,17 @@ fn place_of(draft: &Draft, places: &Places, faults: &mut Vec<ConfigError>) -> Op
 #[derive(Default)]
 struct Checker {
     zone_rules: HashMap<String, u64>,
-    terms: HashMap<Generation, Arc<Terms>>,
+    terms: HashMap<(Generation, u64), Arc<Terms>>,
 }
 
 impl Checker {
     /// The checked task, or `None` and at least one fault.
-    fn spec(&mut self, draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<TaskSpec> {
+    fn spec(
+        &mut self,
+        draft: &Draft,
+        of_namespace: u64,
+        faults: &mut Vec<ConfigError>,
+    ) -> Option<TaskSpec> {
         let before = faults.len();
         let name = match TaskName::new(&draft.name) {
             Ok(name) => Some(name),
@@ -308,6 +342,7 @@ impl Checker {
             on_lease_loss: draft.on_lease_loss,
             affinity: draft.affinity,
             jitter: draft.jitter,
+            of_namespace,
             details: draft.details.as_str().into(),
             aliases: aliases.into(),
             number: draft.number.unwrap_or(0),
@@ -327,7 +362,8 @@ impl Checker {
 
     /// The same terms, kept once for all tasks that have them.
     fn shared(&mut self, terms: Terms) -> Arc<Terms> {
-        match self.terms.entry(terms.generation.clone()) {
+        let place = (terms.generation.clone(), terms.of_namespace);
+        match self.terms.entry(place) {
             Entry::Occupied(known) if **known.get() == terms => known.get().clone(),
             // A generation is a hash, so that two may meet in one; then the later have their own.
             Entry::Occupied(_) => Arc::new(terms),

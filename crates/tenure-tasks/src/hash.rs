@@ -60,10 +60,21 @@ pub(crate) fn of_task(task: &TaskName) -> u64 {
     Hash::new(6).text(task.as_str()).finish()
 }
 
-/// A delay below `bound`, the same for the same tick everywhere.
-pub(crate) fn jitter(task: &TaskName, tick: Timestamp, bound: Duration) -> Duration {
+/// What a namespace is to the jitter of its tasks.
+pub(crate) fn of_namespace(name: &str) -> u64 {
+    Hash::new(7).text(name).finish()
+}
+
+/// A delay below `bound`, the same for the same tick everywhere in a namespace.
+pub(crate) fn jitter(
+    of_namespace: u64,
+    task: &TaskName,
+    tick: Timestamp,
+    bound: Duration,
+) -> Duration {
     let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(of_tick(task, tick).checked_rem(bound).unwrap_or(0))
+    let drawn = draw(of_namespace, of_tick(task, tick));
+    Duration::from_millis(drawn.checked_rem(bound).unwrap_or(0))
 }
 
 /// The place of `me` among `nodes` for `key`, from 0: who sweeps first, who cleans up.
@@ -159,20 +170,24 @@ mod tests {
 
     #[test]
     fn s64_the_same_tick_has_the_same_jitter_below_its_bound() {
+        let (here, there) = (of_namespace("default"), of_namespace("staging"));
         let task = TaskName::new("t").unwrap();
         let bound = Duration::from_secs(10);
+        let mut alike = 0;
         let all: BTreeSet<_> = (0..200)
             .map(|n| {
                 let tick = Timestamp::from_millis(n * 60_000);
-                let delay = jitter(&task, tick, bound);
-                assert_eq!(delay, jitter(&task.clone(), tick, bound));
+                let delay = jitter(here, &task, tick, bound);
+                assert_eq!(delay, jitter(here, &task.clone(), tick, bound));
                 assert!(delay < bound);
+                alike += u32::from(delay == jitter(there, &task, tick, bound));
                 delay
             })
             .collect();
+        assert!(alike < 5, "{alike} delays are those of another namespace");
         assert!(all.len() > 150, "only {} different delays", all.len());
         assert_eq!(
-            jitter(&task, Timestamp::EPOCH, Duration::ZERO),
+            jitter(here, &task, Timestamp::EPOCH, Duration::ZERO),
             Duration::ZERO
         );
     }

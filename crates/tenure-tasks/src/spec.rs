@@ -47,6 +47,9 @@ pub(crate) struct Terms {
     pub(crate) on_lease_loss: OnLeaseLoss,
     pub(crate) affinity: Affinity,
     pub(crate) jitter: Duration,
+    /// What the jitter is drawn for besides task and tick. No part of the generation: it belongs
+    /// to the store, not to the definition.
+    pub(crate) of_namespace: u64,
     pub(crate) details: Box<str>,
     pub(crate) aliases: Arc<[TaskName]>,
     pub(crate) number: u32,
@@ -238,7 +241,9 @@ impl TaskSpec {
     }
 
     /// When the runs of `tick` should begin: the tick itself, or later by the task's jitter, but
-    /// before the next tick.
+    /// before the next tick. The delay is the same wherever the task runs in one namespace of a
+    /// store; a spec that belongs to no store is of
+    /// [`DEFAULT_NAMESPACE`](tenure_core::DEFAULT_NAMESPACE).
     #[must_use]
     pub fn fires_at(&self, tick: Timestamp) -> Timestamp {
         if self.terms.jitter.is_zero() {
@@ -247,7 +252,8 @@ impl TaskSpec {
         let gap = self
             .tick_after(tick)
             .map_or(self.terms.jitter, |next| next.since(tick));
-        tick + hash::jitter(&self.name, tick, self.terms.jitter.min(gap))
+        let bound = self.terms.jitter.min(gap);
+        tick + hash::jitter(self.terms.of_namespace, &self.name, tick, bound)
     }
 
     /// Whether another attempt of a run may begin at this instant.

@@ -283,7 +283,9 @@ impl<S: Send + Sync + 'static> Task<S> {
     }
 
     /// Spreads starts over this time, at most one day: each tick begins later by a delay that is
-    /// the same on every node and shorter than the distance to the next tick. Default: none.
+    /// the same on every node and shorter than the distance to the next tick. It is drawn for the
+    /// namespace, the task and the tick, so that fleets in two namespaces do not start together.
+    /// Default: none.
     #[must_use]
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.draft.jitter = jitter;

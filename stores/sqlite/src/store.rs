@@ -39,6 +39,7 @@ struct Inner {
     synchronous: Synchronous,
     /// How long a waiter may have to wait for the watcher's next look.
     poll: Duration,
+    namespace: String,
 }
 
 /// What a waiter may lose on top of the poll to a busy machine: threads that wait for a processor,
@@ -123,6 +124,10 @@ impl SqliteStore {
         );
         self.inner.watch.stir();
         wakes
+    }
+
+    pub(crate) fn namespace_name(&self) -> &str {
+        &self.inner.namespace
     }
 
     fn durability(&self) -> Durability {
@@ -234,6 +239,7 @@ fn set_up(options: &SqliteOptions) -> Result<(SqliteStore, Writer), StoreError> 
         watch: watch.clone(),
         synchronous: options.synchronous,
         poll,
+        namespace: options.namespace.clone(),
     });
     if let Some(ear) = ear {
         spawn("tenure-sqlite-bell", move || {

@@ -69,6 +69,10 @@ macro_rules! watched {
                 self.inner.promises()
             }
 
+            fn namespace(&self) -> &str {
+                self.inner.namespace()
+            }
+
             fn listen(&self) -> Wakes {
                 self.inner.listen()
             }

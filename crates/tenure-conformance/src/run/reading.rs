@@ -437,6 +437,9 @@ pub(super) async fn two_views_of_the_same_runs_always_agree(harness: &Shared) {
 pub(super) async fn run_promises_are_complete_and_the_same_for_every_view(harness: &Shared) {
     let promises = harness.store().await.promises();
     assert_eq!(promises, harness.store().await.promises());
+    let (one, other) = (harness.store().await, harness.store().await);
+    assert_eq!(one.namespace(), other.namespace());
+    assert!(!one.namespace().is_empty());
     assert!(promises.max_batch >= 100, "{promises:?}");
     assert!(
         !promises.store.is_empty() && !promises.forgets.is_empty(),

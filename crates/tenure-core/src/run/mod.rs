@@ -58,6 +58,9 @@ pub use self::recovery::{Recovered, RecoveredRun, Recovery};
 pub use self::unclaimed::{Enqueue, Enqueued, Pass};
 use crate::{HolderId, RunPromises, StoreError, Timestamp, Wakes};
 
+/// The namespace of a store that was given none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// Keeps runs. Each method is one atomic step inside the store, or, where it says so, one step per
 /// item.
 ///
@@ -77,6 +80,14 @@ use crate::{HolderId, RunPromises, StoreError, Timestamp, Wakes};
 pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// What this store can and cannot promise; the suite and the docs read it.
     fn promises(&self) -> RunPromises;
+
+    /// The name by which these runs are told apart from others in the same place: what two stores
+    /// must have in common to be one, besides the place. It does not change.
+    ///
+    /// A store that has no names for that is [`DEFAULT_NAMESPACE`], as all are unless told otherwise.
+    fn namespace(&self) -> &str {
+        DEFAULT_NAMESPACE
+    }
 
     /// Listens for hints that something waits to be taken, or that a task was paused or resumed.
     ///

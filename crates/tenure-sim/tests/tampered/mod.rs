@@ -93,6 +93,10 @@ impl RunStore for Tampered {
         self.inner.promises()
     }
 
+    fn namespace(&self) -> &str {
+        self.inner.namespace()
+    }
+
     fn listen(&self) -> Wakes {
         self.inner.listen()
     }

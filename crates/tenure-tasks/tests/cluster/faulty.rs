@@ -161,6 +161,10 @@ impl RunStore for FaultyStore {
         self.inner.promises()
     }
 
+    fn namespace(&self) -> &str {
+        self.inner.namespace()
+    }
+
     fn listen(&self) -> Wakes {
         self.inner.listen()
     }

@@ -214,6 +214,10 @@ impl RunStore for RedisStore {
         promises
     }
 
+    fn namespace(&self) -> &str {
+        self.run_names().namespace()
+    }
+
     fn listen(&self) -> Wakes {
         self.listen_for_runs()
     }

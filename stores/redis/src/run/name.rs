@@ -17,6 +17,7 @@ pub(super) const SHARED_KEYS: usize = 11;
 /// The names of a namespace's keys.
 #[derive(Debug)]
 pub(crate) struct Names {
+    namespace: String,
     prefix: String,
     shared: [String; SHARED_KEYS],
 }
@@ -29,9 +30,15 @@ impl Names {
             "ends",
         ];
         Self {
+            namespace: namespace.to_owned(),
             shared: shared.map(|name| format!("{prefix}{name}")),
             prefix,
         }
+    }
+
+    /// The name that is in all of them.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The keys that every script is given, in the order of `run_base.lua`.

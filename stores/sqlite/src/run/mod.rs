@@ -47,6 +47,10 @@ impl RunStore for SqliteStore {
         self.run_promises()
     }
 
+    fn namespace(&self) -> &str {
+        self.namespace_name()
+    }
+
     fn listen(&self) -> Wakes {
         self.listen_for_runs()
     }
