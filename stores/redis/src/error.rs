@@ -100,7 +100,7 @@ pub(crate) enum Meaning {
     /// The connection is gone or no longer leads to a server that takes writes. The step did not
     /// happen.
     Elsewhere,
-    /// The connection broke or fell silent: the step may have happened.
+    /// The connection broke or fell silent, or its answer cannot be read: the step may have happened.
     Unknown,
     /// The server refused the step, which therefore did not happen.
     Refused(StoreErrorKind),
@@ -148,9 +148,6 @@ pub(crate) fn meaning(error: &RedisError) -> Meaning {
         }
         ErrorKind::RESP3NotSupported => Meaning::Refused(StoreErrorKind::Unsupported),
         ErrorKind::Server(_) => server_meaning(error),
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            Meaning::Refused(StoreErrorKind::Protocol)
-        }
         _ if error.is_connection_refusal() => Meaning::Elsewhere,
         _ => Meaning::Unknown,
     }
@@ -186,6 +183,14 @@ fn server_meaning(error: &RedisError) -> Meaning {
     Meaning::Refused(StoreErrorKind::Protocol)
 }
 
+/// Whether an answer came, and nobody can read it. The step that it answers may have happened.
+pub(crate) fn is_garbled(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+    )
+}
+
 /// The code of a server's error. Inside a script the code of the inner error comes first.
 fn first_word(error: &RedisError) -> Option<&str> {
     if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
@@ -206,6 +211,7 @@ pub(crate) fn store_error(doing: &str, at: &str, error: RedisError) -> StoreErro
     let meaning = meaning(&error);
     let kind = match meaning {
         Meaning::Refused(kind) => kind,
+        Meaning::Unknown if is_garbled(&error) => StoreErrorKind::Protocol,
         Meaning::NoScript | Meaning::Elsewhere | Meaning::Unknown => StoreErrorKind::Unavailable,
     };
     let message = format!("{doing}: {at}: {}", told(&error, kind));

@@ -119,5 +119,5 @@ fn strange(doing: &str, value: &Value) -> StoreError {
 
 pub(crate) fn unexpected(doing: &str, what: &str) -> StoreError {
     let message = format!("{doing}: the server answered {what}; is it a Redis or Valkey server?");
-    StoreError::new(StoreErrorKind::Protocol, message)
+    StoreError::new(StoreErrorKind::Protocol, message).with_unknown_outcome()
 }

@@ -294,6 +294,42 @@ async fn e84_a_half_open_connection_is_given_up_after_one_request() {
 }
 
 #[tokio::test]
+async fn e83_an_answer_that_no_server_gives_ends_its_connection_and_not_the_process() {
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    let store = connect(&format!("{}?timeout=300ms", relay.url())).await;
+    let nested = "*1\r\n".repeat(1_000_000);
+    let answers: [(&str, &[u8], &[u8]); 7] = [
+        ("deeper than anything", nested.as_bytes(), b""),
+        ("a length below zero", b"$-7\r\n", b""),
+        ("a list of less than nothing", b"*-7\r\n", b""),
+        ("a length without end", b"$99999999999999999999\r\n", b""),
+        ("a line without end", b"+", b"A"),
+        ("a list without end", b"*2147483647\r\n", b":1\r\n"),
+        ("half of it", b"$16\r\n12345678", b""),
+    ];
+    for (number, (what, once, forever)) in answers.into_iter().enumerate() {
+        granted(&store, &request(&format!("before {number}"))).await;
+        let before = relay.accepted();
+        relay.answer_with(once, forever);
+        let one = request(&format!("k {number}"));
+        let error = store.acquire(&one).await.expect_err(what);
+        assert!(error.outcome_is_unknown(), "{what}: {error}");
+        relay.heal();
+        // Another connection is made, and what was granted unheard can be given back by it.
+        let after = request(&format!("after {number}"));
+        until("it reads answers again", PATIENCE, async || {
+            let answer = store.acquire(&after).await;
+            matches!(answer, Ok(Acquisition::Granted(_))).then_some(())
+        })
+        .await;
+        assert!(relay.accepted() > before, "{what}");
+        store.cancel(&one.key, one.token).await.unwrap();
+        granted(&store, &request(&format!("k {number}"))).await;
+    }
+}
+
+#[tokio::test]
 async fn e84_an_answer_that_comes_late_is_nobodys() {
     let server = redis().tcp().start().await;
     let relay = Relay::to(&server);

@@ -8,6 +8,7 @@
 //! strand         the same for the connections of now, while new ones work: half-open connections
 //! drop_replies   requests arrive, answers do not: the outcome is unknown
 //! slices         a few bytes at a time
+//! answer_with    other answers than the server's
 //! cut            every connection ends now
 //! refuse         new connections are refused
 //! heal           as at the beginning
@@ -60,8 +61,18 @@ struct Weather {
     /// Connections up to this number are stalled, whatever comes after them.
     stranded: usize,
     drops_replies: bool,
+    /// What arrives in place of answers.
+    instead: Option<Arc<Instead>>,
     /// How many bytes pass at a time; 0 is all there are.
     slice: usize,
+}
+
+/// Bytes that no server of this kind sends.
+#[derive(Debug)]
+struct Instead {
+    once: Vec<u8>,
+    /// Again and again behind that, if there are any.
+    forever: Vec<u8>,
 }
 
 /// What happens to connections. Each is answered when it is done.
@@ -174,6 +185,15 @@ impl Relay {
     /// Lets at most so many bytes pass at a time.
     pub fn slices(&self, bytes: usize) {
         self.change(|weather| weather.slice = bytes);
+    }
+
+    /// Lets requests pass, and in place of the next answer on each connection lets `once` arrive,
+    /// and behind it `forever`, again and again until the client hangs up or [`Relay::heal`], which
+    /// ends those connections.
+    pub fn answer_with(&self, once: &[u8], forever: &[u8]) {
+        let (once, forever) = (once.to_vec(), forever.to_vec());
+        let instead = Arc::new(Instead { once, forever });
+        self.change(|weather| weather.instead = Some(instead));
     }
 
     /// Ends every connection now. New ones are accepted.

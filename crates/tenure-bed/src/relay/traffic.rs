@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Counts, Order, Target, Weather};
+use super::{Counts, Instead, Order, Target, Weather};
 
 const CHUNK: usize = 16 * 1024;
 /// How many chunks may be under way; a sender that is faster waits, as it would on a network.
@@ -224,7 +224,7 @@ async fn give<W: AsyncWrite + Unpin>(
             parcel = parcels.recv() => parcel,
             changed = seen.weather.changed(), if has_lost => {
                 changed.map_err(io::Error::other)?;
-                if seen.weather.borrow_and_update().drops_replies {
+                if seen.weather.borrow_and_update().loses_replies() {
                     continue;
                 }
                 // The rest would be taken for the answers that were lost.
@@ -236,7 +236,10 @@ async fn give<W: AsyncWrite + Unpin>(
         };
         sleep_until(parcel.due).await;
         let now = seen.clear().await?;
-        if direction == REPLIES && now.drops_replies {
+        if direction == REPLIES && now.loses_replies() {
+            if let Some(instead) = now.instead.filter(|_| !has_lost) {
+                answer(&mut to, &mut seen, &instead).await?;
+            }
             has_lost = true;
         } else if has_lost {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -250,4 +253,27 @@ async fn give<W: AsyncWrite + Unpin>(
             }
         }
     }
+}
+
+impl Weather {
+    fn loses_replies(&self) -> bool {
+        self.drops_replies || self.instead.is_some()
+    }
+}
+
+/// Says something else than the server, until the client has enough of it.
+async fn answer<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    seen: &mut Seen,
+    instead: &Instead,
+) -> io::Result<()> {
+    to.write_all(&instead.once).await?;
+    if instead.forever.is_empty() {
+        return Ok(());
+    }
+    let many = instead.forever.repeat(CHUNK / instead.forever.len() + 1);
+    while seen.weather.borrow().instead.is_some() {
+        to.write_all(&many).await?;
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::{Call, Hears, from_now};
 use crate::ears::TAKEN;
-use crate::error::{Meaning, meaning, no_connection, no_redis, store_error};
+use crate::error::{Meaning, is_garbled, meaning, no_connection, no_redis, store_error};
 use crate::options::RedisOptions;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -424,7 +424,8 @@ fn is_final(error: &RedisError) -> bool {
     if error.kind() == redis::ErrorKind::MasterNameNotFoundBySentinel {
         return false;
     }
-    matches!(meaning(error), Meaning::Refused(kind) if kind != StoreErrorKind::Unavailable)
+    is_garbled(error)
+        || matches!(meaning(error), Meaning::Refused(kind) if kind != StoreErrorKind::Unavailable)
 }
 
 /// Servers before Redis 6 have no RESP3.
