@@ -47,7 +47,8 @@ fn people_hear(place: &Place, parts: &[&str]) {
 }
 
 /// A shell's wait for what the process in the file of this name has become: `sleep`, with the
-/// environment that tells whose it is. Until its `exec` is over it is a shell still, and is named so.
+/// environment that tells whose it is. Until its `exec` is over it is a shell still, and is named
+/// so.
 const UNTIL_IT_SLEEPS: &str = "sleeps() {\n\
     [ -e $1 ] || return 1\n\
     read it < $1\n\

@@ -1,9 +1,9 @@
 //! Tokens drawn several at a time, where many locks are taken in the same millisecond.
 //!
-//! Each draw is a call of the system, which costs more than the rest of a token. What is drawn ahead
-//! must not be used by two: not by a process and its fork, and not by two copies of a machine that
-//! was saved and started twice. So what a millisecond does not use is thrown away, and whoever takes
-//! locks now and then draws each token when it is wanted.
+//! Each draw is a call of the system, which costs more than the rest of a token. What is drawn
+//! ahead must not be used by two: not by a process and its fork, and not by two copies of a machine
+//! that was saved and started twice. So what a millisecond does not use is thrown away, and whoever
+//! takes locks now and then draws each token when it is wanted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -100,7 +100,8 @@ pub(crate) enum Meaning {
     /// The connection is gone or no longer leads to a server that takes writes. The step did not
     /// happen.
     Elsewhere,
-    /// The connection broke or fell silent, or its answer cannot be read: the step may have happened.
+    /// The connection broke or fell silent, or its answer cannot be read: the step may have
+    /// happened.
     Unknown,
     /// The server refused the step, which therefore did not happen.
     Refused(StoreErrorKind),

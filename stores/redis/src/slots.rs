@@ -35,8 +35,8 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
 /// What stands in the braces of our own records' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tags {
-    /// Always the same, where all keys are in one server: so locks share one fence counter, and steps
-    /// of many locks read and write it once.
+    /// Always the same, where all keys are in one server: so locks share one fence counter, and
+    /// steps of many locks read and write it once.
     One,
     /// Of the slot of the lock, as a cluster needs it.
     OfSlots,

@@ -84,7 +84,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// The name by which these runs are told apart from others in the same place: what two stores
     /// must have in common to be one, besides the place. It does not change.
     ///
-    /// A store that has no names for that is [`DEFAULT_NAMESPACE`], as all are unless told otherwise.
+    /// A store that has no names for that is [`DEFAULT_NAMESPACE`], as all are unless told
+    /// otherwise.
     fn namespace(&self) -> &str {
         DEFAULT_NAMESPACE
     }

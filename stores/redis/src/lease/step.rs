@@ -24,8 +24,8 @@ static BATCH: BatchScript = BatchScript::new(
 const HEADS: usize = 256;
 /// What a lock costs in a request besides its name: a mark, a tag, and the heads of arguments.
 const EACH: usize = 64;
-/// What stands before the names of our records about the locks of a batch, whose keys are all in one
-/// server: see [`Tags::One`].
+/// What stands before the names of our records about the locks of a batch, whose keys are all in
+/// one server: see [`Tags::One`].
 const OF_ALL: &str = "tenure:{0}:";
 
 /// A step on one lock.

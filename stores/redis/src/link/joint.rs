@@ -3,8 +3,8 @@
 //! A call that finds next to nothing under way leaves at once, alone. Others go together with
 //! whatever else is ready at that moment, and wait only while three flights are under way: for one
 //! of them, for a millisecond, or until they fill a flight, whichever is first. A flight takes no
-//! more than a third of all that are under way, so that three can take turns. What the calls mean is not
-//! known here; in which order they stand, the script of the batch says.
+//! more than a third of all that are under way, so that three can take turns. What the calls mean
+//! is not known here; in which order they stand, the script of the batch says.
 //!
 //! ```text
 //!       hardly anything under way
@@ -261,8 +261,8 @@ impl State {
         }
     }
 
-    /// How many of those that wait go in the next flight: no more than a third of all that are under
-    /// way. Otherwise flights that meet would join and stay together, and the server and this
+    /// How many of those that wait go in the next flight: no more than a third of all that are
+    /// under way. Otherwise flights that meet would join and stay together, and the server and this
     /// process would wait for each other in turn.
     fn share(&self) -> usize {
         self.share_of(self.waiting.iter().map(VecDeque::len).sum())
