@@ -241,7 +241,7 @@ fn applications<S: Send + Sync + 'static>(
 
 fn check_repeated<S>(tasks: &[Task<S>], faults: &mut Vec<ConfigError>) {
     let mut counts: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
-    for task in tasks {
+    for task in tasks.iter().filter(|task| !task.draft.is_nameless) {
         *counts.entry(&task.draft.name).or_default() += 1;
     }
     for task in tasks {
@@ -307,6 +307,11 @@ impl Checker {
     ) -> Option<TaskSpec> {
         let before = faults.len();
         let name = match TaskName::new(&draft.name) {
+            _ if draft.is_nameless => {
+                let code = draft.name.clone();
+                faults.push(ConfigError::Nameless { code });
+                None
+            }
             Ok(name) => Some(name),
             Err(source) => {
                 faults.push(ConfigError::InvalidName {

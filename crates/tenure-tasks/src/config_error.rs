@@ -58,6 +58,13 @@ pub enum ConfigError {
         /// Why not.
         source: InvalidName,
     },
+    /// A task was to be named after code that has no name: a closure, a pointer, a box.
+    #[error("the code `{}` has no name; write `Task::new(\"name\")`, or give `Task::of` a function",
+        shown(.code))]
+    Nameless {
+        /// What the compiler calls it.
+        code: String,
+    },
     /// A task has no schedule.
     #[error("task `{}` has no schedule; write `-` to switch it off", shown(.task))]
     NoSchedule {

@@ -60,6 +60,7 @@ mod manager;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
+mod of_function;
 mod options;
 #[cfg(feature = "otel")]
 mod otel;

@@ -62,6 +62,8 @@ impl From<Schedule> for ScheduleSource {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Draft {
     pub(crate) name: String,
+    /// Whether the name is what the compiler calls code that has none.
+    pub(crate) is_nameless: bool,
     pub(crate) schedule: Option<ScheduleSource>,
     pub(crate) zone: Option<String>,
     pub(crate) gap: Option<DstGap>,
