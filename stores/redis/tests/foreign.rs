@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tenure_bed::{Redis, until};
 use tenure_core::{
-    Clock as _, LeaseStore as _, Occupant, Release, RenewRequest, Renewal, SystemClock, Wake,
+    Clock as _, LeaseStore as _, Occupant, Release, RenewRequest, Renewal, Sharing, SystemClock,
+    Wake,
 };
 
 use crate::steps::{PATIENCE, TTL, connect, granted, held, redis, request, server, turn};
@@ -107,6 +108,37 @@ async fn part_b_a_lock_of_pip_services_and_ours_exclude_each_other_both_ways() {
     assert!(matches!(answers.as_slice(), [Ok(Renewal::Renewed(_))]));
     assert_eq!(
         store.release(&ours.key, ours.token).await.unwrap(),
+        Release::Freed
+    );
+    assert!(theirs.takes("k", "their-id", 60_000));
+}
+
+#[tokio::test]
+async fn part_b_a_lock_of_pip_services_and_one_that_several_of_ours_share_exclude_each_other() {
+    let (server, store) = server(redis().tcp()).await;
+    let mut theirs = Session::on(&server);
+    let reader = || {
+        let mut request = request("k");
+        request.sharing = Sharing::READ;
+        request
+    };
+    assert!(theirs.takes("k", "their-id", 60_000));
+    let told = held(&store, &reader()).await;
+    assert!(is_foreign(&told.by), "{told:?}");
+    assert!(theirs.gives_back("k", "their-id"));
+    let (one, other) = (reader(), reader());
+    granted(&store, &one).await;
+    granted(&store, &other).await;
+    assert!(!theirs.takes("k", "their-id", 60_000));
+    assert!(!theirs.gives_back("k", "their-id"));
+    // It is free when the last of ours has left, and not before.
+    assert_eq!(
+        store.release(&one.key, one.token).await.unwrap(),
+        Release::OthersHold
+    );
+    assert!(!theirs.takes("k", "their-id", 60_000));
+    assert_eq!(
+        store.release(&other.key, other.token).await.unwrap(),
         Release::Freed
     );
     assert!(theirs.takes("k", "their-id", 60_000));
