@@ -29,6 +29,8 @@ mod place;
 #[cfg(test)]
 mod plan;
 mod queue;
+#[cfg(test)]
+mod rows;
 mod run;
 mod schema;
 mod step;

@@ -18,6 +18,11 @@ pub(crate) fn note(sql: &str) {
     seen.insert(sql.to_owned());
 }
 
+/// Every statement so far.
+pub(crate) fn seen() -> BTreeSet<String> {
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// What may be walked through from end to end, and why.
 const WALKED: [(&str, &str); 7] = [
     ("FROM run_cancel LIMIT 1", "one row is enough"),
@@ -173,7 +178,7 @@ async fn s52_no_statement_searches_a_whole_table() {
     use_leases(&store).await.unwrap();
     use_runs(&store).await.unwrap();
     let file = rusqlite::Connection::open(&path).unwrap();
-    let statements = SEEN.lock().unwrap().clone();
+    let statements = seen();
     assert!(statements.len() > 60, "{} statements", statements.len());
     let mut slow = Vec::new();
     for sql in &statements {
