@@ -21,6 +21,7 @@ use crate::file::TaskFiles;
 use crate::lock::runtime;
 use crate::output::{print, print_json};
 use crate::run::tell_problems;
+use crate::schedules::without_ticks;
 use crate::store::{Chosen, failure};
 use crate::text::{shown, visible};
 
@@ -144,7 +145,7 @@ impl Difference {
         for new in &self.added {
             let _ = writeln!(text, "+ {}: added", new.task);
             let _ = writeln!(text, "    schedule: {}", schedule_of(new));
-            let _ = writeln!(text, "    next: {}", listed(&next_of(new, now)));
+            let _ = writeln!(text, "    next: {}", next_in_words(new, now));
         }
         for old in &self.removed {
             let noun = if old.nodes == 1 {
@@ -162,7 +163,7 @@ impl Difference {
             let _ = writeln!(
                 text,
                 "    next, dropped: {}",
-                listed(&next_of(&old.definition, now))
+                next_in_words(&old.definition, now)
             );
         }
         for (old, new) in &self.changed {
@@ -195,9 +196,9 @@ impl Difference {
                 let _ = writeln!(text, "    {name}: {before} to {after}");
             }
             if has_other_ticks(&old.definition, new) {
-                let before = next_of(&old.definition, now);
-                let _ = writeln!(text, "    next until now: {}", listed(&before));
-                let _ = writeln!(text, "    next from then: {}", listed(&next_of(new, now)));
+                let before = next_in_words(&old.definition, now);
+                let _ = writeln!(text, "    next until now: {before}");
+                let _ = writeln!(text, "    next from then: {}", next_in_words(new, now));
             }
         }
         let noun = if self.unchanged == 1 { "task" } else { "tasks" };
@@ -333,6 +334,16 @@ fn in_words(value: &Value) -> String {
 fn schedule_of(definition: &Definition) -> String {
     let (text, zone) = (&definition.schedule, &definition.zone);
     format!("`{}` in {}", visible(text), visible(zone))
+}
+
+/// The next ticks in words.
+fn next_in_words(definition: &Definition, now: Timestamp) -> String {
+    let ticks = next_of(definition, now);
+    let schedule = Schedule::parse(&definition.schedule);
+    match schedule.ok().filter(|_| ticks.is_empty()) {
+        Some(schedule) => without_ticks(&schedule, "never"),
+        None => listed(&ticks),
+    }
 }
 
 fn next_of(definition: &Definition, now: Timestamp) -> Vec<Timestamp> {

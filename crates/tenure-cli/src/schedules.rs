@@ -35,7 +35,7 @@ pub(crate) fn next(args: &NextArgs) -> Outcome {
             .collect();
         print_json(&lines)?;
     } else if ticks.is_empty() {
-        print("never due\n")?;
+        print(&format!("{}\n", without_ticks(&schedule, "never due")))?;
     } else {
         let rows = ticks
             .iter()
@@ -50,6 +50,14 @@ pub(crate) fn next(args: &NextArgs) -> Outcome {
         print_table(&["tick", schedule.zone().name(), ""], rows)?;
     }
     Ok(Code::OK)
+}
+
+/// What to say of a schedule that has no next tick: `never`, unless it waits for an end.
+pub(crate) fn without_ticks(schedule: &Schedule, never: &str) -> String {
+    match schedule.delay() {
+        Some(_) => schedule.explain(),
+        None => never.to_owned(),
+    }
 }
 
 /// The tick on the clocks of the schedule's zone.
@@ -217,7 +225,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
         .map(|(next, task)| {
             let (tick, wait) = match next {
                 Some(next) => (next.to_string(), format!("in {}", about(next.since(now)))),
-                None if task.enabled => ("never".to_owned(), String::new()),
+                None if task.enabled => (without_ticks(&task.schedule, "never"), String::new()),
                 None => ("disabled".to_owned(), String::new()),
             };
             vec![

@@ -1,7 +1,10 @@
 //! `tenure tasks` and `history`: what a store knows of tasks and their runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tenure::core::{HistoryQuery, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp};
+use tenure::tasks::story::follow::{due_after, is_chain};
 use tenure::tasks::story::names::{self, renamed_to};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
@@ -30,19 +33,29 @@ async fn list(args: TasksArgs) -> Outcome {
     if args.json {
         let now = runs.now().await.map_err(trouble)?.now;
         let tasks = runs.tasks().await.map_err(trouble)?;
-        let lines: Vec<Value> = tasks.iter().map(|task| task_json(task, now)).collect();
+        let after = due_after(&*runs, &tasks).await.map_err(trouble)?;
+        let lines: Vec<Value> = tasks
+            .iter()
+            .map(|task| task_json(task, &after, now))
+            .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
     let show = async || {
         let now = runs.now().await.map_err(trouble)?.now;
         let tasks = runs.tasks().await.map_err(trouble)?;
-        Ok(listed(&tasks, now, &store))
+        let after = due_after(&*runs, &tasks).await.map_err(trouble)?;
+        Ok(listed(&tasks, &after, now, &store))
     };
     args.watch.each(show).await
 }
 
-fn listed(tasks: &[TaskRecord], now: Timestamp, store: &Chosen) -> String {
+fn listed(
+    tasks: &[TaskRecord],
+    after: &BTreeMap<TaskName, Timestamp>,
+    now: Timestamp,
+    store: &Chosen,
+) -> String {
     if tasks.is_empty() {
         return format!(
             "{} knows no tasks; `tenure run FILE` makes them known\n",
@@ -54,8 +67,9 @@ fn listed(tasks: &[TaskRecord], now: Timestamp, store: &Chosen) -> String {
         // Their runs and their pause are shown with the new name.
         .filter(|task| renamed_to(task).is_none())
         .map(|task| {
-            let next = match next_of(task, now) {
+            let next = match next_of(task, after, now) {
                 Some(next) => format!("{next} (in {})", about(next.since(now))),
+                None if task.nodes > 0 && is_chain(task) => "after its run".to_owned(),
                 None => "–".to_owned(),
             };
             let had = names::all_of(task);
@@ -123,17 +137,30 @@ fn formerly(names: &[TaskName]) -> String {
 }
 
 /// When the task is due next, if anybody runs it and this program can read its schedule. Its
-/// policies for clock changes are not in the store, so around one the answer may be off.
-fn next_of(task: &TaskRecord, now: Timestamp) -> Option<Timestamp> {
+/// policies for clock changes are not in the store, so around one the answer may be off. `after`
+/// says when tasks are due that wait for a while after their runs.
+fn next_of(
+    task: &TaskRecord,
+    after: &BTreeMap<TaskName, Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
     if task.nodes == 0 {
         return None;
     }
     let zone = Zone::parse(&task.definition.zone).ok()?;
     let schedule = Schedule::parse_in(&task.definition.schedule, &zone).ok()?;
+    if schedule.delay().is_some() {
+        let names = names::all_of(task);
+        return names
+            .iter()
+            .filter_map(|name| after.get(name))
+            .min()
+            .copied();
+    }
     schedule.next_after(now.to_jiff()).map(Timestamp::from)
 }
 
-fn task_json(task: &TaskRecord, now: Timestamp) -> Value {
+fn task_json(task: &TaskRecord, after: &BTreeMap<TaskName, Timestamp>, now: Timestamp) -> Value {
     json!({
         "task": task.definition.task.as_str(),
         "schedule": task.definition.schedule,
@@ -149,7 +176,7 @@ fn task_json(task: &TaskRecord, now: Timestamp) -> Value {
         "unlisted_since": task.unlisted_since.map(|since| since.to_string()),
         "first_seen": task.first_seen.to_string(),
         "last_tick": task.last_tick.map(|tick| tick.to_string()),
-        "next_tick": next_of(task, now).map(|tick| tick.to_string()),
+        "next_tick": next_of(task, after, now).map(|tick| tick.to_string()),
         "paused": task.pause.as_ref().filter(|pause| pause.holds_at(now)).map(|pause| json!({
             "by": pause.by,
             "why": pause.why,
@@ -282,6 +309,7 @@ fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
         _ => None,
     };
     let kind = match &run.key.kind {
+        _ if run.key.is_following() => "",
         RunKind::Manual(_) => "asked for; ",
         RunKind::Backfill(_) => "backfill; ",
         _ => "",
@@ -312,6 +340,7 @@ fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
 pub(crate) fn run_json(run: &RunRecord, with_output: bool) -> Value {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let (kind, request) = match &run.key.kind {
+        _ if run.key.is_following() => ("following", None),
         RunKind::Manual(id) => ("manual", Some(id.as_str())),
         RunKind::Backfill(id) => ("backfill", Some(id.as_str())),
         _ => ("scheduled", None),

@@ -1,4 +1,4 @@
-//! Reads the crontab dialect: five to seven fields, nicknames and `@every`.
+//! Reads the crontab dialect: five to seven fields, nicknames, `@every` and `@after`.
 //!
 //! Tells the forms apart and adds up the items of each field. Single items are read in `item`.
 
@@ -52,6 +52,9 @@ fn nickname(whole: Piece<'_>) -> Result<Rule, Fault> {
     let lower = name.text.to_ascii_lowercase();
     if lower == "@every" {
         return every(rest).map(Rule::Every);
+    }
+    if lower == "@after" {
+        return every(rest).map(Rule::After);
     }
     let fields = match lower.as_str() {
         "@yearly" | "@annually" => "0 0 1 1 *",

@@ -215,13 +215,13 @@ pub enum ScheduleErrorKind {
         /// The prefix, as written.
         prefix: String,
     },
-    /// The duration of `@every` cannot be read.
+    /// The duration of `@every` or `@after` cannot be read.
     #[error("cannot read interval `{}`, expected a duration such as 90s or 2h30m", shown(.value))]
     Interval {
         /// The duration, as written.
         value: String,
     },
-    /// The duration of `@every` is too short, too long or finer than a millisecond.
+    /// The duration of `@every` or `@after` is too short, too long or finer than a millisecond.
     #[error(
         "interval `{}` must be 100ms to 87660h (10 years), in whole milliseconds",
         shown(.value)
@@ -315,7 +315,7 @@ pub enum ScheduleErrorKind {
 }
 
 pub(crate) const NICKNAMES: &str =
-    "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every";
+    "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every, @after";
 
 fn forms_of(field: Field) -> String {
     let special = match field {

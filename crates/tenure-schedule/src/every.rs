@@ -1,6 +1,8 @@
-//! Ticks at equal distances, anchored to the Unix epoch.
+//! Lengths of time: ticks at equal distances, anchored to the Unix epoch, and delays.
 //!
 //! Every node computes the same ticks whenever it started, because nothing but the period counts.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -55,6 +57,20 @@ impl Period {
         } else {
             format!("{number} {unit}s")
         }
+    }
+
+    /// The same with its number always: `1 minute`.
+    pub(crate) fn counted(self) -> String {
+        let words = self.words();
+        if words.starts_with(|first: char| first.is_ascii_digit()) {
+            words
+        } else {
+            format!("1 {words}")
+        }
+    }
+
+    pub(crate) fn length(self) -> Duration {
+        Duration::from_millis(self.0.unsigned_abs())
     }
 
     fn in_unit(self, [hour, minute, second, millisecond]: [&str; 4]) -> (i64, &str) {

@@ -108,6 +108,7 @@ fn differences(one: &Rule, other: &Rule) -> Vec<&'static str> {
     match (one, other) {
         (Rule::Calendar(one), Rule::Calendar(other)) => of_calendars(one, other),
         _ if one == other => Vec::new(),
+        (Rule::After(_), _) | (_, Rule::After(_)) => vec!["one waits for the run before to end"],
         _ => vec!["a calendar and an interval"],
     }
 }

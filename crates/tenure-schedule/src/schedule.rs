@@ -35,6 +35,7 @@ pub struct Schedule {
 pub(crate) enum Rule {
     Calendar(Calendar),
     Every(Period),
+    After(Period),
     Disabled,
 }
 
@@ -140,19 +141,41 @@ impl Schedule {
     /// # Errors
     /// [`ScheduleErrorKind::IntervalOutOfRange`] for any other period.
     pub fn every(period: Duration) -> Result<Self, ScheduleError> {
-        let nanos = i128::try_from(period.as_nanos()).unwrap_or(i128::MAX);
-        let Some(period) = Period::from_nanos(nanos) else {
-            let value = format!("{period:?}");
-            let kind = ScheduleErrorKind::IntervalOutOfRange {
-                value: value.clone(),
-            };
-            return Err(ScheduleError::new(kind, 0..value.len(), &value));
-        };
+        let period = period_of(period)?;
         let text = format!("@every {}", period.text());
         Ok(Self {
             text: text.into(),
             zone: Zone::utc(),
             rule: Rule::Every(period),
+        })
+    }
+
+    /// Due this long after the end of whatever ran before: no instants of its own, so no ticks.
+    ///
+    /// The same as [`parse`](Self::parse) of `@after …`. From 100 milliseconds to 87 660 hours
+    /// (ten years), in whole milliseconds. Whoever runs things by it looks at
+    /// [`delay`](Self::delay).
+    ///
+    /// # Errors
+    /// [`ScheduleErrorKind::IntervalOutOfRange`] for any other delay.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use tenure_schedule::Schedule;
+    ///
+    /// let schedule = Schedule::after(Duration::from_secs(600))?;
+    /// assert_eq!(schedule, Schedule::parse("@after 10m")?);
+    /// assert_eq!(schedule.delay(), Some(Duration::from_secs(600)));
+    /// assert_eq!(schedule.explain(), "10 minutes after the end of the run before");
+    /// # Ok::<(), tenure_schedule::ScheduleError>(())
+    /// ```
+    pub fn after(delay: Duration) -> Result<Self, ScheduleError> {
+        let delay = period_of(delay)?;
+        Ok(Self {
+            text: format!("@after {}", delay.text()).into(),
+            zone: Zone::utc(),
+            rule: Rule::After(delay),
         })
     }
 
@@ -239,6 +262,16 @@ impl Schedule {
         self.rule == Rule::Disabled
     }
 
+    /// How long after the end of a run the next is due, if the schedule is [`@after`](Self::after);
+    /// such a schedule has no ticks, because they follow from what happened.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        match &self.rule {
+            Rule::After(delay) => Some(delay.length()),
+            Rule::Calendar(_) | Rule::Every(_) | Rule::Disabled => None,
+        }
+    }
+
     /// Whether it follows elapsed time through clock changes, so that the policies for gaps and
     /// overlaps do not apply: intervals, and schedules whose minute or hour field has a `*` or a
     /// step, or names all of its values.
@@ -246,7 +279,7 @@ impl Schedule {
     pub fn is_interval_like(&self) -> bool {
         match &self.rule {
             Rule::Calendar(calendar) => calendar.is_interval_like,
-            Rule::Every(_) => true,
+            Rule::Every(_) | Rule::After(_) => true,
             Rule::Disabled => false,
         }
     }
@@ -258,7 +291,7 @@ impl Schedule {
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.rule {
-            Rule::Disabled => None,
+            Rule::Disabled | Rule::After(_) => None,
             Rule::Every(period) => period.tick_after(after),
             Rule::Calendar(calendar) => calendar.next_after(self.zone.rules(), after),
         }
@@ -271,7 +304,7 @@ impl Schedule {
             return None;
         }
         match &self.rule {
-            Rule::Disabled => None,
+            Rule::Disabled | Rule::After(_) => None,
             Rule::Every(period) => period.tick_before(before),
             Rule::Calendar(calendar) => calendar
                 .previous_before(self.zone.rules(), before)
@@ -339,6 +372,7 @@ impl Schedule {
                     period.words()
                 )
             }
+            Rule::After(delay) => format!("{} after the end of the run before", delay.counted()),
             Rule::Calendar(calendar) => crate::explain::calendar(calendar, &self.zone),
         }
     }
@@ -346,9 +380,21 @@ impl Schedule {
     fn calendar(&self) -> Option<&Calendar> {
         match &self.rule {
             Rule::Calendar(calendar) => Some(calendar),
-            Rule::Every(_) | Rule::Disabled => None,
+            Rule::Every(_) | Rule::After(_) | Rule::Disabled => None,
         }
     }
+}
+
+fn period_of(length: Duration) -> Result<Period, ScheduleError> {
+    let nanos = i128::try_from(length.as_nanos()).unwrap_or(i128::MAX);
+    Period::from_nanos(nanos).ok_or_else(|| {
+        let value = format!("{length:?}");
+        let span = 0..value.len();
+        let kind = ScheduleErrorKind::IntervalOutOfRange {
+            value: value.clone(),
+        };
+        ScheduleError::new(kind, span, &value)
+    })
 }
 
 impl fmt::Debug for Schedule {

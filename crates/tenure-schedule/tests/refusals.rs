@@ -208,7 +208,7 @@ fn e47_reboot_and_unknown_nicknames() {
         "UnknownNickname",
         0..6,
         "unknown nickname `@dayly`, expected one of @yearly, @annually, @monthly, @weekly, \
-         @daily, @midnight, @hourly, @every",
+         @daily, @midnight, @hourly, @every, @after",
     );
     assert_refused(
         "@daily 5",

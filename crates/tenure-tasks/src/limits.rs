@@ -75,6 +75,9 @@ pub(crate) fn check_storeless(spec: &TaskSpec, faults: &mut Vec<ConfigError>) {
     if !spec.keep().is_silent() {
         fault("keep");
     }
+    if spec.schedule().delay().is_some() {
+        fault("schedule");
+    }
     if spec.on_change() != OnChange::Newest {
         fault("on_change");
     }

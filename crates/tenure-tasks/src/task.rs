@@ -151,6 +151,12 @@ impl<S: Send + Sync + 'static> Task<S> {
     /// When it is due: `"*/30 * * * * *"`, `"0 2 L * *"`, `"@every 90s"`, `"-"` for never, a
     /// [`Schedule`], or what [`Schedule::builder`] has put together.
     ///
+    /// `"@after 10m"`, or [`Schedule::after`], is due that long after the end of the run before,
+    /// whatever became of it: in the whole cluster one run after the other, for each index. The
+    /// next run waits in the store, so the task's manager needs one. The first is due when the
+    /// store first sees the task, or the delay after the end of the last run it had under a
+    /// schedule.
+    ///
     /// Text may begin with the name of its [dialect](tenure_schedule::Dialect):
     /// `"quartz: 0 0 12 ? * MON"`.
     #[must_use]

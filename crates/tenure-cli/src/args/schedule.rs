@@ -12,7 +12,7 @@ use super::value::{instant, tick_count};
 /// A schedule given on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct ScheduleArgs {
-    /// The schedule: 5 to 7 fields, a nickname such as @daily, or `@every 90s`; quote it
+    /// The schedule: 5 to 7 fields, a word such as @daily, `@every 90s` or `@after 10m`; quote it
     #[arg(value_name = "EXPR")]
     pub(crate) expr: String,
     /// How to read it: `crontab`, `krontab`, `quartz`, `systemd` or `english`; without it, as

@@ -43,6 +43,7 @@ use crate::exit::{Code, Failure, Outcome, chain};
 use crate::file::{AlarmEntry, StoreEntry, TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
 use crate::notice::notice;
+use crate::schedules::without_ticks;
 use crate::signals::Signals;
 use crate::store::{Chosen, code_of_store};
 
@@ -225,17 +226,24 @@ fn listen(signals: &[Signal]) -> Result<Signals, Failure> {
         .map_err(|error| Failure::new(Code::SYSTEM, format!("cannot listen for signals: {error}")))
 }
 
-/// When each task is due next, by this machine's clock; those that never are come last.
-fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Option<Timestamp>)> {
+/// When each task is due next, by this machine's clock, or why it has no such instant; those come
+/// last.
+fn next_of(entries: &[TaskEntry]) -> Vec<(TaskName, Result<Timestamp, String>)> {
     let now = SystemClock.wall().to_jiff();
     let mut next: Vec<_> = entries
         .iter()
         .map(|task| {
-            let tick = task.schedule.next_after(now).map(Timestamp::from);
-            (task.name.clone(), tick)
+            let tick = task.schedule.next_after(now);
+            let words = || without_ticks(&task.schedule, "never");
+            (
+                task.name.clone(),
+                tick.map(Timestamp::from).ok_or_else(words),
+            )
         })
         .collect();
-    next.sort_by(|(a, at), (b, bt)| (at.is_none(), at, a).cmp(&(bt.is_none(), bt, b)));
+    next.sort_by(|(a, at), (b, bt)| {
+        (at.is_err(), at.as_ref().ok(), a).cmp(&(bt.is_err(), bt.as_ref().ok(), b))
+    });
     next
 }
 

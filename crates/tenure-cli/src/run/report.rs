@@ -48,7 +48,7 @@ impl Reporter {
         args: &RunArgs,
         store: &Chosen,
         dashboard: Option<SocketAddr>,
-        next: &[(TaskName, Option<Timestamp>)],
+        next: &[(TaskName, Result<Timestamp, String>)],
     ) {
         if self.is_quiet {
             return;
@@ -57,7 +57,8 @@ impl Reporter {
             let due: Vec<Value> = next
                 .iter()
                 .map(|(task, tick)| {
-                    object!({ "task": task.as_str(), "tick": tick.map(|tick| tick.to_string()) })
+                    let tick = tick.as_ref().ok().map(ToString::to_string);
+                    object!({ "task": task.as_str(), "tick": tick })
                 })
                 .collect();
             self.line(
@@ -93,8 +94,8 @@ impl Reporter {
         let now = SystemClock.wall();
         for (task, tick) in next.iter().take(NEXT_SHOWN) {
             let due = match tick {
-                Some(tick) => format!("{tick} (in {})", about(tick.since(now))),
-                None => "never".to_owned(),
+                Ok(tick) => format!("{tick} (in {})", about(tick.since(now))),
+                Err(words) => words.clone(),
             };
             self.line(&format!("  next {due}  {task}"));
         }

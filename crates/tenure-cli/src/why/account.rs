@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tenure::core::{RunKind, RunRecord, Timestamp};
+use tenure::Schedule;
+use tenure::core::{RunKind, RunRecord, Timestamp, format_duration};
 use tenure::tasks::story::{Story, schedule_of};
 
 use crate::output::about;
@@ -53,11 +54,15 @@ impl Account {
     fn remark(&self) -> Option<String> {
         let asked = self.0.asked?;
         let schedule = schedule_of(&self.0.task);
+        let delay = schedule.as_ref().and_then(Schedule::delay);
         let next = schedule.and_then(|schedule| schedule.next_after(asked.to_jiff()));
-        let next = next.map_or_else(
-            || "there is none after it".to_owned(),
-            |next| format!("the next is {}", Timestamp::from(next)),
-        );
+        let next = match (next, delay) {
+            (Some(next), _) => format!("the next is {}", Timestamp::from(next)),
+            (None, Some(delay)) => {
+                format!("each is {} after the end of a run", format_duration(delay))
+            }
+            (None, None) => "there is none after it".to_owned(),
+        };
         Some(format!(
             "no tick is at {asked}: this is the last before it, and {next}"
         ))
@@ -118,6 +123,7 @@ impl Account {
 
 fn kind_of(run: &RunRecord) -> &'static str {
     match run.key.kind {
+        _ if run.key.is_following() => ", after the run before",
         RunKind::Manual(_) => ", asked for by hand",
         RunKind::Backfill(_) => ", of a backfill",
         _ => "",

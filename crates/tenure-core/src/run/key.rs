@@ -226,6 +226,22 @@ impl RunKey {
         }
     }
 
+    /// A run that is due a while after the end of the one before it, at `tick`: of kind manual,
+    /// with the request id [`RunKey::FOLLOWING`].
+    #[must_use]
+    pub fn following(task: TaskName, tick: Timestamp, index: u32) -> Self {
+        Self::manual(task, tick, index, RequestId(Self::FOLLOWING.into()))
+    }
+
+    /// The request id of runs that follow the one before them.
+    pub const FOLLOWING: &str = "after";
+
+    /// Whether it is [`RunKey::following`] the run before it, and nobody asked for it.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        matches!(&self.kind, RunKind::Manual(id) if id.as_str() == Self::FOLLOWING)
+    }
+
     /// A run of a past tick that belongs to the backfill `id`.
     #[must_use]
     pub fn backfill(task: TaskName, tick: Timestamp, index: u32, id: RequestId) -> Self {

@@ -143,7 +143,10 @@ fn next(task: &TaskDetail) -> Markup {
     html! {
         header { h2 { "Next ticks" } }
         @if task.next.is_empty() {
-            p.empty { "It has no next tick." }
+            p.empty {
+                @if task.task.schedule.contains("@after") { "The next waits for its run to end." }
+                @else { "It has no next tick." }
+            }
         } @else {
             table {
                 caption.hidden { "The next ticks" }

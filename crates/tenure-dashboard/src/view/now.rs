@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, TaskRecord, Timestamp};
+use tenure_tasks::story::follow::due_after;
 
 use super::plan::{Group, next_due, next_of};
 use super::tasks::is_unlisted;
@@ -151,11 +152,12 @@ impl View {
         let failed = of(&bad, Some(now - 24 * HOUR), LIST);
         let mut past = of(&[], Some(now - HOUR), MOST_PAST);
         past.to = Some(now);
-        let (running, failed, past, nodes) = tokio::join!(
+        let (running, failed, past, nodes, after) = tokio::join!(
             inner.runs.history(&running),
             inner.runs.history(&failed),
             inner.runs.history(&past),
             inner.runs.nodes(),
+            due_after(&*inner.runs, &snapshot.tasks),
         );
         let (running, failed, past) = (running?, failed?, past?);
         let failing = self.failing(&failed.runs, &past.runs).await?;
@@ -176,23 +178,33 @@ impl View {
             nodes: alive,
             running: running.runs.len(),
         };
-        let next = next_due(&groups, now, LIST).into_iter();
-        let next = next.map(|(tick, task)| Soon {
-            task: task.definition.task.as_str().to_owned(),
-            path: segment(task.definition.task.as_str()),
-            tick: At(tick),
-            runs: task.definition.concurrency,
-        });
+        let next = soon(&groups, &after?, now);
         Ok(Now {
             now: At(now),
             counts,
             running: rows(&running.runs),
-            next: next.collect(),
+            next,
             failed: rows(&failed.runs),
             failing,
             timeline: timeline(&past.runs, past.next.is_some(), &groups, now),
         })
     }
+}
+
+/// What is due next: ticks, and what waits for a while after the run before.
+fn soon(groups: &[Group<'_>], after: &BTreeMap<TaskName, Timestamp>, now: Timestamp) -> Vec<Soon> {
+    let mut next = next_due(groups, now, LIST);
+    let tasks = groups.iter().flat_map(|group| &group.tasks);
+    next.extend(tasks.filter_map(|task| Some((*after.get(&task.definition.task)?, *task))));
+    next.sort_by_key(|(tick, _)| *tick);
+    let next = next.into_iter().take(LIST);
+    next.map(|(tick, task)| Soon {
+        task: task.definition.task.as_str().to_owned(),
+        path: segment(task.definition.task.as_str()),
+        tick: At(tick),
+        runs: task.definition.concurrency,
+    })
+    .collect()
 }
 
 impl View {

@@ -24,7 +24,7 @@ pub struct RunRow {
     pub tick: At,
     /// Which of the tick's parallel runs, from 1.
     pub index: u32,
-    /// `scheduled`, `manual` or `backfill`.
+    /// `scheduled`, `manual` or `backfill`; `following` if it waited for the run before to end.
     pub kind: &'static str,
     /// The request or backfill it belongs to.
     pub request: Option<String>,
@@ -59,6 +59,7 @@ impl RunRow {
     /// The row of a record, at the store's `now`.
     pub(crate) fn new(run: &RunRecord, now: Timestamp) -> Self {
         let (kind, request) = match &run.key.kind {
+            _ if run.key.is_following() => ("following", None),
             RunKind::Manual(id) => ("manual", Some(id.to_string())),
             RunKind::Backfill(id) => ("backfill", Some(id.to_string())),
             _ => ("scheduled", None),

@@ -3,7 +3,8 @@
 use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenure_core::{HistoryQuery, TaskName, TaskRecord, Timestamp};
+use tenure_core::{HistoryQuery, RunRecord, TaskName, TaskRecord, Timestamp};
+use tenure_tasks::story::follow::due_of;
 
 use super::plan::next_of;
 use super::{At, BackfillRow, Page, Paging, RunMark, RunRow, View, ViewError, segment};
@@ -112,6 +113,11 @@ pub(super) fn is_unlisted(task: &TaskRecord, now: Timestamp) -> bool {
     task.nodes == 0 && !task.is_retired(now)
 }
 
+/// When the first of these runs is due that wait for a while after the run before.
+fn first_following(runs: &[RunRecord]) -> Option<Timestamp> {
+    runs.iter().filter_map(due_of).min()
+}
+
 impl TaskFilter {
     fn admits(self, task: &TaskRecord, now: Timestamp) -> bool {
         let is_paused = task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
@@ -169,13 +175,17 @@ impl View {
             .map(BackfillRow::from)
             .collect();
         backfills.truncate(50);
+        let page = page?;
         Ok(TaskDetail {
             task: row?,
             now: At(now),
             first_seen: At(task.first_seen),
             details: task.definition.details.clone(),
-            next: self.next_ticks(&task, now, NEXT_IN_DETAIL),
-            runs: page?.runs.iter().map(|run| RunRow::new(run, now)).collect(),
+            next: match first_following(&page.runs) {
+                Some(due) => vec![At(due)],
+                None => self.next_ticks(&task, now, NEXT_IN_DETAIL),
+            },
+            runs: page.runs.iter().map(|run| RunRow::new(run, now)).collect(),
             backfills,
         })
     }
@@ -224,7 +234,10 @@ impl View {
             is_retired: task.is_retired(now),
             unlisted_since: task.unlisted_since.filter(|_| task.nodes == 0).map(At),
             last_tick: task.last_tick.map(At),
-            next: self.next_ticks(task, now, NEXT_IN_ROW),
+            next: match first_following(&page.runs) {
+                Some(due) => vec![At(due)],
+                None => self.next_ticks(task, now, NEXT_IN_ROW),
+            },
             pause: pause.map(|pause| PauseState {
                 by: pause.by.clone(),
                 why: pause.why.clone(),

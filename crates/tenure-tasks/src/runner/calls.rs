@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
 use super::expansion::Next;
+use super::following::{Asked, Looked};
 use super::gaps::{LOOK_BACK, Recent};
 use super::pruning::Pruned;
 use super::replacing::Heard;
@@ -70,6 +71,10 @@ pub(super) enum Done {
     Recovered(Result<Recovered, StoreError>),
     Backfills(Result<Vec<Backfill>, StoreError>),
     Expanded(RequestId, Result<Next, StoreError>),
+    Followed {
+        asked: Vec<Asked>,
+        answer: Result<Vec<Looked>, StoreError>,
+    },
     Pruned(Result<Pruned, StoreError>),
     Cancels(Result<Vec<Cancel>, StoreError>),
     Definitions(Result<Vec<TaskRecord>, StoreError>),

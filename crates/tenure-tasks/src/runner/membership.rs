@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Beat, Beaten, Moment, Note, Seen, StoreError, TaskRecord, Timestamp};
+use tenure_core::{
+    Beat, Beaten, Definition, Moment, Note, Seen, StoreError, TaskRecord, Timestamp,
+};
+use tenure_schedule::Schedule;
 
 use super::calls::{Done, Standing, Standings};
 use super::gaps::Recent;
@@ -221,6 +224,7 @@ impl Runner {
             known = known.max(dealt_with);
         }
         self.table.enter(id, cursor.max(known));
+        self.follow_if_chain(id);
         let store_now = self.time.at(self.clock.now());
         if let (Some(pause), Some(now)) = (&registered.pause, store_now)
             && pause.holds_at(now)
@@ -249,6 +253,9 @@ impl Runner {
             let schedule = spec.schedule();
             let is_same = spec.has_schedule_of(definition);
             let cursor = self.table.cursor(id).unwrap_or_default();
+            if !is_same && schedule.delay().is_none() && was_chain(definition) {
+                self.following.look_at(id, self.clock.now());
+            }
             if is_same || cursor >= begin {
                 continue;
             }
@@ -318,6 +325,11 @@ impl Runner {
         let specs = self.table.ids().map(|(_, entry)| entry.work.spec.clone());
         specs.collect()
     }
+}
+
+/// Whether runs of a definition followed one another, so that one may wait in the store.
+fn was_chain(definition: &Definition) -> bool {
+    Schedule::parse(&definition.schedule).is_ok_and(|schedule| schedule.delay().is_some())
 }
 
 /// An error with its causes, in one line.

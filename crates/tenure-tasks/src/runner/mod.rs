@@ -23,6 +23,7 @@ mod claiming;
 mod deciding;
 mod ending;
 mod expansion;
+mod following;
 mod gaps;
 mod lead;
 mod lease;
@@ -57,6 +58,7 @@ use self::calls::{Calls, Done};
 use self::cancelling::Cancelling;
 use self::chains::Chains;
 use self::claiming::{Claims, Tokens};
+use self::following::Following;
 use self::lead::Lead;
 use self::lease::NodeLease;
 use self::loss::Memory;
@@ -117,6 +119,7 @@ pub(crate) struct Runner {
     cancelling: Cancelling,
     room: Room,
     backfilling: Backfilling,
+    following: Following,
     replacing: Replacing,
     /// When the next lease of another node ends, if that is before this node beats again.
     next_end: Option<Moment>,
@@ -218,6 +221,7 @@ impl Runner {
             cancelling: Cancelling::default(),
             room: Room::default(),
             backfilling: Backfilling::new(now),
+            following: Following::default(),
             replacing: Replacing::default(),
             next_end: None,
             running: BTreeMap::new(),
@@ -280,6 +284,7 @@ impl Runner {
                 self.look_at_chains(now);
                 self.look_at_held(now);
                 self.dispatch(now);
+                self.follow_if_due(now);
                 self.take_if_due(now);
                 self.look_at_backfills(now);
             }
@@ -352,6 +357,7 @@ impl Runner {
                 consider(self.chains.next());
                 consider(self.take.next().filter(|_| self.table.len() > 0));
                 consider(self.backfilling.next());
+                consider(self.following.next());
                 consider(self.until_due(now).map(|until| now + until));
             }
             Phase::Draining { until } | Phase::Stopping { until } => consider(Some(until)),
@@ -394,6 +400,7 @@ impl Runner {
             Some(Done::Recovered(answer)) => self.recovered(answer),
             Some(Done::Backfills(answer)) => self.backfills(answer),
             Some(Done::Expanded(id, answer)) => self.expanded(&id, answer),
+            Some(Done::Followed { asked, answer }) => self.followed(&asked, answer),
             Some(Done::Pruned(answer)) => self.pruned(answer),
             Some(Done::Cancels(answer)) => self.cancels(answer),
             Some(Done::Definitions(answer)) => self.definitions(answer),

@@ -220,6 +220,9 @@ impl Runner {
         }
         self.chain_ended(&finish.run.key);
         self.backfill_run_ended(&finish.run.key.kind, now);
+        if finish.again_after.is_none() {
+            self.follow_run(&finish.run.key);
+        }
         match answer {
             Finished::Recorded => {
                 if let Some(delay) = finish.again_after {

@@ -92,6 +92,9 @@ impl Runner {
         if spec.is_some_and(TaskSpec::is_retired) {
             return self.let_go(claim.run, "the task is retired");
         }
+        if let Some(why) = self.is_unfollowed(&claim.run.key, task) {
+            return self.let_go(claim.run, why);
+        }
         let now = self.clock.now();
         // The answer may be old: a node that slept over it must not begin.
         if !self.lease.covers(won.asked_at, now) {

@@ -59,6 +59,9 @@ impl Runner {
         let is_full = recovered.runs.len() >= limit;
         for run in recovered.runs {
             let record = run.record;
+            if record.state.is_final() {
+                self.follow_run(&record.key);
+            }
             tracing::warn!(run = %record.key, attempt = run.lost_attempt, state = %record.state,
                 "a run was lost with its node");
             self.events.tell(|| RunnerEvent::Lost {

@@ -197,7 +197,9 @@ fn end_of(run: &RunRecord) -> String {
 
 /// Whether a requested run's reason is still who asked for it: a bad end takes its place.
 fn says_who_asked(reason: &str) -> bool {
-    reason.starts_with("asked for by ") || reason.starts_with("backfill ")
+    ["asked for by ", "backfill ", "due "]
+        .iter()
+        .any(|start| reason.starts_with(start))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! in `life`. What they do not say is not guessed: a reason is told as a fact only if a record or
 //! the store's clock proves it. Knows no terminal and no HTML; text from outside is escaped.
 
+pub mod follow;
 mod life;
 pub mod names;
 

@@ -1,0 +1,413 @@
+//! Tasks whose schedule is a delay (`@after`): puts the next run of each index into the store when
+//! the one before has ended.
+//!
+//! Such a run waits in the store like one that somebody asked for, under a name that follows from
+//! the record of the run before it. So whoever looks, on whatever node and however often, makes the
+//! same run once. The node on which a run ended looks at once; every node looks again and again, so
+//! that a chain goes on whoever dies. A run of the task's own schedule from before counts as a run
+//! before; what somebody asked for stands beside the chain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{
+    Cancel, Enqueue, HistoryQuery, Moment, RunKey, RunKind, RunRecord, RunState, StoreError,
+    TaskRecord, Timestamp, format_duration,
+};
+
+use super::Runner;
+use super::calls::{Calls, Done};
+use crate::hash::Hash;
+use crate::spec::TaskSpec;
+use crate::table::TaskId;
+
+/// How long other nodes leave the next run to the one on which the last has ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How many tasks one look is about.
+const MOST: usize = 32;
+
+/// How many pages of records are read to find the last run of a task; the first is a short one.
+const MAX_PAGES: usize = 40;
+
+/// When to look at which task.
+#[derive(Debug, Default)]
+pub(super) struct Following {
+    looks: BTreeSet<(Moment, TaskId)>,
+    planned: BTreeMap<TaskId, Moment>,
+    /// Those of which a run has ended here.
+    ended: BTreeSet<TaskId>,
+    is_busy: bool,
+    /// Some task has been a chain here: most nodes have none, and very many runs end on them.
+    is_used: bool,
+}
+
+impl Following {
+    pub(super) fn next(&self) -> Option<Moment> {
+        let first = self.looks.first().map(|(at, _)| *at);
+        first.filter(|_| !self.is_busy)
+    }
+
+    /// Looks at a task at `at`, or earlier if that was planned.
+    pub(super) fn look_at(&mut self, id: TaskId, at: Moment) {
+        if let Some(planned) = self.planned.get(&id).copied() {
+            if planned <= at {
+                return;
+            }
+            self.looks.remove(&(planned, id));
+        }
+        self.planned.insert(id, at);
+        self.looks.insert((at, id));
+    }
+
+    fn pop(&mut self, now: Moment) -> Option<TaskId> {
+        let (at, id) = *self.looks.first()?;
+        if at > now {
+            return None;
+        }
+        self.looks.pop_first();
+        self.planned.remove(&id);
+        Some(id)
+    }
+}
+
+/// A task to look at.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: TaskId,
+    spec: Arc<TaskSpec>,
+    /// A run of it has ended on this node, which had its definition in force.
+    has_ended_here: bool,
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// When its next run is due, if that is known.
+    due_at: Option<Timestamp>,
+    /// When to look again, if that is before the usual time.
+    again_at: Option<Timestamp>,
+}
+
+/// What is known of the last run of an index.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    tick: Timestamp,
+    state: RunState,
+    ended_at: Timestamp,
+    due_at: Option<Timestamp>,
+}
+
+impl Last {
+    fn of(run: &RunRecord) -> Self {
+        Self {
+            tick: run.key.tick,
+            state: run.state,
+            ended_at: run.ended_at.unwrap_or(run.created_at),
+            due_at: run.due_at.filter(|_| run.state == RunState::Waiting),
+        }
+    }
+
+    /// Of two runs the one that stands in the way of a next one, or else the later one.
+    fn or(self, other: Self) -> Self {
+        let rank = |last: &Self| (!last.state.is_final(), last.tick);
+        if rank(&other) > rank(&self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+impl Calls {
+    /// Looks at some tasks; `began` is a moment and the store's clock then.
+    pub(super) async fn follow(self, asked: Vec<Asked>, began: (Moment, Timestamp)) -> Done {
+        let answer = self.follow_all(&asked, began).await;
+        Done::Followed { asked, answer }
+    }
+
+    async fn follow_all(
+        &self,
+        asked: &[Asked],
+        began: (Moment, Timestamp),
+    ) -> Result<Vec<Looked>, StoreError> {
+        let mut known = None;
+        let mut looked = Vec::with_capacity(asked.len());
+        for asked in asked {
+            looked.push(match asked.spec.schedule().delay() {
+                Some(delay) => self.follow_one(asked, delay, began, &mut known).await?,
+                None => self.end_chain(&asked.spec, &mut known).await?,
+            });
+        }
+        Ok(looked)
+    }
+
+    /// Puts the next run of each index of a task into the store, where there is none.
+    async fn follow_one(
+        &self,
+        asked: &Asked,
+        delay: Duration,
+        began: (Moment, Timestamp),
+        known: &mut Option<Vec<TaskRecord>>,
+    ) -> Result<Looked, StoreError> {
+        let spec = &*asked.spec;
+        let mut looked = Looked {
+            due_at: None,
+            again_at: None,
+        };
+        let Some(last) = self.last_runs(spec).await? else {
+            tracing::warn!(task = %spec.name(), "too many records; its last run was not found");
+            return Ok(looked);
+        };
+        let now = || began.1 + self.clock.now().since(began.0);
+        let mut runs = Vec::new();
+        for index in 1..=spec.concurrency() {
+            let last = last.get(&index);
+            if let Some(last) = last.filter(|last| !last.state.is_final()) {
+                looked.due_at = looked.due_at.into_iter().chain(last.due_at).min();
+                continue;
+            }
+            if !asked.has_ended_here || last.is_none() {
+                let again_at = last.map(|last| last.ended_at + GRACE);
+                if let Some(again_at) = again_at.filter(|at| *at > now()) {
+                    looked.again_at = looked.again_at.into_iter().chain([again_at]).min();
+                    continue;
+                }
+                if self.in_force(spec, known).await?.is_none() {
+                    return Ok(looked);
+                }
+            }
+            let first_seen = match last {
+                Some(_) => None,
+                None => self.in_force(spec, known).await?,
+            };
+            let first_seen = first_seen.unwrap_or_else(now);
+            runs.push(next_run(spec, delay, index, last, first_seen));
+        }
+        for chunk in runs.chunks_mut(self.max_batch) {
+            let asked_at = now();
+            for run in &mut *chunk {
+                run.due_in = run.key.tick.since(asked_at);
+            }
+            self.bounded("enqueue", self.store.enqueue(chunk)).await?;
+            // By the store's clock they are due later than they should be by as long as it took.
+            let took = now().since(asked_at);
+            let due = chunk.iter().map(|run| run.key.tick + took);
+            looked.due_at = looked.due_at.into_iter().chain(due).min();
+        }
+        Ok(looked)
+    }
+
+    /// Cancels what waits of a chain, for a task that has a schedule by now.
+    async fn end_chain(
+        &self,
+        spec: &TaskSpec,
+        known: &mut Option<Vec<TaskRecord>>,
+    ) -> Result<Looked, StoreError> {
+        if self.in_force(spec, known).await?.is_some() {
+            let mut query = HistoryQuery::of(spec.name().clone());
+            query.states = vec![RunState::Waiting];
+            query.limit = 1000;
+            let page = self.bounded("history", self.store.history(&query)).await?;
+            for run in page.runs.into_iter().filter(|run| run.key.is_following()) {
+                let cancel = Cancel::new(run.key, "tenure", "the task has a schedule now");
+                self.bounded("cancel_run", self.store.cancel_run(&cancel))
+                    .await?;
+            }
+        }
+        Ok(Looked {
+            due_at: None,
+            again_at: None,
+        })
+    }
+
+    /// When the task was first seen, if this definition of it is the one in force. Other nodes'
+    /// chains and schedules are theirs. Reads all tasks, once for a whole look.
+    async fn in_force(
+        &self,
+        spec: &TaskSpec,
+        known: &mut Option<Vec<TaskRecord>>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if known.is_none() {
+            *known = Some(self.tasks().await?);
+        }
+        let mut known = known.iter().flatten();
+        let record = known.find(|record| record.definition.task == *spec.name());
+        let ours = record.filter(|record| {
+            let definition = &record.definition;
+            definition.ended.is_none() && definition.generation == *spec.generation()
+        });
+        Ok(ours.map(|record| record.first_seen))
+    }
+
+    /// The last run of each index, under every name of the task. `None` if it lies behind more
+    /// records than are read.
+    async fn last_runs(&self, spec: &TaskSpec) -> Result<Option<BTreeMap<u32, Last>>, StoreError> {
+        let indices = spec.concurrency();
+        let mut last: BTreeMap<u32, Last> = BTreeMap::new();
+        for name in std::iter::once(spec.name()).chain(spec.aliases()) {
+            let mut query = HistoryQuery::of(name.clone());
+            // Records may be large, and the newest are mostly enough.
+            query.limit = usize::try_from(indices).unwrap_or(1).saturating_mul(2) + 8;
+            let mut found = BTreeSet::new();
+            for page in 0..=MAX_PAGES {
+                if page == MAX_PAGES {
+                    return Ok(None);
+                }
+                let read = self.bounded("history", self.store.history(&query)).await?;
+                for run in read
+                    .runs
+                    .iter()
+                    .filter(|run| is_of_chain(&run.key, indices))
+                {
+                    found.insert(run.key.index);
+                    let this = Last::of(run);
+                    let known = last.entry(run.key.index).or_insert(this);
+                    *known = known.or(this);
+                }
+                query.after = read.next;
+                query.limit = 1000;
+                let has_all = found.len() >= usize::try_from(indices).unwrap_or(usize::MAX);
+                if has_all || query.after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(Some(last))
+    }
+}
+
+/// Whether the end of a run begins the delay of the next one of its index.
+fn is_of_chain(key: &RunKey, indices: u32) -> bool {
+    key.index <= indices && (key.is_following() || key.kind == RunKind::Scheduled)
+}
+
+/// The run after `last`: later than it in any case, whatever the store's clock did meanwhile.
+fn next_run(
+    spec: &TaskSpec,
+    delay: Duration,
+    index: u32,
+    last: Option<&Last>,
+    first_seen: Timestamp,
+) -> Enqueue {
+    let tick = last.map_or(first_seen, |last| {
+        (last.ended_at + delay).max(last.tick + Duration::from_millis(1))
+    });
+    let tick = spec.fires_at(tick);
+    let reason = match last {
+        None => "due at once: no run before it is on record".to_owned(),
+        Some(last) => format!(
+            "due {} after the end of {} ({})",
+            format_duration(delay),
+            last.tick,
+            last.state
+        ),
+    };
+    let key = RunKey::following(spec.name().clone(), tick, index);
+    let mut run = Enqueue::new(key, reason);
+    run.max_running = spec.limit();
+    run.on_crash = spec.on_crash();
+    run
+}
+
+impl Runner {
+    /// A task entered: if it is a chain, it is looked at, and now and then from now on.
+    pub(super) fn follow_if_chain(&mut self, id: TaskId) {
+        let spec = self.table.spec(id);
+        if spec.is_some_and(|spec| spec.schedule().delay().is_some()) {
+            self.following.is_used = true;
+            self.following.look_at(id, self.clock.now());
+        }
+    }
+
+    /// A run is over and the store knows it.
+    pub(super) fn follow_run(&mut self, key: &RunKey) {
+        let id = self
+            .following
+            .is_used
+            .then(|| self.table.id_of(&key.task))
+            .flatten();
+        let Some((id, spec)) = id.and_then(|id| Some((id, self.table.spec(id)?))) else {
+            return;
+        };
+        if spec.schedule().delay().is_some() && is_of_chain(key, spec.concurrency()) {
+            self.following.ended.insert(id);
+            self.following.look_at(id, self.clock.now());
+        }
+    }
+
+    /// Why a run of a chain is not to run any more, if so.
+    pub(super) fn is_unfollowed(&self, key: &RunKey, task: Option<TaskId>) -> Option<&'static str> {
+        let spec = task.and_then(|id| self.table.spec(id))?;
+        match spec.schedule().delay() {
+            _ if !key.is_following() => None,
+            None => Some("the task has a schedule now"),
+            Some(_) if key.index > spec.concurrency() => Some("the task has no such index now"),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn follow_if_due(&mut self, now: Moment) {
+        if self.following.next().is_none_or(|next| next > now) {
+            return;
+        }
+        let Some(store_now) = self.time.at(now) else {
+            return;
+        };
+        let mut asked = Vec::new();
+        while asked.len() < MOST
+            && let Some(id) = self.following.pop(now)
+        {
+            let has_ended_here = self.following.ended.remove(&id);
+            let work = self.table.work(id).filter(|_| self.table.is_listed(id));
+            asked.extend(work.map(|work| Asked {
+                id,
+                spec: work.spec.clone(),
+                has_ended_here,
+            }));
+        }
+        if !asked.is_empty() {
+            self.following.is_busy = true;
+            self.ops
+                .spawn(self.calls.clone().follow(asked, (now, store_now)));
+        }
+    }
+
+    pub(super) fn followed(&mut self, asked: &[Asked], answer: Result<Vec<Looked>, StoreError>) {
+        let now = self.clock.now();
+        self.following.is_busy = false;
+        let looked = match answer {
+            Ok(looked) => looked,
+            Err(error) => {
+                self.trouble("follow", &error);
+                for asked in asked {
+                    if asked.has_ended_here {
+                        self.following.ended.insert(asked.id);
+                    }
+                    self.following
+                        .look_at(asked.id, now + self.options.beat_every);
+                }
+                return;
+            }
+        };
+        for (asked, looked) in asked.iter().zip(looked) {
+            if asked.spec.schedule().delay().is_none() {
+                continue;
+            }
+            let hash = Hash::new(8).text("follow").text(asked.spec.name().as_str());
+            let rank = u32::try_from(self.peers.rank(hash.finish())).unwrap_or(u32::MAX);
+            let usual = now + self.options.beat_every * (1 + rank.min(3));
+            let again_at = looked.again_at.and_then(|at| self.time.moment_of(at));
+            let next = again_at.map_or(usual, |at| at.clamp(now + GRACE / 10, usual));
+            self.following.look_at(asked.id, next);
+            // Others find it when they look for whatever waits.
+            let due_at = looked.due_at.and_then(|due| self.time.moment_of(due));
+            if let Some(due_at) = due_at.filter(|due| *due < usual + GRACE)
+                && (rank == 0 || asked.has_ended_here)
+            {
+                self.take.look_at(due_at.max(now));
+            }
+        }
+    }
+}
