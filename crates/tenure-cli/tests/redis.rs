@@ -101,6 +101,35 @@ async fn s29_three_processes_on_redis_run_each_tick_once() {
 }
 
 #[tokio::test]
+async fn s57_on_redis_each_run_that_waits_for_the_end_of_another_has_one_successor() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@after 200ms\"\n\
+         shell = 'echo \"$TENURE_TICK\" >> ran; sleep 0.1'\n",
+    );
+    let start = || on(&place, &url, &["run", "--quiet", "tasks.toml"]).spawn();
+    let runners = [start().unwrap(), start().unwrap()];
+    until_true("four runs", || place.read("ran").lines().count() >= 4);
+    for runner in runners {
+        assert_eq!(end(runner).code, Some(0));
+    }
+    let told = run(&place, &url, &["history", "t", "--json"]).stdout;
+    let runs: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(runs.len() >= 4, "{told}");
+    // The newest stands first.
+    for (after, before) in runs.iter().zip(runs.iter().skip(1)) {
+        let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
+        let apart = time(&after["tick"]).as_millis() - time(&before["ended_at"]).as_millis();
+        assert_eq!(apart, 200, "{told}");
+    }
+}
+
+#[tokio::test]
 async fn r82_a_command_is_gone_before_its_lease_can_end_when_the_server_falls_silent() {
     let server = Redis::builder(Flavour::Redis).tcp().start().await;
     let (place, url) = (Place::new(), server.url());

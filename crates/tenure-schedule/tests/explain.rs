@@ -190,3 +190,27 @@ fn s14_what_happens_when_clocks_change_is_said_where_they_do() {
     }
     assert_eq!(said.len(), 6, "each pair of policies has its own words");
 }
+
+#[test]
+fn s57_a_delay_after_an_end_has_words_and_no_ticks() {
+    let schedule = Schedule::parse("  @After 1h ").unwrap();
+    assert_eq!(schedule.explain(), "1 hour after the end of the run before");
+    assert_eq!(schedule.delay(), Some(std::time::Duration::from_secs(3600)));
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(schedule.next_after(now), None);
+    assert_eq!(schedule.previous_before(now), None);
+    assert!(!schedule.is_disabled());
+    assert_eq!(Schedule::parse("@every 1h").unwrap().delay(), None);
+    for (text, message) in [
+        (
+            "@after",
+            "cannot read interval ``, expected a duration such as 90s or 2h30m",
+        ),
+        (
+            "@after 50ms",
+            "interval `50ms` must be 100ms to 87660h (10 years), in whole milliseconds",
+        ),
+    ] {
+        assert_eq!(Schedule::parse(text).unwrap_err().to_string(), message);
+    }
+}
