@@ -510,6 +510,18 @@ async fn s45_a_manager_that_panics_fails_at_that_execution_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s57_a_manager_without_a_store_refuses_to_run_a_task_after_its_end() {
+    let cluster = Cluster::new();
+    let refused = TaskScheduling::builder(cluster.state("n"))
+        .manager(Shared(Arc::default()))
+        .task(logged("t", "@after 5s"))
+        .start()
+        .await;
+    let error = format!("{:?}", refused.unwrap_err());
+    assert!(error.contains("needs a manager with a store"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_of_a_manager_written_by_hand_stops_what_runs() {
     let cluster = Cluster::new();
     let running = TaskScheduling::builder(cluster.state("n"))
