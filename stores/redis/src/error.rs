@@ -1,5 +1,6 @@
 //! From what a user set, and what a server answered, to the errors that callers see.
 
+use crate::link::Stranger;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tenure_core::{StoreError, StoreErrorKind};
 
@@ -223,11 +224,14 @@ pub(crate) fn store_error(doing: &str, at: &str, error: RedisError) -> StoreErro
     shown.with_source(error)
 }
 
-/// The error of a connection to a server of another kind, which said `words` first.
-pub(crate) fn no_redis(doing: &str, at: &str, words: &str, error: RedisError) -> StoreError {
+/// The error of a connection to a server of another kind.
+pub(crate) fn no_redis(doing: &str, at: &str, met: &Stranger, error: RedisError) -> StoreError {
+    let Stranger { kind, words } = met;
+    let kind = kind.as_ref();
+    let kind = kind.map_or_else(String::new, |kind| format!(" but {kind}"));
     let message = format!(
-        "{doing}: {at}: this is no Redis server: its answer begins with `{words}`; look at host \
-         and port, and whether the server wants TLS (rediss://)"
+        "{doing}: {at}: this is no Redis server{kind}: its answer begins with `{words}`; look at \
+         host and port, and whether the server wants TLS (rediss://)"
     );
     StoreError::new(StoreErrorKind::Protocol, message).with_source(error)
 }

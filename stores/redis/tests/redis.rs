@@ -293,44 +293,6 @@ async fn e80_a_server_without_scripts_is_unsupported() {
 }
 
 #[tokio::test]
-async fn e82_a_server_of_another_kind_is_told_from_redis_and_nothing_hangs() {
-    let banners: [(&[u8], &str); 4] = [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1.1 400 Bad"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_"),
-        (b"", ""),
-        (b"$99999999999999\r\n", ""),
-    ];
-    for (banner, told) in banners {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-                    let mut asked = [0; 16];
-                    let _ = stream.read(&mut asked).await;
-                    let _ = stream.write_all(banner).await;
-                    // It stays open and says nothing more.
-                    std::future::pending::<()>().await;
-                });
-            }
-        });
-        let url = format!("redis://127.0.0.1:{port}?connect_timeout=500ms");
-        let error = tokio::time::timeout(PATIENCE, RedisStore::connect(&url))
-            .await
-            .unwrap()
-            .unwrap_err();
-        assert!(error.to_string().contains("cannot connect"), "{error}");
-        if !told.is_empty() {
-            assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
-            let begins = format!("begins with `{told}`");
-            assert!(error.to_string().contains(&begins), "{error}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn r57_a_restart_without_data_forgets_leases_and_fences_grow_nevertheless() {
     let (server, store) = server(Redis::builder(Flavour::Redis).tcp()).await;
     let one = request("k");

@@ -16,6 +16,7 @@ use redis::{
 use redis::{ClientTlsConfig, TlsCertificates};
 use secrecy::ExposeSecret as _;
 
+use super::stranger::Stranger;
 use crate::error::OptionsError;
 use crate::options::{Address, RedisOptions, Servers, Tls};
 
@@ -84,11 +85,11 @@ impl Dial {
         }
     }
 
-    /// What a server of another kind says first, if it is one by this error.
-    pub(super) async fn stranger(&self, error: &RedisError) -> Option<String> {
+    /// The server of another kind that is there, if it is one by this error.
+    pub(super) async fn stranger(&self, error: &RedisError) -> Option<Stranger> {
         match self {
-            Self::Fixed(client, _) if error.kind() == ErrorKind::Parse => {
-                super::stranger::first_words(client).await
+            Self::Fixed(client, _) if error.kind() == ErrorKind::Parse || error.is_io_error() => {
+                super::stranger::met_at(client).await
             }
             _ => None,
         }

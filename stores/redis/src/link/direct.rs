@@ -124,7 +124,7 @@ impl Direct {
             if !may_pass {
                 let stranger = self.dial.stranger(&error).await;
                 return Err(match stranger {
-                    Some(words) => no_redis(doing, &self.dial.place(), &words, error),
+                    Some(stranger) => no_redis(doing, &self.dial.place(), &stranger, error),
                     None => store_error(doing, &self.dial.place(), error),
                 });
             }

@@ -21,7 +21,6 @@ mod script;
 mod sentinel;
 mod stranger;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +44,7 @@ use self::pool::Pool;
 use self::pushed::deliver;
 use self::script::Company;
 pub(crate) use self::script::{Call, Script};
+pub(crate) use self::stranger::Stranger;
 use crate::error::{Meaning, meaning, store_error, too_late};
 use crate::lease::{Step, Wording};
 use crate::options::{RedisOptions, Servers};
