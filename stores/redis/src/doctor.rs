@@ -73,6 +73,20 @@ impl Notes {
             text: text.into(),
         });
     }
+
+    /// What matters more than what the servers keep, if anything does.
+    fn verdict(&self) -> Option<String> {
+        let dangers = self.0.iter();
+        let mut dangers = dangers.filter(|finding| finding.severity == Severity::Danger);
+        let first = dangers.next()?;
+        let is_about_taking = |finding: &Finding| ["a lock", "role"].contains(&finding.topic);
+        let what = if is_about_taking(first) && dangers.all(is_about_taking) {
+            "No lock can be taken"
+        } else {
+            "A lock can vanish while it is held"
+        };
+        Some(format!("{what}: mend what is marked as a danger first."))
+    }
 }
 
 impl RedisStore {
@@ -95,18 +109,10 @@ impl RedisStore {
             }
             look_at_memory(&info, node, &mut seen);
         }
-        self.look_at_pushes(&mut seen);
+        self.look_at_pushes(&mut seen).await?;
         self.look_at_a_lock(&mut seen).await;
         self.look_at_clock(&mut seen).await?;
-        let evicts = seen
-            .0
-            .iter()
-            .any(|finding| finding.severity == Severity::Danger);
-        let verdict = if evicts {
-            "A lock can vanish while it is held: mend what is marked as a danger first.".to_owned()
-        } else {
-            self.verdict(keeps)
-        };
+        let verdict = seen.verdict().unwrap_or_else(|| self.verdict(keeps));
         Ok(Diagnosis {
             verdict,
             findings: seen.0,
@@ -180,17 +186,25 @@ impl RedisStore {
         Keeps::WhileItRuns
     }
 
-    fn look_at_pushes(&self, notes: &mut Notes) {
-        if self.shared.link.pushes() {
+    /// Whether each server pushes to those who wait for its keys.
+    async fn look_at_pushes(&self, notes: &mut Notes) -> Result<(), StoreError> {
+        let mute = self.shared.link.mute().await?;
+        if mute.is_empty() {
             notes.add(Severity::Good, "hand-off", "pushed to waiters");
-        } else {
-            let poll = format_duration(self.shared.options.poll);
-            let text = format!(
-                "waiters ask every {poll}: the server has no RESP3, or the user no right to the \
-                 channels tenure:*"
-            );
-            notes.add(Severity::Warning, "hand-off", text);
         }
+        let poll = format_duration(self.shared.options.poll);
+        for node in mute {
+            let lacks = match &node {
+                Node::Only => "no RESP3, or the user no right to the channels tenure:*",
+                Node::At(..) => {
+                    "no RESP3 or no sharded channels, which Redis has from 7.0 on, or the user no \
+                     right to the channels tenure:* or to ssubscribe"
+                }
+            };
+            let text = format!("waiters ask every {poll}: the server has {lacks}");
+            notes.add(Severity::Warning, "hand-off", at(&node, &text));
+        }
+        Ok(())
     }
 
     /// Takes a lock of its own and gives it back, and measures how long that takes.
@@ -249,7 +263,8 @@ impl RedisStore {
         let wall = SystemClock.wall();
         let now = second + SystemClock.now().since(second_at);
         let ahead = now.since(wall).max(wall.since(now));
-        let text = format!("{ahead:.0?} from this machine's, known to {bound:.1?}");
+        let side = if now > wall { "ahead of" } else { "behind" };
+        let text = format!("{ahead:.0?} {side} this machine's, known to {bound:.1?}");
         let severity = if ahead > SKEW + bound {
             Severity::Warning
         } else {

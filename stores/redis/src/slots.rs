@@ -57,8 +57,12 @@ const ONE: &str = "0";
 
 /// The tag whose slot is that of `key`.
 pub(crate) fn tag_of(key: &[u8]) -> &'static str {
-    TAGS.get(usize::from(slot_of(key)))
-        .map_or("", String::as_str)
+    tag_at(slot_of(key))
+}
+
+/// The tag of a slot.
+pub(crate) fn tag_at(slot: u16) -> &'static str {
+    TAGS.get(usize::from(slot)).map_or("", String::as_str)
 }
 
 /// The slot of a key: of what stands between the first `{` and the next `}`, if anything does.

@@ -443,7 +443,7 @@ async fn e79_r56_r57_the_doctor_says_what_a_server_keeps_and_what_endangers_lock
         (
             redis().acl_user(narrow),
             "app:pw@",
-            "A lock can vanish",
+            "No lock can be taken",
             "a lock",
             Severity::Danger,
         ),

@@ -30,7 +30,7 @@ impl Wire {
         match &options.servers {
             #[cfg(feature = "cluster")]
             Servers::Cluster(nodes) => {
-                let cluster = Cluster::connect(options, nodes, Arc::new(Deaf)).await?;
+                let cluster = Cluster::connect(options, nodes, Arc::new(Deaf), "bare").await?;
                 Ok(Self::Cluster(Arc::new(cluster)))
             }
             Servers::Quorum(nodes) => {

@@ -5,13 +5,14 @@
 //! publishes it learns whether anybody heard.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use redis::TlsMode;
 use redis::aio::ConnectionLike as _;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
@@ -21,12 +22,12 @@ use tokio::time::Instant;
 
 #[cfg(feature = "tls")]
 use super::dial::certificates;
-use super::dial::{settings, tcp};
+use super::dial::{lacks_resp3, settings, tcp};
 use super::{Call, Hears, Node, Sent};
 use crate::ears::TAKEN;
 use crate::error::{Meaning, OptionsError, meaning, store_error};
 use crate::options::{Address, RedisOptions};
-use crate::slots::slot_of;
+use crate::slots::{slot_of, tag_at};
 
 /// How often the driver follows one request to another node.
 const MOST_REDIRECTS: u32 = 5;
@@ -40,6 +41,8 @@ pub(crate) struct Cluster {
     connection: ClusterConnection,
     /// The channels we are subscribed to, as far as we know.
     channels: Arc<Mutex<HashSet<String>>>,
+    /// Whether the node that was last asked for a channel lets us hear it.
+    pushes: AtomicBool,
     /// What messages call it as a whole.
     place: String,
 }
@@ -49,13 +52,12 @@ impl Cluster {
         options: &RedisOptions,
         nodes: &[Address],
         hears: Arc<dyn Hears>,
+        name: &str,
     ) -> Result<Self, StoreError> {
         let channels = Arc::<Mutex<HashSet<String>>>::default();
-        let client = client(options, nodes, hears, channels.clone())
-            .map_err(|error| StoreError::new(StoreErrorKind::Misconfigured, error.to_string()))?;
         let seeds: Vec<_> = nodes.iter().map(ToString::to_string).collect();
         let place = format!("the cluster of {}", seeds.join(", "));
-        let connecting = client.get_async_connection();
+        let connecting = connection(options, nodes, hears, channels.clone());
         let connection = tokio::time::timeout(options.connect_timeout, connecting)
             .await
             .map_err(|_| {
@@ -64,12 +66,21 @@ impl Cluster {
                     format!("cannot connect: {place}: no node answered within connect_timeout"),
                 )
             })?
-            .map_err(|error| store_error("cannot connect", &place, error))?;
+            .map_err(|error| match error {
+                Unmade::Misconfigured(error) => {
+                    StoreError::new(StoreErrorKind::Misconfigured, error.to_string())
+                }
+                Unmade::Failed(error) => store_error("cannot connect", &place, error),
+            })?;
         let mut cluster = Self {
             connection,
             channels,
+            pushes: AtomicBool::new(false),
             place,
         };
+        // Until somebody waits, this is all we know of what the nodes let us hear.
+        let first = way_back(tag_at(0), name);
+        let _known = tokio::time::timeout(options.timeout, cluster.subscribe(&first)).await;
         // No sharded channel: who takes a lock by force does not know where its holder listens. The
         // driver subscribes again after a reconnection.
         let subscribing = cluster.connection.subscribe(TAKEN);
@@ -155,18 +166,47 @@ impl Cluster {
         }
         let mut connection = self.connection.clone();
         let is_heard = connection.ssubscribe(channel).await.is_ok();
+        self.pushes.store(is_heard, Ordering::Relaxed);
         if is_heard {
             locked(&self.channels).insert(channel.to_owned());
         }
         is_heard
     }
 
+    /// Whether nodes push to us, by what the last of them said that was asked.
+    pub(super) fn pushes(&self) -> bool {
+        self.pushes.load(Ordering::Relaxed)
+    }
+
+    /// The nodes that have slots and push nothing to us, of whom `name` says who we are.
+    pub(super) async fn mute_nodes(&self, name: &str) -> Result<Vec<Node>, RedisError> {
+        let mut mute = Vec::new();
+        for line in self.list().await?.lines() {
+            let (Some(node), Some(slot)) = (primary_of(line), first_slot(line)) else {
+                continue;
+            };
+            if !self.subscribe(&way_back(tag_at(slot), name)).await {
+                mute.push(node);
+            }
+        }
+        Ok(mute)
+    }
+
     /// The nodes that have slots.
     pub(super) async fn nodes(&self) -> Result<Vec<Node>, RedisError> {
-        let answer = self.send(redis::cmd("CLUSTER").arg("NODES")).await?;
-        let text: String = redis::from_redis_value(answer)?;
+        let text = self.list().await?;
         Ok(text.lines().filter_map(primary_of).collect())
     }
+
+    async fn list(&self) -> Result<String, RedisError> {
+        let answer = self.send(redis::cmd("CLUSTER").arg("NODES")).await?;
+        Ok(redis::from_redis_value(answer)?)
+    }
+}
+
+/// The channel on which messages about the keys of a slot with this tag reach `name`.
+pub(super) fn way_back(tag: &str, name: &str) -> String {
+    format!("tenure:{{{tag}}}:c:{name}")
 }
 
 /// While a cluster chooses another node for a slot, the driver is sent around until it gives up.
@@ -196,6 +236,12 @@ fn primary_of(line: &str) -> Option<Node> {
     Some(Node::At(host.to_owned(), port.parse().ok()?))
 }
 
+/// A slot of the node of such a line.
+fn first_slot(line: &str) -> Option<u16> {
+    let range = line.split_ascii_whitespace().nth(8)?;
+    range.split('-').next()?.parse().ok()
+}
+
 /// Whether the slots at the end of such a line are `slot` or a range around it.
 fn has_slot(line: &str, slot: u16) -> bool {
     line.split_ascii_whitespace().skip(8).any(|range| {
@@ -207,13 +253,45 @@ fn has_slot(line: &str, slot: u16) -> bool {
     })
 }
 
-fn client(
+/// Why there is no connection.
+enum Unmade {
+    Misconfigured(OptionsError),
+    Failed(RedisError),
+}
+
+/// A connection to all nodes, with pushes if they know them.
+async fn connection(
     options: &RedisOptions,
     nodes: &[Address],
     hears: Arc<dyn Hears>,
     channels: Arc<Mutex<HashSet<String>>>,
-) -> Result<ClusterClient, OptionsError> {
-    let hear = move |push: PushInfo| -> Result<(), ()> {
+) -> Result<ClusterConnection, Unmade> {
+    let builder = || builder(options, nodes).map_err(Unmade::Misconfigured);
+    let pushing = builder()?.use_protocol(ProtocolVersion::RESP3);
+    let pushing = pushing.push_sender(ear(hears, channels));
+    match connected(pushing).await {
+        Err(Unmade::Failed(error)) if lacks_resp3(&error) => {
+            connected(builder()?.use_protocol(ProtocolVersion::RESP2)).await
+        }
+        made => made,
+    }
+}
+
+async fn connected(builder: ClusterClientBuilder) -> Result<ClusterConnection, Unmade> {
+    let client = builder.build().map_err(|error| {
+        Unmade::Misconfigured(OptionsError::Malformed {
+            reason: format!("cannot be used: {error}"),
+        })
+    })?;
+    client.get_async_connection().await.map_err(Unmade::Failed)
+}
+
+/// What becomes of the nodes' pushes.
+fn ear(
+    hears: Arc<dyn Hears>,
+    channels: Arc<Mutex<HashSet<String>>>,
+) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
+    move |push: PushInfo| {
         match push.kind {
             // The driver subscribes again, but meanwhile messages may have been missed.
             PushKind::Disconnection => hears.reconnected(),
@@ -227,11 +305,15 @@ fn client(
             _ => super::deliver(&*hears, &push),
         }
         Ok(())
-    };
+    }
+}
+
+fn builder(
+    options: &RedisOptions,
+    nodes: &[Address],
+) -> Result<ClusterClientBuilder, OptionsError> {
     let addresses = nodes.iter().map(|at| tcp(at, options.tls.as_ref()));
     let mut builder = ClusterClientBuilder::new(addresses)
-        .use_protocol(ProtocolVersion::RESP3)
-        .push_sender(hear)
         .retries(MOST_REDIRECTS)
         // The driver's own pauses are longer than a request's time, which would turn every refusal
         // that passes into silence.
@@ -256,9 +338,7 @@ fn client(
         };
         builder = builder.tls(mode).certs(certificates(tls)?);
     }
-    builder.build().map_err(|error| OptionsError::Malformed {
-        reason: format!("cannot be used: {error}"),
-    })
+    Ok(builder)
 }
 
 /// A panic elsewhere leaves the set whole.

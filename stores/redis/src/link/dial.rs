@@ -245,3 +245,11 @@ pub(super) fn refused(error: &redis::RedisError) -> OptionsError {
         reason: format!("cannot be used: {error}"),
     }
 }
+
+/// Servers before Redis 6 have no RESP3.
+pub(super) fn lacks_resp3(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported
+        || error
+            .detail()
+            .is_some_and(|text| text.contains("unknown command"))
+}

@@ -15,7 +15,7 @@ use tenure_core::{StoreError, StoreErrorKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::dial::Dial;
+use super::dial::{Dial, lacks_resp3};
 use super::{Call, Hears, from_now};
 use crate::ears::TAKEN;
 use crate::error::{Meaning, is_garbled, meaning, no_connection, no_redis, store_error};
@@ -426,12 +426,4 @@ fn is_final(error: &RedisError) -> bool {
     }
     is_garbled(error)
         || matches!(meaning(error), Meaning::Refused(kind) if kind != StoreErrorKind::Unavailable)
-}
-
-/// Servers before Redis 6 have no RESP3.
-fn lacks_resp3(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::RESP3NotSupported
-        || error
-            .detail()
-            .is_some_and(|text| text.contains("unknown command"))
 }

@@ -48,8 +48,6 @@ pub(crate) use self::stranger::Stranger;
 use crate::error::{Meaning, meaning, store_error, too_late};
 use crate::lease::{Step, Wording};
 use crate::options::{RedisOptions, Servers};
-#[cfg(feature = "cluster")]
-use crate::slots::tag_of;
 
 /// How often one request follows a server that has moved.
 const MOST_MOVES: u32 = 5;
@@ -120,7 +118,7 @@ impl Link {
         let way = match &options.servers {
             #[cfg(feature = "cluster")]
             Servers::Cluster(nodes) => {
-                Paths::Cluster(cluster::Cluster::connect(options, nodes, hears).await?)
+                Paths::Cluster(cluster::Cluster::connect(options, nodes, hears, &name).await?)
             }
             Servers::Quorum(_) => {
                 return Err(StoreError::new(
@@ -148,44 +146,6 @@ impl Link {
         })
     }
 
-    /// How a script reaches us about `key`: `p` or `s` for the kind of publication, and the
-    /// channel. Empty if the servers cannot push to us now, and we must ask.
-    pub(crate) async fn way_back(&self, key: &[u8]) -> Cow<'_, str> {
-        #[cfg(not(feature = "cluster"))]
-        let _ = key;
-        match &self.way {
-            Paths::Direct { main, .. } => {
-                // Nearly always; whoever waits for a connection looks again when it is there.
-                if main.can_push() {
-                    return Cow::Borrowed(self.wording.way_back());
-                }
-                match Box::pin(main.wire("listen", from_now(self.timeout))).await {
-                    Ok(wire) if wire.can_push => Cow::Borrowed(self.wording.way_back()),
-                    _ => Cow::Borrowed(""),
-                }
-            }
-            #[cfg(feature = "cluster")]
-            Paths::Cluster(cluster) => {
-                let channel = format!("tenure:{{{}}}:c:{}", tag_of(key), self.name);
-                let heard = Box::pin(cluster.subscribe(&channel));
-                let heard = tokio::time::timeout(self.timeout, heard).await;
-                match heard {
-                    Ok(true) => Cow::Owned(format!("s{channel}")),
-                    _ => Cow::Borrowed(""),
-                }
-            }
-        }
-    }
-
-    /// Whether the servers push to us, as far as we know.
-    pub(crate) fn pushes(&self) -> bool {
-        match &self.way {
-            Paths::Direct { main, .. } => main.can_push(),
-            #[cfg(feature = "cluster")]
-            Paths::Cluster(_) => true,
-        }
-    }
-
     /// By which connection requests go now.
     pub(crate) fn way(&self) -> Way {
         match &self.way {
@@ -200,15 +160,6 @@ impl Link {
             Paths::Direct { pool: None, .. } => Some(self.timeout),
             // A pool may have to connect first, and a cluster be looked for.
             _ => None,
-        }
-    }
-
-    /// Hears another channel as well. False if the server does not let us.
-    pub(crate) async fn subscribe(&self, channel: &str) -> bool {
-        match &self.way {
-            Paths::Direct { main, .. } => main.subscribe(channel).await,
-            #[cfg(feature = "cluster")]
-            Paths::Cluster(cluster) => cluster.subscribe(channel).await,
         }
     }
 
@@ -417,15 +368,6 @@ impl Link {
             Paths::Direct { main, .. } => main.leave(),
             #[cfg(feature = "cluster")]
             Paths::Cluster(_) => {}
-        }
-    }
-
-    /// Asks the server to tell us when `key` changes. False if it cannot.
-    pub(crate) async fn watch(&self, key: &[u8]) -> bool {
-        match &self.way {
-            Paths::Direct { main, .. } => main.watch(key, from_now(self.timeout)).await,
-            #[cfg(feature = "cluster")]
-            Paths::Cluster(_) => false,
         }
     }
 }

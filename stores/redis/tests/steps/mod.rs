@@ -1,5 +1,7 @@
 //! The steps of a lock on a real server, as tests about one server write them.
 
+#![allow(dead_code, reason = "each test file uses some of it")]
+
 use std::time::Duration;
 
 use tenure_bed::{Flavour, Redis, RedisBuilder};
