@@ -96,3 +96,43 @@ fn an_address_that_is_taken_is_named_before_anything_starts() {
         ended.stderr
     );
 }
+
+#[test]
+fn f23_f26_proxies_of_the_file_are_believed_that_browsers_came_by_tls() {
+    for (peers, is_believed) in [("127.0.0.1", true), ("192.0.2.7", false)] {
+        let place = Place::new();
+        place.write(
+            "tasks.toml",
+            format!(
+                "[dashboard]\naddress = \"127.0.0.1:0\"\nproxy_peers = [\"{peers}\"]\n\
+                 [[task]]\nname = \"a\"\nschedule = \"@yearly\"\ncommand = [\"true\"]\n"
+            ),
+        );
+        let runner = place.runner("node", &["tasks.toml"]);
+        let events = place.events("node");
+        let address = events.iter().find_map(|event| event["dashboard"].as_str());
+        let address = address.unwrap_or_else(|| panic!("no dashboard in {events:?}"));
+        let address = address.trim_start_matches("http://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!(
+            "GET /now HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+             x-forwarded-proto: https\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let told = answer.contains("strict-transport-security: max-age=31536000\r\n");
+        assert_eq!(told, is_believed, "{peers}: {answer}");
+        assert_eq!(program::end(runner).code, Some(0));
+    }
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[dashboard]\nproxy_peers = [\"proxy.example\"]\n\
+         [[task]]\nname = \"a\"\nschedule = \"@yearly\"\ncommand = [\"true\"]\n",
+    );
+    let refused = place.run(["run", "tasks.toml"]);
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("proxy.example"), "{refused:?}");
+}

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use tenure_core::{Clock, LeaseStore, RunStore, StoreError, SystemClock};
 use tenure_tasks::{Metrics, RunningTasks};
 
-use crate::auth::{Access, Credentials, Hosts, guard, headers};
+use crate::auth::{Access, Credentials, Hosts, Peers, guard, headers};
 use crate::site::{Plan, Site};
 use crate::view::{Doctor, Parts, StoreMeter, Verdict, View};
 
@@ -31,6 +31,7 @@ pub struct DashboardBuilder {
     base: Option<String>,
     access: Access,
     hosts: Option<Hosts>,
+    proxies: Peers,
     metrics: Option<Metrics>,
 }
 
@@ -54,6 +55,7 @@ impl Dashboard {
             base: None,
             access: Access::asked(Credentials::new()),
             hosts: None,
+            proxies: Peers::default(),
             metrics: None,
         }
     }
@@ -88,11 +90,12 @@ impl Dashboard {
 
 fn routed(site: Site) -> Router {
     let asked = from_fn_with_state(site.clone(), guard);
+    let headers = from_fn_with_state(site.clone(), headers);
     crate::routes::all()
         .router
         .fallback(crate::pages::nowhere)
         .layer(asked)
-        .layer(from_fn(headers))
+        .layer(headers)
         .with_state(site)
 }
 
@@ -134,6 +137,15 @@ impl DashboardBuilder {
             names: names.into_iter().map(Into::into).collect(),
             any_address: true,
         });
+        self
+    }
+
+    /// The proxies in front of it whose `X-Forwarded-Proto` is believed: where that says `https`,
+    /// browsers are told to come by TLS only (`Strict-Transport-Security`). Those of
+    /// [`Credentials::proxy_header`] are believed as well, and nobody else is.
+    #[must_use]
+    pub fn proxies(mut self, peers: Peers) -> Self {
+        self.proxies = peers;
         self
     }
 
@@ -180,6 +192,7 @@ impl DashboardBuilder {
                 base: self.base,
                 access: self.access,
                 hosts: self.hosts,
+                proxies: self.proxies,
                 metrics: self.metrics,
             }),
         }

@@ -1,6 +1,7 @@
 //! What every handler is given: the views, who may use them, and where the dashboard is mounted.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
@@ -9,7 +10,7 @@ use tenure_tasks::Metrics;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::api::Feed;
-use crate::auth::{Access, Hosts, Kind, Sessions, Throttle, Visitor};
+use crate::auth::{Access, Hosts, Kind, Peers, Sessions, Throttle, Visitor};
 use crate::view::View;
 
 /// How many passwords are checked at once.
@@ -30,6 +31,7 @@ struct Inner {
     base: Option<String>,
     access: Access,
     hosts: Option<Hosts>,
+    proxies: Peers,
     sessions: Sessions,
     throttle: Throttle,
     passwords: Semaphore,
@@ -44,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) base: Option<String>,
     pub(crate) access: Access,
     pub(crate) hosts: Option<Hosts>,
+    /// The proxies that are believed how a request came to them.
+    pub(crate) proxies: Peers,
     pub(crate) metrics: Option<Metrics>,
 }
 
@@ -58,6 +62,7 @@ impl Site {
                 base: plan.base,
                 access: plan.access,
                 hosts: plan.hosts,
+                proxies: plan.proxies,
                 sessions: Sessions::new(clock.clone()),
                 throttle: Throttle::new(clock),
                 passwords: Semaphore::new(PASSWORDS),
@@ -78,6 +83,16 @@ impl Site {
     /// The hosts that are answered, if not all are.
     pub(crate) fn hosts(&self) -> Option<&Hosts> {
         self.inner.hosts.as_ref().or(self.served.as_ref())
+    }
+
+    /// Whether what a peer says of how a request came to it counts: it is one of the proxies that
+    /// were named, for this or to name users.
+    pub(crate) fn believes(&self, peer: IpAddr) -> bool {
+        let names_users = match &self.access().kind {
+            Kind::Asked(credentials) => credentials.believe(peer),
+            Kind::Open(_) | Kind::Outside => false,
+        };
+        names_users || self.inner.proxies.contain(peer)
     }
 
     /// Answers only these hosts, if nobody has said which.

@@ -29,7 +29,7 @@ pub(crate) struct DashboardEntry {
     pub(crate) readers: Vec<(String, String)>,
     pub(crate) users: Vec<(String, String)>,
     pub(crate) admins: Vec<(String, String)>,
-    /// The header in which a proxy names its user, the proxies that may set it, and what those
+    /// The header in which a proxy names its user, the proxies that are believed, and what those
     /// users may do: `read`, `change` or `force`.
     pub(crate) proxy_header: Option<String>,
     pub(crate) proxy_peers: Vec<String>,

@@ -35,6 +35,7 @@ pub(super) struct Desk {
     listener: TcpListener,
     entry: DashboardEntry,
     access: Access,
+    proxies: Peers,
     tokens: Option<TokenFile>,
     meter: StoreMeter,
     metrics: Metrics,
@@ -51,6 +52,7 @@ impl Desk {
             return Ok(None);
         }
         let (access, tokens) = access_of(&entry)?;
+        let proxies = Peers::parse(&entry.proxy_peers).map_err(|error| unusable(&error))?;
         let listener = match args.dashboard.or(entry.address) {
             Some(address) => TcpListener::bind(address).await.map_err(|error| {
                 let message = format!("cannot serve the dashboard on {address}: {error}");
@@ -78,6 +80,7 @@ impl Desk {
             listener,
             entry,
             access,
+            proxies,
             tokens,
             meter: StoreMeter::new(),
             metrics: Metrics::new(),
@@ -100,7 +103,8 @@ impl Desk {
             .tasks(tasks)
             .meter(&self.meter)
             .metrics(&self.metrics)
-            .access(self.access);
+            .access(self.access)
+            .proxies(self.proxies);
         if !self.entry.hosts.is_empty() {
             dashboard = dashboard.hosts(self.entry.hosts);
         }
@@ -157,12 +161,17 @@ async fn examine(chosen: &Chosen) -> Result<Verdict, tenure::core::StoreError> {
     })
 }
 
+/// What is told of a credential, or of a proxy's address, that cannot be used.
+fn unusable(error: &AccessError) -> Failure {
+    let failure = Failure::new(Code::CONFIG, format!("[dashboard]: {error}"));
+    if let AccessError::Peer { .. } = error {
+        return failure.help("write proxy_peers = [\"127.0.0.1\"]");
+    }
+    failure.help("`tenure token` makes one; `head -c 24 /dev/urandom | base64` does as well")
+}
+
 /// Who may use it; and the list of tokens with its file, if there is one.
 fn access_of(entry: &DashboardEntry) -> Result<(Access, Option<TokenFile>), Failure> {
-    let unusable = |error: AccessError| {
-        Failure::new(Code::CONFIG, format!("[dashboard]: {error}"))
-            .help("`tenure token` makes one; `head -c 24 /dev/urandom | base64` does as well")
-    };
     let mut credentials = Credentials::new();
     for (path, right) in [
         (&entry.read_token, Right::Read),
@@ -171,7 +180,9 @@ fn access_of(entry: &DashboardEntry) -> Result<(Access, Option<TokenFile>), Fail
     ] {
         if let Some(path) = path {
             let token = secret_in(path)?;
-            credentials = credentials.token(&token, right).map_err(unusable)?;
+            credentials = credentials
+                .token(&token, right)
+                .map_err(|error| unusable(&error))?;
         }
     }
     for (users, right) in [
@@ -180,15 +191,17 @@ fn access_of(entry: &DashboardEntry) -> Result<(Access, Option<TokenFile>), Fail
         (&entry.admins, Right::Force),
     ] {
         for (name, hash) in users {
-            credentials = credentials.user(name, hash, right).map_err(unusable)?;
+            credentials = credentials
+                .user(name, hash, right)
+                .map_err(|error| unusable(&error))?;
         }
     }
     if let Some(header) = &entry.proxy_header {
-        let peers = Peers::parse(&entry.proxy_peers).map_err(unusable)?;
+        let peers = Peers::parse(&entry.proxy_peers).map_err(|error| unusable(&error))?;
         let right = entry.proxy_right.as_deref().map(str::parse);
         let right = right.and_then(Result::ok).unwrap_or(Right::Change);
         let proxied = credentials.proxy_header(header, peers, right);
-        credentials = proxied.map_err(unusable)?;
+        credentials = proxied.map_err(|error| unusable(&error))?;
     }
     let file = entry.tokens.as_deref().map(TokenFile::open).transpose()?;
     if let Some(file) = &file {

@@ -294,6 +294,12 @@ impl Credentials {
         Some(Visitor::new(user.name.as_str(), user.right).by("password"))
     }
 
+    /// Whether the proxies that may name a user have one with this address.
+    pub(crate) fn believe(&self, peer: IpAddr) -> bool {
+        let proxy = self.proxy.as_ref();
+        proxy.is_some_and(|proxy| proxy.peers.contain(peer))
+    }
+
     /// The user that a trusted proxy names.
     pub(crate) fn by_proxy(
         &self,

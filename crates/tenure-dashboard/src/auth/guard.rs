@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -39,10 +39,6 @@ pub(crate) const PUBLIC: [&str; 6] = [
     "/assets/tenure.svg",
 ];
 
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-                   img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-                   frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-
 /// Lets a request through, or says why not.
 pub(crate) async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
     match admitted(&site, request).await {
@@ -61,39 +57,6 @@ fn slow() -> Problem {
     Problem::new(status, "slow", "it takes too long", detail)
         .help("look again; the program's log and `tenure doctor` say more")
         .retry_after(10)
-}
-
-/// Headers of every answer, refusals and assets included.
-pub(crate) async fn headers(request: Request, next: Next) -> Response {
-    let mut answer = next.run(request).await;
-    let headers = answer.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CSP),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // With `no-referrer` browsers send forms with the origin `null`, which nobody could trust.
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(), geolocation=(), microphone=(), payment=()",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    // Assets say themselves how long they last; everything else is about this moment.
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        let value = HeaderValue::from_static("no-store");
-        headers.insert(header::CACHE_CONTROL, value);
-    }
-    answer
 }
 
 async fn admitted(site: &Site, request: Request) -> Result<Request, Box<Response>> {
@@ -413,6 +376,8 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]

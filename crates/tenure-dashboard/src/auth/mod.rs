@@ -6,6 +6,7 @@
 
 mod access;
 mod guard;
+mod headers;
 mod login;
 mod sessions;
 mod throttle;
@@ -14,7 +15,8 @@ mod visitor;
 
 pub(crate) use self::access::Kind;
 pub use self::access::{Access, AccessError, Credentials, Peers};
-pub(crate) use self::guard::{Hosts, forbidden, guard, headers};
+pub(crate) use self::guard::{Hosts, forbidden, guard};
+pub(crate) use self::headers::headers;
 pub(crate) use self::login::routes as login_routes;
 pub(crate) use self::sessions::Sessions;
 pub(crate) use self::throttle::Throttle;

@@ -366,35 +366,111 @@ async fn e92_f22_other_hosts_are_not_served() {
     assert!(none.starts_with("HTTP/1.0 421"), "{none}");
 }
 
+/// One path of each kind of answer, with the status that nobody in particular gets.
+const ANSWERS: [(&str, &str, Option<&str>, u16); 8] = [
+    ("GET", "/healthz", None, 200),
+    ("GET", "/login", None, 200),
+    ("GET", "/assets/tenure.css", None, 200),
+    ("GET", "/nothing", None, 401),
+    ("GET", "/api/v1/now", None, 401),
+    ("GET", "/api/v1/nothing", None, 401),
+    ("DELETE", "/healthz", None, 405),
+    ("GET", "/healthz", Some("evil.example"), 421),
+];
+
 #[tokio::test]
 async fn f23_every_answer_has_the_headers_that_keep_browsers_safe() {
     let served = asked().await;
-    for (path, host) in [
-        ("/healthz", None),
-        ("/login", None),
-        ("/nothing", None),
-        ("/api/v1/now", None),
-        ("/api/v1/nothing", None),
-        ("/healthz", Some("evil.example")),
-    ] {
+    for (method, path, host, status) in ANSWERS {
         let headers: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
-        let answer = served.ask("GET", path, &headers, "").await;
-        let csp = answer.header("content-security-policy").unwrap();
-        assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
-        assert!(!csp.contains("unsafe"), "{csp}");
+        let answer = served.ask(method, path, &headers, "").await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        let kept = if path.starts_with("/assets/") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
         for (name, value) in [
+            (
+                "content-security-policy",
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                 connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+            ),
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
+            (
+                "permissions-policy",
+                "camera=(), geolocation=(), microphone=(), payment=()",
+            ),
+            ("cache-control", kept),
         ] {
-            assert_eq!(answer.header(name), Some(value), "{path}");
+            assert_eq!(answer.header(name), Some(value), "{method} {path}");
         }
-        let policy = answer.header("permissions-policy").unwrap();
-        assert!(policy.contains("camera=()"), "{path}: {policy}");
-        assert!(answer.header("cache-control").is_some(), "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        for name in ["access-control-allow-origin", HSTS] {
+            assert_eq!(answer.header(name), None, "{method} {path}");
+        }
     }
+}
+
+const HSTS: &str = "strict-transport-security";
+
+/// A dashboard that asks for credentials and believes the proxies of a network.
+async fn behind(network: &str, names_users: bool) -> Served {
+    let peers = Peers::parse([network]).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let dashboard = Dashboard::builder(store.clone(), store.clone());
+    let dashboard = if names_users {
+        let credentials = credentials().proxy_header("x-user", peers, Right::Read);
+        dashboard.access(Access::asked(credentials.unwrap()))
+    } else {
+        dashboard
+            .access(Access::asked(credentials()))
+            .proxies(peers)
+    };
+    served(&dashboard.build()).await
+}
+
+#[tokio::test]
+async fn f23_f26_browsers_are_bound_to_tls_where_a_proxy_that_is_believed_says_it() {
+    for names_users in [false, true] {
+        for (network, is_believed) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+            let served = behind(network, names_users).await;
+            for (method, path, host, status) in ANSWERS {
+                let mut headers = vec![("x-forwarded-proto", "https")];
+                headers.extend(host.map(|host| ("host", host)));
+                let answer = served.ask(method, path, &headers, "").await;
+                assert_eq!(answer.status, status, "{method} {path}");
+                let expected = is_believed.then_some("max-age=31536000");
+                assert_eq!(answer.header(HSTS), expected, "{method} {path} {network}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn f23_f26_only_a_clear_word_for_tls_binds_browsers_to_it() {
+    let served = behind("127.0.0.0/8", false).await;
+    for (said, is_tls) in [
+        (&[][..], false),
+        (&["http"], false),
+        (&[""], false),
+        (&["httpss"], false),
+        (&["HTTPS"], true),
+        (&["https, https"], true),
+        (&["https, http"], false),
+        (&["http", "https"], false),
+        (&["https", "https"], true),
+    ] {
+        let headers: Vec<_> = said.iter().map(|it| ("x-forwarded-proto", *it)).collect();
+        let answer = served.ask("GET", "/login", &headers, "").await;
+        assert_eq!(answer.header(HSTS).is_some(), is_tls, "{said:?}");
+    }
+    // Other words of a proxy do not speak of it.
+    let other = [("forwarded", "proto=https"), ("x-forwarded-ssl", "on")];
+    let answer = served.ask("GET", "/login", &other, "").await;
+    assert_eq!(answer.header(HSTS), None);
 }
 
 #[tokio::test]
