@@ -82,10 +82,12 @@
     (region.contains(document.activeElement) &&
       document.activeElement.matches('input, select, textarea'));
 
-  // What is wider than the screen begins where its picture says that it matters, in per cent.
+  // What is wider than the screen begins where its picture says that it matters, in per cent: in
+  // the middle of what its names leave free.
   const show = (wide) => {
     const at = Number(wide.dataset.at ?? 0) / 100;
-    wide.scrollLeft = wide.scrollWidth * at - wide.clientWidth / 2;
+    const names = wide.querySelector('.names')?.clientWidth ?? 0;
+    wide.scrollLeft = wide.scrollWidth * at - (wide.clientWidth + names) / 2;
   };
 
   const swap = (fresh) => {

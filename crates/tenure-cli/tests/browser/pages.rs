@@ -90,6 +90,93 @@ fn every_page_can_be_read_without_scripts() {
     assert_readable(Look::PLAIN, "plain");
 }
 
+/// Where the names of the timeline's lanes stand, what is drawn over the middle of each, and where
+/// the plot begins, after it was moved sideways by so many pixels.
+fn lanes_after(site: &mut Site, pixels: i64) -> serde_json::Value {
+    site.browser.eval(&format!(
+        "(() => {{
+            const wide = document.querySelector('[data-region=timeline] .scroll');
+            wide.scrollIntoView({{ block: 'center' }});
+            wide.scrollLeft = {pixels};
+            const frame = wide.getBoundingClientRect();
+            const names = [...wide.querySelectorAll('.name')].map((it) => {{
+                const box = it.getBoundingClientRect();
+                const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+                const top = document.elementFromPoint(x, y);
+                return {{
+                    text: it.textContent,
+                    inside: box.left >= frame.left - 1 && box.right <= frame.right + 1,
+                    covered: top === null || top.closest('.names') === null,
+                    y: Math.round(box.top),
+                }};
+            }});
+            const lanes = [...wide.querySelectorAll('.chart:not(.names) rect')];
+            return {{
+                moved: Math.round(wide.scrollLeft),
+                room: wide.scrollWidth - wide.clientWidth,
+                names,
+                lanes: lanes.map((it) => Math.round(it.getBoundingClientRect().top)),
+                paper: getComputedStyle(wide.querySelector('.names')).backgroundColor,
+                sheet: getComputedStyle(wide.closest('.sheet')).backgroundColor,
+            }};
+        }})()"
+    ))
+}
+
+#[test]
+fn the_names_of_lanes_stay_while_the_timeline_is_moved_on_a_phone() {
+    let mut site = Site::new(TASKS);
+    for (look, of) in [
+        (Look::PHONE, "light"),
+        (
+            Look {
+                dark: true,
+                ..Look::PHONE
+            },
+            "dark",
+        ),
+    ] {
+        site.browser.look(look);
+        site.browser.open("/now");
+        site.browser
+            .until("document.querySelectorAll('[data-region=timeline] .name').length === 2");
+        // It begins with now in the middle of what the names leave free.
+        let begun = site.browser.eval(
+            "(() => {
+                const wide = document.querySelector('[data-region=timeline] .scroll');
+                const left = wide.querySelector('.names').getBoundingClientRect().right;
+                const right = wide.getBoundingClientRect().right;
+                const now = wide.querySelector('.now').getBoundingClientRect().left;
+                return Math.abs(now - (left + right) / 2);
+            })()",
+        );
+        assert!(begun.as_f64().unwrap() < 24.0, "{of}: now is {begun} off");
+        for pixels in [0, 200, 100_000] {
+            let seen = lanes_after(&mut site, pixels);
+            let (moved, room) = (&seen["moved"], &seen["room"]);
+            assert!(room.as_i64().unwrap() > 300, "{of}: {seen}");
+            assert_eq!(*moved, pixels.min(room.as_i64().unwrap()), "{of}");
+            let names = seen["names"].as_array().unwrap();
+            assert_eq!(names.len(), 2, "{of}: {seen}");
+            for name in names {
+                assert_eq!(name["inside"], true, "{of}, {pixels}: {seen}");
+                assert_eq!(name["covered"], false, "{of}, {pixels}: {seen}");
+                // The runs of a lane stand beside its name.
+                let y = name["y"].as_i64().unwrap();
+                let lanes = seen["lanes"].as_array().unwrap();
+                let beside = |lane: &serde_json::Value| (lane.as_i64().unwrap() - y).abs() <= 6;
+                assert!(lanes.iter().any(beside), "{of}, {pixels}: {seen}");
+            }
+            assert_eq!(
+                seen["paper"], seen["sheet"],
+                "{of}: the plot shines through"
+            );
+            site.picture(&format!("test-timeline-{of}-{pixels}"));
+        }
+    }
+    site.assert_clean();
+}
+
 #[test]
 fn pages_are_reached_and_left_by_keys_alone() {
     let mut site = Site::new(TASKS);

@@ -2,6 +2,8 @@
 //! then how late they began.
 //!
 //! The picture stands still for half a minute at a time, so that it is not drawn anew for nothing.
+//! It has two parts of one height, what the lanes are called and the plot, so that on a narrow
+//! screen the names stay while the plot is moved.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -15,6 +17,10 @@ use crate::view::{Now, Soon, TimelineRun};
 const WIDTH: i64 = 1200;
 /// Where the plot begins; names stand before it.
 const LEFT: i64 = 184;
+/// The width of the part with the names. The style sheet has it too.
+const NAMES: i64 = 176;
+/// A label of the axis that begins before this would be cut off by the names.
+const FIRST_LABEL: i64 = LEFT + 12;
 /// The width of the plot: two hours.
 const PLOT: i64 = 1008;
 const HOUR: i64 = 3_600_000;
@@ -56,15 +62,39 @@ pub(in crate::pages) fn timeline(now: &Now) -> Markup {
     let lanes_end = TOP + LANE * i64::try_from(lanes.len()).unwrap_or(0);
     let counts_end = lanes_end + 10 + COUNTS;
     let end = counts_end + 8 + LATENESS;
+    let height = end + 4;
+    let (counts, most_runs) = counts(&plot, now, counts_end);
+    let (late, latest) = late_bars(&plot, now, end);
     html! {
-        svg.chart viewBox=(format!("0 0 {WIDTH} {}", end + 4)) aria-hidden="true" {
-            (axis(&plot, end))
-            @for (at, (task, runs)) in (0..).zip(&lanes) {
-                (lane(&plot, TOP + LANE * at, task, runs, &now.next))
+        div.timeline {
+            svg.chart.names viewBox=(format!("0 0 {NAMES} {height}")) aria-hidden="true" {
+                @for (at, (task, _)) in (0..).zip(&lanes) {
+                    (named(TOP + LANE * at + LANE / 2 + 4, "name", &short(task)))
+                }
+                (named(counts_end - COUNTS + 12, "", "runs a minute"))
+                (named(counts_end - COUNTS + 28, "", &format!("at most {most_runs}")))
+                (named(end - LATENESS + 10, "", "latest start"))
+                (named(end - LATENESS + 24, "", &latest))
             }
-            (counts(&plot, now, counts_end))
-            (late_bars(&plot, now, end))
-            path.now d=(format!("M{} 14V{end}", plot.x(plot.middle))) {}
+            svg.chart viewBox=(format!("{NAMES} 0 {} {height}", WIDTH - NAMES))
+                aria-hidden="true" {
+                (axis(&plot, end))
+                @for (at, (task, runs)) in (0..).zip(&lanes) {
+                    (lane(&plot, TOP + LANE * at, task, runs, &now.next))
+                }
+                (counts)
+                (late)
+                path.now d=(format!("M{} 14V{end}", plot.x(plot.middle))) {}
+            }
+        }
+    }
+}
+
+/// A text at the end of the names' part.
+fn named(y: i64, class: &str, text: &str) -> Markup {
+    html! {
+        text class=[(!class.is_empty()).then_some(class)] x=(LEFT - 10) y=(y) text-anchor="end" {
+            (text)
         }
     }
 }
@@ -99,7 +129,7 @@ fn axis(plot: &Plot, end: i64) -> Markup {
         let x = plot.x(at);
         // Writing to a string cannot fail.
         let _ = write!(lines, "M{x} 16V{end}");
-        if (x - plot.x(plot.middle)).abs() > 50 {
+        if x >= FIRST_LABEL && (x - plot.x(plot.middle)).abs() > 50 {
             let label = tenure_core::Timestamp::from_millis(at);
             labels.push((x, label.to_jiff().strftime("%H:%M").to_string()));
         }
@@ -123,7 +153,6 @@ fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], next: &[Soon]) -
         .collect();
     html! {
         path.axis d=(format!("M{LEFT} {middle}h{PLOT}")) {}
-        text.name x=(LEFT - 10) y=(middle + 4) text-anchor="end" { (short(task)) }
         @for run in runs { (bar(plot, middle, run)) }
         @for at in ahead { circle.ahead cx=(plot.x(at)) cy=(middle) r="3.5" {} }
     }
@@ -164,8 +193,8 @@ fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
     }
 }
 
-/// All runs by the minute of their tick, those to come besides.
-fn counts(plot: &Plot, now: &Now, bottom: i64) -> Markup {
+/// All runs by the minute of their tick, those to come besides; and how many a minute had at most.
+fn counts(plot: &Plot, now: &Now, bottom: i64) -> (Markup, String) {
     let past = &now.timeline.past;
     let upcoming = &now.timeline.upcoming;
     let all = past.iter().map(|minute| {
@@ -199,21 +228,18 @@ fn counts(plot: &Plot, now: &Now, bottom: i64) -> Markup {
         let x = plot.x(minute.at.0.as_millis().max(plot.middle));
         ahead.add(x, bottom - height, 7.min(LEFT + PLOT - x), height);
     }
-    html! {
-        text x=(LEFT - 10) y=(bottom - COUNTS + 12) text-anchor="end" { "runs a minute" }
-        text x=(LEFT - 10) y=(bottom - COUNTS + 28) text-anchor="end" {
-            "at most " (say::number(most))
-        }
+    let drawn = html! {
         path.axis d=(format!("M{LEFT} {bottom}h{PLOT}")) {}
         @for (tone, rects) in TONES.iter().zip(&paths) {
             @if let Some(path) = rects.path() { path class=(format!("f-{tone}")) d=(path) {} }
         }
         @if let Some(path) = ahead.path() { path.to-come d=(path) {} }
-    }
+    };
+    (drawn, say::number(most))
 }
 
-/// The latest start of each minute, hanging from above.
-fn late_bars(plot: &Plot, now: &Now, bottom: i64) -> Markup {
+/// The latest start of each minute, hanging from above; and the latest of all.
+fn late_bars(plot: &Plot, now: &Now, bottom: i64) -> (Markup, String) {
     let top = bottom - LATENESS;
     let past = &now.timeline.past;
     let most = past
@@ -233,11 +259,10 @@ fn late_bars(plot: &Plot, now: &Now, bottom: i64) -> Markup {
             height,
         );
     }
-    html! {
-        text x=(LEFT - 10) y=(top + 10) text-anchor="end" { "latest start" }
-        text x=(LEFT - 10) y=(top + 24) text-anchor="end" { (say::span(most)) }
+    let drawn = html! {
         @if let Some(path) = rects.path() { path.f-warn d=(path) {} }
-    }
+    };
+    (drawn, say::span(most))
 }
 
 /// A name that fits before the plot.
@@ -349,6 +374,14 @@ mod tests {
         let drawn = |at| timeline(&now(at, runs())).into_string();
         assert_eq!(drawn(NOON), drawn(NOON + STEP - 1));
         assert_ne!(drawn(NOON), drawn(NOON + STEP));
+    }
+
+    #[test]
+    fn both_parts_are_drawn_to_one_scale() {
+        let style = include_str!("../../../assets/tenure.css");
+        let part = |width: i64| format!("calc(100% * {width} / {WIDTH})");
+        assert!(style.contains(&part(NAMES)), "{}", part(NAMES));
+        assert!(style.contains(&part(WIDTH - NAMES)));
     }
 
     #[test]
