@@ -12,7 +12,7 @@ use crate::args::{LocksArgs, LocksCommand, LocksListArgs, LocksShowArgs, StoreAr
 use crate::control::who;
 use crate::exit::{Code, Failure, Outcome, chain};
 use crate::lock::{key_of, runtime};
-use crate::output::{about, print, print_json, table};
+use crate::output::{about, folded, print, print_json, table};
 use crate::store::{Chosen, code_of_store};
 
 pub(crate) fn run(args: LocksArgs) -> Outcome {
@@ -51,7 +51,8 @@ async fn list(args: LocksListArgs) -> Outcome {
 
 fn listed(page: &LeasePage, store: &Chosen) -> String {
     if page.leases.is_empty() {
-        return format!("no locks are held or waited for in {}\n", store.shown());
+        let text = format!("no locks are held or waited for in {}\n", store.shown());
+        return folded(&text);
     }
     let rows = page.leases.iter().map(row).collect();
     let heading = ["key", "holder", "fence", "held for", "ends in", "waiting"];
@@ -107,8 +108,8 @@ async fn show(args: LocksShowArgs) -> Outcome {
     let show = async || {
         let view = locks.inspect(key.clone()).await;
         Ok(match view.map_err(|error| trouble(&error))? {
-            None => format!("lock `{key}` is free, and nobody waits for it\n"),
-            Some(view) => shown(&view),
+            None => folded(&format!("lock `{key}` is free, and nobody waits for it\n")),
+            Some(view) => folded(&shown(&view)),
         })
     };
     args.watch.each(show).await

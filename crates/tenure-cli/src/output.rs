@@ -2,9 +2,11 @@
 //!
 //! Colours appear on terminals only. When nobody reads any more, the program ends without a word.
 
+pub(crate) mod narrow;
+
 use std::io::{self, Write as _};
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 pub(crate) use tenure::core::about_duration as about;
 
@@ -40,8 +42,63 @@ pub(crate) fn print_table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<()
     print(&table(heading, rows))
 }
 
-/// Rows under a heading, a line each; as wide as the terminal.
+/// Rows under a heading, a line each; as wide as the terminal. Where that is too narrow for columns
+/// that can be read, each row stands below the one before, a line a column.
 pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) -> String {
+    let name = name_column(heading);
+    match columns() {
+        Some(width) if least_width(heading, &rows, name) > width => {
+            narrow::cards(heading, &rows, name, width)
+        }
+        _ => wide(heading, rows, name),
+    }
+}
+
+/// Text whose lines are as long as they are, folded where the terminal ends; lines that go on are
+/// indented deeper.
+pub(crate) fn folded(text: &str) -> String {
+    let Some(width) = columns() else {
+        return text.to_owned();
+    };
+    narrow::folded(text, width)
+}
+
+/// How wide the terminal is, if the output goes to one.
+fn columns() -> Option<usize> {
+    Table::new().width().map(usize::from)
+}
+
+/// The column by which a row is known.
+fn name_column(heading: &[&str]) -> usize {
+    let is_name = |text: &&str| matches!(*text, "task" | "key");
+    heading.iter().position(is_name).unwrap_or(0)
+}
+
+/// Whether what stands in a column is typed into other commands, and so is never broken.
+fn is_whole(heading: &[&str], at: usize, name: usize) -> bool {
+    at == name || heading.get(at) == Some(&"tick")
+}
+
+/// Words that are longer may be broken.
+const LONG_WORD: usize = 12;
+
+/// How wide a table must be to be read: with names and ticks in one piece, and with most words.
+fn least_width(heading: &[&str], rows: &[Vec<String>], name: usize) -> usize {
+    let least = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        let cells = cells.map(String::as_str).chain(heading.get(at).copied());
+        if is_whole(heading, at, name) {
+            return cells.map(narrow::width_of).max().unwrap_or(0);
+        }
+        let words = cells.flat_map(str::split_whitespace).map(narrow::width_of);
+        words.map(|it| it.min(LONG_WORD)).max().unwrap_or(0)
+    };
+    // Two cells between columns, and one behind the last.
+    let between = (2 * heading.len()).saturating_sub(1);
+    (0..heading.len()).map(least).sum::<usize>() + between
+}
+
+fn wide(heading: &[&str], rows: Vec<Vec<String>>, name: usize) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -53,6 +110,11 @@ pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) -> String {
     // A row of several lines keeps its columns only if nothing is taken from their left.
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        if is_whole(heading, at, name) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table
         .lines()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tenure::core::{HistoryQuery, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp};
-use tenure::tasks::story::follow::{due_after, is_chain};
+use tenure::tasks::story::follow::{due_after, is_chain, last_after};
 use tenure::tasks::story::names::{self, renamed_to};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
@@ -14,7 +14,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::late::LateEnds;
 use crate::lock::runtime;
 use crate::locks::{holder_json, millis};
-use crate::output::{about, print_json, table};
+use crate::output::{about, folded, print_json, table};
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
@@ -29,45 +29,59 @@ pub(crate) fn history(args: HistoryArgs) -> Outcome {
 async fn list(args: TasksArgs) -> Outcome {
     let store = Chosen::new(&args.store, None)?;
     let runs = store.open_existing().await?.runs();
-    let trouble = |error| failure("cannot list tasks", &error);
     if args.json {
-        let now = runs.now().await.map_err(trouble)?.now;
-        let tasks = runs.tasks().await.map_err(trouble)?;
-        let after = due_after(&*runs, &tasks).await.map_err(trouble)?;
+        let (tasks, chains, now) = told(&*runs).await?;
         let lines: Vec<Value> = tasks
             .iter()
-            .map(|task| task_json(task, &after, now))
+            .map(|task| task_json(task, &chains, now))
             .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
     let show = async || {
-        let now = runs.now().await.map_err(trouble)?.now;
-        let tasks = runs.tasks().await.map_err(trouble)?;
-        let after = due_after(&*runs, &tasks).await.map_err(trouble)?;
-        Ok(listed(&tasks, &after, now, &store))
+        let (tasks, chains, now) = told(&*runs).await?;
+        Ok(listed(&tasks, &chains, now, &store))
     };
     args.watch.each(show).await
 }
 
-fn listed(
-    tasks: &[TaskRecord],
-    after: &BTreeMap<TaskName, Timestamp>,
-    now: Timestamp,
-    store: &Chosen,
-) -> String {
+/// When tasks ran last and run next whose schedule is a delay.
+struct Chains {
+    last: BTreeMap<TaskName, Timestamp>,
+    next: BTreeMap<TaskName, Timestamp>,
+}
+
+/// What the store tells of tasks, and its time.
+async fn told(runs: &dyn RunStore) -> Result<(Vec<TaskRecord>, Chains, Timestamp), Failure> {
+    let trouble = |error| failure("cannot list tasks", &error);
+    let now = runs.now().await.map_err(trouble)?.now;
+    let tasks = runs.tasks().await.map_err(trouble)?;
+    let chains = Chains {
+        last: last_after(runs, &tasks).await.map_err(trouble)?,
+        next: due_after(runs, &tasks).await.map_err(trouble)?,
+    };
+    Ok((tasks, chains, now))
+}
+
+/// The latest tick of a task's own that is on record.
+fn last_of(task: &TaskRecord, chains: &Chains) -> Option<Timestamp> {
+    let followed = chains.last.get(&task.definition.task).copied();
+    task.last_tick.max(followed)
+}
+
+fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen) -> String {
     if tasks.is_empty() {
-        return format!(
+        return folded(&format!(
             "{} knows no tasks; `tenure run FILE` makes them known\n",
             store.shown()
-        );
+        ));
     }
     let rows = tasks
         .iter()
         // Their runs and their pause are shown with the new name.
         .filter(|task| renamed_to(task).is_none())
         .map(|task| {
-            let next = match next_of(task, after, now) {
+            let next = match next_of(task, chains, now) {
                 Some(next) => format!("{next} (in {})", about(next.since(now))),
                 None if task.nodes > 0 && is_chain(task) => "after its run".to_owned(),
                 None => "–".to_owned(),
@@ -77,7 +91,7 @@ fn listed(
                 .iter()
                 .filter(|other| had.contains(&other.definition.task));
             let last = last
-                .filter_map(|other| other.last_tick)
+                .filter_map(|other| last_of(other, chains))
                 .max()
                 .map_or_else(|| "–".to_owned(), |tick| tick.to_string());
             vec![
@@ -137,13 +151,8 @@ fn formerly(names: &[TaskName]) -> String {
 }
 
 /// When the task is due next, if anybody runs it and this program can read its schedule. Its
-/// policies for clock changes are not in the store, so around one the answer may be off. `after`
-/// says when tasks are due that wait for a while after their runs.
-fn next_of(
-    task: &TaskRecord,
-    after: &BTreeMap<TaskName, Timestamp>,
-    now: Timestamp,
-) -> Option<Timestamp> {
+/// policies for clock changes are not in the store, so around one the answer may be off.
+fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timestamp> {
     if task.nodes == 0 {
         return None;
     }
@@ -153,14 +162,14 @@ fn next_of(
         let names = names::all_of(task);
         return names
             .iter()
-            .filter_map(|name| after.get(name))
+            .filter_map(|name| chains.next.get(name))
             .min()
             .copied();
     }
     schedule.next_after(now.to_jiff()).map(Timestamp::from)
 }
 
-fn task_json(task: &TaskRecord, after: &BTreeMap<TaskName, Timestamp>, now: Timestamp) -> Value {
+fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
     json!({
         "task": task.definition.task.as_str(),
         "schedule": task.definition.schedule,
@@ -175,8 +184,8 @@ fn task_json(task: &TaskRecord, after: &BTreeMap<TaskName, Timestamp>, now: Time
         "retired": task.is_retired(now),
         "unlisted_since": task.unlisted_since.map(|since| since.to_string()),
         "first_seen": task.first_seen.to_string(),
-        "last_tick": task.last_tick.map(|tick| tick.to_string()),
-        "next_tick": next_of(task, after, now).map(|tick| tick.to_string()),
+        "last_tick": last_of(task, chains).map(|tick| tick.to_string()),
+        "next_tick": next_of(task, chains, now).map(|tick| tick.to_string()),
         "paused": task.pause.as_ref().filter(|pause| pause.holds_at(now)).map(|pause| json!({
             "by": pause.by,
             "why": pause.why,
@@ -215,7 +224,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     let show = async || {
         let (records, late) = found(&*runs, query.clone(), args.limit).await?;
         if records.is_empty() {
-            return Ok(format!("no such runs in {}\n", store.shown()));
+            return Ok(folded(&format!("no such runs in {}\n", store.shown())));
         }
         if args.output {
             return Ok(printed(&records));

@@ -4,6 +4,9 @@
 
 mod program;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::Value;
 use tenure::Timestamp;
 
@@ -17,6 +20,24 @@ fn history(place: &Place) -> Vec<Value> {
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
+}
+
+/// What the dashboard of a node says of the only task.
+fn on_the_dashboard(place: &Place, node: &str) -> Value {
+    let events = place.events(node);
+    let address = events.iter().find_map(|event| event["dashboard"].as_str());
+    let address = address.unwrap().trim_start_matches("http://");
+    let address = address.trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = "GET /api/v1/tasks HTTP/1.1\r\nconnection: close\r\nhost: ";
+    stream
+        .write_all(format!("{head}{address}\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let tasks: Value = serde_json::from_str(body).unwrap();
+    tasks.pointer("/items/0").unwrap().clone()
 }
 
 #[test]
@@ -42,6 +63,17 @@ fn s57_a_task_runs_a_while_after_its_end_on_two_processes_and_says_so() {
         (!task["next_tick"].is_null()).then_some(task)
     });
     assert_eq!(listed["schedule"], "@after 300ms");
+    // What ran last is told too, here and on the page, though no clock made a tick of it.
+    let last = until("a last run", || {
+        let text = ok(place.run(["tasks", "--json"]));
+        let task: Value = serde_json::from_str(text.lines().next()?).unwrap();
+        (!task["last_tick"].is_null()).then(|| task["last_tick"].clone())
+    });
+    let shown = on_the_dashboard(&place, "a");
+    assert!(
+        time(&shown["last_tick"]) >= time(&last),
+        "{last} and {shown}"
+    );
     until("five runs", || {
         (place.read("runs.txt").lines().count() >= 5).then_some(())
     });
@@ -59,6 +91,13 @@ fn s57_a_task_runs_a_while_after_its_end_on_two_processes_and_says_so() {
         assert_eq!(run["kind"], "following");
         assert_eq!(ran.lines().filter(|line| *line == id).count(), 1, "{ran}");
     }
+    assert!(
+        runs.iter().any(|run| run["tick"] == last),
+        "{last} in {runs:?}"
+    );
+    let newest = runs.last().unwrap()["tick"].as_str().unwrap();
+    let table = ok(place.run(["tasks"]));
+    assert!(table.contains(newest), "{newest} in\n{table}");
     for pair in runs.windows(2) {
         let apart = time(&pair[1]["tick"]).as_millis() - time(&pair[0]["ended_at"]).as_millis();
         assert_eq!(apart, 300, "{pair:?}");

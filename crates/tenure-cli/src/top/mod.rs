@@ -4,6 +4,7 @@
 //! is looked at again, what keys do, and that the terminal is given back as it was. It changes
 //! nothing in the store.
 
+mod panes;
 mod screen;
 
 use std::future::pending;

@@ -1,11 +1,9 @@
 //! Draws what a look found: panes side by side on a wide terminal, one below the other on a narrow
-//! one, or one alone.
+//! one, or one alone. Where columns do not fit, those that matter least are left out; names are
+//! never cut but go on in the next line.
 //!
 //! Only draws: what is shown was read before, and every text in it may be anybody's, so that what
 //! acts on a terminal is escaped.
-
-use std::collections::HashSet;
-use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::backend::TestBackend;
@@ -14,13 +12,15 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 use ratatui::{Terminal, buffer::Buffer};
-use tenure::core::RunState;
-use tenure::dashboard::view::{At, LockState, NodeRow, RunRow};
+use tenure::dashboard::view::LockState;
 
+use super::panes::{chosen, failed, locks, next, nodes, running};
 use super::{Look, Shown};
-use crate::output::about;
+use crate::output::narrow::fold;
 use crate::text::visible;
 
+/// The most lines above the panes.
+const MOST_HEADING: u16 = 6;
 /// From this width on panes stand side by side.
 const WIDE: u16 = 100;
 
@@ -69,9 +69,11 @@ impl Pane {
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown) {
-    let [head, body] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(0)]).areas(frame.area());
-    frame.render_widget(heading(shown), head);
+    let heading = heading(shown, frame.area().width);
+    let lines = u16::try_from(heading.len()).unwrap_or(MOST_HEADING);
+    let head = Constraint::Length(lines.min(MOST_HEADING));
+    let [head, body] = Layout::vertical([head, Constraint::Min(0)]).areas(frame.area());
+    frame.render_widget(Paragraph::new(heading), head);
     let Some(look) = &shown.look else {
         return;
     };
@@ -120,25 +122,40 @@ fn places(body: Rect) -> Vec<(Pane, Rect)> {
         .collect()
 }
 
-fn heading(shown: &Shown) -> Paragraph<'static> {
+/// What stands above the panes, each part in lines of its own where they do not fit beside each
+/// other.
+fn heading(shown: &Shown, width: u16) -> Vec<Line<'static>> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut first = vec![
-        Span::styled("tenure ", bold),
-        Span::raw(visible(&shown.store)),
-    ];
+    let yellow = Style::new().fg(Color::Yellow);
+    let mut parts = vec![(format!("tenure {}", visible(&shown.store)), bold)];
     if let Some(look) = &shown.look {
-        first.push(Span::raw(format!("  {}", look.now.now)));
+        parts.push((look.now.now.to_string(), Style::new()));
     }
     if shown.is_held {
-        let yellow = Style::new().fg(Color::Yellow);
-        first.push(Span::styled("  held; space goes on", yellow));
+        parts.push(("held; space goes on".to_owned(), yellow));
     }
-    let second = match (&shown.trouble, &shown.look) {
-        (Some(trouble), _) => Line::styled(visible(trouble), Style::new().fg(Color::Red)),
-        (None, Some(look)) => Line::raw(counts(look)),
-        (None, None) => Line::raw("looking …"),
+    let told = match (&shown.trouble, &shown.look) {
+        (Some(trouble), _) => (visible(trouble), Style::new().fg(Color::Red)),
+        (None, Some(look)) => (counts(look), Style::new()),
+        (None, None) => ("looking …".to_owned(), Style::new()),
     };
-    Paragraph::new(vec![Line::from(first), second])
+    let width = usize::from(width);
+    let first = parts
+        .iter()
+        .flat_map(|(text, style)| [Span::raw("  "), Span::styled(text.clone(), *style)]);
+    let first: Line<'_> = first.skip(1).collect();
+    let mut lines = Vec::new();
+    let folded = |(text, style): (String, Style)| {
+        let lines = fold(&text, width).into_iter();
+        lines.map(move |line| Line::styled(line, style))
+    };
+    if first.width() <= width {
+        lines.push(first);
+    } else {
+        lines.extend(parts.into_iter().flat_map(folded));
+    }
+    lines.extend(folded(told));
+    lines
 }
 
 fn counts(look: &Look) -> String {
@@ -167,7 +184,7 @@ fn counts(look: &Look) -> String {
 }
 
 fn draw_pane(frame: &mut Frame<'_>, pane: Pane, look: &Look, area: Rect) {
-    let (heading, widths, rows) = match pane {
+    let (columns, rows) = match pane {
         Pane::Running => running(look),
         Pane::Next => next(look),
         Pane::Failed => failed(look),
@@ -175,169 +192,27 @@ fn draw_pane(frame: &mut Frame<'_>, pane: Pane, look: &Look, area: Rect) {
         Pane::Nodes => nodes(look),
     };
     let block = Block::bordered().title(format!(" {} ", pane.title()));
-    let heading = Row::new(heading).style(Style::new().add_modifier(Modifier::BOLD));
+    let columns = chosen(&columns, block.inner(area).width);
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let heading = Row::new(columns.iter().map(|(_, column, _)| column.heading)).style(bold);
+    let rows = rows.into_iter().map(|(cells, style)| {
+        let cells = columns.iter().map(|(at, column, width)| {
+            let cell = cells.get(*at).map(String::as_str).unwrap_or_default();
+            if column.is_name {
+                fold(cell, usize::from(*width))
+            } else {
+                vec![cell.to_owned()]
+            }
+        });
+        let cells: Vec<Vec<String>> = cells.collect();
+        let height = cells.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let row = Row::new(cells.into_iter().map(|lines| lines.join("\n")));
+        row.style(style)
+            .height(u16::try_from(height).unwrap_or(u16::MAX))
+    });
+    let widths = columns.iter().map(|(_, _, width)| *width);
     let table = Table::new(rows, widths).header(heading).block(block);
     frame.render_widget(table, area);
-}
-
-type Content = (Vec<&'static str>, Vec<Constraint>, Vec<Row<'static>>);
-
-fn running(look: &Look) -> Content {
-    let rows = look.now.running.iter().map(|run| {
-        Row::new([
-            named(run),
-            run.state.to_string(),
-            run.took_ms.map_or_else(dash, in_words),
-            run.lateness_ms.map_or_else(dash, in_words),
-            run.node
-                .as_ref()
-                .map_or_else(dash, |node| visible(&node.to_string())),
-        ])
-    });
-    let widths = [fill(2), length(8), length(9), length(9), fill(2)];
-    (
-        vec!["task", "state", "for", "late", "node"],
-        widths.into(),
-        rows.collect(),
-    )
-}
-
-fn next(look: &Look) -> Content {
-    let mut seen = HashSet::new();
-    // One that is due every second would fill the list.
-    let firsts = look.now.next.iter().filter(|soon| seen.insert(&soon.task));
-    let rows: Vec<_> = firsts
-        .map(|soon| {
-            Row::new([
-                visible(&soon.task),
-                about(soon.tick.0.since(look.now.now.0)),
-                clock(soon.tick),
-            ])
-        })
-        .collect();
-    let widths = [fill(1), length(9), length(8)];
-    (vec!["task", "in", "tick"], widths.into(), rows)
-}
-
-fn failed(look: &Look) -> Content {
-    let rows = look.now.failed.iter().map(|run| {
-        let colour = match run.state {
-            RunState::Missed => Color::Yellow,
-            _ => Color::Red,
-        };
-        let row = Row::new([
-            named(run),
-            clock(run.tick),
-            run.state.to_string(),
-            visible(run.reason.as_deref().unwrap_or_default()),
-        ]);
-        row.style(Style::new().fg(colour))
-    });
-    let widths = [fill(2), length(8), length(9), fill(3)];
-    (
-        vec!["task", "tick", "state", "why"],
-        widths.into(),
-        rows.collect(),
-    )
-}
-
-fn locks(look: &Look) -> Content {
-    let rows = look.locks.iter().map(|lock| {
-        let several = lock.foreign.as_ref().or(lock.shared.as_ref());
-        let holder = match (&lock.holder, several) {
-            (Some(holder), _) => visible(&holder.to_string()),
-            (None, Some(several)) => visible(several),
-            (None, None) => "free".to_owned(),
-        };
-        Row::new([
-            visible(&lock.key),
-            holder,
-            lock.held_ms.map_or_else(dash, in_words),
-            lock.left_ms.map_or_else(dash, in_words),
-            lock.waiting.to_string(),
-        ])
-    });
-    let widths = [fill(2), fill(2), length(9), length(9), length(7)];
-    (
-        vec!["key", "holder", "held for", "ends in", "waiting"],
-        widths.into(),
-        rows.collect(),
-    )
-}
-
-fn nodes(look: &Look) -> Content {
-    let rows = look.nodes.nodes.iter().map(|node| {
-        let row = Row::new([
-            visible(&node.node.to_string()),
-            runs_of(node),
-            node.clock_ahead_ms
-                .map_or_else(dash, |ahead| format!("{ahead:+} ms")),
-            in_words(node.silent_ms),
-            visible(&node.version),
-            state_of(node),
-        ]);
-        row.style(if node.is_alive {
-            Style::new()
-        } else {
-            Style::new().fg(Color::Red)
-        })
-    });
-    let widths = [
-        fill(3),
-        length(9),
-        length(12),
-        length(9),
-        length(10),
-        fill(1),
-    ];
-    let heading = vec!["node", "runs", "clock", "seen", "version", ""];
-    (heading, widths.into(), rows.collect())
-}
-
-/// How many it has in hand, and of how many it takes at once, if that is limited.
-fn runs_of(node: &NodeRow) -> String {
-    match node.capacity {
-        0 => "watches".to_owned(),
-        u32::MAX => node.running.to_string(),
-        most => format!("{} of {most}", node.running),
-    }
-}
-
-fn state_of(node: &NodeRow) -> String {
-    if node.is_alive { "" } else { "gone" }.to_owned()
-}
-
-fn named(run: &RunRow) -> String {
-    if run.index > 1 {
-        format!("{} #{}", visible(&run.task), run.index)
-    } else {
-        visible(&run.task)
-    }
-}
-
-/// The time of day, UTC.
-fn clock(at: At) -> String {
-    let text = at.to_string();
-    text.split_once('T')
-        .and_then(|(_, time)| time.get(..8))
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn in_words(ms: u64) -> String {
-    about(Duration::from_millis(ms))
-}
-
-fn dash() -> String {
-    "–".to_owned()
-}
-
-fn fill(weight: u16) -> Constraint {
-    Constraint::Fill(weight)
-}
-
-fn length(cells: u16) -> Constraint {
-    Constraint::Length(cells)
 }
 
 #[cfg(test)]

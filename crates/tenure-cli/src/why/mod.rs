@@ -14,7 +14,7 @@ use crate::args::WhyArgs;
 use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
-use crate::output::{print, print_json};
+use crate::output::{folded, print, print_json};
 use crate::store::{Chosen, failure};
 
 pub(crate) fn run(args: WhyArgs) -> Outcome {
@@ -38,7 +38,7 @@ async fn explain(args: WhyArgs) -> Outcome {
     if args.json {
         print_json(&[account.json()])?;
     } else {
-        print(&account.text())?;
+        print(&folded(&account.text()))?;
     }
     Ok(Code::OK)
 }

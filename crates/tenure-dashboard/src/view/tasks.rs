@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, TaskName, TaskRecord, Timestamp};
-use tenure_tasks::story::follow::due_of;
+use tenure_tasks::story::follow::{due_of, last_of};
 
 use super::plan::next_of;
 use super::{At, BackfillRow, Page, Paging, RunMark, RunRow, View, ViewError, segment};
@@ -79,7 +79,7 @@ pub struct TaskRow {
     pub is_retired: bool,
     /// Since when no live node lists it.
     pub unlisted_since: Option<At>,
-    /// The latest scheduled tick on record.
+    /// The latest tick on record, of a run that its schedule brought about.
     pub last_tick: Option<At>,
     /// The next ticks, at most three.
     pub next: Vec<At>,
@@ -233,7 +233,7 @@ impl View {
             is_unlisted: is_unlisted(task, now),
             is_retired: task.is_retired(now),
             unlisted_since: task.unlisted_since.filter(|_| task.nodes == 0).map(At),
-            last_tick: task.last_tick.map(At),
+            last_tick: task.last_tick.max(last_of(&page.runs)).map(At),
             next: match first_following(&page.runs) {
                 Some(due) => vec![At(due)],
                 None => self.next_ticks(task, now, NEXT_IN_ROW),
