@@ -1,7 +1,7 @@
 //! Tests of the guide and the README: what they tell a user to type or to write is accepted, and
 //! what they quote is said by the program.
 //!
-//! Only words are checked here. That the commands do what the pages say is for the other tests.
+//! Only words are checked here. `tests/guide` types the commands of the guide and the README.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -121,12 +121,12 @@ const KINDS: [(&str, &str); 7] = [
         "compiled with the documentation of the crate tenure",
     ),
     ("rust,no_run", "the same"),
-    ("sh", "each command line of tenure is parsed"),
+    ("sh", "each line is typed and ends well: `tests/guide`"),
     ("toml", "read as a task file"),
     ("ini", "held against the unit"),
     (
         "text",
-        "a program's output, and what shells of others are told",
+        "what was printed, compared: `tests/guide` and `tests/why_outcomes.rs`",
     ),
     ("", "a picture"),
 ];

@@ -4,6 +4,7 @@
 //! Parses the command line, calls the command's module, and turns its outcome into a message and
 //! an exit status. Decides nothing that the library does not.
 
+mod absent;
 mod args;
 mod backfill;
 mod bench;

@@ -6,9 +6,11 @@ use tenure::core::{Clock as _, SystemClock, Timestamp};
 use tenure::schedule::{Dialect, DstGap, DstOverlap, ScheduleError};
 use tenure::{Schedule, Zone};
 
+use crate::absent::absent;
 use crate::args::{CheckArgs, ExplainArgs, NextArgs, ScheduleArgs};
 use crate::exit::{Code, Failure, Outcome};
 use crate::file::{TaskFiles, json as problems_json};
+use crate::notice::notice;
 use crate::output::{about, print, print_json, print_table};
 use crate::run::tell_problems;
 use crate::text::visible;
@@ -173,6 +175,18 @@ fn fault(what: &str, error: &ScheduleError) -> Failure {
     Failure::new(Code::DATA, format!("cannot read the schedule\n{shown}"))
 }
 
+/// Tells which commands cannot be started on this machine.
+fn tell_absent(files: &TaskFiles) {
+    for task in files.tasks.iter().filter(|task| task.enabled) {
+        if let Some(program) = absent(task) {
+            let (name, program) = (&task.name, visible(program));
+            notice(format_args!(
+                "task `{name}` begins with `{program}`, which cannot be started on this machine"
+            ));
+        }
+    }
+}
+
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let files = TaskFiles::read(&args.files)?;
     let code = if files.are_sound() {
@@ -220,6 +234,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
         "tasks"
     };
     print(&format!("ok: {} {noun}\n", files.tasks.len()))?;
+    tell_absent(&files);
     let rows: Vec<_> = due
         .iter()
         .map(|(next, task)| {
