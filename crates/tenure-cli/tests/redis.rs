@@ -115,18 +115,65 @@ async fn s57_on_redis_each_run_that_waits_for_the_end_of_another_has_one_success
     for runner in runners {
         assert_eq!(end(runner).code, Some(0));
     }
-    let told = run(&place, &url, &["history", "t", "--json"]).stdout;
-    let runs: Vec<Value> = told
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(runs.len() >= 4, "{told}");
+    let runs = history_of_t(&place, &url);
+    assert!(runs.len() >= 4, "{runs:?}");
     // The newest stands first.
     for (after, before) in runs.iter().zip(runs.iter().skip(1)) {
-        let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
-        let apart = time(&after["tick"]).as_millis() - time(&before["ended_at"]).as_millis();
-        assert_eq!(apart, 200, "{told}");
+        let apart = millis(&after["tick"]) - millis(&before["ended_at"]);
+        assert_eq!(apart, 200, "{runs:?}");
     }
+}
+
+/// What is on record of the task `t`, the newest run first.
+fn history_of_t(place: &Place, url: &str) -> Vec<Value> {
+    let told = run(place, url, &["history", "t", "--json"]).stdout;
+    let lines = told.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn millis(value: &Value) -> i64 {
+    let instant = value.as_str().unwrap().parse::<Timestamp>();
+    instant.unwrap().as_millis()
+}
+
+#[tokio::test]
+async fn s50_s57_a_chain_goes_on_where_it_was_on_a_server_that_forgot_everything() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@after 3s\"\n\
+         shell = 'echo \"$TENURE_TICK\" >> ran'\n",
+    );
+    let start = || on(&place, &url, &["run", "--quiet", "tasks.toml"]).spawn();
+    let runners = [start().unwrap(), start().unwrap()];
+    let last = until("two runs and one that waits for their end", || {
+        let runs = history_of_t(&place, &url);
+        let states: Vec<&str> = runs
+            .iter()
+            .filter_map(|run| run["state"].as_str())
+            .collect();
+        (states == ["waiting", "succeeded", "succeeded"]).then(|| runs[1].clone())
+    });
+    server.call(&["FLUSHALL"]).await;
+    until_true("two runs more", || place.read("ran").lines().count() >= 4);
+    let runs = history_of_t(&place, &url);
+    for runner in runners {
+        assert_eq!(end(runner).code, Some(0));
+    }
+    let ticks: Vec<i64> = runs.iter().map(|run| millis(&run["tick"])).rev().collect();
+    let place_of = |tick| ticks.iter().position(|known| *known == tick);
+    let known = place_of(millis(&last["tick"])).expect("the last run was put back");
+    // The node knows of the end by its own reckoning of the store's clock.
+    let late = ticks[known + 1] - millis(&last["ended_at"]) - 3_000;
+    assert!((-500..=500).contains(&late), "{late} ms, {ticks:?}");
+    let ran = place.read("ran");
+    let mut distinct: Vec<&str> = ran.lines().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), ran.lines().count(), "{ran}");
 }
 
 #[tokio::test]

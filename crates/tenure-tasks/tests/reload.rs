@@ -256,3 +256,73 @@ async fn e64_a_reload_that_failed_is_shown_and_counted_until_one_goes_well() {
     let text = metrics.text(&health);
     assert!(text.contains("\ntenure_tasks_outdated 0\n"), "{text}");
 }
+
+/// That nothing of the new schedule is on record of the time before it was brought but one tick
+/// that was left out, and that what came after it ran.
+async fn assert_begun_anew(cluster: &Cluster, brought_at: i64, until: i64, what: &str) {
+    let begin = at(brought_at - 2_000);
+    let states = cluster.states("t").await;
+    let missed = states
+        .iter()
+        .filter(|(.., state)| *state == RunState::Missed);
+    assert_eq!(missed.count(), 0, "{what}: {states:?}");
+    let new: Vec<_> = states
+        .iter()
+        .filter(|(tick, ..)| tick.as_millis() % 2_000 == 0 && *tick > at(60_000))
+        .collect();
+    let early = new.iter().filter(|(tick, ..)| *tick <= begin);
+    assert!(
+        early.clone().count() <= 1 && early.clone().all(|(.., s)| *s == RunState::Skipped),
+        "{what}: {states:?}"
+    );
+    for tick in (brought_at / 2_000 + 1)..(until / 2_000) {
+        let is_there = new.contains(&&(at(tick * 2_000), 1, RunState::Succeeded));
+        assert!(is_there, "{what}: {tick} in {states:?}");
+    }
+    cluster.log.assert_none_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s53_nodes_that_change_a_schedule_at_once_or_later_catch_up_nothing_from_before_it() {
+    for old in ["0 0 3 * * *", "*/30 * * * * *", "@after 20s"] {
+        for catch_up in [CatchUp::All, CatchUp::Latest] {
+            let task = |schedule: &str| vec![logged("t", schedule).catch_up(catch_up)];
+            // So long after the first node the second hears of it.
+            for later in [0, 1, 7_000] {
+                let what = format!("{old}, {catch_up:?}, {later} ms");
+                let cluster = Cluster::new();
+                let a = cluster.node("a", task(old)).await;
+                let b = cluster.node("b", task(old)).await;
+                pass(ms(65_300)).await;
+                let second = async {
+                    pass(ms(later)).await;
+                    replace(&cluster, "b", &b, task("*/2 * * * * *")).await
+                };
+                let first = replace(&cluster, "a", &a, task("*/2 * * * * *"));
+                tokio::join!(first, second);
+                pass(secs(12)).await;
+                let now = 77_300 + i64::try_from(later).unwrap();
+                assert_begun_anew(&cluster, 65_300, now, &what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s53_nodes_that_start_together_with_a_new_schedule_catch_up_nothing_from_before_it() {
+    for catch_up in [CatchUp::All, CatchUp::Latest] {
+        let task = |schedule: &str| vec![logged("t", schedule).catch_up(catch_up)];
+        let cluster = Cluster::new();
+        let old = cluster.node("a", task("*/30 * * * * *")).await;
+        pass(ms(40_300)).await;
+        old.drain(secs(1)).await;
+        pass(secs(25)).await;
+        let (b, c) = tokio::join!(
+            cluster.node("b", task("*/2 * * * * *")),
+            cluster.node("c", task("*/2 * * * * *")),
+        );
+        pass(secs(12)).await;
+        assert_begun_anew(&cluster, 65_300, 77_300, &format!("{catch_up:?}")).await;
+        drop((b, c));
+    }
+}

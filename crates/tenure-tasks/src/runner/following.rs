@@ -6,6 +6,9 @@
 //! same run once. The node on which a run ended looks at once; every node looks again and again, so
 //! that a chain goes on whoever dies. A run of the task's own schedule from before counts as a run
 //! before; what somebody asked for stands beside the chain.
+//!
+//! Where the store forgot things, the node on which a run ended knows when that was, and the others
+//! begin no chain until everybody has had the time to put back what they know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub(super) struct Following {
     planned: BTreeMap<TaskId, Moment>,
     /// Those of which a run has ended here.
     ended: BTreeSet<TaskId>,
+    /// How the last run of an index ended here, and how many losses of the store were known then.
+    ends: BTreeMap<(TaskId, u32), (Last, u32)>,
     is_busy: bool,
     /// Some task has been a chain here: most nodes have none, and very many runs end on them.
     is_used: bool,
@@ -79,6 +84,10 @@ pub(super) struct Asked {
     spec: Arc<TaskSpec>,
     /// A run of it has ended on this node, which had its definition in force.
     has_ended_here: bool,
+    /// The ends that this node heard of before the store forgot something.
+    ends: BTreeMap<u32, Last>,
+    /// Whether nobody is about to put back a run of it.
+    may_begin: bool,
 }
 
 /// What a look found.
@@ -163,7 +172,17 @@ impl Calls {
         let now = || began.1 + self.clock.now().since(began.0);
         let mut runs = Vec::new();
         for index in 1..=spec.concurrency() {
-            let last = last.get(&index);
+            let last = last.get(&index).copied();
+            // What was put back says that it ended then.
+            let own = asked.ends.get(&index);
+            let last = match (own, last) {
+                (Some(own), Some(last)) => Some(own.or(last)),
+                (own, last) => own.copied().or(last),
+            };
+            if last.is_none() && !asked.may_begin {
+                continue;
+            }
+            let last = last.as_ref();
             if let Some(last) = last.filter(|last| !last.state.is_final()) {
                 looked.due_at = looked.due_at.into_iter().chain(last.due_at).min();
                 continue;
@@ -322,7 +341,7 @@ impl Runner {
     }
 
     /// A run is over and the store knows it.
-    pub(super) fn follow_run(&mut self, key: &RunKey) {
+    pub(super) fn follow_run(&mut self, key: &RunKey, state: RunState, ended_at: Timestamp) {
         let id = self
             .following
             .is_used
@@ -334,7 +353,33 @@ impl Runner {
         if spec.schedule().delay().is_some() && is_of_chain(key, spec.concurrency()) {
             self.following.ended.insert(id);
             self.following.look_at(id, self.clock.now());
+            let last = Last {
+                tick: key.tick,
+                state,
+                ended_at,
+                due_at: None,
+            };
+            let end = (last, self.memory.era());
+            self.following.ends.insert((id, key.index), end);
         }
+    }
+
+    /// The store has heard again what this node knows: looks at the tasks whose runs ended here,
+    /// before anybody takes what was put back for a run that has just ended.
+    pub(super) fn follow_after_loss(&mut self) {
+        let ids: BTreeSet<TaskId> = self.following.ends.keys().map(|(id, _)| *id).collect();
+        let now = self.clock.now();
+        for id in ids {
+            self.following.look_at(id, now);
+        }
+    }
+
+    /// What this node knows of a task's last runs and the store may have forgotten.
+    fn ends_before_loss(&self, id: TaskId) -> BTreeMap<u32, Last> {
+        let ends = self.following.ends.range((id, 0)..=(id, u32::MAX));
+        ends.filter(|(_, (_, era))| *era != self.memory.era())
+            .map(|((_, index), (last, _))| (*index, *last))
+            .collect()
     }
 
     /// Why a run of a chain is not to run any more, if so.
@@ -355,17 +400,24 @@ impl Runner {
         let Some(store_now) = self.time.at(now) else {
             return;
         };
+        let may_begin = self.memory.all_have_told(now, self.options.node_ttl);
         let mut asked = Vec::new();
         while asked.len() < MOST
             && let Some(id) = self.following.pop(now)
         {
             let has_ended_here = self.following.ended.remove(&id);
             let work = self.table.work(id).filter(|_| self.table.is_listed(id));
-            asked.extend(work.map(|work| Asked {
+            let Some(spec) = work.map(|work| work.spec.clone()) else {
+                self.following.ends.retain(|(of, _), _| *of != id);
+                continue;
+            };
+            asked.push(Asked {
                 id,
-                spec: work.spec.clone(),
+                spec,
                 has_ended_here,
-            }));
+                ends: self.ends_before_loss(id),
+                may_begin,
+            });
         }
         if !asked.is_empty() {
             self.following.is_busy = true;

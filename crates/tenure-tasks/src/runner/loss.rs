@@ -84,6 +84,8 @@ pub(super) struct Memory {
     seen: Seen,
     /// How many losses were noticed here.
     era: u32,
+    /// When the last of them was.
+    lost_at: Option<Moment>,
     /// What was seen, and when, as the beat left that is under way.
     at_beat: (Seen, u32),
     runs: VecDeque<Known>,
@@ -104,6 +106,12 @@ impl Memory {
 
     pub(super) fn era(&self) -> u32 {
         self.era
+    }
+
+    /// Whether every node whose lease is of this length has had the time to notice the last loss and
+    /// to put back what it knows.
+    pub(super) fn all_have_told(&self, now: Moment, node_ttl: Duration) -> bool {
+        self.lost_at.is_none_or(|at| now >= at + node_ttl)
     }
 
     pub(super) fn beats(&mut self) {
@@ -224,6 +232,7 @@ impl Runner {
         let losses = memory.seen.losses;
         memory.noticed.get_or_insert((what, losses));
         memory.era += 1;
+        memory.lost_at = Some(now);
         memory.seen = Seen::default();
         memory.epoch.clear();
         match memory.repair {
@@ -288,6 +297,7 @@ impl Runner {
             Repair::Holding { until }
         };
         let noticed = memory.noticed.take();
+        self.follow_after_loss();
         let runs = named(&put_back);
         if let (true, Some((what, _))) = (restored.is_first, noticed) {
             let what = format!("{what}; {} put back {runs}", self.node);

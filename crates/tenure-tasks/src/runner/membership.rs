@@ -4,16 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{
-    Beat, Beaten, Definition, Moment, Note, Seen, StoreError, TaskRecord, Timestamp,
-};
-use tenure_schedule::Schedule;
+use tenure_core::{Beat, Beaten, Moment, Note, Seen, StoreError, Timestamp};
 
 use super::calls::{Done, Standing, Standings};
 use super::gaps::Recent;
 use super::lease::Registration;
 use super::{Phase, Runner};
-use crate::due::PUNCTUAL;
 use crate::event::RunnerEvent;
 use crate::spec::TaskSpec;
 use crate::stop::StopReason;
@@ -35,8 +31,9 @@ impl Runner {
             let beaten = answer?;
             self.beaten(asked_at, answered_at, Ok(beaten));
         }
-        let known = self.calls.tasks().await?;
-        let mut all = self.calls.register_all(self.node.id, &self.specs()).await?;
+        let (specs, now) = (self.specs(), self.time.at(self.clock.now()));
+        let known = self.calls.known_before(&specs, now).await?;
+        let mut all = self.calls.register_all(self.node.id, &specs).await?;
         let definitions = known.iter().map(|record| &record.definition);
         all.recent.replaces(definitions.filter(|definition| {
             let id = self.table.id_of(&definition.task);
@@ -233,43 +230,6 @@ impl Runner {
         }
     }
 
-    /// Begins tasks whose schedule has changed with this deployment: the ticks that the new
-    /// schedule would have had before it existed are not caught up. The latest of them is recorded
-    /// as left out, so that no node that comes later takes it for missed.
-    pub(super) fn begin_anew(&mut self, known: &[TaskRecord]) {
-        let Some(now) = self.time.at(self.clock.now()) else {
-            return;
-        };
-        let begin = now - PUNCTUAL;
-        for record in known {
-            let definition = &record.definition;
-            if definition.ended.is_some() {
-                continue;
-            }
-            let id = self.table.id_of(&definition.task);
-            let Some((id, spec)) = id.and_then(|id| Some((id, self.table.spec(id)?))) else {
-                continue;
-            };
-            let schedule = spec.schedule();
-            let is_same = spec.has_schedule_of(definition);
-            let cursor = self.table.cursor(id).unwrap_or_default();
-            if !is_same && schedule.delay().is_none() && was_chain(definition) {
-                self.following.look_at(id, self.clock.now());
-            }
-            if is_same || cursor >= begin {
-                continue;
-            }
-            let last = schedule
-                .previous_at_or_before(begin.to_jiff())
-                .map(Timestamp::from)
-                .filter(|last| *last > cursor);
-            self.table.enter(id, begin);
-            if let Some(last) = last {
-                self.leave_out(id, last, "the schedule was changed after this tick");
-            }
-        }
-    }
-
     fn watch_skew(&mut self) {
         let Some(ahead_ms) = self.clock_ahead_ms() else {
             return;
@@ -325,11 +285,6 @@ impl Runner {
         let specs = self.table.ids().map(|(_, entry)| entry.work.spec.clone());
         specs.collect()
     }
-}
-
-/// Whether runs of a definition followed one another, so that one may wait in the store.
-fn was_chain(definition: &Definition) -> bool {
-    Schedule::parse(&definition.schedule).is_ok_and(|schedule| schedule.delay().is_some())
 }
 
 /// An error with its causes, in one line.

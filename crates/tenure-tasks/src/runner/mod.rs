@@ -15,6 +15,7 @@
 //! Phases: live → draining (claims nothing, waits for what runs) → stopping (what runs was told to
 //! stop) → over.
 
+mod anew;
 mod backfilling;
 mod calls;
 mod cancelling;

@@ -60,13 +60,15 @@ impl Replacing {
 }
 
 impl Calls {
-    async fn hear_of(self, node: HolderId, specs: Vec<Arc<TaskSpec>>, gone: Vec<TaskName>) -> Done {
+    async fn hear_of(
+        self,
+        node: HolderId,
+        specs: Vec<Arc<TaskSpec>>,
+        gone: Vec<TaskName>,
+        now: Option<Timestamp>,
+    ) -> Done {
         let heard = async {
-            let names = specs.iter().map(|spec| spec.name());
-            let old_names = specs.iter().flat_map(|spec| spec.aliases());
-            let names: HashSet<&TaskName> = names.chain(old_names).collect();
-            let mut known = self.tasks().await?;
-            known.retain(|record| names.contains(&record.definition.task));
+            let known = self.known_before(&specs, now).await?;
             let mut standings = self.register_all(node, &specs).await?;
             let definitions = known.iter().map(|record| &record.definition);
             standings.recent.replaces(definitions);
@@ -104,7 +106,7 @@ impl Runner {
         let gone = self.names_gone(&work, &replaced);
         let calls = self.calls.clone();
         self.ops
-            .spawn(calls.hear_of(self.node.id, specs.clone(), gone));
+            .spawn(calls.hear_of(self.node.id, specs.clone(), gone, self.time.at(now)));
         self.replacing.under_way = Some(UnderWay {
             work,
             specs,
@@ -146,9 +148,13 @@ impl Runner {
                 return;
             }
         };
+        let otherwise = self.scheduled_otherwise(&under_way.specs);
         self.exchange(under_way.work, &under_way.replaced);
         for (spec, standing) in under_way.specs.iter().zip(heard.standings.all.iter()) {
             if let Some(id) = self.table.id_of(spec.name()) {
+                if otherwise.contains(spec.name()) {
+                    self.table.enter(id, Timestamp::EPOCH);
+                }
                 self.enter_one(id, standing, &heard.standings.recent);
             }
         }

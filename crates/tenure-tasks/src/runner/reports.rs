@@ -221,7 +221,8 @@ impl Runner {
         self.chain_ended(&finish.run.key);
         self.backfill_run_ended(&finish.run.key.kind, now);
         if finish.again_after.is_none() {
-            self.follow_run(&finish.run.key);
+            let ended_at = self.time.at(now).unwrap_or(finish.run.key.tick);
+            self.follow_run(&finish.run.key, finish.outcome.state(), ended_at);
         }
         match answer {
             Finished::Recorded => {

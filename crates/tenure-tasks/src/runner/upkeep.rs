@@ -60,7 +60,8 @@ impl Runner {
         for run in recovered.runs {
             let record = run.record;
             if record.state.is_final() {
-                self.follow_run(&record.key);
+                let ended_at = record.ended_at.unwrap_or(record.created_at);
+                self.follow_run(&record.key, record.state, ended_at);
             }
             tracing::warn!(run = %record.key, attempt = run.lost_attempt, state = %record.state,
                 "a run was lost with its node");
