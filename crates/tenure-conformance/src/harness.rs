@@ -35,13 +35,33 @@ pub trait LeaseHarness: Send + Sync + 'static {
     /// Counts the fence counters of the whole namespace.
     async fn raw_fence_counters(&self) -> usize;
 
-    /// Steps the wall clock that the store reads, if the harness can; negative steps go back.
-    /// False if it cannot.
-    async fn step_wall(&self, by_ms: i64) -> bool;
+    /// Steps the wall clock that the store reads; negative steps go back.
+    async fn step_wall(&self, by_ms: i64);
 
-    /// Makes the fence counter of `key` forget, as a store that lost data does, if the harness can.
-    /// False if it cannot: a store that keeps what it acknowledged.
-    async fn lose_fence(&self, key: &Key) -> bool;
+    /// Makes the fence counter of `key` forget, as a store that lost data does.
+    async fn lose_fence(&self, key: &Key);
+
+    /// The cases that cannot be shown here.
+    fn not_shown(&self) -> &'static [NotShown] {
+        &[]
+    }
+}
+
+/// A case that cannot be shown on a namespace, because nobody can do to it what the case needs; and
+/// the reason. What a store does not promise is no reason: its promises say that.
+pub type NotShown = (&'static str, &'static str);
+
+/// Why the case `name` is not shown, if that is declared.
+pub(crate) fn declared(name: &str, cases: &[&str], not_shown: &[NotShown]) -> Option<&'static str> {
+    for (case, why) in not_shown {
+        assert!(
+            cases.contains(case),
+            "declared as not shown, but no case: `{case}`"
+        );
+        assert!(!why.is_empty(), "`{case}` is not shown for no reason");
+    }
+    let found = not_shown.iter().find(|(case, _)| *case == name);
+    found.map(|(_, why)| *why)
 }
 
 /// A namespace for runs.
@@ -67,7 +87,12 @@ pub trait RunHarness: Send + Sync + 'static {
     /// How long from now the raw record is sure to stay, if it exists.
     async fn raw_keeps_for(&self, key: &RunKey) -> Option<Duration>;
 
-    /// Steps the store's wall clock, as a fail-over to a server with another clock does, if the
-    /// harness can; negative steps go back. False if it cannot.
-    async fn step_wall(&self, by_ms: i64) -> bool;
+    /// Steps the store's wall clock, as a fail-over to a server with another clock does; negative
+    /// steps go back.
+    async fn step_wall(&self, by_ms: i64);
+
+    /// The cases that cannot be shown here.
+    fn not_shown(&self) -> &'static [NotShown] {
+        &[]
+    }
 }

@@ -12,7 +12,9 @@
 //! ```
 //!
 //! The suite owns the list of cases, so a store cannot pick. What a store cannot do it declares in
-//! its promises, and the suite checks the declaration. What no store alone can show (it belongs to
+//! its promises, and the suite checks the declaration. What nobody can do to its servers (step their
+//! clock, for one) its harness declares, case by case and with the reason; every other case is
+//! shown, and none passes because it returned at once. What no store alone can show (it belongs to
 //! the lock layer, the program or one kind of server) stands with its reason in the documentation
 //! of the suite.
 //!
@@ -36,4 +38,4 @@ mod harness;
 pub mod lease;
 pub mod run;
 
-pub use harness::{LeaseHarness, RunHarness};
+pub use harness::{LeaseHarness, NotShown, RunHarness};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_conformance::{LeaseHarness, RunHarness};
+use tenure_conformance::{LeaseHarness, NotShown, RunHarness};
 use tenure_core::{HolderId, Key, LeaseStore, ManualClock, RunKey, RunState, RunStore};
 use tenure_memory::MemoryStore;
 
@@ -52,13 +52,19 @@ impl LeaseHarness for Memory {
         self.store.raw_fence_counters()
     }
 
-    async fn step_wall(&self, by_ms: i64) -> bool {
+    async fn step_wall(&self, by_ms: i64) {
         self.clock.step_wall_ms(by_ms);
-        true
     }
 
-    async fn lose_fence(&self, _key: &Key) -> bool {
-        false
+    async fn lose_fence(&self, _key: &Key) {
+        unreachable!("it keeps what it acknowledged");
+    }
+
+    fn not_shown(&self) -> &'static [NotShown] {
+        &[(
+            "r62_fences_grow_after_the_counter_is_lost",
+            "the counter and the leases are kept and lost together",
+        )]
     }
 }
 
@@ -86,9 +92,8 @@ impl RunHarness for Memory {
         self.store.raw_keeps_for(key)
     }
 
-    async fn step_wall(&self, by_ms: i64) -> bool {
+    async fn step_wall(&self, by_ms: i64) {
         self.clock.step_wall_ms(by_ms);
-        true
     }
 }
 

@@ -34,10 +34,14 @@ mod five_servers {
 mod topologies {
     use std::sync::Arc;
 
-    use tenure_bed::{Flavour, Quorum};
+    use tenure_bed::{Flavour, Quorum, RedisBuilder};
     use tenure_conformance::lease::{NAMES, check};
 
     use super::{Harness, together};
+
+    async fn of(flavour: Flavour, count: usize) -> Quorum {
+        Quorum::start_with(flavour, count, RedisBuilder::own_wall).await
+    }
 
     async fn every_case(quorum: Quorum, without: &'static [usize], parameters: &'static str) {
         let quorum = Arc::new(quorum);
@@ -54,14 +58,14 @@ mod topologies {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r71_every_lease_case_passes_with_one_of_five_servers_down() {
-        let quorum = Quorum::start(Flavour::Redis, 5).await;
+        let quorum = of(Flavour::Redis, 5).await;
         quorum.nodes()[3].kill();
         every_case(quorum, &[3], "").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r71_every_lease_case_passes_with_one_of_five_servers_hung() {
-        let quorum = Quorum::start(Flavour::Redis, 5).await;
+        let quorum = of(Flavour::Redis, 5).await;
         quorum.nodes()[1].pause();
         every_case(quorum, &[1], "").await;
         // The bed ends it.
@@ -69,12 +73,12 @@ mod topologies {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r71_every_lease_case_passes_on_three_valkeys() {
-        every_case(Quorum::start(Flavour::Valkey, 3).await, &[], "").await;
+        every_case(of(Flavour::Valkey, 3).await, &[], "").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r71_every_lease_case_passes_without_fences() {
-        every_case(Quorum::start(Flavour::Redis, 3).await, &[], "&fenced=false").await;
+        every_case(of(Flavour::Redis, 3).await, &[], "&fenced=false").await;
     }
 }
 

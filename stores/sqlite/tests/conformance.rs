@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempDir;
-use tenure_conformance::{LeaseHarness, RunHarness};
+use tenure_conformance::{LeaseHarness, NotShown, RunHarness};
 use tenure_core::{
     Clock, HolderId, Key, LeaseStore, ManualClock, RunKey, RunKind, RunState, RunStore, Timestamp,
 };
@@ -135,13 +135,19 @@ impl LeaseHarness for SqliteHarness {
         .unwrap() as usize
     }
 
-    async fn step_wall(&self, by_ms: i64) -> bool {
+    async fn step_wall(&self, by_ms: i64) {
         self.clock.step_wall_ms(by_ms);
-        true
     }
 
-    async fn lose_fence(&self, _key: &Key) -> bool {
-        false
+    async fn lose_fence(&self, _key: &Key) {
+        unreachable!("it keeps what it acknowledged");
+    }
+
+    fn not_shown(&self) -> &'static [NotShown] {
+        &[(
+            "r62_fences_grow_after_the_counter_is_lost",
+            "the counter and the leases are kept and lost together",
+        )]
     }
 }
 
@@ -188,8 +194,7 @@ impl RunHarness for SqliteHarness {
         Some(Timestamp::from_millis(until).since(self.clock.wall()))
     }
 
-    async fn step_wall(&self, by_ms: i64) -> bool {
+    async fn step_wall(&self, by_ms: i64) {
         self.clock.step_wall_ms(by_ms);
-        true
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::LeaseHarness;
+use crate::harness::declared;
 
 /// A harness that the tasks of one case share.
 pub(super) type Shared = Arc<dyn LeaseHarness>;
@@ -205,12 +206,17 @@ crate::__lease_cases! { dispatch, [] }
 /// Far above what any case needs: a case that hangs fails under its own name.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Runs the case called `name` against a store.
+/// Runs the case called `name` against a store, unless its harness declares that it cannot be shown
+/// there.
 ///
 /// # Panics
-/// If the store fails the case, and if there is no such case.
+/// If the store fails the case, and if there is no such case, or a declaration is none.
 #[doc(hidden)]
 pub async fn check(name: &str, harness: Arc<dyn LeaseHarness>) {
+    if let Some(why) = declared(name, NAMES, harness.not_shown()) {
+        eprintln!("`{name}` is not shown here: {why}");
+        return;
+    }
     tokio::time::timeout(LONGEST, find(name, &harness))
         .await
         .unwrap_or_else(|_| panic!("`{name}` still ran after {LONGEST:?}"));

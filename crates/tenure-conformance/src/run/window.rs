@@ -135,9 +135,7 @@ pub(super) async fn s23_s27_no_step_of_the_clock_lets_a_tick_be_claimed_twice(ha
     let claim = node.win(item("t", tick, 1)).await;
     node.finish(&claim, Outcome::Succeeded).await;
     for step_ms in [-3_600_000, 7_200_000, -3_600_000, 30_000, -30_000] {
-        if !harness.step_wall(step_ms).await {
-            eprintln!("this store's clock cannot be stepped by its harness");
-        }
+        harness.step_wall(step_ms).await;
         node.beat().await;
         let answer = node.try_claim(item("t", tick, 1)).await;
         assert!(!is_won(&answer), "after a step of {step_ms} ms: {answer:?}");
@@ -150,9 +148,7 @@ pub(super) async fn s27_after_a_step_new_ticks_are_claimed_at_once(harness: &Sha
     let claim = node.win(item("t", now, 1)).await;
     node.finish(&claim, Outcome::Succeeded).await;
     for step_ms in [30_000, -60_000] {
-        if !harness.step_wall(step_ms).await {
-            harness.pass_time(Duration::from_secs(1)).await;
-        }
+        harness.step_wall(step_ms).await;
         node.beat().await;
         let tick = node.now().await;
         let claim = node.win(item("t", tick, 1)).await;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_bed::{Ca, Flavour, Redis, RedisBuilder, Reply};
-use tenure_conformance::LeaseHarness;
+use tenure_conformance::{LeaseHarness, NotShown};
 use tenure_core::{HolderId, Key, LeaseStore};
 use tenure_redis::RedisStore;
 
-use self::servers::{Place, Servers};
+use self::servers::{Place, Servers, UNSTEPPED};
 use self::together::{assert_alone, is_alone};
 
 /// The servers of a case: its own, or its part of some that cases share.
@@ -22,18 +22,33 @@ pub(crate) struct Harness {
     place: Place,
     prefix: String,
     is_alone: bool,
+    has_own_wall: bool,
     /// How many fence counters there were before.
     counters: usize,
 }
 
+/// What needs servers with clocks of their own.
+const STEPS: &[NotShown] = &[
+    (
+        "r16_steps_of_the_wall_clock_do_to_leases_what_is_declared",
+        UNSTEPPED,
+    ),
+    (
+        "r16_a_step_of_the_wall_clock_neither_ends_nor_keeps_a_short_lease",
+        UNSTEPPED,
+    ),
+    ("r62_fences_grow_when_the_wall_clock_steps_back", UNSTEPPED),
+];
+
 impl Harness {
     async fn start(builder: RedisBuilder, url: impl FnOnce(&Redis) -> String) -> Self {
-        let server = builder.start().await;
+        let server = builder.own_wall().start().await;
         let url = url(&server);
         Self {
             place: Place::new(Servers::One(server), &url, ""),
             prefix: String::new(),
             is_alone: true,
+            has_own_wall: true,
             counters: 0,
         }
     }
@@ -77,6 +92,7 @@ impl Harness {
             // Braces in a prefix are no hash tag unless they close; a lock's own records follow it.
             prefix: format!("case{number}:"),
             is_alone: is_alone(case),
+            has_own_wall: false,
             counters: 0,
         };
         part.counters = part.counter_names().await.len();
@@ -179,15 +195,20 @@ impl LeaseHarness for Harness {
         self.counter_names().await.len() - self.counters
     }
 
-    async fn step_wall(&self, _by_ms: i64) -> bool {
-        false
+    async fn step_wall(&self, by_ms: i64) {
+        // Its future cannot be shown to be `Send`, which this method's must be.
+        let step = self.place.servers.step_wall(by_ms);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
     }
 
-    async fn lose_fence(&self, _key: &Key) -> bool {
+    async fn lose_fence(&self, _key: &Key) {
         assert_alone(self.is_alone);
         for name in self.counter_names().await {
             self.ask(&[b"DEL", &name]).await;
         }
-        true
+    }
+
+    fn not_shown(&self) -> &'static [NotShown] {
+        if self.has_own_wall { &[] } else { STEPS }
     }
 }

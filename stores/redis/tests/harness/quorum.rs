@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_bed::{Flavour, Quorum, Redis, Reply};
+use tenure_bed::{Flavour, Quorum, Redis, RedisBuilder, Reply};
 use tenure_conformance::LeaseHarness;
 use tenure_core::{HolderId, Key, LeaseStore};
 use tenure_redis::QuorumStore;
@@ -31,7 +31,8 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) async fn five() -> Self {
-        let quorum = Arc::new(Quorum::start(Flavour::Redis, 5).await);
+        let quorum = Quorum::start_with(Flavour::Redis, 5, RedisBuilder::own_wall).await;
+        let quorum = Arc::new(quorum);
         Self::part(&quorum, 0, &[], "").await
     }
 
@@ -162,15 +163,17 @@ impl LeaseHarness for Harness {
         most - self.counters.min(most)
     }
 
-    async fn step_wall(&self, _by_ms: i64) -> bool {
-        false
+    async fn step_wall(&self, by_ms: i64) {
+        assert_alone(self.is_alone);
+        // Its future cannot be shown to be `Send`, which this method's must be.
+        let step = futures_util::future::join_all(self.nodes().map(|node| node.step_wall(by_ms)));
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
     }
 
-    async fn lose_fence(&self, _key: &Key) -> bool {
+    async fn lose_fence(&self, _key: &Key) {
         assert_alone(self.is_alone);
         for name in self.counter_names().await.concat() {
             self.ask(&[b"DEL", &name]).await;
         }
-        true
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_bed::{Flavour, Redis, RedisBuilder, Reply};
-use tenure_conformance::RunHarness;
+use tenure_conformance::{NotShown, RunHarness};
 use tenure_core::{HolderId, RunKey, RunKind, RunState, RunStore};
 use tenure_redis::RedisStore;
 
-use super::servers::{Place, Servers};
+use super::servers::{Place, Servers, UNSTEPPED};
 use super::together::{assert_alone, is_alone};
 
 /// The servers of a case: one of its own, or a namespace on some that cases share.
@@ -20,13 +20,18 @@ pub(crate) struct Server {
     has_own_wall: bool,
 }
 
+/// What needs a server with a clock of its own.
+const STEPS: &[NotShown] = &[
+    (
+        "s23_s27_no_step_of_the_clock_lets_a_tick_be_claimed_twice",
+        UNSTEPPED,
+    ),
+    ("s27_after_a_step_new_ticks_are_claimed_at_once", UNSTEPPED),
+];
+
 impl Server {
-    /// Redis with a wall clock that can be stepped.
     pub(crate) async fn redis() -> Self {
-        let builder = Redis::builder(Flavour::Redis).unix_only();
-        let mut server = Self::start(builder.own_wall(), "").await;
-        server.has_own_wall = true;
-        server
+        Self::start(Redis::builder(Flavour::Redis).unix_only(), "").await
     }
 
     pub(crate) async fn valkey() -> Self {
@@ -40,13 +45,13 @@ impl Server {
     }
 
     async fn start(builder: RedisBuilder, login: &str) -> Self {
-        let redis = builder.start().await;
+        let redis = builder.own_wall().start().await;
         let url = format!("redis+unix:{login}{}", redis.socket().display());
         let server = Self {
             place: Place::new(Servers::One(redis), &url, ""),
             namespace: "suite".to_owned(),
             is_alone: true,
-            has_own_wall: false,
+            has_own_wall: true,
         };
         // A neighbour, so that a step that forgets the namespace is found out.
         drop(server.open("neighbour").await);
@@ -172,12 +177,13 @@ impl RunHarness for Server {
         }
     }
 
-    async fn step_wall(&self, by_ms: i64) -> bool {
-        if let (Servers::One(redis), true) = (&*self.place.servers, self.has_own_wall) {
-            // Its future cannot be shown to be `Send`, which this method's must be.
-            let step = redis.step_wall(by_ms);
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
-        }
-        self.has_own_wall
+    async fn step_wall(&self, by_ms: i64) {
+        // Its future cannot be shown to be `Send`, which this method's must be.
+        let step = self.place.servers.step_wall(by_ms);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(step));
+    }
+
+    fn not_shown(&self) -> &'static [NotShown] {
+        if self.has_own_wall { &[] } else { STEPS }
     }
 }

@@ -14,6 +14,10 @@ const PATIENT: &str = "timeout=20s&connect_timeout=1m&claim_window=5s";
 pub(crate) const STRICT: &str = "&safety=strict&replicas=2&max_ttl=1d";
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Why no clock is stepped of servers that are slow to start and that cases share.
+pub(crate) const UNSTEPPED: &str = "its servers have the machine's clock; one server of each \
+    flavour, and each quorum, has a clock of its own, and the scripts are the same";
+
 /// Servers, and the way to them.
 #[derive(Clone)]
 pub(crate) struct Place {
@@ -101,6 +105,13 @@ impl Servers {
             replies.push(node.call(command).await);
         }
         replies
+    }
+
+    /// Steps the wall clocks of the servers that take writes, which were built for that.
+    pub(crate) async fn step_wall(&self, by_ms: i64) {
+        for node in self.primaries().await {
+            node.step_wall(by_ms).await;
+        }
     }
 
     /// Cuts all clients' connections.

@@ -9,18 +9,21 @@ use tokio::task::JoinSet;
 /// How many cases run at a time.
 const AT_A_TIME: usize = 3;
 
-/// Cases that cut every connection of a server, that delete or count its fence counters, that open
-/// very many connections, or that keep the servers as busy as they can.
-const ALONE: [&str; 17] = [
+/// Cases that cut every connection of a server, that step its clock, that delete or count its fence
+/// counters, that open very many connections, or that keep the servers as busy as they can.
+const ALONE: [&str; 20] = [
     "c1_c3_r1_r26_r62_no_two_holders_and_growing_fences_whatever_happens",
     "r4_a_release_repeated_after_a_cut_connection_is_settled",
     "r11_a_cancel_repeated_after_a_cut_connection_leaves_nothing",
     "r12_a_resend_over_a_new_connection_gets_the_same_fence",
+    "r16_a_step_of_the_wall_clock_neither_ends_nor_keeps_a_short_lease",
+    "r16_steps_of_the_wall_clock_do_to_leases_what_is_declared",
     "r21_c1_c3_cuts_at_random_never_make_two_holders",
     "r30_a_waiter_gets_its_turn_after_its_connection_was_cut",
     "r30_listening_works_again_after_a_cut_connection",
     "r39_leases_survive_a_cut_connection_and_are_renewed",
     "r62_fences_grow_after_the_counter_is_lost",
+    "r62_fences_grow_when_the_wall_clock_steps_back",
     "r65_fence_counters_are_bounded",
     "a_take_sent_again_gets_the_same_runs",
     "s29_each_tick_is_won_once_by_fifty_nodes_that_race",
