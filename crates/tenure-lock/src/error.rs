@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{InvalidKey, Key, Occupant, StoreError, format_duration};
+use tenure_core::{InvalidKey, Key, Occupant, StoreError, about_duration, format_duration};
 
 use crate::key::BadKey;
 use crate::{InvalidOptions, Lost};
@@ -15,12 +15,18 @@ use crate::{InvalidOptions, Lost};
 #[non_exhaustive]
 pub enum AcquireError {
     /// The wait ran out while someone else held the lock.
-    #[error("lock `{key}` still held by {occupant} after {}", format_duration(*waited))]
+    #[error(
+        "lock `{key}` still held by {occupant} after {}{}",
+        format_duration(*waited), lasts(*remaining)
+    )]
     TimedOut {
         /// The key that was asked for.
         key: Key,
         /// Who had it at the last look.
-        occupant: Occupant,
+        occupant: Box<Occupant>,
+        /// How long their lease lasted then if nothing renewed it; `None` if it never ends by
+        /// itself.
+        remaining: Option<Duration>,
         /// How long was waited.
         waited: Duration,
     },
@@ -169,5 +175,13 @@ impl From<BadKey> for AdminError {
             name: bad.name,
             source: bad.source,
         }
+    }
+}
+
+/// For how long a lease lasts, behind what was said of its holder.
+fn lasts(remaining: Option<Duration>) -> String {
+    match remaining {
+        Some(left) => format!("; its lease lasts {} if not renewed", about_duration(left)),
+        None => "; its lease does not end by itself".to_owned(),
     }
 }

@@ -32,12 +32,12 @@ const MOST_GRACE: Duration = Duration::from_millis(50);
 pub(crate) async fn try_once(
     inner: &Arc<Inner>,
     plan: &Plan,
-) -> Result<Result<Guard, Occupant>, AcquireError> {
+) -> Result<Result<Guard, Held>, AcquireError> {
     let home = inner.home.handle()?;
     let mut attempt = Attempt::begin(inner, plan, &home);
     let began = inner.clock.now();
     match attempt.ask(Waiting::No, began, CALL_LIMIT).await {
-        Ok(Answer::Held(held)) => Ok(Err(held.by)),
+        Ok(Answer::Held(held)) => Ok(Err(held)),
         Err(source) => Err(AcquireError::Store {
             key: plan.key.clone(),
             source,
@@ -58,7 +58,7 @@ pub(crate) async fn wait_for_turn(inner: &Arc<Inner>, plan: &Plan) -> Result<Gua
     if plan.terms.max_wait.is_some_and(|wait| wait.is_zero()) {
         return match try_once(inner, plan).await? {
             Ok(guard) => Ok(guard),
-            Err(occupant) => Err(patience.timed_out(inner, plan, Last::Held(occupant))),
+            Err(held) => Err(patience.timed_out(inner, plan, Last::of(held))),
         };
     }
     let home = inner.home.handle()?;
@@ -116,8 +116,14 @@ struct Paused {
 
 /// The last thing learnt, which is what a wait that runs out reports.
 enum Last {
-    Held(Occupant),
+    Held(Occupant, Option<Duration>),
     Failed(StoreError),
+}
+
+impl Last {
+    fn of(held: Held) -> Self {
+        Self::Held(held.by, held.remaining)
+    }
 }
 
 impl Turn<'_> {
@@ -136,7 +142,7 @@ impl Turn<'_> {
                     attempt,
                     until: self.inner.clock.now() + until_next_ask(&held),
                     is_first: held.place.is_some_and(|place| place.position == 1),
-                    last: Last::Held(held.by),
+                    last: Last::of(held),
                 }))
             }
             Err(error) if error.is_retryable() => {
@@ -243,9 +249,10 @@ impl Patience {
     fn timed_out(&self, inner: &Inner, plan: &Plan, last: Last) -> AcquireError {
         let key = plan.key.clone();
         match last {
-            Last::Held(occupant) => AcquireError::TimedOut {
+            Last::Held(occupant, remaining) => AcquireError::TimedOut {
                 key,
-                occupant,
+                occupant: Box::new(occupant),
+                remaining,
                 waited: inner.clock.now().since(self.began),
             },
             Last::Failed(source) => AcquireError::Store { key, source },

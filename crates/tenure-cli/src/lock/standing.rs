@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tenure::Tenure;
-use tenure::core::{Key, Sharing, format_duration};
+use tenure::core::{Key, Sharing, about_duration, format_duration};
 use tenure::lock::{AcquireError, GuardSet, Locks, Released};
 use tokio::runtime::{Builder, Handle};
 
@@ -222,16 +222,22 @@ fn refusal(terms: &Terms, error: &AcquireError) -> Failure {
         AcquireError::TimedOut {
             key,
             occupant,
+            remaining,
             waited,
+            ..
         } => {
             let after = if terms.wait == Some(Duration::ZERO) || waited.is_zero() {
                 String::new()
             } else {
                 format!(", still after {}", format_duration(*waited))
             };
+            let lasts = match remaining {
+                Some(left) => format!("; its lease lasts {} if not renewed", about_duration(*left)),
+                None => "; its lease does not end by itself".to_owned(),
+            };
             Failure::new(
                 terms.refused,
-                format!("lock `{key}` is held by {occupant}{after}"),
+                format!("lock `{key}` is held by {occupant}{after}{lasts}"),
             )
             .help("wait longer with --wait, or see `tenure locks`")
         }

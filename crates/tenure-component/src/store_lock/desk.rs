@@ -215,9 +215,19 @@ fn not_acquired(context: Option<&Context>, error: AcquireError) -> ComponentErro
     };
     let mut failed = ComponentError::new(code, context, error.to_string());
     match error {
-        AcquireError::TimedOut { key, occupant, .. } => failed
-            .with_detail("key", key)
-            .with_detail("holder", occupant),
+        AcquireError::TimedOut {
+            key,
+            occupant,
+            remaining,
+            ..
+        } => {
+            if let Some(left) = remaining {
+                failed = failed.with_detail("remaining_ms", left.as_millis());
+            }
+            failed
+                .with_detail("key", key)
+                .with_detail("holder", occupant)
+        }
         AcquireError::TooLate { key, .. } => failed.with_detail("key", key),
         AcquireError::InvalidKey { name, source } => {
             failed = failed.with_detail("key", name);

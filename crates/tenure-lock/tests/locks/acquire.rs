@@ -249,6 +249,7 @@ async fn r19_errors_tell_held_from_denied_from_unavailable() {
     let _guard = holder.locks.lock("k").acquire().await.unwrap();
     let error = lock.acquire().await.unwrap_err().to_string();
     assert!(error.contains("lock `k` still held by client 7"), "{error}");
+    assert!(error.contains("; its lease lasts "), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
