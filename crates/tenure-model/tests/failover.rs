@@ -53,7 +53,7 @@ fn two_promotions(bug: Option<Bug>) -> FailOver {
 }
 
 #[test]
-fn r54_without_faults_plain_mode_has_one_holder() {
+fn c1_without_faults_plain_mode_has_one_holder() {
     let model = FailOver {
         promotions: 0,
         ..one_promotion(Safety::Plain, None)

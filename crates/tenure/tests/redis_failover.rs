@@ -225,7 +225,7 @@ async fn primary_dies(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r51_r52_a_primary_that_dies_under_sentinel_takes_leases_with_it_and_no_fence() {
+async fn r58_r62_a_primary_that_dies_under_sentinel_takes_leases_with_it_and_no_fence() {
     let sentinel = Sentinel::start(Flavour::Redis, 2).await;
     let primary = sentinel.primary().await;
     let nodes = sentinel.nodes().iter();
@@ -235,7 +235,7 @@ async fn r51_r52_a_primary_that_dies_under_sentinel_takes_leases_with_it_and_no_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r51_r52_a_primary_that_dies_in_a_cluster_takes_leases_with_it_and_no_fence() {
+async fn r58_r62_a_primary_that_dies_in_a_cluster_takes_leases_with_it_and_no_fence() {
     let cluster = Cluster::start(Flavour::Redis).await;
     let slot = cluster.slot_of_key(VICTIM).await;
     let primary = cluster
