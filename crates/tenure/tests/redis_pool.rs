@@ -24,7 +24,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the pool of these tests says.
-const RAN_OUT: &str = "none of the pool's 1 connections was free within 50ms";
+const RAN_OUT: &str = "none of the pool's 1 connections was free within 50ms; allow more \
+    connections, or a longer wait for one";
 
 async fn server() -> Redis {
     Redis::builder(Flavour::Redis).tcp().start().await

@@ -11,6 +11,7 @@ use tenure_core::{
 
 use crate::link::{Call, Node};
 use crate::reply::{Reply, text_of};
+use crate::rights::acl_line;
 use crate::safety::Terms;
 use crate::store::RedisStore;
 
@@ -201,7 +202,15 @@ impl RedisStore {
                      right to the channels tenure:* or to ssubscribe"
                 }
             };
-            let text = format!("waiters ask every {poll}: the server has {lacks}");
+            let sharded = match &node {
+                Node::Only => "",
+                Node::At(..) => " +ssubscribe +spublish",
+            };
+            let text = format!(
+                "waiters ask every {poll}: the server has {lacks}, which ACL SETUSER {} &tenure:* \
+                 +publish +subscribe{sharded} gives",
+                self.user()
+            );
             notes.add(Severity::Warning, "hand-off", at(&node, &text));
         }
         Ok(())
@@ -223,11 +232,18 @@ impl RedisStore {
                 return;
             }
             if let Err(error) = taken {
-                let severity = match error.kind() {
-                    StoreErrorKind::Denied => Severity::Danger,
-                    _ => Severity::Warning,
+                let is_denied = error.kind() == StoreErrorKind::Denied;
+                let severity = if is_denied {
+                    Severity::Danger
+                } else {
+                    Severity::Warning
                 };
                 notes.add(severity, "a lock", error.to_string());
+                if is_denied {
+                    let line = acl_line(self.user());
+                    let text = format!("all that locks and tasks need on one server: {line}");
+                    notes.add(Severity::Note, "rights", text);
+                }
                 return;
             }
             times.push(SystemClock.now().since(began));
@@ -237,6 +253,12 @@ impl RedisStore {
         let worst = times.last().copied().unwrap_or_default();
         let text = format!("taken and given back in {middle:.1?}, {worst:.1?} at worst");
         notes.add(Severity::Good, "a lock", text);
+    }
+
+    /// Whom the servers know us as.
+    fn user(&self) -> &str {
+        let named = self.shared.options.username.as_deref();
+        named.unwrap_or("default")
     }
 
     /// Takes a lock and gives it back, or says for how long none is granted.
@@ -259,13 +281,13 @@ impl RedisStore {
     async fn look_at_clock(&self, notes: &mut Notes) -> Result<(), StoreError> {
         let (first_at, first, bound) = self.clock_sample().await?;
         tokio::time::sleep(WATCH).await;
-        let (second_at, second, _) = self.clock_sample().await?;
+        let (second_at, second, second_bound) = self.clock_sample().await?;
         let wall = SystemClock.wall();
         let now = second + SystemClock.now().since(second_at);
         let ahead = now.since(wall).max(wall.since(now));
         let side = if now > wall { "ahead of" } else { "behind" };
-        let text = format!("{ahead:.0?} {side} this machine's, known to {bound:.1?}");
-        let severity = if ahead > SKEW + bound {
+        let text = format!("{ahead:.0?} {side} this machine's, known to {second_bound:.1?}");
+        let severity = if ahead > SKEW + second_bound {
             Severity::Warning
         } else {
             Severity::Good
@@ -274,7 +296,7 @@ impl RedisStore {
         let (theirs, ours) = (second.since(first), second_at.since(first_at));
         let off = theirs
             .abs_diff(ours)
-            .saturating_sub(bound.saturating_mul(2));
+            .saturating_sub((bound + second_bound).saturating_mul(2));
         if off > ours / 100 {
             let text =
                 format!("moved {theirs:.0?} in {ours:.0?}: it steps, or runs at another rate");
@@ -320,8 +342,15 @@ fn look_at_version(info: &Info, node: &Node, notes: &mut Notes) {
 fn look_at_replicas(info: &Info, node: &Node, notes: &mut Notes) -> Keeps {
     match info.get("role").map(String::as_str) {
         Some("slave") => {
-            let text = "is a replica and takes no writes; name the primary, or the sentinels";
-            notes.add(Severity::Danger, "role", at(node, text));
+            let mut text =
+                "is a replica and takes no writes; name the primary, or the sentinels".to_owned();
+            if info
+                .get("master_link_status")
+                .is_some_and(|link| link != "up")
+            {
+                text.push_str("; it has lost its primary (master_link_status:down)");
+            }
+            notes.add(Severity::Danger, "role", at(node, &text));
             Keeps::Unknown
         }
         Some(_) => {

@@ -289,7 +289,9 @@ const ADVICE: [(&str, &str); 15] = [
     ("LOADING", "it answers when it has read its data"),
     (
         "BUSY",
-        "see what it runs with SLOWLOG GET, and end it with SCRIPT KILL",
+        "somebody's script runs too long: SCRIPT KILL ends it, or answers UNKILLABLE if it has \
+         written, and then it ends by itself or with the server; SLOWLOG GET tells later what it \
+         was",
     ),
     (
         "CLUSTERDOWN",
@@ -330,7 +332,10 @@ fn advice(error: &RedisError, kind: StoreErrorKind) -> String {
     let advice = match (known, kind) {
         (Some((_, advice)), _) => advice,
         (_, StoreErrorKind::Denied) => {
-            "grant the user the rights that stores/redis/README.md lists"
+            let lacks = missing_right(text);
+            return format!(
+                "; {lacks}`tenure doctor` shows the whole line, stores/redis/README.md explains it"
+            );
         }
         (_, StoreErrorKind::Unsupported) if is_unknown_command(text) => {
             "the server is old, or its rename-command or a proxy takes the command away; \
@@ -340,6 +345,21 @@ fn advice(error: &RedisError, kind: StoreErrorKind) -> String {
         _ => return String::new(),
     };
     format!("; {advice}")
+}
+
+/// The word to add to the user's rights, where the server tells what it lacks.
+fn missing_right(text: &str) -> String {
+    let word = if text.contains("channel") {
+        "&tenure:*".to_owned()
+    } else if text.contains("key") {
+        "~PATTERN for the keys".to_owned()
+    } else {
+        let Some(command) = text.split('\'').nth(1) else {
+            return "ACL SETUSER gives rights: ".to_owned();
+        };
+        format!("+{command}")
+    };
+    format!("ACL SETUSER USER {word} gives what it lacks; ")
 }
 
 /// The server's own words where there are some; they never hold what we sent as a password.

@@ -13,6 +13,7 @@ mod meeting;
 mod options;
 mod quorum;
 mod reply;
+mod rights;
 mod run;
 mod safety;
 mod slots;

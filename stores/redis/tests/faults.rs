@@ -797,6 +797,98 @@ async fn e84_a_slow_server_is_waited_for_within_the_time_of_a_request() {
     hands_on(&server, &store).await;
 }
 
+/// A way to `server` on which its version is told as another one of as many characters.
+async fn disguised(server: &Redis, version: String) -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let truth = format!(
+        "redis_version:{}",
+        server.info("redis_version").await.unwrap()
+    );
+    let told = format!("redis_version:{version}");
+    assert_eq!(truth.len(), told.len(), "a reply's length stands before it");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (truth, told) = (truth.clone(), told.clone());
+            tokio::spawn(async move {
+                let server = tokio::net::TcpStream::connect(("127.0.0.1", behind)).await?;
+                let (mut asked, mut answers) = stream.into_split();
+                let (mut from, mut to) = server.into_split();
+                let requests =
+                    tokio::spawn(async move { tokio::io::copy(&mut asked, &mut to).await });
+                let mut said = vec![0; 1 << 20];
+                while let length @ 1.. = from.read(&mut said).await? {
+                    let text = String::from_utf8_lossy(&said[..length]).replace(&truth, &told);
+                    answers.write_all(text.as_bytes()).await?;
+                }
+                requests.abort();
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn e81_a_server_that_is_too_old_is_refused_when_it_is_connected_to() {
+    let server = redis()
+        .tcp()
+        .config("rename-command", "HELLO \"\"")
+        .start()
+        .await;
+    let length = server.info("redis_version").await.unwrap().len();
+    let old = |version: &str| format!("{version:0<length$}")[..length].to_owned();
+    let port = disguised(&server, old("4.0.14")).await;
+    let error = RedisStore::connect(&format!("redis://127.0.0.1:{port}"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
+    let expected = format!(
+        "cannot use 127.0.0.1:{port}: it is Redis {}, and Redis 5.0 is the least; tested are 7.0 \
+         and later",
+        old("4.0.14")
+    );
+    assert_eq!(error.to_string(), expected);
+    // The same disguise with a version that will do.
+    let port = disguised(&server, old("5.0.14")).await;
+    let store = RedisStore::connect(&format!("redis://127.0.0.1:{port}"))
+        .await
+        .unwrap();
+    granted_at_last(&store, "k").await;
+}
+
+/// How much memory this process has in use, in bytes.
+#[cfg(target_os = "linux")]
+fn memory_in_use() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn e83_an_answer_of_half_a_gigabyte_costs_a_request_and_no_more_memory_than_came_in_its_time()
+{
+    let server = redis().tcp().start().await;
+    let relay = Relay::to(&server);
+    let store = connect(&format!("{}?timeout=300ms", relay.url())).await;
+    granted(&store, &request("before")).await;
+    let before = memory_in_use();
+    relay.answer_with(b"$536870912\r\n", &[b'x'; 1024]);
+    let one = request("k");
+    let error = store.acquire(&one).await.unwrap_err();
+    assert_eq!(error.kind(), UNAVAILABLE, "{error}");
+    assert!(error.outcome_is_unknown(), "{error}");
+    let during = memory_in_use().saturating_sub(before);
+    println!("{} kB for 300 ms of an endless answer", during / 1024);
+    assert!(during < 256 << 20, "{during}");
+    relay.heal();
+    granted_at_last(&store, "after").await;
+    store.cancel(&one.key, one.token).await.unwrap();
+}
+
 /// A server that answers the greeting as Redis does, and then says `answer` to everything.
 async fn pretender(answer: &'static [u8]) -> u16 {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

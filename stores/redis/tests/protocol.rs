@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tenure_bed::{Cluster, Flavour, Redis};
 use tenure_core::{
-    Acquisition, Fence, Grant, Holder, HolderId, Key, LeaseRequest, LeaseStore as _, Release,
-    RenewRequest, Renewal, Token, Ttl, Wake,
+    Acquisition, EventKind, Fence, ForceRequest, Forced, Grant, Holder, HolderId, Key,
+    LeaseRequest, LeaseStore as _, Note, Release, RenewRequest, Renewal, Token, Ttl, Wake,
 };
 use tenure_redis::RedisStore;
 
@@ -152,19 +152,86 @@ async fn r54_the_largest_fences_are_exact_and_written_without_an_exponent() {
     store.release(&one.key, one.token).await.unwrap();
     let names = server.call(&["KEYS", "tenure:*}:f"]).await;
     let counter = names.list().first().unwrap().to_string();
-    let last = (1_u64 << 53) - 4;
+    let last = (1_u64 << 53) - 5;
     server.call(&["SET", &counter, &last.to_string()]).await;
-    for fence in last + 1..=last + 2 {
-        let one = request("k");
-        let grant = granted(&store, &one).await;
-        assert_eq!(grant.fence, Fence::new(fence));
+    let is_written = async |fence: u64| {
         let value = server.call(&["GET", "k"]).await.to_string();
         assert!(value.contains(&format!(":{fence}:")), "{value}");
-        // Handed on, too.
-        store.release(&one.key, one.token).await.unwrap();
+    };
+    let mut one = request("k");
+    assert_eq!(granted(&store, &one).await.fence, Fence::new(last + 1));
+    is_written(last + 1).await;
+    // Handed on, too.
+    for fence in last + 2..=last + 3 {
+        let waiter = request("k").in_line(TTL);
+        let mut wakes = store.listen(&waiter.key, waiter.token);
+        assert!(is_held(&store, &waiter).await);
+        let release = store.release(&one.key, one.token).await.unwrap();
+        assert_eq!(release, Release::HandedOn);
+        let wake = tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap();
+        let Wake::Granted(pushed) = wake else {
+            panic!("{wake:?}");
+        };
+        assert_eq!(pushed.fence, Fence::new(fence));
+        assert_eq!(granted(&store, &waiter).await.fence, Fence::new(fence));
+        is_written(fence).await;
+        one = waiter;
     }
+    // With nobody to hand it on to.
+    let release = store.release(&one.key, one.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
     let kept = server.call(&["GET", &counter]).await.to_string();
-    assert_eq!(kept, (last + 2).to_string());
+    assert_eq!(kept, (last + 3).to_string());
+}
+
+#[tokio::test]
+async fn r6_a_forced_release_is_noted_with_who_asked_whom_it_took_it_from_and_why() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let store = connect(&server.url()).await;
+    let one = request("k");
+    granted(&store, &one).await;
+    let seen = store.inspect(&one.key).await.unwrap().unwrap();
+    store.release(&one.key, one.token).await.unwrap();
+    let next = request("k");
+    granted(&store, &next).await;
+    // What the operator saw is over: nothing is taken, and nothing noted.
+    let force =
+        ForceRequest::new(one.key.clone(), seen.mark.clone().unwrap(), "ann").because("it hangs");
+    let answer = store.force(&force).await.unwrap();
+    let Forced::Changed { current } = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(server.call(&["EXISTS", "k"]).await.int() == Some(1));
+    assert_eq!(notes(&store).await, []);
+    let force = ForceRequest::new(one.key.clone(), current.mark.unwrap(), "ann");
+    let answer = store.force(&force.because("it hangs")).await.unwrap();
+    assert!(matches!(answer, Forced::Done { .. }), "{answer:?}");
+    let notes = notes(&store).await;
+    let [note] = notes.as_slice() else {
+        panic!("{notes:?}");
+    };
+    assert_eq!(note.kind, "lease_forced");
+    assert!(
+        note.text.starts_with("ann took `k` from test (pid "),
+        "{note:?}"
+    );
+    assert!(note.text.ends_with(": it hangs"), "{note:?}");
+    let again = ForceRequest::new(next.key.clone(), seen.mark.unwrap(), "ann");
+    let answer = store.force(&again).await.unwrap();
+    assert!(matches!(answer, Forced::NotHeld), "{answer:?}");
+}
+
+/// Everything that was noted.
+async fn notes(store: &RedisStore) -> Vec<Note> {
+    let page = tenure_core::RunStore::events(store, None, 100)
+        .await
+        .unwrap();
+    let kinds = page.events.into_iter().map(|event| event.kind);
+    let notes = kinds.filter_map(|kind| match kind {
+        EventKind::Note(note) => Some(note),
+        _ => None,
+    });
+    notes.collect()
 }
 
 #[tokio::test]
@@ -289,8 +356,8 @@ async fn scripts(cluster: &Cluster) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r29_ten_thousand_contended_locks_need_no_new_connection() {
-    const LOCKS: usize = 10_000;
+async fn r29_a_hundred_thousand_contended_locks_need_no_new_connection() {
+    const LOCKS: usize = 100_000;
     /// Locks that are asked for at a time.
     const AT_A_TIME: usize = 1000;
     let server = Redis::builder(Flavour::Redis).unix_only().start().await;
@@ -308,7 +375,7 @@ async fn r29_ten_thousand_contended_locks_need_no_new_connection() {
     let mut waiters = Vec::with_capacity(LOCKS);
     for first in (0..LOCKS).step_by(AT_A_TIME) {
         let asked = (first..first + AT_A_TIME).map(async |number| {
-            let waiter = request(&format!("k{number}")).in_line(TTL);
+            let waiter = request(&format!("k{number}")).in_line(5 * TTL);
             let wakes = store.listen(&waiter.key, waiter.token);
             assert!(is_held(&store, &waiter).await);
             (waiter, wakes)

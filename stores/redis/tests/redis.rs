@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder};
+use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder, until};
 use tenure_core::{
-    Acquisition, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Occupant, Release,
+    Acquisition, Fence, Grant, Held, Holder, Key, LeaseRequest, LeaseStore as _, Occupant, Release,
     RenewRequest, Renewal, StoreError, StoreErrorKind, Ttl, Wake,
 };
 use tenure_redis::{RedisStore, Severity};
@@ -178,11 +178,13 @@ async fn e67_e68_e69_who_may_not_is_denied_and_told_what_it_lacks() {
     not_connected(&format!("redis://{at}"), denied, "NOAUTH").await;
     not_connected(&format!("redis://app:s3cret@{at}"), denied, "WRONGPASS").await;
     not_connected(&format!("redis://nobody:pw@{at}"), denied, "WRONGPASS").await;
-    for user in ["bare", "narrow"] {
+    for (user, word) in [("bare", "+evalsha"), ("narrow", "~PATTERN")] {
         let url = format!("redis://{user}:pw@{at}?timeout=20s");
         let store = RedisStore::connect(&url).await.unwrap();
         let error = refused(&store, denied, "NOPERM").await;
-        assert!(error.to_string().contains("README"), "{error}");
+        for part in [word, "tenure doctor", "README"] {
+            assert!(error.to_string().contains(part), "{part} in: {error}");
+        }
     }
 }
 
@@ -217,8 +219,24 @@ async fn r50_e70_e71_a_server_that_takes_no_writes_is_unavailable_and_nothing_wa
     replica
         .call(&["CONFIG", "SET", "replica-serve-stale-data", "no"])
         .await;
-    let error = refused(&store, StoreErrorKind::Unavailable, "").await;
-    assert!(!error.outcome_is_unknown(), "{error}");
+    let said = "MASTERDOWN Link with MASTER is down";
+    until("the link is down", PATIENCE, async || {
+        let error = refused(&store, StoreErrorKind::Unavailable, "").await;
+        assert!(!error.outcome_is_unknown(), "{error}");
+        let message = error.to_string();
+        (message.contains(said) && message.contains("INFO replication")).then_some(())
+    })
+    .await;
+    let diagnosis = store.diagnose().await.unwrap();
+    assert!(
+        diagnosis.verdict.contains("No lock can be taken"),
+        "{diagnosis:?}"
+    );
+    let find = |topic| diagnosis.findings.iter().find(|found| found.topic == topic);
+    let role = find("role").unwrap();
+    assert_eq!(role.severity, Severity::Danger);
+    assert!(role.text.contains("master_link_status:down"), "{role:?}");
+    assert!(find("a lock").unwrap().text.contains(said), "{diagnosis:?}");
 }
 
 #[tokio::test]
@@ -254,9 +272,54 @@ async fn e74_a_server_busy_with_a_script_is_unavailable() {
         }
     };
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    assert!(!error.outcome_is_unknown(), "{error}");
+    let place = server.socket().display();
+    let busy = format!("acquire a lease: {place}: BUSY Redis is busy running a script.");
+    assert!(error.to_string().starts_with(&busy), "{error}");
+    for part in ["SCRIPT KILL", "UNKILLABLE", "SLOWLOG GET"] {
+        assert!(error.to_string().contains(part), "{part} in: {error}");
+    }
+    // Whoever asks what is wrong is told.
+    let error = store.diagnose().await.unwrap_err();
+    let busy = format!("ask a server how it is: {place}: BUSY");
+    assert!(error.to_string().starts_with(&busy), "{error}");
     server.call(&["SCRIPT", "KILL"]).await;
     endless.wait().unwrap();
     granted(&store, &request("other")).await;
+}
+
+#[tokio::test]
+async fn e74_a_script_that_cannot_be_ended_is_waited_for_and_the_lock_comes_then() {
+    let (server, store) = plain().await;
+    let mut cli = server.redis_cli();
+    // It has written, so that it cannot be ended; it stops by itself after a second or more.
+    let script = "redis.call('SET', 'x', 1) for i = 1, 3e8 do end";
+    let threshold = ["CONFIG", "SET", "busy-reply-threshold", "10"];
+    assert!(!server.call(&threshold).await.is_error());
+    let mut long = cli.args(["EVAL", script, "0"]).spawn().unwrap();
+    until("it cannot be ended", PATIENCE, async || {
+        let killed = server.call(&["SCRIPT", "KILL"]).await.to_string();
+        killed.contains("UNKILLABLE").then_some(())
+    })
+    .await;
+    let one = request("k");
+    let mut refusals = 0;
+    let grant = async {
+        loop {
+            match store.acquire(&one).await {
+                Ok(Acquisition::Granted(grant)) => return grant,
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => {
+                    assert!(error.is_retryable(), "{error}");
+                    assert!(error.to_string().contains("UNKILLABLE"), "{error}");
+                    refusals += 1;
+                }
+            }
+        }
+    };
+    let grant = tokio::time::timeout(PATIENCE, grant).await.unwrap();
+    assert!(grant.fence > Fence::NONE && refusals > 0);
+    long.wait().unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tenure_core::{
     RunStore as _, Seen, Start, StartMode, Started, StoreErrorKind, SystemClock, Take, TaskName,
     Timestamp,
 };
-use tenure_redis::RedisStore;
+use tenure_redis::{RedisStore, Severity};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -70,6 +70,63 @@ impl Bed {
             .call(&["ZADD", &key("alive"), "XX", "1", &tag])
             .await;
     }
+}
+
+#[tokio::test]
+async fn e69_with_the_line_that_the_doctor_shows_locks_and_tasks_work_and_no_channel_is_named() {
+    let server = Redis::builder(Flavour::Redis)
+        .tcp()
+        .acl_user("app on >pw ~* resetchannels -@all +hello +auth +client +select +info")
+        .start()
+        .await;
+    let url = format!("redis://app:pw@127.0.0.1:{}?timeout=5s", server.port());
+    let findings = async || {
+        let store = RedisStore::connect(&url).await.unwrap();
+        let findings = store.diagnose().await.map(|diagnosis| diagnosis.findings);
+        (store, findings)
+    };
+    let set = async |rights: &str| {
+        let words: Vec<_> = rights.split_whitespace().collect();
+        assert_eq!(server.call(&words).await.to_string(), "OK", "{rights}");
+    };
+    // The doctor reads the clock; everything else is denied.
+    set("ACL SETUSER app +time").await;
+    let (_, found) = findings().await;
+    let found = found.unwrap();
+    let rights = found.iter().find(|found| found.topic == "rights").unwrap();
+    let line = rights.text.split_once(": ").unwrap().1;
+    assert!(line.starts_with("ACL SETUSER app on ~* "), "{line}");
+    // What the operator does with it.
+    set(line).await;
+    let (store, found) = findings().await;
+    let found = found.unwrap();
+    let severity = |topic: &str| {
+        let found = found.iter().find(|found| found.topic == topic);
+        found.map(|found| found.severity)
+    };
+    assert_eq!(severity("hand-off"), Some(Severity::Good), "{found:?}");
+    assert_eq!(severity("a lock"), Some(Severity::Good), "{found:?}");
+    assert_eq!(severity("rights"), None);
+    let node = join(&store).await;
+    let tick = store.now().await.unwrap().now;
+    let batch = ClaimBatch::new(node.id, vec![item(tick, 1)]);
+    let claim = won(store.claim(&batch).await.unwrap().answers.remove(0));
+    let finish = Finish::new(claim.run, Outcome::Succeeded);
+    let finished = store.finish(&[finish]).await.unwrap();
+    assert_eq!(finished, [Finished::Recorded]);
+    // Without the channels it works, and they are named.
+    let without = line.replace(" &tenure:*", "");
+    set(&without).await;
+    server.call(&["CLIENT", "KILL", "USER", "app"]).await;
+    let (_, found) = findings().await;
+    let found = found.unwrap();
+    let hand_off = found
+        .iter()
+        .find(|found| found.topic == "hand-off")
+        .unwrap();
+    assert_eq!(hand_off.severity, Severity::Warning, "{found:?}");
+    let named = "ACL SETUSER app &tenure:* +publish +subscribe";
+    assert!(hand_off.text.contains(named), "{hand_off:?}");
 }
 
 async fn join(store: &RedisStore) -> Holder {

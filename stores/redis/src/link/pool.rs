@@ -69,7 +69,8 @@ impl Pool {
             tokio::time::timeout_at(until, self.permits.clone().acquire_owned()).await
         else {
             let message = format!(
-                "{doing}: none of the pool's {} connections was free within {}",
+                "{doing}: none of the pool's {} connections was free within {}; allow more \
+                 connections, or a longer wait for one",
                 self.max,
                 tenure_core::format_duration(self.patience)
             );
