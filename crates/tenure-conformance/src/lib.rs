@@ -12,11 +12,11 @@
 //! ```
 //!
 //! The suite owns the list of cases, so a store cannot pick. What a store cannot do it declares in
-//! its promises, and the suite checks the declaration. What nobody can do to its servers (step their
-//! clock, for one) its harness declares, case by case and with the reason; every other case is
-//! shown, and none passes because it returned at once. What no store alone can show (it belongs to
-//! the lock layer, the program or one kind of server) stands with its reason in the documentation
-//! of the suite.
+//! its promises, and the suite checks the declaration. What nobody can do to its servers (step
+//! their clock, for one) its harness declares, case by case and with the reason; every other case
+//! is shown, and none passes because it returned at once. What no store alone can show (it belongs
+//! to the lock layer, the program or one kind of server) stands with its reason in the
+//! documentation of the suite.
 //!
 //! A store that needs a server starts a real one: see the crate `tenure-bed`.
 //!

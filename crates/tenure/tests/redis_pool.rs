@@ -1,5 +1,5 @@
-//! The pool of connections of the origin's configuration, on a real Redis: how large it is, and what
-//! becomes of an execution for which no connection was free.
+//! The pool of connections of the origin's configuration, on a real Redis: how large it is, and
+//! what becomes of an execution for which no connection was free.
 
 #![cfg(feature = "redis")]
 #![allow(
