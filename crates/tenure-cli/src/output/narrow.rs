@@ -150,8 +150,8 @@ mod tests {
         let row: Vec<String> = row.map(str::to_owned).into();
         let cards = cards(&["task", "schedule", "zone", "state"], &[row], 0, 30);
         let plain = anstream::adapter::strip_str(&cards).to_string();
-        let expected = "backup/db\n  schedule  0 3 * * *\n  state     paused by ann: the\n            \
-                        disk is full\n";
+        let expected = "backup/db\n  schedule  0 3 * * *\n  state     paused by ann: the\n";
+        let expected = format!("{expected}            disk is full\n");
         assert_eq!(plain, expected);
     }
 }

@@ -108,8 +108,8 @@ impl Memory {
         self.era
     }
 
-    /// Whether every node whose lease is of this length has had the time to notice the last loss and
-    /// to put back what it knows.
+    /// Whether every node whose lease is of this length has had the time to notice the last loss
+    /// and to put back what it knows.
     pub(super) fn all_have_told(&self, now: Moment, node_ttl: Duration) -> bool {
         self.lost_at.is_none_or(|at| now >= at + node_ttl)
     }
