@@ -110,8 +110,12 @@ fn lanes_after(site: &mut Site, pixels: i64) -> serde_json::Value {
                     y: Math.round(box.top),
                 }};
             }});
+            // Nor does the plot come out again on the other side of the names.
+            const bottom = wide.querySelector('.names').getBoundingClientRect().bottom;
+            const edge = document.elementFromPoint(frame.left + 3, bottom - 8);
             const lanes = [...wide.querySelectorAll('.chart:not(.names) rect')];
             return {{
+                past: (edge?.closest('.chart:not(.names)') ?? null) !== null,
                 moved: Math.round(wide.scrollLeft),
                 room: wide.scrollWidth - wide.clientWidth,
                 names,
@@ -167,6 +171,7 @@ fn the_names_of_lanes_stay_while_the_timeline_is_moved_on_a_phone() {
                 let beside = |lane: &serde_json::Value| (lane.as_i64().unwrap() - y).abs() <= 6;
                 assert!(lanes.iter().any(beside), "{of}, {pixels}: {seen}");
             }
+            assert_eq!(seen["past"], false, "{of}, {pixels}: {seen}");
             assert_eq!(
                 seen["paper"], seen["sheet"],
                 "{of}: the plot shines through"

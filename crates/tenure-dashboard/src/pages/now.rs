@@ -82,7 +82,8 @@ fn timeline(now: &Now) -> Markup {
                 span { i.ahead {} "to come" }
             }
         }
-        div.body.scroll tabindex="0" role="region" aria-label="Timeline" data-at=(draw::NOW_AT) {
+        div.body.flush.scroll tabindex="0" role="region" aria-label="Timeline"
+            data-at=(draw::NOW_AT) {
             p.hidden { (draw::in_words(now)) }
             (draw::timeline(now))
         }
