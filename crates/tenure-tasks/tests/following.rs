@@ -290,6 +290,37 @@ async fn s54_a_renamed_chain_goes_on_where_it_was() {
     drop(node);
 }
 
+#[tokio::test(start_paused = true)]
+async fn s54_a_renamed_chain_that_is_rolled_back_keeps_its_delay_and_runs_under_one_name() {
+    let cluster = Cluster::new();
+    let old = || vec![logged("before", "@after 30s")];
+    let new = || vec![logged("t", "@after 30s").alias("before")];
+    let first = cluster.node("a", old()).await;
+    pass(secs(10)).await;
+    let second = cluster.node("b", new()).await;
+    pass(secs(1)).await;
+    first.drain(secs(1)).await;
+    pass(secs(84)).await;
+    let third = cluster.node("c", old()).await;
+    pass(secs(1)).await;
+    second.drain(secs(1)).await;
+    pass(secs(124)).await;
+    let (before, after) = (cluster.log.ticks("before"), cluster.log.ticks("t"));
+    assert!(
+        before.len() >= 3 && after.len() >= 2,
+        "{before:?} {after:?}"
+    );
+    let mut all = [before, after].concat();
+    all.sort_unstable();
+    for pair in all.windows(2) {
+        let apart = pair[1].since(pair[0]);
+        assert!(apart >= secs(30) && apart <= secs(45), "{all:?}");
+    }
+    let waits = chain(&cluster, 1).await;
+    assert!(waits.iter().all(|run| run.state.is_final()), "{waits:?}");
+    drop(third);
+}
+
 #[test]
 fn s57_a_delay_is_a_part_of_the_definition() {
     let task = |schedule| Task::<()>::new("t").schedule(schedule).run(|_| async {});

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tenure_core::{
     Cancel, Enqueue, HistoryQuery, Moment, RunKey, RunKind, RunRecord, RunState, StoreError,
-    TaskRecord, Timestamp, format_duration,
+    TaskName, TaskRecord, Timestamp, format_duration,
 };
 
 use super::Runner;
@@ -165,12 +165,14 @@ impl Calls {
             due_at: None,
             again_at: None,
         };
-        let Some(last) = self.last_runs(spec).await? else {
+        let names: Vec<_> = std::iter::once(spec.name()).chain(spec.aliases()).collect();
+        let last = self.last_runs(&names, spec.concurrency(), |_| true);
+        let Some(last) = last.await? else {
             tracing::warn!(task = %spec.name(), "too many records; its last run was not found");
             return Ok(looked);
         };
         let now = || began.1 + self.clock.now().since(began.0);
-        let mut runs = Vec::new();
+        let (mut runs, mut later) = (Vec::new(), None);
         for index in 1..=spec.concurrency() {
             let last = last.get(&index).copied();
             // What was put back says that it ended then.
@@ -197,12 +199,25 @@ impl Calls {
                     return Ok(looked);
                 }
             }
+            let mut last = last.copied();
+            if !asked.has_ended_here || last.is_none() {
+                if later.is_none() {
+                    let known = known.as_deref().unwrap_or_default();
+                    later = Some(self.runs_under_later_names(spec, known).await?);
+                }
+                let of_index = later.iter().find_map(|runs| runs.get(&index)).copied();
+                if of_index.is_some_and(|run| !run.state.is_final()) {
+                    continue;
+                }
+                last = last.map(|last| of_index.map_or(last, |later| last.or(later)));
+                last = last.or(of_index);
+            }
             let first_seen = match last {
                 Some(_) => None,
                 None => self.in_force(spec, known).await?,
             };
             let first_seen = first_seen.unwrap_or_else(now);
-            runs.push(next_run(spec, delay, index, last, first_seen));
+            runs.push(next_run(spec, delay, index, last.as_ref(), first_seen));
         }
         for chunk in runs.chunks_mut(self.max_batch) {
             let asked_at = now();
@@ -225,20 +240,47 @@ impl Calls {
         known: &mut Option<Vec<TaskRecord>>,
     ) -> Result<Looked, StoreError> {
         if self.in_force(spec, known).await?.is_some() {
-            let mut query = HistoryQuery::of(spec.name().clone());
-            query.states = vec![RunState::Waiting];
-            query.limit = 1000;
-            let page = self.bounded("history", self.store.history(&query)).await?;
-            for run in page.runs.into_iter().filter(|run| run.key.is_following()) {
-                let cancel = Cancel::new(run.key, "tenure", "the task has a schedule now");
-                self.bounded("cancel_run", self.store.cancel_run(&cancel))
-                    .await?;
-            }
+            self.cancel_waiting(spec.name(), "the task has a schedule now")
+                .await?;
         }
         Ok(Looked {
             due_at: None,
             again_at: None,
         })
+    }
+
+    /// Cancels what waits of a chain.
+    async fn cancel_waiting(&self, name: &TaskName, why: &str) -> Result<(), StoreError> {
+        let mut query = HistoryQuery::of(name.clone());
+        query.states = vec![RunState::Waiting];
+        query.limit = 1000;
+        let page = self.bounded("history", self.store.history(&query)).await?;
+        for run in page.runs.into_iter().filter(|run| run.key.is_following()) {
+            let cancel = Cancel::new(run.key, "tenure", why);
+            self.bounded("cancel_run", self.store.cancel_run(&cancel))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The last runs of each index under names that the task was given later, if it is called as
+    /// before again: what waits under those is cancelled, because no node runs it.
+    async fn runs_under_later_names(
+        &self,
+        spec: &TaskSpec,
+        known: &[TaskRecord],
+    ) -> Result<BTreeMap<u32, Last>, StoreError> {
+        let is_later = |record: &&TaskRecord| record.definition.aliases.contains(spec.name());
+        let known = known.iter().filter(is_later);
+        let names: Vec<&TaskName> = known.map(|record| &record.definition.task).collect();
+        for name in &names {
+            let why = format!("the task is called {} again", spec.name());
+            self.cancel_waiting(name, &why).await?;
+        }
+        // What was cancelled before it began never ended a delay.
+        let has_begun = |run: &RunRecord| run.attempt > 0;
+        let last = self.last_runs(&names, spec.concurrency(), has_begun);
+        Ok(last.await?.unwrap_or_default())
     }
 
     /// When the task was first seen, if this definition of it is the one in force. Other nodes'
@@ -260,13 +302,17 @@ impl Calls {
         Ok(ours.map(|record| record.first_seen))
     }
 
-    /// The last run of each index, under every name of the task. `None` if it lies behind more
-    /// records than are read.
-    async fn last_runs(&self, spec: &TaskSpec) -> Result<Option<BTreeMap<u32, Last>>, StoreError> {
-        let indices = spec.concurrency();
+    /// The last run of each index under these names, of those that count. `None` if it lies behind
+    /// more records than are read.
+    async fn last_runs(
+        &self,
+        names: &[&TaskName],
+        indices: u32,
+        counts: fn(&RunRecord) -> bool,
+    ) -> Result<Option<BTreeMap<u32, Last>>, StoreError> {
         let mut last: BTreeMap<u32, Last> = BTreeMap::new();
-        for name in std::iter::once(spec.name()).chain(spec.aliases()) {
-            let mut query = HistoryQuery::of(name.clone());
+        for name in names {
+            let mut query = HistoryQuery::of(TaskName::clone(name));
             // Records may be large, and the newest are mostly enough.
             query.limit = usize::try_from(indices).unwrap_or(1).saturating_mul(2) + 8;
             let mut found = BTreeSet::new();
@@ -278,7 +324,7 @@ impl Calls {
                 for run in read
                     .runs
                     .iter()
-                    .filter(|run| is_of_chain(&run.key, indices))
+                    .filter(|run| is_of_chain(&run.key, indices) && counts(run))
                 {
                     found.insert(run.key.index);
                     let this = Last::of(run);
