@@ -67,7 +67,8 @@ pub(crate) fn help(text: &str) -> Option<String> {
         .map(str::to_owned)
         .or_else(|| interval(&words))
         .or_else(|| sentence(&words))
-        .or_else(|| refused(&words))
+        // What begins with `@` was meant as it stands, and its own reader says why it is refused.
+        .or_else(|| refused(&words).filter(|_| bare == lower))
 }
 
 /// `daily`, `every day`, `once a day`.
@@ -276,6 +277,10 @@ mod tests {
             "é",
             "@",
             "@reboot",
+            "@every",
+            "@every 5",
+            "@every 0s",
+            "@every 100y",
         ] {
             assert_eq!(help(text), None, "{text}");
         }
