@@ -70,14 +70,8 @@ pub(crate) fn check<S: Send + Sync + 'static>(
         let of_namespace = places.of_namespace(&task.draft);
         let spec = checker.spec(&task.draft, of_namespace, &mut faults);
         let place = place_of(&task.draft, &places, &mut faults);
-        check_keep(&task.draft, options, &mut faults);
-        if task.draft.name.starts_with(alarm::PREFIX) {
-            faults.push(ConfigError::Setting {
-                task: task.draft.name.clone(),
-                setting: "name",
-                problem: format!("`{}` begins the names of tenure's own tasks", alarm::PREFIX),
-            });
-        }
+        check_keep(&task.draft, options.keep_history, &mut faults);
+        check_own(&task.draft, &mut faults);
         if task.handler.is_none() {
             faults.push(ConfigError::NoCode {
                 task: task.draft.name.clone(),
@@ -111,6 +105,9 @@ pub(crate) fn check_alone<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
     let mut faults = Vec::new();
     let of_namespace = hash::of_namespace(DEFAULT_NAMESPACE);
     let spec = Checker::default().spec(&task.draft, of_namespace, &mut faults);
+    // How long all records are kept is not the task's to know.
+    check_keep(&task.draft, None, &mut faults);
+    check_own(&task.draft, &mut faults);
     ConfigErrors::if_any(faults)?;
     // Without a fault there is a spec; the fallback is never built.
     spec.ok_or_else(|| ConfigErrors::no_schedule(&task.draft.name))
@@ -133,6 +130,8 @@ pub(crate) fn check_alone_all<S: Send + Sync + 'static>(
     let mut works = Vec::with_capacity(tasks.len());
     for task in tasks {
         let spec = checker.spec(&task.draft, of_namespace, &mut faults);
+        check_keep(&task.draft, None, &mut faults);
+        check_own(&task.draft, &mut faults);
         let Some(handler) = task.handler else {
             let task = task.draft.name.clone();
             faults.push(ConfigError::NoCode { task });
@@ -427,9 +426,20 @@ fn schedule_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<Schedule>
     Some(schedule)
 }
 
-fn check_keep(draft: &Draft, options: &RunnerOptions, faults: &mut Vec<ConfigError>) {
+/// No task is called as those by which tenure tells alarms.
+fn check_own(draft: &Draft, faults: &mut Vec<ConfigError>) {
+    if draft.name.starts_with(alarm::PREFIX) {
+        faults.push(ConfigError::Setting {
+            task: draft.name.clone(),
+            setting: "name",
+            problem: format!("`{}` begins the names of tenure's own tasks", alarm::PREFIX),
+        });
+    }
+}
+
+fn check_keep(draft: &Draft, history: Option<Duration>, faults: &mut Vec<ConfigError>) {
     let rules = draft.keep.rules();
-    let problems = rules.filter_map(|(_, rule)| rule.fault(options.keep_history));
+    let problems = rules.filter_map(|(_, rule)| rule.fault(history));
     faults.extend(problems.map(|problem| ConfigError::Setting {
         task: draft.name.clone(),
         setting: "keep",

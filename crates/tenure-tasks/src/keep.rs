@@ -70,8 +70,9 @@ impl KeepRule {
         self.age
     }
 
-    /// What is wrong with it, where `keep_history` holds for all tasks.
-    pub(crate) fn fault(self, keep_history: Option<Duration>) -> Option<String> {
+    /// What a runner would find wrong with it, where `keep_history` holds for all tasks.
+    #[must_use]
+    pub fn fault(self, keep_history: Option<Duration>) -> Option<String> {
         let most = Prune::MOST_KEPT;
         if self.most.is_some_and(|kept| !(1..=most).contains(&kept)) {
             return Some(format!("the number in `{self}` must be 1 to {most}"));

@@ -82,8 +82,11 @@ impl RunnerOptions {
         self
     }
 
-    /// How long finished records and events are kept; `None` for ever. Default: 30 days; at least
-    /// one hour. Records that are still needed to refuse a claim are never deleted.
+    /// For how long finished records and events are kept if nothing is said.
+    pub const KEEP_HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// How long finished records and events are kept; `None` for ever. Default:
+    /// [`RunnerOptions::KEEP_HISTORY`], 30 days; at least one hour. Records that are still needed to refuse a claim are never deleted.
     #[must_use]
     pub fn keep_history(mut self, keep: Option<Duration>) -> Self {
         self.keep_history = keep;
@@ -195,7 +198,7 @@ impl Default for RunnerOptions {
             sweep_after: Duration::from_millis(200),
             take_every: Duration::from_secs(1),
             store_timeout: Duration::from_secs(10),
-            keep_history: Some(Duration::from_secs(30 * 24 * 3600)),
+            keep_history: Some(Self::KEEP_HISTORY),
             capacity: u32::MAX,
             event_capacity: 4096,
             max_running: None,

@@ -13,7 +13,7 @@ use cluster::{Cluster, secs};
 use tenure_core::{Holder, OnCrash, RunStore, Timestamp};
 use tenure_memory::MemoryStore;
 use tenure_tasks::{
-    ConfigErrors, DEFAULT_MANAGER, Retry, RunnerOptions, StartError, StoreLockManager, Task,
+    ConfigErrors, DEFAULT_MANAGER, Keep, Retry, RunnerOptions, StartError, StoreLockManager, Task,
     TaskError, TaskExecutionToken, TaskManager, TaskScheduling, TaskSpec,
 };
 
@@ -144,6 +144,23 @@ async fn contract_a_each_configuration_error_is_told() {
     ];
     for (scheduling, expected) in cases {
         assert_eq!(faults(scheduling).await, expected);
+    }
+}
+
+#[test]
+fn e56_a_task_alone_is_refused_for_what_a_runner_would_refuse() {
+    for (task, part) in [
+        (
+            task("tenure.alarm.x"),
+            "name: `tenure.alarm.` begins the names",
+        ),
+        (
+            task("a").keep(Keep::new().failed("0".parse().unwrap())),
+            "keep: the number in `0` must be 1 to 10000",
+        ),
+    ] {
+        let fault = task.check().unwrap_err().to_string();
+        assert!(fault.contains(part), "{fault}");
     }
 }
 

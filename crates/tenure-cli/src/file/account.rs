@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid, User};
 
 use super::section::Section;
+use crate::nearest::nearest;
 use crate::text::shown;
 
 /// What runs a program with the rights of another account, its groups included.
@@ -82,6 +83,16 @@ fn is_there(program: &str) -> bool {
 /// `log = "logs/{task}.log"`, with the task's name still to be put in.
 pub(super) fn read_log(section: &mut Section<'_, '_, '_>) -> Option<PathBuf> {
     let (path, place) = section.path("log")?;
+    let named = path.file_name().and_then(|name| name.to_str());
+    if let Some(unknown) = named.and_then(unknown_in) {
+        let reason = format!("`{unknown}` stands for nothing");
+        let help = match nearest(unknown.trim_matches(['{', '}']), ["task"]) {
+            Some(_) => format!("did you mean `{TASK}`?"),
+            None => format!("`{TASK}` stands for the task's name; nothing else is put in"),
+        };
+        section.refuse("log", place, &reason, Some(help));
+        return None;
+    }
     let reason = if path.is_dir() {
         "is a folder; name a file in it"
     } else if path.file_name().is_none() {
@@ -94,6 +105,23 @@ pub(super) fn read_log(section: &mut Section<'_, '_, '_>) -> Option<PathBuf> {
     let help =
         "the path is relative to the task file's folder; `{task}` stands for the task's name";
     section.refuse("log", place, reason, Some(help.to_owned()));
+    None
+}
+
+/// The first word in braces that nothing is put in for.
+fn unknown_in(name: &str) -> Option<&str> {
+    let mut rest = name;
+    while let Some((_, behind)) = rest.split_once('{') {
+        let from = name.len() - behind.len() - 1;
+        let (word, _) = behind.split_once('}')?;
+        let found = name.get(from..from + word.len() + 2)?;
+        let is_word =
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if is_word && found != TASK {
+            return Some(found);
+        }
+        rest = behind;
+    }
     None
 }
 
@@ -113,6 +141,19 @@ pub(super) fn log_of(path: PathBuf, task: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e56_a_word_in_braces_that_stands_for_nothing_is_found() {
+        for (name, expected) in [
+            ("{task}.log", None),
+            ("{tsk}.log", Some("{tsk}")),
+            ("{task}-{date}.log", Some("{date}")),
+            ("{}{ a }{", None),
+            ("{{x}", Some("{x}")),
+        ] {
+            assert_eq!(unknown_in(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_tasks_name_never_leads_out_of_the_logs_folder() {

@@ -1,7 +1,7 @@
 //! `keep = { succeeded = "100/7d", failed = "500/30d", skipped = "1d" }`: which records of a task's
 //! runs are kept.
 
-use tenure::tasks::{Keep, KeepRule};
+use tenure::tasks::{Keep, KeepRule, RunnerOptions};
 use toml::de::DeValue;
 
 use super::section::Section;
@@ -31,12 +31,14 @@ pub(super) fn read_keep(section: &mut Section<'_, '_, '_>) -> Option<Keep> {
 
 fn rule(section: &mut Section<'_, '_, '_>, key: &'static str) -> Option<KeepRule> {
     let text = section.string(key)?;
-    match text.text.parse::<KeepRule>() {
-        Ok(rule) => Some(rule),
-        Err(error) => {
-            let help = Some(EXAMPLE.to_owned());
-            section.refuse(key, text.place, &error.to_string(), help);
-            None
-        }
-    }
+    let fault = match text.text.parse::<KeepRule>() {
+        // `tenure run` keeps the records of all tasks for as long as runners do.
+        Ok(rule) => match rule.fault(Some(RunnerOptions::KEEP_HISTORY)) {
+            None => return Some(rule),
+            Some(fault) => fault,
+        },
+        Err(error) => error.to_string(),
+    };
+    section.refuse(key, text.place, &fault, Some(EXAMPLE.to_owned()));
+    None
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_spanned::Spanned;
-use tenure::core::TaskName;
-use tenure::tasks::{Affinity, Keep, OnLeaseLoss};
+use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
+use tenure::tasks::{Affinity, Keep, OnLeaseLoss, tells_alarms};
 use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
@@ -167,6 +167,8 @@ struct Draft<'r> {
     schedule: Option<Text<'r>>,
     action: Option<Action>,
     settings: Settings,
+    /// Where the task itself says `catch_up`.
+    catch_up: Option<Place>,
     lineage: Lineage,
 }
 
@@ -213,6 +215,7 @@ impl<'r> Draft<'r> {
                     .help("write command = [\"program\", \"argument\"]"),
             );
         }
+        let catch_up = section.key_place("catch_up");
         section.finish(&LATER_IN_TASK);
         names.extend(name.clone());
         Self {
@@ -221,6 +224,7 @@ impl<'r> Draft<'r> {
             schedule,
             action,
             settings,
+            catch_up,
             lineage,
         }
     }
@@ -237,6 +241,15 @@ impl<'r> Draft<'r> {
         };
         if let Ok(schedule) = &read {
             warn_of(schedule, &written, &self.called, root);
+            warn_of_no_ticks(schedule, &written, &self.called, root);
+            if let (Some(place), true) = (self.catch_up, schedule.delay().is_some()) {
+                let title = format!("`catch_up` of {} means nothing with `@after`", self.called);
+                root.complain(
+                    Problem::warning(title)
+                        .at(place, "here")
+                        .help("its runs follow each other and none is missed; remove it"),
+                );
+            }
         }
         let schedule = match read {
             Ok(schedule) => schedule
@@ -298,6 +311,27 @@ fn warn_of(schedule: &Schedule, written: &Text<'_>, called: &str, root: &mut Sec
     }
 }
 
+/// Says so if a schedule has ticks, but none to come.
+fn warn_of_no_ticks(
+    schedule: &Schedule,
+    written: &Text<'_>,
+    called: &str,
+    root: &mut Section<'_, '_, '_>,
+) {
+    let now = SystemClock.wall().to_jiff();
+    if schedule.is_disabled() || schedule.delay().is_some() || schedule.next_after(now).is_some() {
+        return;
+    }
+    let last = schedule.previous_before(now).map(Timestamp::from);
+    let last = last.map_or_else(String::new, |last| format!("; its last tick was {last}"));
+    let title = format!("schedule of {called} is never due again{last}");
+    root.complain(
+        Problem::warning(title)
+            .at(written.place.clone(), "only in the past")
+            .help("to keep the task without a schedule write schedule = \"-\""),
+    );
+}
+
 fn read_name(section: &mut Section<'_, '_, '_>, name: &Text<'_>) -> Option<(TaskName, Place)> {
     if let Some(c) = name.text.chars().find(|c| acts(*c)) {
         let reason = format!(
@@ -307,13 +341,16 @@ fn read_name(section: &mut Section<'_, '_, '_>, name: &Text<'_>) -> Option<(Task
         section.refuse("name", name.place.clone(), &reason, None);
         return None;
     }
-    match TaskName::new(name.text) {
-        Ok(valid) => Some((valid, name.place.clone())),
-        Err(error) => {
-            section.refuse("name", name.place.clone(), &error.to_string(), None);
-            None
+    let reason = match TaskName::new(name.text) {
+        Ok(_) if name.text.trim().is_empty() => "a task's name must show".to_owned(),
+        Ok(valid) if tells_alarms(&valid) => {
+            "names that begin so are those of tenure's own tasks, which tell alarms".to_owned()
         }
-    }
+        Ok(valid) => return Some((valid, name.place.clone())),
+        Err(error) => error.to_string(),
+    };
+    section.refuse("name", name.place.clone(), &reason, None);
+    None
 }
 
 const COMMAND: &str = "an array such as [\"program\", \"argument\"]";

@@ -57,6 +57,35 @@ fn e52_a_name_used_twice_is_shown_at_both_places() {
 }
 
 #[test]
+fn e56_a_key_that_stands_twice_is_named_and_shown_at_both_places() {
+    for (text, again, first, key) in [
+        (
+            format!("{TASK}zone = \"UTC\"\nname = \"u\"\n"),
+            "6:1",
+            2,
+            "name",
+        ),
+        (
+            format!("[defaults]\n{TASK}[defaults]\n"),
+            "6:2",
+            1,
+            "defaults",
+        ),
+        (
+            format!("{TASK}env = {{ A = \"1\", A = \"2\" }}\n"),
+            "5:18",
+            5,
+            "A",
+        ),
+    ] {
+        let title = format!("the key `{key}` stands twice");
+        refused(&text, again, &[&title, "again here", "first here"]);
+        let (_, shown) = told(&text);
+        assert!(shown.contains(&format!("\n{first} ")), "{shown}");
+    }
+}
+
+#[test]
 fn e53_a_slip_in_a_key_that_is_needed_is_told_once() {
     let (files, shown) = told("[[task]]\nname = \"t\"\nschedul = \"@daily\"\nshell = \"true\"\n");
     assert!(!files.are_sound());
@@ -142,7 +171,7 @@ fn e55_unknown_and_repeated_keys_are_refused_with_the_nearest_known() {
         (
             "store = \"a:\"\nstore = \"b:\"\n",
             "2:1",
-            &["duplicate key"],
+            &["the key `store` stands twice"],
         ),
         (
             &format!("{TASK}retry = {{ attemps = 2 }}\n"),

@@ -85,8 +85,83 @@ fn s52_rules_of_what_is_kept_are_read_and_refused_at_their_place() {
             "no number/duration",
         ),
         ("keep = { suceeded = \"7d\" }", "5:10", "succeeded"),
+        (
+            "keep = { succeeded = \"0\" }",
+            "5:22",
+            "`0` must be 1 to 10000",
+        ),
+        (
+            "keep = { failed = \"100000\" }",
+            "5:19",
+            "must be 1 to 10000",
+        ),
+        (
+            "keep = { skipped = \"1/1s\" }",
+            "5:20",
+            "must be at least 1h",
+        ),
+        (
+            "keep = { failed = \"60d\" }",
+            "5:19",
+            "longer than keep_history (30d)",
+        ),
     ] {
         refused(&format!("{TASK}{line}\n"), place, &[part]);
+    }
+}
+
+#[test]
+fn e56_what_will_never_have_an_effect_is_warned_of() {
+    for (from, to, part) in [
+        (
+            "\"@daily\"",
+            "\"quartz:0 0 0 1 1 ? 2020\"",
+            "is never due again; its last tick was 2020-01-01T00:00:00",
+        ),
+        (
+            "\"@daily\"",
+            "\"@after 1m\"\ncatch_up = \"all\"",
+            "`catch_up` of task `t` means nothing with `@after`",
+        ),
+    ] {
+        let (files, shown) = told(&TASK.replace(from, to));
+        assert!(files.are_sound(), "{shown}");
+        assert!(
+            shown.contains(&format!("warning: ")) && shown.contains(part),
+            "{shown}"
+        );
+    }
+    // What is not to run by itself, and what the defaults say for others, is no slip.
+    for text in [
+        TASK.replace("@daily", "-"),
+        format!(
+            "[defaults]\ncatch_up = \"all\"\n{}",
+            TASK.replace("@daily", "@after 1m")
+        ),
+    ] {
+        assert_eq!(told(&text).1, "", "{text}");
+    }
+}
+
+#[test]
+fn e56_a_log_whose_place_for_the_task_is_misspelt_is_refused() {
+    for (log, part) in [
+        ("{tsk}.log", "did you mean `{task}`?"),
+        ("{date}.log", "`{date}` stands for nothing"),
+    ] {
+        refused(&format!("{TASK}log = \"{log}\"\n"), "5:7", &[part]);
+    }
+}
+
+#[test]
+fn e56_a_name_that_cannot_be_a_tasks_is_refused_at_its_place() {
+    for (name, part) in [
+        ("", "must not be empty"),
+        ("  ", "must show"),
+        ("tenure.alarm.x", "tenure's own tasks"),
+    ] {
+        let text = TASK.replace("\"t\"", &format!("\"{name}\""));
+        refused(&text, "2:8", &["`name` of task", part]);
     }
 }
 
