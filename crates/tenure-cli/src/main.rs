@@ -17,6 +17,7 @@ mod doctor;
 mod elect;
 mod exit;
 mod file;
+mod gone;
 #[cfg(test)]
 mod guide;
 mod late;

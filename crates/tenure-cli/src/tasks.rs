@@ -1,16 +1,21 @@
 //! `tenure tasks` and `history`: what a store knows of tasks and their runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::core::{HistoryQuery, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp};
+use tenure::core::{
+    HistoryQuery, Pause, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp,
+};
 use tenure::tasks::story::follow::{due_after, is_chain, last_after};
 use tenure::tasks::story::names::{self, renamed_to};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
 
 use crate::args::{HistoryArgs, TasksArgs};
+use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
+use crate::gone::Gone;
 use crate::late::LateEnds;
 use crate::lock::runtime;
 use crate::locks::{holder_json, millis};
@@ -83,7 +88,9 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
         .map(|task| {
             let next = match next_of(task, chains, now) {
                 Some(next) => format!("{next} (in {})", about(next.since(now))),
-                None if task.nodes > 0 && is_chain(task) => "after its run".to_owned(),
+                None if task.nodes > 0 && pause_of(task, now).is_none() && is_chain(task) => {
+                    "after its run".to_owned()
+                }
                 None => "–".to_owned(),
             };
             let had = names::all_of(task);
@@ -118,14 +125,19 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
 }
 
 fn state_of(task: &TaskRecord, now: Timestamp) -> String {
-    match &task.pause {
-        Some(pause) if pause.holds_at(now) => {
+    match pause_of(task, now) {
+        Some(pause) => {
+            let until = pause.until.map(|until| format!(" until {until}"));
             let why = if pause.why.is_empty() {
                 String::new()
             } else {
                 format!(": {}", visible(&pause.why))
             };
-            format!("paused by {}{why}", visible(&pause.by))
+            format!(
+                "paused by {}{}{why}",
+                visible(&pause.by),
+                until.unwrap_or_default()
+            )
         }
         _ if task.nodes == 0 || task.definition.ended.is_some() => {
             let what = if task.is_retired(now) {
@@ -141,6 +153,11 @@ fn state_of(task: &TaskRecord, now: Timestamp) -> String {
     }
 }
 
+/// The pause that the task is in.
+fn pause_of(task: &TaskRecord, now: Timestamp) -> Option<&Pause> {
+    task.pause.as_ref().filter(|pause| pause.holds_at(now))
+}
+
 /// The names that a task had before, for people.
 fn formerly(names: &[TaskName]) -> String {
     let before: Vec<String> = names.iter().skip(1).map(ToString::to_string).collect();
@@ -150,12 +167,18 @@ fn formerly(names: &[TaskName]) -> String {
     format!("; formerly {}", before.join(", "))
 }
 
-/// When the task is due next, if anybody runs it and this program can read its schedule. Its
-/// policies for clock changes are not in the store, so around one the answer may be off.
+/// When the task may run next, if anybody runs it and this program can read its schedule; of a task
+/// that is paused, at the end of that or after it. The task's policies for clock changes are not in
+/// the store, so around one the answer may be off.
 fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timestamp> {
     if task.nodes == 0 {
         return None;
     }
+    // A tick at the end of a pause runs.
+    let from = match pause_of(task, now) {
+        Some(pause) => Some(pause.until?),
+        None => None,
+    };
     let zone = Zone::parse(&task.definition.zone).ok()?;
     let schedule = Schedule::parse_in(&task.definition.schedule, &zone).ok()?;
     if schedule.delay().is_some() {
@@ -164,9 +187,10 @@ fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timesta
             .iter()
             .filter_map(|name| chains.next.get(name))
             .min()
-            .copied();
+            .map(|due| from.map_or(*due, |from| from.max(*due)));
     }
-    schedule.next_after(now.to_jiff()).map(Timestamp::from)
+    let after = from.map_or(now, |from| from - Duration::from_millis(1));
+    schedule.next_after(after.to_jiff()).map(Timestamp::from)
 }
 
 fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
@@ -186,7 +210,7 @@ fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
         "first_seen": task.first_seen.to_string(),
         "last_tick": last_of(task, chains).map(|tick| tick.to_string()),
         "next_tick": next_of(task, chains, now).map(|tick| tick.to_string()),
-        "paused": task.pause.as_ref().filter(|pause| pause.holds_at(now)).map(|pause| json!({
+        "paused": pause_of(task, now).map(|pause| json!({
             "by": pause.by,
             "why": pause.why,
             "until": pause.until.map(|until| until.to_string()),
@@ -212,36 +236,46 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.to = args.to;
     let store = Chosen::new(&args.store, None)?;
     let runs = store.open_existing().await?.runs();
+    let is_known = async |records: &[RunRecord]| match &args.task {
+        // Records outlive what the store knows of their task.
+        Some(name) if records.is_empty() => known(&*runs, name, &store).await.map(drop),
+        _ => Ok(()),
+    };
     if args.json {
-        let (records, late) = found(&*runs, query, args.limit).await?;
+        let (records, late, gone) = found(&*runs, query, args.limit).await?;
+        is_known(&records).await?;
         let lines: Vec<Value> = records
             .iter()
-            .map(|run| line_of(run, &late, args.output))
+            .map(|run| line_of(run, &late, &gone, args.output))
             .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
     let show = async || {
-        let (records, late) = found(&*runs, query.clone(), args.limit).await?;
+        let (records, late, gone) = found(&*runs, query.clone(), args.limit).await?;
+        is_known(&records).await?;
         if records.is_empty() {
             return Ok(folded(&format!("no such runs in {}\n", store.shown())));
         }
         if args.output {
             return Ok(printed(&records));
         }
-        let rows = records.iter().map(|run| row(run, late.of(run).count()));
+        let rows = records
+            .iter()
+            .map(|run| row(run, late.of(run).count(), gone.told(run)));
         let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
         Ok(table(&heading, rows.collect()))
     };
     args.watch.each(show).await
 }
 
-/// The runs that are asked for, also under names that their task had before, and late ends.
+/// The runs that are asked for, also under names that their task had before, late ends, and which
+/// nodes are gone.
 async fn found(
     runs: &dyn RunStore,
     query: HistoryQuery,
     limit: usize,
-) -> Result<(Vec<RunRecord>, LateEnds), Failure> {
+) -> Result<(Vec<RunRecord>, LateEnds, Gone), Failure> {
     let records = match query.task.clone() {
         None => read(runs, query, limit).await?,
         Some(name) => {
@@ -254,7 +288,8 @@ async fn found(
         }
     };
     let late = LateEnds::of_runs(runs, &records).await?;
-    Ok((records, late))
+    let gone = Gone::of_runs(runs, records.iter()).await?;
+    Ok((records, late, gone))
 }
 
 /// What runs printed, each under a line of its own.
@@ -299,16 +334,17 @@ async fn read(
 }
 
 /// A run as a line of the history, for programs.
-fn line_of(run: &RunRecord, late: &LateEnds, with_output: bool) -> Value {
+fn line_of(run: &RunRecord, late: &LateEnds, gone: &Gone, with_output: bool) -> Value {
     let mut line = run_json(run, with_output);
     if let Some(fields) = line.as_object_mut() {
         let late: Vec<Value> = late.of(run).map(crate::late::json).collect();
         fields.insert("late_completions".to_owned(), json!(late));
+        fields.insert("node_gone".to_owned(), json!(gone.told(run)));
     }
     line
 }
 
-fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
+fn row(run: &RunRecord, late_ends: usize, gone: Option<String>) -> Vec<String> {
     let dash = || "–".to_owned();
     let late = run
         .started_at
@@ -334,6 +370,12 @@ fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
         (_, "") => "its end came too late",
         _ => "; its end came too late",
     };
+    let mut said = format!("{kind}{attempt}{reason}{late_end}");
+    said.truncate(said.trim_end_matches("; ").len());
+    if let Some(gone) = gone {
+        let between = if said.is_empty() { "" } else { "; " };
+        said = format!("{said}{between}{gone}");
+    }
     vec![
         run.key.tick.to_string(),
         run.key.task.to_string(),
@@ -342,7 +384,7 @@ fn row(run: &RunRecord, late_ends: usize) -> Vec<String> {
         late.unwrap_or_else(dash),
         took.unwrap_or_else(dash),
         run.node.as_ref().map_or_else(dash, ToString::to_string),
-        visible(format!("{kind}{attempt}{reason}{late_end}").trim_end_matches("; ")),
+        visible(&said),
     ]
 }
 

@@ -16,7 +16,7 @@ use tenure::core::{
 };
 use tokio::runtime::Builder;
 
-use crate::program::{Place, ok};
+use crate::program::{Place, ok, until};
 
 fn tells(place: &Place, task: &str, time: &str, parts: &[&str]) {
     let told = ok(place.run(["why", task, time]));
@@ -37,8 +37,12 @@ struct Node {
 
 impl Node {
     async fn join(store: Arc<dyn RunStore>, label: &str) -> Self {
+        Self::join_for(store, label, Duration::from_secs(600)).await
+    }
+
+    async fn join_for(store: Arc<dyn RunStore>, label: &str, lease: Duration) -> Self {
         let holder = Holder::new(label);
-        let mut beat = Beat::new(holder.clone(), Duration::from_secs(600));
+        let mut beat = Beat::new(holder.clone(), lease);
         beat.capacity = 1;
         store.beat(&beat).await.unwrap();
         let generation = Generation::new("g").unwrap();
@@ -155,6 +159,55 @@ fn s44_why_tells_of_each_tick_that_did_not_run_or_was_stopped() {
         &at(open),
         &["waits: the task is paused by ", ": the disk is full"],
     );
+}
+
+#[test]
+fn s44_a_run_whose_node_is_gone_is_not_told_as_running_alone() {
+    let place = Place::new();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let tick = runtime.block_on(async {
+        let tenure = tenure::connect(&place.store()).await.unwrap();
+        let store = tenure.runs();
+        let node = Node::join_for(store.clone(), "dies", Duration::from_secs(1)).await;
+        let tick = minute(store.now().await.unwrap().now, 0);
+        assert!(matches!(node.claim(tick).await, ClaimAnswer::Won(_)));
+        tick.to_string()
+    });
+    let ended = "its node's lease ended at ";
+    let alone = "no node is alive, the next that starts will notice";
+    let told = until("the lease to end", || {
+        let told = ok(place.run(["why", "t", &tick]));
+        told.contains(ended).then_some(told)
+    });
+    assert!(
+        told.contains("#1: running") && told.contains(alone),
+        "{told}"
+    );
+    let history = ok(place.run(["history", "t"]));
+    assert!(history.contains(ended), "{history}");
+    let json: Value = serde_json::from_str(&ok(place.run(["history", "t", "--json"]))).unwrap();
+    assert!(
+        json["node_gone"].as_str().unwrap().contains(alone),
+        "{json}"
+    );
+    let picture = ok(place.run(["top", "--once"]));
+    assert!(
+        picture.contains(" 0 running, 1 whose node is gone;"),
+        "{picture}"
+    );
+    assert!(
+        picture
+            .lines()
+            .any(|line| line.contains("│t ") && line.contains(" gone ")),
+        "{picture}"
+    );
+    // Another one is alive: it is what will notice.
+    runtime.block_on(async {
+        let tenure = tenure::connect(&place.store()).await.unwrap();
+        Node::join(tenure.runs(), "lives").await;
+    });
+    let told = ok(place.run(["why", "t", &tick]));
+    assert!(told.contains("a node that is alive will notice"), "{told}");
 }
 
 #[test]

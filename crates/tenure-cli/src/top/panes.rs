@@ -92,16 +92,22 @@ pub(super) type Content = (Vec<Column>, Vec<(Vec<String>, Style)>);
 
 pub(super) fn running(look: &Look) -> Content {
     let rows = look.now.running.iter().map(|run| {
+        let is_gone = is_gone(look, run);
         let cells = vec![
             named(run),
-            run.state.to_string(),
+            if is_gone {
+                "gone".to_owned()
+            } else {
+                run.state.to_string()
+            },
             run.took_ms.map_or_else(dash, in_words),
             run.lateness_ms.map_or_else(dash, in_words),
             run.node
                 .as_ref()
                 .map_or_else(dash, |node| visible(&node.to_string())),
         ];
-        (cells, Style::new())
+        let style = Style::new();
+        (cells, if is_gone { style.fg(Color::Red) } else { style })
     });
     let columns = vec![
         name("task", 2),
@@ -111,6 +117,15 @@ pub(super) fn running(look: &Look) -> Content {
         text("node", 10, 2, 2),
     ];
     (columns, rows.collect())
+}
+
+/// Whether the run's node is not heard of any more, which no other has noticed yet.
+pub(super) fn is_gone(look: &Look, run: &RunRow) -> bool {
+    let is_alive = |id: &str| {
+        let mut nodes = look.nodes.nodes.iter();
+        nodes.any(|it| it.is_alive && it.node.id == id)
+    };
+    run.node.as_ref().is_some_and(|node| !is_alive(&node.id))
 }
 
 pub(super) fn next(look: &Look) -> Content {

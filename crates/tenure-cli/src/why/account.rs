@@ -9,16 +9,20 @@ use tenure::Schedule;
 use tenure::core::{RunKind, RunRecord, Timestamp, format_duration};
 use tenure::tasks::story::{Story, schedule_of};
 
+use crate::gone::Gone;
 use crate::output::about;
 use crate::text::visible;
 
 /// What became of a tick, to be shown.
-pub(super) struct Account(pub(super) Story);
+pub(super) struct Account {
+    pub(super) story: Story,
+    pub(super) gone: Gone,
+}
 
 impl Account {
     pub(super) fn text(&self) -> String {
-        let name = &self.0.task.definition.task;
-        let mut text = format!("{name}, tick {}", self.0.tick);
+        let name = &self.story.task.definition.task;
+        let mut text = format!("{name}, tick {}", self.story.tick);
         if let Some(local) = self.local() {
             let _ = write!(text, " ({local})");
         }
@@ -26,20 +30,24 @@ impl Account {
         if let Some(remark) = self.remark() {
             let _ = writeln!(text, "{remark}");
         }
-        for told in &self.0.runs {
+        for told in &self.story.runs {
             let run = &told.record;
             let _ = writeln!(text, "\n#{}{}: {}", run.key.index, kind_of(run), run.state);
             for (at, what) in &told.life {
                 let _ = writeln!(text, "  {at}  {:>10}  {what}", self.offset(*at));
             }
+            if let Some(gone) = self.gone.told(run) {
+                let (now, since) = (self.story.now, self.offset(self.story.now));
+                let _ = writeln!(text, "  {now}  {since:>10}  {gone}");
+            }
         }
-        for missing in &self.0.missing {
+        for missing in &self.story.missing {
             let _ = writeln!(text, "\n#{}: no record", missing.index);
             for reason in &missing.why {
                 let _ = writeln!(text, "  {reason}");
             }
         }
-        let mut around = self.0.meanwhile().peekable();
+        let mut around = self.story.meanwhile().peekable();
         if around.peek().is_some() {
             let _ = writeln!(text, "\nmeanwhile");
         }
@@ -52,8 +60,8 @@ impl Account {
 
     /// That the instant asked about is no tick, and which are around it.
     fn remark(&self) -> Option<String> {
-        let asked = self.0.asked?;
-        let schedule = schedule_of(&self.0.task);
+        let asked = self.story.asked?;
+        let schedule = schedule_of(&self.story.task);
         let delay = schedule.as_ref().and_then(Schedule::delay);
         let next = schedule.and_then(|schedule| schedule.next_after(asked.to_jiff()));
         let next = match (next, delay) {
@@ -70,24 +78,24 @@ impl Account {
 
     /// The tick as a clock in the task's zone shows it.
     fn local(&self) -> Option<String> {
-        let zone = &self.0.task.definition.zone;
+        let zone = &self.story.task.definition.zone;
         if zone == "UTC" {
             return None;
         }
-        let local = self.0.tick.to_jiff().in_tz(zone).ok()?;
+        let local = self.story.tick.to_jiff().in_tz(zone).ok()?;
         Some(format!("{} {zone}", local.strftime("%a %H:%M:%S %:z")))
     }
 
     fn offset(&self, at: Timestamp) -> String {
-        if at < self.0.tick {
-            format!("-{}", about(self.0.tick.since(at)))
+        if at < self.story.tick {
+            format!("-{}", about(self.story.tick.since(at)))
         } else {
-            format!("+{}", about(at.since(self.0.tick)))
+            format!("+{}", about(at.since(self.story.tick)))
         }
     }
 
     pub(super) fn json(&self) -> Value {
-        let story = &self.0;
+        let story = &self.story;
         let runs = story.runs.iter().map(|told| {
             let life = told.life.iter();
             let life: Vec<Value> = life
@@ -96,6 +104,7 @@ impl Account {
             let mut value = crate::tasks::run_json(&told.record, false);
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("alive_besides".to_owned(), json!(told.alive_besides));
+                fields.insert("node_gone".to_owned(), json!(self.gone.told(&told.record)));
                 fields.insert("timeline".to_owned(), Value::Array(life));
             }
             value

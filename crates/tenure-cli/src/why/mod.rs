@@ -13,6 +13,7 @@ use self::account::Account;
 use crate::args::WhyArgs;
 use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
+use crate::gone::Gone;
 use crate::lock::runtime;
 use crate::output::{folded, print, print_json};
 use crate::store::{Chosen, failure};
@@ -34,7 +35,8 @@ async fn explain(args: WhyArgs) -> Outcome {
             Failure::new(Code::DATA, message).help("see `tenure history` and `tenure tasks`")
         );
     };
-    let account = Account(story);
+    let gone = Gone::of_runs(&*runs, story.runs.iter().map(|told| &told.record)).await?;
+    let account = Account { story, gone };
     if args.json {
         print_json(&[account.json()])?;
     } else {
