@@ -25,7 +25,7 @@ pub(crate) fn next(args: &NextArgs) -> Outcome {
         .map(Timestamp::from)
         .collect();
     if args.schedule.json {
-        let lines: Vec<_> = ticks
+        let mut lines: Vec<_> = ticks
             .iter()
             .map(|tick| {
                 json!({
@@ -35,6 +35,9 @@ pub(crate) fn next(args: &NextArgs) -> Outcome {
                 })
             })
             .collect();
+        if lines.is_empty() {
+            lines.push(json!({ "tick": null, "why": without_ticks(&schedule, "never due") }));
+        }
         print_json(&lines)?;
     } else if ticks.is_empty() {
         print(&format!("{}\n", without_ticks(&schedule, "never due")))?;

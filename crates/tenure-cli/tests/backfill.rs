@@ -134,7 +134,8 @@ fn s61_what_makes_no_sense_is_refused_with_what_would() {
     place.write(
         "tasks.toml",
         "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nenabled = true\nshell = \"true\"\n\
-         [[task]]\nname = \"never\"\nschedule = \"-\"\nshell = \"true\"\n",
+         [[task]]\nname = \"never\"\nschedule = \"-\"\nshell = \"true\"\n\
+         [[task]]\nname = \"follows\"\nschedule = \"@after 9h\"\nshell = \"true\"\n",
     );
     end(runner(&place, "a"));
     let (new_year, day_after) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
@@ -170,6 +171,16 @@ fn s61_what_makes_no_sense_is_refused_with_what_would() {
             &["never", "--from", new_year, "--to", day_after],
             65,
             "has no tick from",
+        ),
+        (
+            &["follows", "--from", new_year, "--to", day_after],
+            65,
+            "`tenure trigger` asks for one more",
+        ),
+        (
+            &["t", "--from", "2999-01-01T00:00:00Z"],
+            64,
+            "--from 2999-01-01T00:00:00.000Z has not come yet",
         ),
         (&["x", "--from", new_year], 66, "knows no task `x`"),
         (&["t", "--from", new_year, "--rate", "5/h"], 64, "2/s"),

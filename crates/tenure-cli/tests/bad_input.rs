@@ -743,6 +743,18 @@ fn e41_to_e51_next_and_explain_point_at_what_is_wrong() {
 }
 
 #[test]
+fn next_says_for_programs_too_why_there_is_no_tick() {
+    let place = Place::new();
+    for (expr, why) in [("@after 10s", "10 seconds after"), ("-", "never due")] {
+        let told = place.run(["next", expr, "--json"]);
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+        let line: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+        assert!(line["tick"].is_null(), "{line}");
+        assert!(line["why"].as_str().unwrap().contains(why), "{line}");
+    }
+}
+
+#[test]
 fn next_tells_the_fraction_of_a_second_on_both_clocks() {
     let place = Place::new();
     let from = ["--from", "2026-11-21T00:00:00Z", "--zone", "Asia/Tokyo"];

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tenure::Timestamp;
 use tenure::core::{Backfill, RunState, RunStore, TaskRecord};
 use tenure::tasks::control::{Survey, SurveyError};
+use tenure::tasks::story::follow::is_chain;
 
 use super::backfill_json;
 use crate::exit::{Code, Failure};
@@ -30,6 +31,8 @@ pub(super) async fn survey(
             SurveyError::Store(source) => failure(&message, source),
             SurveyError::TooMany { largest_to, .. } => Failure::new(Code::USAGE, message)
                 .help(format!("--to {largest_to} is the largest range from there")),
+            SurveyError::NoTicks { .. } if is_chain(task) => Failure::new(Code::DATA, message)
+                .help("its runs follow each other's ends; `tenure trigger` asks for one more"),
             SurveyError::NoTicks { .. } => {
                 Failure::new(Code::DATA, message).help("see `tenure next` for its ticks")
             }
