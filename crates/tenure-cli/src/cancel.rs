@@ -10,7 +10,7 @@ use crate::args::CancelArgs;
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
-use crate::output::{print, print_json};
+use crate::output::Telling;
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
@@ -36,20 +36,21 @@ async fn cancel(args: CancelArgs) -> Outcome {
     let is_done = told
         .iter()
         .any(|(_, answer)| matches!(answer, Cancelling::Asked | Cancelling::Cancelled));
+    let mut telling = Telling::default();
     if args.json {
         let lines: Vec<_> = told
             .iter()
             .map(|(key, answer)| json!({ "run_id": key.to_string(), "answer": word(*answer) }))
             .collect();
-        print_json(&lines)?;
+        telling.tell_json(&lines);
     } else {
         let lines: Vec<String> = told
             .iter()
             .map(|(key, answer)| format!("{}: {}\n", visible(&key.to_string()), sentence(*answer)))
             .collect();
-        print(&lines.concat())?;
+        telling.tell(&lines.concat());
     }
-    Ok(if is_done { Code::OK } else { Code::CONFLICT })
+    telling.end(if is_done { Code::OK } else { Code::CONFLICT })
 }
 
 /// The runs that are meant: one by its id, those of a tick, or all that are in hand.
@@ -86,7 +87,7 @@ async fn which(
             None => format!("no run of task `{task}` is in hand"),
             Some(tick) => format!("task `{task}` has no run of the tick {}", visible(tick)),
         };
-        return Err(Failure::new(Code::DATA, message).help("see `tenure history`"));
+        return Err(Failure::new(Code::CONFLICT, message).help("see `tenure history`"));
     }
     Ok(page.runs.into_iter().map(|run| run.key).collect())
 }

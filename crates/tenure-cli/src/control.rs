@@ -20,7 +20,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::nearest::nearest;
 use crate::notice::notice;
-use crate::output::{print, print_json};
+use crate::output::{Telling, print, print_json};
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 
@@ -119,14 +119,9 @@ fn requests(
         }
         args.index.clone()
     };
-    Ok(tenure::tasks::control::run_now(
-        task,
-        now,
-        &indices,
-        &RequestId::random(),
-        by,
-        &args.why,
-    ))
+    let requests =
+        tenure::tasks::control::run_now(task, now, &indices, &RequestId::random(), by, &args.why);
+    requests.map_err(|error| failure("cannot ask for the run", &error))
 }
 
 fn told(keys: &[&RunKey], is_json: bool) -> Outcome {
@@ -181,12 +176,13 @@ async fn until_ended(
 }
 
 fn tell_ends(ended: &[RunRecord], is_json: bool) -> Outcome {
+    let mut telling = Telling::default();
     if is_json {
         let lines: Vec<Value> = ended
             .iter()
             .map(|run| crate::tasks::run_json(run, true))
             .collect();
-        print_json(&lines)?;
+        telling.tell_json(&lines);
     } else {
         for run in ended {
             let reason = match (&run.reason, run.state) {
@@ -196,15 +192,15 @@ fn tell_ends(ended: &[RunRecord], is_json: bool) -> Outcome {
                 _ => String::new(),
             };
             let key = visible(&run.key.to_string());
-            print(&format!("{key} {}{reason}\n", run.state))?;
+            telling.tell(&format!("{key} {}{reason}\n", run.state));
             let output = run.output.as_deref().unwrap_or_default();
             let lines: Vec<String> = output
                 .lines()
                 .map(|line| crate::tasks::visible_line(line) + "\n")
                 .collect();
-            print(&lines.concat())?;
+            telling.tell(&lines.concat());
         }
     }
     let are_well = ended.iter().all(|run| run.state == RunState::Succeeded);
-    Ok(if are_well { Code::OK } else { Code(1) })
+    telling.end(if are_well { Code::OK } else { Code(1) })
 }

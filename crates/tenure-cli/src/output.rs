@@ -10,7 +10,7 @@ use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, 
 use serde_json::Value;
 pub(crate) use tenure::core::about_duration as about;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, Outcome};
 
 /// Prints text, as it is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -35,6 +35,37 @@ pub(crate) fn print_json(values: &[Value]) -> Result<(), Failure> {
         text.push('\n');
     }
     print(&text)
+}
+
+/// What a command tells that changes something: the work goes on and its status counts, whether
+/// somebody reads it or not.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    failed: Option<Failure>,
+}
+
+impl Telling {
+    /// Prints text, unless that has failed before.
+    pub(crate) fn tell(&mut self, text: &str) {
+        if self.failed.is_none() {
+            self.failed = print(text).err();
+        }
+    }
+
+    /// The same for JSON, an object a line.
+    pub(crate) fn tell_json(&mut self, values: &[Value]) {
+        if self.failed.is_none() {
+            self.failed = print_json(values).err();
+        }
+    }
+
+    /// The status of the work that is done; an output that could not be written is told now.
+    pub(crate) fn end(self, code: Code) -> Outcome {
+        match self.failed {
+            Some(failure) if !failure.is_quiet() => Err(failure),
+            _ => Ok(code),
+        }
+    }
 }
 
 /// Prints rows under a heading.

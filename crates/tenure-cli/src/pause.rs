@@ -19,7 +19,7 @@ use crate::backfill::{MAX_RUNS, begin};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
-use crate::output::print;
+use crate::output::Telling;
 use crate::store::{Chosen, failure};
 use crate::text::visible;
 use crate::why::schedule_of;
@@ -39,9 +39,12 @@ pub(crate) struct PauseArgs {
     /// Which task
     #[arg(value_name = "TASK", required_unless_present = "all")]
     task: Option<String>,
-    /// Pauses every task the store knows; those that are paused already stay as they are
+    /// Pauses every task the store knows; those that are paused for as long already stay as they are
     #[arg(long, conflicts_with = "task")]
     all: bool,
+    /// Also replaces a pause that would last longer
+    #[arg(long, conflicts_with = "all")]
+    replace: bool,
     /// How long, such as 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "until")]
     pause_for: Option<Duration>,
@@ -127,18 +130,32 @@ async fn stop(args: PauseArgs) -> Outcome {
     if let Some(until) = pause.until
         && until <= now
     {
-        let message = format!("--until {until} is over: it is {now} in the store");
-        return Err(Failure::new(Code::USAGE, message).help("give a later instant, or --for"));
+        let (message, help) = if args.pause_for.is_some() {
+            ("--for 0s is over at once".to_owned(), "say how long")
+        } else {
+            let message = format!("--until {until} is over: it is {now} in the store");
+            (message, "give a later instant, or --for")
+        };
+        return Err(Failure::new(Code::USAGE, message).help(help));
     }
+    let mut telling = Telling::default();
     if tasks.is_empty() {
-        print(&format!("{} knows no tasks\n", store.shown()))?;
+        telling.tell(&format!("{} knows no tasks\n", store.shown()));
     }
     for task in tasks {
         let name = task.definition.task;
-        if let Some(earlier) = task.pause.filter(|it| args.all && it.holds_at(now)) {
-            let (by, why) = (visible(&earlier.by), visible(&earlier.why));
-            print(&format!("task `{name}` stays paused by {by}: {why}\n"))?;
-            continue;
+        let earlier = task.pause.filter(|it| it.holds_at(now));
+        if let Some(earlier) = &earlier {
+            let shown = visible(&earlier.to_string());
+            if args.all && !earlier.ends_before(&pause) {
+                telling.tell(&format!("task `{name}` stays paused {shown}\n"));
+                continue;
+            }
+            if !args.replace && pause.ends_before(earlier) {
+                let message = format!("task `{name}` is paused {shown}; nothing was changed");
+                return Err(Failure::new(Code::CONFLICT, message)
+                    .help("what was asked for ends earlier; to replace the pause add --replace"));
+            }
         }
         let stopped = runs.pause(&name, &pause).await;
         stopped.map_err(|error| failure("cannot pause the task", &error))?;
@@ -146,12 +163,16 @@ async fn stop(args: PauseArgs) -> Outcome {
             Some(until) => format!("until {until}"),
             None => format!("until somebody types `tenure resume {name}`"),
         };
-        print(&format!(
-            "task `{name}` is paused by {} {until}; what runs goes on\n",
+        let replaced = earlier.map_or_else(String::new, |earlier| {
+            let shown = visible(&earlier.to_string());
+            format!("\n  in place of the pause {shown}")
+        });
+        telling.tell(&format!(
+            "task `{name}` is paused by {} {until}; what runs goes on{replaced}\n",
             visible(&pause.by)
-        ))?;
+        ));
     }
-    Ok(Code::OK)
+    telling.end(Code::OK)
 }
 
 async fn go_on(args: ResumeArgs) -> Outcome {
@@ -160,12 +181,12 @@ async fn go_on(args: ResumeArgs) -> Outcome {
     let runs = tenure.runs();
     let (tasks, now) = meant(&*runs, args.task.as_deref(), &store).await?;
     let by = who(tenure.holder());
-    let mut count = 0;
+    let (mut count, mut telling) = (0, Telling::default());
     for task in tasks {
         let name = &task.definition.task;
         let Some(pause) = task.pause.as_ref().filter(|pause| pause.holds_at(now)) else {
             if !args.all {
-                print(&format!("task `{name}` was not paused\n"))?;
+                telling.tell(&format!("task `{name}` was not paused\n"));
             }
             continue;
         };
@@ -181,12 +202,12 @@ async fn go_on(args: ResumeArgs) -> Outcome {
             (true, "") => format!(" (paused by {})", visible(&pause.by)),
             (true, why) => format!(" (paused by {}: {})", visible(&pause.by), visible(why)),
         };
-        print(&format!("task `{name}` runs again{whose}; {about_ticks}\n"))?;
+        telling.tell(&format!("task `{name}` runs again{whose}; {about_ticks}\n"));
     }
     if args.all && count == 0 {
-        print("no task was paused\n")?;
+        telling.tell("no task was paused\n");
     }
-    Ok(Code::OK)
+    telling.end(Code::OK)
 }
 
 /// Does what was chosen about the ticks meanwhile, while the task still rests; tells what in words.

@@ -178,6 +178,129 @@ fn s59_what_becomes_of_the_ticks_of_a_pause_can_be_chosen_when_it_ends() {
 }
 
 #[test]
+fn s59_a_pause_is_not_replaced_by_a_shorter_one_unless_that_is_asked_for() {
+    let place = Place::new();
+    let task =
+        |name| format!("[[task]]\nname = \"{name}\"\nschedule = \"@daily\"\nshell = \"true\"\n");
+    place.write("tasks.toml", ["a", "b", "c"].map(task).concat());
+    end(runner(&place, "a"));
+    ok(place.run(["pause", "a", "--why", "do not touch"]));
+    let refused = place.run(["pause", "a", "--for", "1s"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    for part in [
+        "task `a` is paused by ",
+        " until somebody resumes it: do not touch; nothing was changed",
+        "--replace",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let replaced = ok(place.run(["pause", "a", "--for", "1h", "--replace"]));
+    let part = "in place of the pause by ";
+    assert!(
+        replaced.contains(part) && replaced.contains(": do not touch"),
+        "{replaced}"
+    );
+    let longer = ok(place.run(["pause", "a", "--for", "2h", "--why", "longer"]));
+    assert!(
+        longer.contains(part) && longer.contains(" until 20"),
+        "{longer}"
+    );
+    // Stopping everything holds for what is paused for a while too; what rests for longer stays.
+    ok(place.run(["pause", "b", "--for", "1h"]));
+    let all = ok(place.run(["pause", "--all", "--for", "90m", "--why", "stop"]));
+    assert!(
+        all.contains("task `a` stays paused by ") && all.contains(": longer"),
+        "{all}"
+    );
+    assert_eq!(all.matches(" is paused by ").count(), 2, "{all}");
+    assert_eq!(all.matches(part).count(), 1, "{all}");
+    let nothing = place.run(["pause", "c", "--for", "0s"]);
+    assert_eq!(nothing.code, Some(64));
+    assert!(nothing.stderr.contains("--for 0s"), "{}", nothing.stderr);
+    assert!(!nothing.stderr.contains("--until"), "{}", nothing.stderr);
+    let idle = place.run(["cancel", "c"]);
+    assert_eq!(idle.code, Some(1), "{}", idle.stderr);
+    assert!(
+        idle.stderr.contains("no run of task `c` is in hand"),
+        "{}",
+        idle.stderr
+    );
+}
+
+#[test]
+fn s59_tasks_tells_until_when_a_task_is_paused_and_when_it_may_run_after_that() {
+    let place = Place::new();
+    let file = |text: &str| place.write("tasks.toml", text);
+    file("[[task]]\nname = \"t\"\nschedule = \"*/20 * * * * *\"\nshell = \"true\"\n");
+    let runner = runner(&place, "a");
+    let shown = || {
+        let line = ok(place.run(["tasks", "--json"]));
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let until = "2090-11-22T09:00:00.000Z";
+    ok(place.run(["pause", "t", "--until", until, "--why", "the disk is full"]));
+    let table = ok(place.run(["tasks"]));
+    assert!(
+        table.contains(&format!(" until {until}: the disk is full")),
+        "{table}"
+    );
+    assert_eq!(shown()["next_tick"], until);
+    ok(place.run(["pause", "t"]));
+    assert_eq!(shown()["next_tick"], Value::Null);
+    ok(place.run(["resume", "t"]));
+    let next = shown()["next_tick"].as_str().unwrap().to_owned();
+    assert!(next.as_str() < until, "{next}");
+    end(runner);
+}
+
+/// Runs the program while nobody reads what it prints; returns its status.
+fn unread(place: &Place, arguments: &[&str]) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = place.tenure(arguments);
+    let child = command.stdout(writer).spawn().unwrap();
+    let ended = finish(child);
+    assert_eq!(ended.stderr, "", "{arguments:?}");
+    ended.code
+}
+
+#[test]
+fn s59_s60_what_changes_something_does_all_of_it_though_nobody_reads_what_it_prints() {
+    let place = Place::new();
+    let task =
+        |n: u32| format!("[[task]]\nname = \"t{n}\"\nschedule = \"@daily\"\nshell = \"exit 3\"\n");
+    place.write("tasks.toml", (1..=5).map(task).collect::<String>());
+    let runner = runner(&place, "a");
+    let paused = || {
+        let tasks = ok(place.run(["tasks", "--json"]));
+        let tasks = tasks
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        tasks
+            .filter(|task: &Value| !task["paused"].is_null())
+            .count()
+    };
+    assert_eq!(
+        unread(&place, &["pause", "--all", "--why", "stop"]),
+        Some(0)
+    );
+    assert_eq!(paused(), 5);
+    assert_eq!(unread(&place, &["resume", "--all"]), Some(0));
+    assert_eq!(paused(), 0);
+    // Its status is that of the work.
+    assert_eq!(unread(&place, &["trigger", "t1", "--wait"]), Some(1));
+    let ended = unread(&place, &["cancel", "t1", "t1@2020-01-01T00:00:00.000Z#1"]);
+    assert_eq!(ended, Some(1));
+    let backfill =
+        "backfill t1 --from 2026-01-01T00:00:00Z --to 2026-01-02T23:00:00Z --why x --wait";
+    let backfill: Vec<&str> = backfill.split(' ').collect();
+    assert_eq!(unread(&place, &backfill), Some(1));
+    recorded(&place, "t1", "failed");
+    assert!(ok(place.run(["backfills"])).contains(" done "));
+    end(runner);
+}
+
+#[test]
 fn s59_a_pause_or_a_resumption_that_is_not_clear_is_refused() {
     let place = Place::new();
     for (arguments, part) in [
@@ -246,6 +369,12 @@ fn what_is_not_known_or_not_possible_is_refused_with_the_nearest() {
         (&["pause", "invoice"][..], 66, "did you mean `invoices`?"),
         (&["resume", "x"], 66, "knows no task `x`"),
         (&["why", "x"], 66, "knows no task `x`"),
+        (&["history", "x"], 66, "knows no task `x`"),
+        (
+            &["history", "invoice", "--json"],
+            66,
+            "did you mean `invoices`?",
+        ),
         (&["why", "invoices"], 65, "was never due"),
         (
             &["trigger", "invoices", "--index", "2"],

@@ -96,21 +96,31 @@ pub(crate) struct RunsAsked {
 }
 
 impl View {
-    /// Stops a task from being claimed, until `until` or until it is resumed.
+    /// Stops a task from being claimed, until `until` or until it is resumed. A pause that lasts
+    /// longer stays, unless it is to be replaced.
     pub(crate) async fn pause(
         &self,
         actor: &Actor,
         task: &TaskName,
         why: &str,
         until: Option<Timestamp>,
+        may_replace: bool,
     ) -> Result<Pause, Problem> {
-        let (_, now) = self.known(task).await?;
+        // What another process paused a moment ago counts.
+        self.forget().await;
+        let (record, now) = self.known(task).await?;
         if let Some(until) = until.filter(|until| *until <= now) {
             let reason = format!("`until` {until} is over: it is {now} in the store");
             return Err(Problem::invalid("until", reason).help("give a later instant"));
         }
         let mut pause = Pause::new(kept("by", &actor.by)?, kept("why", why)?);
         pause.until = until;
+        let earlier = record.pause.filter(|it| it.holds_at(now));
+        if let Some(earlier) = earlier.filter(|it| !may_replace && pause.ends_before(it)) {
+            let detail = format!("the task is paused {earlier}; nothing was changed");
+            return Err(Problem::conflict(detail)
+                .help("what was asked for ends earlier; resume the task, or ask for `replace`"));
+        }
         let paused = self.runs_store().pause(task, &pause).await;
         paused.map_err(ViewError::from)?;
         let what = match until {
@@ -163,7 +173,7 @@ impl View {
             tick = earlier;
         }
         let indices: Vec<u32> = index.into_iter().collect();
-        let runs = run_now(&record, tick, &indices, &id, &by, &why);
+        let runs = run_now(&record, tick, &indices, &id, &by, &why).map_err(ViewError::from)?;
         let answers = self.runs_store().enqueue(&runs).await;
         let answers = answers.map_err(ViewError::from)?;
         let is_repeated = (answers.iter()).all(|it| matches!(it, Enqueued::Exists { .. }));

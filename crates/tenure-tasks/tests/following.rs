@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use cluster::{Cluster, FaultyStore, State, at, logged, ms, pass, secs, slow};
 use tenure_core::{
-    Cancel, Cancelling, Enqueue, HistoryQuery, OnCrash, Pause, RequestId, RunKey, RunRecord,
-    RunState, TaskName,
+    Cancel, Cancelling, HistoryQuery, OnCrash, Pause, RequestId, RunKey, RunRecord, RunState,
+    StoreErrorKind, TaskName,
 };
+use tenure_tasks::control::run_now;
 use tenure_tasks::{Keep, Retry, RunningTasks, Task, TaskContext};
 
 fn name() -> TaskName {
@@ -181,9 +182,12 @@ async fn s57_a_pause_holds_a_chain_and_a_cancelled_wait_counts_as_an_end() {
     assert_eq!(cluster.log.len(), 2);
     // What somebody asks for stands beside it.
     let asked = RequestId::new("now").unwrap();
-    let key = RunKey::manual(name(), at(63_000), 1, asked);
-    let asked = Enqueue::new(key, "asked for by eve");
-    cluster.store.enqueue(&[asked]).await.unwrap();
+    let task = cluster.store.tasks().await.unwrap().remove(0);
+    let asked = run_now(&task, at(63_000), &[1], &asked, "eve", "").unwrap();
+    cluster.store.enqueue(&asked).await.unwrap();
+    let own = RequestId::new(RunKey::FOLLOWING).unwrap();
+    let refused = run_now(&task, at(63_000), &[1], &own, "eve", "").unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::InvalidRequest);
     pass(secs(1)).await;
     let runs = chain(&cluster, 1).await;
     assert_eq!((cluster.log.len(), runs.len()), (3, 3));

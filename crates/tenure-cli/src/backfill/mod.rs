@@ -18,7 +18,7 @@ use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::notice::notice;
-use crate::output::{print, print_json};
+use crate::output::Telling;
 use crate::progress::Progress;
 use crate::store::{Chosen, failure};
 use crate::text::visible;
@@ -148,35 +148,38 @@ async fn ask(args: BackfillArgs) -> Outcome {
     };
     let mut backfill = asked(&args, &task, to)?;
     backfill.by = who(tenure.holder());
-    let count = survey.to_run();
+    let (count, mut telling) = (survey.to_run(), Telling::default());
     if !args.json {
-        print(&survey::text(&survey, &backfill))?;
+        telling.tell(&survey::text(&survey, &backfill));
     }
     if args.dry_run || count == 0 {
         if args.json {
-            print_json(&[survey::json(&survey, None)])?;
+            telling.tell_json(&[survey::json(&survey, None)]);
         } else if args.dry_run {
-            print("nothing was asked for: this was a dry run\n")?;
+            telling.tell("nothing was asked for: this was a dry run\n");
         } else {
-            print("there is nothing to run, so nothing was asked for\n")?;
+            telling.tell("there is nothing to run, so nothing was asked for\n");
         }
-        return Ok(Code::OK);
+        return telling.end(Code::OK);
     }
     let kept = runs.backfills().await;
     let kept = kept.map_err(|error| failure("cannot look at backfills", &error))?;
     begin(&*runs, &mut backfill).await?;
     if args.json {
-        print_json(&[survey::json(&survey, Some(&backfill))])?;
+        telling.tell_json(&[survey::json(&survey, Some(&backfill))]);
     } else {
-        print(&format!(
+        telling.tell(&format!(
             "asked for as backfill {}; `tenure backfills` shows how far it is\n",
             backfill.id
-        ))?;
+        ));
     }
     warn_of_waiting(&task, now, &kept);
     match args.wait {
-        Some(wait) => wait::wait(&*runs, &backfill, &task, count, wait, args.json).await,
-        None => Ok(Code::OK),
+        Some(wait) => {
+            let code = wait::wait(&*runs, &backfill, &task, count, wait, args.json).await?;
+            telling.end(code)
+        }
+        None => telling.end(Code::OK),
     }
 }
 
@@ -185,6 +188,11 @@ fn check_range(from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), Fai
         let message = format!("--to {to} has not come yet: it is {now} in the store");
         return Err(Failure::new(Code::USAGE, message)
             .help("leave --to out for now; the schedule runs the ticks that come"));
+    }
+    if from > now {
+        let message = format!("--from {from} has not come yet: it is {now} in the store");
+        return Err(Failure::new(Code::USAGE, message)
+            .help("give an instant that is over; the schedule runs the ticks that come"));
     }
     if from > to {
         let message = format!("--from {from} is later than --to {to}: no tick is between them");

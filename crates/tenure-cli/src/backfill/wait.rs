@@ -15,7 +15,7 @@ use super::backfill_json;
 use super::list::{Progress, progress_of, word_of};
 use crate::args::Wait;
 use crate::exit::{Code, Failure, Outcome};
-use crate::output::{print, print_json};
+use crate::output::Telling;
 use crate::progress::Progress as Bar;
 use crate::store::failure;
 
@@ -52,6 +52,7 @@ pub(super) async fn wait(
             .keys()
             .all(|it| *it == RunState::Succeeded);
     let word = end.state.map_or("gone", word_of);
+    let mut telling = Telling::default();
     if is_json {
         let mut value = backfill_json(asked);
         let counts = end.progress.runs.iter();
@@ -62,7 +63,7 @@ pub(super) async fn wait(
             fields.insert("state".to_owned(), json!(word));
             fields.insert("runs".to_owned(), json!(counts));
         }
-        print_json(&[value])?;
+        telling.tell_json(&[value]);
     } else {
         let counts = end.progress.in_words();
         let counts = if counts.is_empty() {
@@ -70,9 +71,9 @@ pub(super) async fn wait(
         } else {
             counts
         };
-        print(&format!("backfill {} is {word}: {counts}\n", asked.id))?;
+        telling.tell(&format!("backfill {} is {word}: {counts}\n", asked.id));
     }
-    Ok(if is_well { Code::OK } else { Code(1) })
+    telling.end(if is_well { Code::OK } else { Code(1) })
 }
 
 async fn until_ended(

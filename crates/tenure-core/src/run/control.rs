@@ -1,5 +1,6 @@
 //! Pausing, backfilling, and reading what happened.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,31 @@ impl Pause {
     #[must_use]
     pub fn holds_at(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+
+    /// Whether it ends before the other one does.
+    #[must_use]
+    pub fn ends_before(&self, other: &Self) -> bool {
+        match (self.until, other.until) {
+            (Some(until), Some(other)) => until < other,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+}
+
+/// Who, until when and why, to go behind "paused". For people; escape it where it acts.
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "by {} ", self.by)?;
+        match self.until {
+            Some(until) => write!(f, "until {until}")?,
+            None => f.write_str("until somebody resumes it")?,
+        }
+        if !self.why.is_empty() {
+            write!(f, ": {}", self.why)?;
+        }
+        Ok(())
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn add(table: Table) -> Table {
         .add(
             "/tasks/{task}/pause",
             Doc::change::<PauseAsked, PauseState>("pause", "Stops a task everywhere")
-                .not_found(NO_TASK),
+                .not_found(NO_TASK)
+                .conflict("The task is paused for longer, and that pause is not to be replaced."),
             pause,
         )
         .add(
@@ -130,6 +131,9 @@ struct PauseAsked {
     /// Until when; without it, until somebody resumes it.
     #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
+    /// Whether it replaces a pause that would last longer.
+    #[serde(default)]
+    replace: bool,
 }
 
 async fn pause(
@@ -143,7 +147,7 @@ async fn pause(
     let actor = Actor::new(&visitor, asked.by.as_deref());
     let view = site.view();
     let pause = view
-        .pause(&actor, &task, &asked.why, until.transpose()?)
+        .pause(&actor, &task, &asked.why, until.transpose()?, asked.replace)
         .await?;
     let answer = PauseState {
         by: pause.by,
@@ -187,8 +191,9 @@ struct RunAsked {
     #[schemars(range(min = 1))]
     index: Option<u32>,
     /// A name for this request: sent again with it, it makes no more runs. 1 to 64 letters, digits,
-    /// `-`, `_` and `.`.
+    /// `-`, `_` and `.`; not `after`, which names the runs of `@after`.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._-]+$"))]
+    #[schemars(extend("not" = { "const": "after" }))]
     request: Option<String>,
 }
 
@@ -209,9 +214,7 @@ async fn run_now(
 ) -> Answer {
     let task = input::task(&uri)?;
     let request = asked.request.as_deref();
-    let request = request
-        .map(|id| input::request_id("request", id))
-        .transpose()?;
+    let request = request.map(input::request).transpose()?;
     let actor = Actor::new(&visitor, asked.by.as_deref());
     let view = site.view();
     let runs = view

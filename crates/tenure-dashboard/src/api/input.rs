@@ -132,6 +132,15 @@ pub(crate) fn backfill(uri: &Uri) -> Result<RequestId, Problem> {
     request_id("id", &text(uri, "backfills")?)
 }
 
+/// What a request to run calls itself.
+pub(crate) fn request(id: &str) -> Result<RequestId, Problem> {
+    if id == RunKey::FOLLOWING {
+        let reason = "`request` must not be `after`: runs of `@after` are called so";
+        return Err(Problem::invalid("request", reason).help("give another name"));
+    }
+    request_id("request", id)
+}
+
 pub(crate) fn request_id(place: &'static str, id: &str) -> Result<RequestId, Problem> {
     RequestId::new(id).map_err(|error| Problem::invalid(place, error.to_string()))
 }

@@ -148,7 +148,7 @@ async fn pause(order: &Order) -> Result<String, Problem> {
         }
     };
     let view = order.site.view();
-    view.pause(&order.actor(), &task, order.why(), until)
+    view.pause(&order.actor(), &task, order.why(), until, false)
         .await?;
     Ok(task_address(&task, "paused"))
 }

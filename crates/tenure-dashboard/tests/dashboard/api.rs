@@ -175,6 +175,52 @@ async fn e105_one_request_to_run_now_is_one_run_however_often_it_is_sent() {
 }
 
 #[tokio::test]
+async fn e95_a_request_to_run_may_not_be_called_as_the_runs_that_follow_each_other_are() {
+    let (_store, served) = memory().await;
+    let body = r#"{"request":"after"}"#;
+    let refused = served.post("/api/v1/tasks/a/runs", body).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let problem = refused.json().to_string();
+    assert!(problem.contains("must not be `after`"), "{problem}");
+    let runs = served.get("/api/v1/runs?task=a").await.json();
+    assert_eq!(runs["items"].as_array().unwrap().len(), 0);
+    let document = served.get("/api/v1/openapi.json").await.json();
+    let request = &document["components"]["schemas"]["RunAsked"]["properties"]["request"];
+    assert_eq!(request["not"]["const"], "after", "{document}");
+}
+
+#[tokio::test]
+async fn s59_a_pause_is_not_replaced_by_a_shorter_one_unless_that_is_asked_for() {
+    let (store, served) = memory().await;
+    // By another process, just now.
+    let pause = Pause::new("alice", "do not touch");
+    let task = TaskName::new("a").unwrap();
+    served.get("/api/v1/tasks").await;
+    store.pause(&task, &pause).await.unwrap();
+    let shorter = r#"{"by":"bob","until":"2999-01-01T00:00:00Z"}"#;
+    let refused = served.post("/api/v1/tasks/a/pause", shorter).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let told = refused.json().to_string();
+    assert!(
+        told.contains("paused by alice until somebody resumes it: do not touch"),
+        "{told}"
+    );
+    let shorter = r#"{"by":"bob","until":"2999-01-01T00:00:00Z","replace":true}"#;
+    assert_eq!(
+        served.post("/api/v1/tasks/a/pause", shorter).await.status,
+        200
+    );
+    let longer = r#"{"by":"carol"}"#;
+    assert_eq!(
+        served.post("/api/v1/tasks/a/pause", longer).await.status,
+        200
+    );
+    let tasks = store.tasks().await.unwrap();
+    let kept = tasks.iter().find(|it| it.definition.task == task).unwrap();
+    assert_eq!(kept.pause, Some(Pause::new("carol", "")));
+}
+
+#[tokio::test]
 async fn an_unchanged_answer_is_told_without_its_content() {
     let (store, served) = memory().await;
     let first = served.get("/api/v1/tasks").await;

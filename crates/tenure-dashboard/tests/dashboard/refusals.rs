@@ -230,6 +230,8 @@ async fn by_state(all: &[Operation], seen: &mut Seen) {
             .await
             .unwrap()
     );
+    let paused = served.post("/api/v1/tasks/a/pause", "{}").await;
+    assert_eq!(paused.status, 200, "{paused:?}");
     for it in all {
         let name = match it.path.as_str() {
             path if path.contains("{run}") => run.as_str(),
@@ -241,6 +243,7 @@ async fn by_state(all: &[Operation], seen: &mut Seen) {
         if it.answers.contains(&409) {
             let body = match it.id.as_str() {
                 "force_unlock" => r#"{"fence":77}"#,
+                "pause" => r#"{"until":"2999-01-01T00:00:00Z"}"#,
                 _ => "{}",
             };
             seen.had(it, 409, &it.ask_with(&served, &path, &[], body).await);

@@ -33,7 +33,9 @@ pub fn limit_of(definition: &Definition) -> Option<MaxRunning> {
 
 /// The runs to put into the store so that `task` runs now, one for each of `indices`; for all of
 /// them if none is named. Runs under the same `id` and `tick` are the same runs.
-#[must_use]
+///
+/// # Errors
+/// [`StoreError`] if `id` is [`RunKey::FOLLOWING`], by which runs follow the one before them.
 pub fn run_now(
     task: &TaskRecord,
     tick: Timestamp,
@@ -41,7 +43,11 @@ pub fn run_now(
     id: &RequestId,
     by: &str,
     why: &str,
-) -> Vec<Enqueue> {
+) -> Result<Vec<Enqueue>, StoreError> {
+    if id.as_str() == RunKey::FOLLOWING {
+        let reason = format!("the request id `{id}` is tenure's own, for `@after`; give another");
+        return Err(StoreError::new(StoreErrorKind::InvalidRequest, reason));
+    }
     let reason = match why {
         "" => format!("asked for by {by}"),
         why => format!("asked for by {by}: {why}"),
@@ -54,7 +60,7 @@ pub fn run_now(
         run.max_running = limit_of(&task.definition);
         run
     });
-    runs.collect()
+    Ok(runs.collect())
 }
 
 /// A backfill of the ticks from `first` to `to`, both included, under an id that can be typed.
