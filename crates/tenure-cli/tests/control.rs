@@ -571,7 +571,7 @@ fn s42_a_run_is_cancelled_with_all_its_processes_and_why_tells_who_asked() {
         again.stdout
     );
     let none = place.run(["cancel", "t"]);
-    assert_eq!(none.code, Some(65), "{}", none.stderr);
+    assert_eq!(none.code, Some(1), "{}", none.stderr);
     let wrong = place.run(["cancel", "t", "yesterday"]);
     assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
     end(runner);
