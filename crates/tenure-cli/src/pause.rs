@@ -39,7 +39,7 @@ pub(crate) struct PauseArgs {
     /// Which task
     #[arg(value_name = "TASK", required_unless_present = "all")]
     task: Option<String>,
-    /// Pauses every task the store knows; those that are paused for as long already stay as they are
+    /// Pauses every task the store knows; those that are paused for as long already stay so
     #[arg(long, conflicts_with = "task")]
     all: bool,
     /// Also replaces a pause that would last longer

@@ -86,7 +86,8 @@ impl RunnerOptions {
     pub const KEEP_HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// How long finished records and events are kept; `None` for ever. Default:
-    /// [`RunnerOptions::KEEP_HISTORY`], 30 days; at least one hour. Records that are still needed to refuse a claim are never deleted.
+    /// [`RunnerOptions::KEEP_HISTORY`], 30 days; at least one hour. Records that are still needed
+    /// to refuse a claim are never deleted.
     #[must_use]
     pub fn keep_history(mut self, keep: Option<Duration>) -> Self {
         self.keep_history = keep;

@@ -21,6 +21,7 @@ mod syntax;
 mod task;
 #[cfg(test)]
 mod tests;
+mod warn;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

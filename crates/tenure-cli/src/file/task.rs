@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_spanned::Spanned;
-use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
+use tenure::core::TaskName;
 use tenure::tasks::{Affinity, Keep, OnLeaseLoss, tells_alarms};
 use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
@@ -20,6 +20,7 @@ use super::problem::{Place, Problem, Problems};
 use super::section::{Section, Text};
 use super::settings::{Crash, OutputMode, Settings};
 use super::store::StoreEntry;
+use super::warn::warn_of;
 use crate::mask::Pattern;
 use crate::text::{acts, shown};
 
@@ -240,16 +241,7 @@ impl<'r> Draft<'r> {
             None => Schedule::parse_in(written.text, &zone),
         };
         if let Ok(schedule) = &read {
-            warn_of(schedule, &written, &self.called, root);
-            warn_of_no_ticks(schedule, &written, &self.called, root);
-            if let (Some(place), true) = (self.catch_up, schedule.delay().is_some()) {
-                let title = format!("`catch_up` of {} means nothing with `@after`", self.called);
-                root.complain(
-                    Problem::warning(title)
-                        .at(place, "here")
-                        .help("its runs follow each other and none is missed; remove it"),
-                );
-            }
+            warn_of(schedule, &written, self.catch_up, &self.called, root);
         }
         let schedule = match read {
             Ok(schedule) => schedule
@@ -294,42 +286,6 @@ impl<'r> Draft<'r> {
             lineage: self.lineage,
         })
     }
-}
-
-/// Passes on what the schedule was read as, where that is not what it looks like.
-fn warn_of(schedule: &Schedule, written: &Text<'_>, called: &str, root: &mut Section<'_, '_, '_>) {
-    // The dialect's name may stand before the text by now.
-    let before = written.text.len() - written.text.trim_start().len();
-    let added = schedule.text().len() - written.text.trim().len();
-    for warning in schedule.warnings() {
-        let span = warning.span();
-        let bytes = span.start + before - added..span.end + before - added;
-        let place = written.inside(root.reading, bytes);
-        root.complain(
-            Problem::warning(format!("schedule of {called}: {warning}")).at(place, "here"),
-        );
-    }
-}
-
-/// Says so if a schedule has ticks, but none to come.
-fn warn_of_no_ticks(
-    schedule: &Schedule,
-    written: &Text<'_>,
-    called: &str,
-    root: &mut Section<'_, '_, '_>,
-) {
-    let now = SystemClock.wall().to_jiff();
-    if schedule.is_disabled() || schedule.delay().is_some() || schedule.next_after(now).is_some() {
-        return;
-    }
-    let last = schedule.previous_before(now).map(Timestamp::from);
-    let last = last.map_or_else(String::new, |last| format!("; its last tick was {last}"));
-    let title = format!("schedule of {called} is never due again{last}");
-    root.complain(
-        Problem::warning(title)
-            .at(written.place.clone(), "only in the past")
-            .help("to keep the task without a schedule write schedule = \"-\""),
-    );
 }
 
 fn read_name(section: &mut Section<'_, '_, '_>, name: &Text<'_>) -> Option<(TaskName, Place)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure_core::{Holder, Key, LeaseRequest, LeaseStore, RunStore, TaskName, Ttl};
+use tenure_core::{Holder, Key, LeaseRequest, LeaseStore, Pause, RunStore, TaskName, Ttl};
 use tenure_dashboard::{Access, Right, routes};
 use tenure_memory::MemoryStore;
 use tenure_sqlite::{SqliteOptions, SqliteStore};
