@@ -127,7 +127,7 @@ fn e56_what_will_never_have_an_effect_is_warned_of() {
         let (files, shown) = told(&TASK.replace(from, to));
         assert!(files.are_sound(), "{shown}");
         assert!(
-            shown.contains(&format!("warning: ")) && shown.contains(part),
+            shown.contains("warning: ") && shown.contains(part),
             "{shown}"
         );
     }
