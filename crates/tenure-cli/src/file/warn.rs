@@ -6,8 +6,8 @@ use tenure::core::{Clock as _, SystemClock, Timestamp};
 use super::problem::{Place, Problem};
 use super::section::{Section, Text};
 
-/// Passes on what the schedule was read as, where that is not what it looks like, and what beside it
-/// will never have an effect. `catch_up` is where the task itself says that.
+/// Passes on what the schedule was read as, where that is not what it looks like, and what beside
+/// it will never have an effect. `catch_up` is where the task itself says that.
 pub(super) fn warn_of(
     schedule: &Schedule,
     written: &Text<'_>,
