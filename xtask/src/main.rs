@@ -14,6 +14,7 @@ mod requirements;
 mod screenshots;
 mod servers;
 mod startup;
+mod suites;
 mod tally;
 mod testing;
 mod tidy;

@@ -12,6 +12,7 @@ use anyhow::Context;
 
 use crate::requirements::{Expected, Requirements, passed};
 use crate::servers::{self, Wish};
+use crate::suites::Suites;
 use crate::tally::Tally;
 use crate::tidy::{Package, Workspace};
 use crate::{now, say};
@@ -50,14 +51,14 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
     }
     let has_nextest = is_installed(root, "nextest");
     let expected = Expected::read(root)?;
-    let mut requirements = Requirements::default();
+    let mut told = Told::default();
     let workspace = Workspace::read(root)?;
     for package in workspace.packages() {
         let name = &package.name;
         say(format_args!("\n--- {name}"));
         let begun = now();
         if has_nextest {
-            test_with_nextest(root, package, wish, tally, &mut requirements)?;
+            test_with_nextest(root, package, wish, tally, &mut told)?;
         } else {
             let mut test = Command::new("cargo");
             test.args(["test", "--locked", "--no-fail-fast", "--package", name]);
@@ -67,7 +68,7 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
             let heard = Heard {
                 package: name,
                 tally,
-                requirements: &mut requirements,
+                told: &mut told,
             };
             let succeeded = follow(root, test, Output::Standard, heard)?;
             tally.close(name, before, succeeded);
@@ -76,7 +77,8 @@ fn run_all(root: &Path, wish: &Wish, tally: &mut Tally) -> anyhow::Result<()> {
     }
     // What did not run proves nothing; a failed test is told as such already.
     let is_whole = wish.without().is_empty() && tally.is_passed();
-    for fault in requirements.report(root, &expected, is_whole)? {
+    told.suites.report(root)?;
+    for fault in told.requirements.report(root, &expected, is_whole)? {
         tally.fail(fault);
     }
     Ok(())
@@ -87,7 +89,7 @@ fn test_with_nextest(
     package: &Package,
     wish: &Wish,
     tally: &mut Tally,
-    requirements: &mut Requirements,
+    told: &mut Told,
 ) -> anyhow::Result<()> {
     let name = &package.name;
     let mut test = Command::new("cargo");
@@ -110,7 +112,7 @@ fn test_with_nextest(
     let heard = Heard {
         package: name,
         tally,
-        requirements,
+        told,
     };
     let succeeded = follow(root, test, Output::Error, heard)?;
     tally.close(name, before, succeeded);
@@ -123,7 +125,7 @@ fn test_with_nextest(
         let heard = Heard {
             package: name,
             tally,
-            requirements,
+            told,
         };
         let succeeded = follow(root, test, Output::Standard, heard)?;
         tally.close(&format!("{name}, documentation"), before, succeeded);
@@ -197,7 +199,14 @@ enum Output {
 struct Heard<'a> {
     package: &'a str,
     tally: &'a mut Tally,
-    requirements: &'a mut Requirements,
+    told: &'a mut Told,
+}
+
+/// What is written down of the tests that passed.
+#[derive(Debug, Default)]
+struct Told {
+    requirements: Requirements,
+    suites: Suites,
 }
 
 /// Runs a test command, reads its numbers and shows all of its output but the tests that passed.
@@ -210,7 +219,7 @@ fn follow(
     let Heard {
         package,
         tally,
-        requirements,
+        told,
     } = heard;
     command.current_dir(root);
     match output {
@@ -227,7 +236,8 @@ fn follow(
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         tally.read(&line);
-        requirements.read(package, &line);
+        told.requirements.read(package, &line);
+        told.suites.read(&line);
         if passed(&line).is_none() {
             say(&line);
         }
