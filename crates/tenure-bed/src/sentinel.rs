@@ -56,6 +56,20 @@ impl Sentinel {
         replicas: usize,
         settings: impl Fn(RedisBuilder) -> RedisBuilder,
     ) -> Self {
+        Self::start_as(flavour, replicas, settings, |sentinel| sentinel).await
+    }
+
+    /// As [`Sentinel::start_with`], with settings for each sentinel too: such as TLS, which a
+    /// client speaks with all of them or with none.
+    ///
+    /// # Panics
+    /// If it is not complete in time.
+    pub async fn start_as(
+        flavour: Flavour,
+        replicas: usize,
+        settings: impl Fn(RedisBuilder) -> RedisBuilder,
+        of_sentinels: impl Fn(RedisBuilder) -> RedisBuilder,
+    ) -> Self {
         let mut nodes = vec![settings(Redis::builder(flavour)).start().await];
         let of = format!("127.0.0.1 {}", nodes[0].port());
         for _ in 0..replicas {
@@ -70,8 +84,7 @@ impl Sentinel {
         // a while: so the replicas come first.
         started.follow(0).await;
         for _ in 0..SENTINELS {
-            let sentinel = Redis::builder(flavour)
-                .for_sentinel()
+            let sentinel = of_sentinels(Redis::builder(flavour).for_sentinel())
                 .config("sentinel", &format!("monitor {NAME} {of} {AGREED}"))
                 .config(
                     "sentinel",

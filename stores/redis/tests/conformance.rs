@@ -48,6 +48,33 @@ mod without_channels {
     tenure_conformance::lease_suite!(super::Harness::without_channels().await);
 }
 
+/// The table in the README of what the suites run on: servers, and how many cases of each suite.
+#[test]
+fn the_readme_counts_the_cases_as_they_are() {
+    use tenure_conformance::{lease, run};
+    const HEAD: &str = "| servers | leases | runs |";
+    let (text, rest) = include_str!("../README.md").split_once(HEAD).unwrap();
+    let (leases, runs) = (lease::NAMES.len(), run::NAMES.len());
+    let sentence = format!("that was {leases} cases for leases and {runs} for runs");
+    assert!(text.contains(&sentence), "say: {sentence}");
+    let rows = rest
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut counted = 0;
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for (cell, count) in [(cells[2], leases), (cells[3], runs)] {
+            let each = cell.rsplit("× ").next().unwrap();
+            if !each.is_empty() {
+                assert_eq!(each, count.to_string(), "{row}");
+                counted += 1;
+            }
+        }
+    }
+    assert!(counted > 20, "the table is there: {counted}");
+}
+
 /// Sentinels, clusters and replicas take seconds to start, so cases share them.
 mod topologies {
     use std::sync::Arc;
@@ -103,8 +130,8 @@ mod topologies {
         }
 
         /// Half of the cases, then the primary dies, and the other half.
-        async fn pass_a_fail_over(self, parameters: &str) {
-            let sentinel = Sentinel::start(Flavour::Redis, 2).await;
+        async fn pass_a_fail_over(self, flavour: Flavour, parameters: &str) {
+            let sentinel = Sentinel::start(flavour, 2).await;
             let url = sentinel.url();
             let place = Place::new(Servers::Sentinel(sentinel), &url, parameters);
             let Servers::Sentinel(sentinel) = &*place.servers else {
@@ -126,8 +153,8 @@ mod topologies {
 
         /// All cases on a cluster, where the slot of each moves after the first half has passed or
         /// before it begins.
-        async fn pass_moving_slots(self) {
-            let cluster = Cluster::start(Flavour::Redis).await;
+        async fn pass_moving_slots(self, flavour: Flavour) {
+            let cluster = Cluster::start(flavour).await;
             let url = cluster.url();
             let place = Place::new(Servers::Cluster(cluster), &url, "");
             let Servers::Cluster(cluster) = &*place.servers else {
@@ -191,32 +218,32 @@ mod topologies {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn s50_every_run_case_passes_on_sentinels_before_and_after_a_fail_over() {
-        Suite::Runs.pass_a_fail_over("").await;
+        Suite::Runs.pass_a_fail_over(Flavour::Redis, "").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn s37_every_run_case_passes_on_a_cluster_whose_slots_move() {
-        Suite::Runs.pass_moving_slots().await;
+        Suite::Runs.pass_moving_slots(Flavour::Redis).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r58_every_lease_case_passes_on_sentinels_before_and_after_a_fail_over() {
-        Suite::Leases.pass_a_fail_over("").await;
+        Suite::Leases.pass_a_fail_over(Flavour::Redis, "").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r49_every_lease_case_passes_on_a_cluster_whose_slots_move() {
-        Suite::Leases.pass_moving_slots().await;
+        Suite::Leases.pass_moving_slots(Flavour::Redis).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn b5_every_lease_case_passes_strictly_on_sentinels_before_and_after_a_fail_over() {
-        Suite::Leases.pass_a_fail_over(STRICT).await;
+        Suite::Leases.pass_a_fail_over(Flavour::Redis, STRICT).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn b5_every_run_case_passes_strictly_on_sentinels_before_and_after_a_fail_over() {
-        Suite::Runs.pass_a_fail_over(STRICT).await;
+        Suite::Runs.pass_a_fail_over(Flavour::Redis, STRICT).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,5 +274,37 @@ mod topologies {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn b5_every_run_case_passes_strictly_over_tls_for_a_user() {
         Suite::Runs.pass_strictly(Over::Tls).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s50_every_run_case_passes_on_sentinels_of_valkey_before_and_after_a_fail_over() {
+        Suite::Runs.pass_a_fail_over(Flavour::Valkey, "").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn r58_every_lease_case_passes_on_sentinels_of_valkey_before_and_after_a_fail_over() {
+        Suite::Leases.pass_a_fail_over(Flavour::Valkey, "").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_run_case_passes_strictly_on_sentinels_of_valkey_around_a_fail_over() {
+        Suite::Runs.pass_a_fail_over(Flavour::Valkey, STRICT).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn b5_every_lease_case_passes_strictly_on_sentinels_of_valkey_around_a_fail_over() {
+        Suite::Leases
+            .pass_a_fail_over(Flavour::Valkey, STRICT)
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s37_every_run_case_passes_on_a_cluster_of_valkey_whose_slots_move() {
+        Suite::Runs.pass_moving_slots(Flavour::Valkey).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn r49_every_lease_case_passes_on_a_cluster_of_valkey_whose_slots_move() {
+        Suite::Leases.pass_moving_slots(Flavour::Valkey).await;
     }
 }
