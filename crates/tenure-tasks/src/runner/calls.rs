@@ -19,11 +19,11 @@ use tokio::time::timeout;
 
 use super::claiming::{Flight, Wanted};
 use super::expansion::Next;
-use super::following::{Asked, Looked};
 use super::gaps::{LOOK_BACK, Recent};
 use super::pruning::Pruned;
 use super::replacing::Heard;
 use super::reports::PassGroup;
+use super::successors::{Asked, Looked};
 use super::watch::Waiting;
 use crate::event::{EventSender, StoreCall};
 use crate::spec::TaskSpec;

@@ -40,6 +40,7 @@ mod runs;
 mod shares;
 mod stale;
 mod starting;
+mod successors;
 mod taking;
 mod upkeep;
 mod watch;
