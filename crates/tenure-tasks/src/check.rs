@@ -103,11 +103,20 @@ pub(crate) fn check<S: Send + Sync + 'static>(
 /// Everything that is wrong with it, except that it may lack code and a manager.
 pub(crate) fn check_alone<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
     let mut faults = Vec::new();
+    check_own(&task.draft, &mut faults);
+    check_with(task, faults)
+}
+
+/// The same of a task of tenure's own, which bears such a name.
+pub(crate) fn check_ours<S>(task: &Task<S>) -> Result<TaskSpec, ConfigErrors> {
+    check_with(task, Vec::new())
+}
+
+fn check_with<S>(task: &Task<S>, mut faults: Vec<ConfigError>) -> Result<TaskSpec, ConfigErrors> {
     let of_namespace = hash::of_namespace(DEFAULT_NAMESPACE);
     let spec = Checker::default().spec(&task.draft, of_namespace, &mut faults);
     // How long all records are kept is not the task's to know.
     check_keep(&task.draft, None, &mut faults);
-    check_own(&task.draft, &mut faults);
     ConfigErrors::if_any(faults)?;
     // Without a fault there is a spec; the fallback is never built.
     spec.ok_or_else(|| ConfigErrors::no_schedule(&task.draft.name))

@@ -11,7 +11,7 @@ use super::book::alarm_of;
 use super::rule::{AlarmRule, PREFIX};
 use super::{Alarm, AlarmTarget};
 use crate::attempt::{Attempt, TaskResult};
-use crate::check::Work;
+use crate::check::{Work, check_ours};
 use crate::outcome::{TaskFailure, TaskReport};
 use crate::task::Task;
 
@@ -46,7 +46,7 @@ fn work(rule: &Arc<AlarmRule>, manager: Option<&str>, store: &Arc<dyn RunStore>)
         .details("tells alarms");
     let (rule, store) = (rule.clone(), store.clone());
     Some(Work {
-        spec: Arc::new(task.check().ok()?),
+        spec: Arc::new(check_ours(&task).ok()?),
         code: Arc::new(move |attempt| tell(rule.clone(), store.clone(), attempt).boxed()),
         runtime: None,
     })
