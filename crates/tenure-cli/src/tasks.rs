@@ -262,7 +262,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         }
         let rows = records
             .iter()
-            .map(|run| row(run, late.of(run).count(), gone.told(run)));
+            .map(|run| row(run, late.of(run).count(), gone.told(run).as_deref()));
         let heading = ["tick", "task", "#", "state", "late", "took", "node", ""];
         Ok(table(&heading, rows.collect()))
     };
@@ -344,7 +344,7 @@ fn line_of(run: &RunRecord, late: &LateEnds, gone: &Gone, with_output: bool) -> 
     line
 }
 
-fn row(run: &RunRecord, late_ends: usize, gone: Option<String>) -> Vec<String> {
+fn row(run: &RunRecord, late_ends: usize, gone: Option<&str>) -> Vec<String> {
     let dash = || "–".to_owned();
     let late = run
         .started_at
@@ -353,29 +353,25 @@ fn row(run: &RunRecord, late_ends: usize, gone: Option<String>) -> Vec<String> {
         (Some(started), Some(ended)) => Some(about(ended.since(started))),
         _ => None,
     };
-    let kind = match &run.key.kind {
+    let kind = match (&run.asked, &run.key.kind) {
+        (Some(asked), _) => asked,
         _ if run.key.is_following() => "",
-        RunKind::Manual(_) => "asked for; ",
-        RunKind::Backfill(_) => "backfill; ",
+        (None, RunKind::Manual(_)) => "asked for",
+        (None, RunKind::Backfill(_)) => "backfill",
         _ => "",
     };
-    let attempt = if run.attempt > 1 {
-        format!("attempt {}; ", run.attempt)
-    } else {
-        String::new()
+    let attempt = match run.attempt {
+        attempt @ 2.. => format!("attempt {attempt}"),
+        _ => String::new(),
     };
     let reason = run.reason.as_deref().unwrap_or_default();
-    let late_end = match (late_ends, reason) {
-        (0, _) => "",
-        (_, "") => "its end came too late",
-        _ => "; its end came too late",
+    let late_end = match late_ends {
+        0 => "",
+        _ => "its end came too late",
     };
-    let mut said = format!("{kind}{attempt}{reason}{late_end}");
-    said.truncate(said.trim_end_matches("; ").len());
-    if let Some(gone) = gone {
-        let between = if said.is_empty() { "" } else { "; " };
-        said = format!("{said}{between}{gone}");
-    }
+    let mut said = vec![kind, &attempt, reason, late_end];
+    said.extend(gone);
+    said.retain(|one| !one.is_empty());
     vec![
         run.key.tick.to_string(),
         run.key.task.to_string(),
@@ -384,7 +380,7 @@ fn row(run: &RunRecord, late_ends: usize, gone: Option<String>) -> Vec<String> {
         late.unwrap_or_else(dash),
         took.unwrap_or_else(dash),
         run.node.as_ref().map_or_else(dash, ToString::to_string),
-        visible(&said),
+        visible(&said.join("; ")),
     ]
 }
 
@@ -427,6 +423,7 @@ pub(crate) fn run_json(run: &RunRecord, with_output: bool) -> Value {
         "ended_at": time(run.ended_at),
         "due_at": time(run.due_at),
         "lateness_ms": run.started_at.map(|at| millis(at.since(run.key.tick))),
+        "asked": run.asked,
         "reason": run.reason,
         "exit_code": run.exit_code,
         "attempts": attempts,

@@ -332,12 +332,25 @@ fn s60_a_task_is_run_on_demand_with_who_and_why_and_its_end_can_be_waited_for() 
     for part in ["#1+m:", "#2+m:", " succeeded\n", "ran 1\n", "ran 2\n"] {
         assert!(shown.contains(part), "`{part}`: {shown}");
     }
-    let failed = place.run(["trigger", "fails", "--wait"]);
+    let failed = place.run(["trigger", "fails", "--wait", "--why", "ticket 99"]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     assert!(failed.stdout.contains("failed: "), "{}", failed.stdout);
     let run = recorded(&place, "t", "succeeded");
-    let reason = run["reason"].as_str().unwrap();
-    assert!(reason.starts_with("asked for by ") && reason.ends_with(": a test"));
+    let asked = run["asked"].as_str().unwrap();
+    assert!(asked.starts_with("asked for by ") && asked.ends_with(": a test"));
+    let run = recorded(&place, "fails", "failed");
+    assert!(
+        run["asked"].as_str().unwrap().ends_with(": ticket 99"),
+        "{run}"
+    );
+    assert!(run["reason"].is_string(), "{run}");
+    for told in [["why", "fails"], ["history", "fails"]] {
+        let told = ok(place.run(told));
+        assert!(
+            told.contains(": ticket 99") && told.contains("status"),
+            "{told}"
+        );
+    }
     let story = ok(place.run(["why", "t"]));
     assert!(story.contains("asked for by hand: succeeded"), "{story}");
     assert!(story.contains(": a test"), "{story}");

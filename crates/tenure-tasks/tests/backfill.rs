@@ -88,8 +88,8 @@ async fn s61_a_range_twice_runs_nothing_that_succeeded_unless_it_is_forced() {
     let ran = runs_of(&cluster, "first").await;
     assert_eq!(ran.len(), 120, "60 ticks with two indices");
     assert!(ran.iter().all(|run| run.state == RunState::Succeeded));
-    let reason = ran[0].reason.as_deref().unwrap();
-    assert_eq!(reason, "backfill first by eve: the provider was down");
+    let asked = ran[0].asked.as_deref().unwrap();
+    assert_eq!(asked, "backfill first by eve: the provider was down");
     cluster.log.assert_none_twice();
 
     ask(&cluster, &past("second")).await;

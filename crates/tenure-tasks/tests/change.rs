@@ -168,6 +168,7 @@ async fn s55_old_nodes_stop_claiming_a_task_that_a_newer_release_has_retired() {
     let asked = cluster.store.run(&asked).await.unwrap().unwrap();
     assert_eq!(asked.state, RunState::Cancelled, "{asked:?}");
     assert_eq!(asked.reason.unwrap(), "not begun: the task is retired");
+    assert_eq!(asked.asked.unwrap(), "asked for by a test");
     // Rolled back: it goes on when nobody says any more that it is over.
     new.drain(secs(1)).await;
     pass(secs(10)).await;

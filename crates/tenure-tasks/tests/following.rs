@@ -71,10 +71,10 @@ async fn s57_a_delay_counts_from_the_end_and_each_run_has_one_successor_on_two_n
         assert!((10..=11).contains(&runs.len()), "{}", runs.len());
         assert_eq!(runs[0].key.tick, at(0), "begins when it is first seen");
         assert_one_after_the_other(&runs, secs(10));
-        let reason = runs[1].reason.as_deref().unwrap();
+        let asked = runs[1].asked.as_deref().unwrap();
         assert!(
-            reason.starts_with("due 10s after the end of 2026-01-01T00:00:00"),
-            "{reason}"
+            asked.starts_with("due 10s after the end of 2026-01-01T00:00:00"),
+            "{asked}"
         );
     }
     cluster.log.assert_none_twice();
@@ -104,6 +104,10 @@ async fn s57_a_run_that_is_tried_again_is_followed_after_its_last_attempt() {
     assert_one_after_the_other(&runs, secs(10));
     assert!(runs.len() >= 3, "{runs:?}");
     assert_eq!((runs[0].state, runs[0].attempt), (RunState::Failed, 3));
+    // S60: after what a run was due is kept beside why it failed.
+    let asked = runs[1].asked.as_deref().unwrap();
+    assert!(asked.starts_with("due 10s after the end of ") && asked.ends_with("(failed)"));
+    assert_eq!(runs[1].reason.as_deref(), Some("no"));
     cluster.log.assert_none_twice();
     node.drain(secs(1)).await;
     other.drain(secs(1)).await;

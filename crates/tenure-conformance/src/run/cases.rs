@@ -171,7 +171,6 @@ macro_rules! __run_cases {
                 s60_a_requested_run_has_its_own_record_and_leaves_the_tick_alone
                 s60_a_requested_run_waits_for_its_like_unless_forced
                 s60_two_requests_of_one_index_are_taken_one_after_the_other
-                s60_a_requested_run_keeps_who_asked
                 s60_a_scheduled_run_cannot_be_put_into_the_store
                 what_is_due_the_longest_is_taken_first
                 s61_a_backfill_leaves_out_what_ran_well
@@ -181,6 +180,11 @@ macro_rules! __run_cases {
                 of_many_takers_one_gets_a_run
                 a_backfills_cursor_moves_only_from_where_it_was
                 listeners_hear_that_something_waits
+            }
+            asked {
+                s60_what_a_run_was_asked_with_is_kept_whatever_its_end
+                s60_what_a_run_was_asked_with_is_kept_by_a_retry_and_a_recovery
+                s50_a_run_put_back_keeps_what_it_was_asked_with
             }
             reading {
                 a_passed_tick_is_recorded_with_its_reason_and_cannot_be_claimed

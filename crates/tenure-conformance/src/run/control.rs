@@ -126,17 +126,6 @@ pub(super) async fn s60_two_requests_of_one_index_are_taken_one_after_the_other(
     assert_eq!(node.take(10).await, []);
 }
 
-pub(super) async fn s60_a_requested_run_keeps_who_asked(harness: &Shared) {
-    let node = Node::join_with(harness, "node", &["t"]).await;
-    let asked = request("t", node.now().await, "r1");
-    node.enqueue(asked.clone()).await;
-    let claim = node.take(10).await.remove(0);
-    let who = Some("asked by a case");
-    assert_eq!(node.record(&asked.key).await.reason.as_deref(), who);
-    node.finish(&claim, Outcome::Succeeded).await;
-    assert_eq!(node.record(&asked.key).await.reason.as_deref(), who);
-}
-
 pub(super) async fn s60_a_scheduled_run_cannot_be_put_into_the_store(harness: &Shared) {
     let node = Node::join(harness, "node").await;
     let tick = node.now().await;

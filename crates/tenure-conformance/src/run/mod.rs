@@ -6,6 +6,7 @@
 //! place.
 
 mod actor;
+mod asked;
 mod batch;
 mod cancel;
 mod cases;

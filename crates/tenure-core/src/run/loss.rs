@@ -75,6 +75,8 @@ pub struct Remembered {
     pub max_running: Option<MaxRunning>,
     /// When it was claimed, by the store's clock.
     pub claimed_at: Timestamp,
+    /// What it was asked with, if the node knows. A record that is replaced keeps its own.
+    pub asked: Option<String>,
     /// Why it ended as it did, if the node knows.
     pub reason: Option<String>,
     /// How long the record is kept at least.
@@ -97,6 +99,7 @@ impl Remembered {
             overlap: Overlap::default(),
             max_running: None,
             claimed_at,
+            asked: None,
             reason: None,
             keep_for: Duration::from_secs(2 * 3600),
         }

@@ -235,7 +235,10 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// For a waiting run: from when on it may be taken.
     pub due_at: Option<Timestamp>,
-    /// Why it ended badly, was skipped or missed; for a requested run, who asked and why.
+    /// Of a run that was put into the store: who asked for it and why, or after what it was due.
+    /// Kept whatever becomes of it.
+    pub asked: Option<String>,
+    /// Why it ended badly, was skipped or missed.
     pub reason: Option<String>,
     /// The exit status of its command, if it was one.
     pub exit_code: Option<i32>,
@@ -262,6 +265,7 @@ impl RunRecord {
             started_at: None,
             ended_at: None,
             due_at: None,
+            asked: None,
             reason: None,
             exit_code: None,
             output: None,

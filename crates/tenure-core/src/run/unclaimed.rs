@@ -64,7 +64,8 @@ pub struct Enqueue {
     pub on_crash: OnCrash,
     /// Leaves it out if the scheduled run of the same tick and index succeeded or is in hand.
     pub only_missing: bool,
-    /// Who asked, and why; kept as the record's reason.
+    /// Who asked, and why; kept as [`RunRecord::asked`](super::RunRecord::asked), whatever becomes
+    /// of the run. May be empty.
     pub reason: String,
 }
 

@@ -244,5 +244,6 @@ pub(super) fn why(run: &RunRow) -> Markup {
     html! {
         @if let Some(reason) = &run.reason { span.clip title=(say::short(reason)) { (reason) } }
         @else if let Some(code) = run.exit_code.filter(|code| *code != 0) { "exit status " (code) }
+        @else if let Some(asked) = &run.asked { span.clip title=(say::short(asked)) { (asked) } }
     }
 }

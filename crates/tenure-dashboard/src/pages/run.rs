@@ -79,6 +79,7 @@ fn facts(run: &RunDetail) -> Markup {
                 dt { "took" } dd { (took(row)) }
                 dt { "kind" }
                 dd { (row.kind) @if let Some(request) = &row.request { " " code { (request) } } }
+                @if let Some(asked) = &row.asked { dt { "because" } dd { (asked) } }
                 dt { "index" } dd { (row.index) }
                 dt { "attempt" } dd { (row.attempt) }
                 dt { "fence" }

@@ -49,7 +49,9 @@ pub struct RunRow {
     pub lateness_ms: Option<u64>,
     /// How long the current attempt took, or has taken so far, in milliseconds.
     pub took_ms: Option<u64>,
-    /// Why it ended badly, was skipped or missed; for a requested run, who asked and why.
+    /// Of a run that no tick made: who asked for it and why, or after what it was due.
+    pub asked: Option<String>,
+    /// Why it ended badly, was skipped or missed.
     pub reason: Option<String>,
     /// The exit status of its command, if it was one.
     pub exit_code: Option<i32>,
@@ -86,6 +88,7 @@ impl RunRow {
             due_at: run.due_at.map(At),
             lateness_ms: run.started_at.map(|at| millis(at.since(run.key.tick))),
             took_ms: (run.started_at.zip(until)).map(|(from, to)| millis(to.since(from))),
+            asked: run.asked.clone(),
             reason: run.reason.clone(),
             exit_code: run.exit_code,
         }

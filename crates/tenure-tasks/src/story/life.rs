@@ -101,10 +101,12 @@ impl Story {
     /// What happened to a run, in its order.
     fn life(&self, run: &RunRecord, others: &[String]) -> Vec<(Timestamp, String)> {
         let mut life = Vec::new();
-        match (&run.key.kind, &run.reason) {
+        match (&run.key.kind, &run.asked) {
             (RunKind::Scheduled, _) => life.push((self.tick, "due".to_owned())),
-            (_, Some(reason)) if says_who_asked(reason) => {
-                life.push((run.created_at, visible(reason)));
+            (_, Some(asked)) => life.push((run.created_at, visible(asked))),
+            // A run that was put back after its store forgot it may have lost who asked.
+            _ if run.key.is_following() => {
+                life.push((run.created_at, "due after the run before".to_owned()));
             }
             _ => life.push((run.created_at, "asked for".to_owned())),
         }
@@ -185,21 +187,10 @@ fn end_of(run: &RunRecord) -> String {
     if let Some(code) = run.exit_code {
         let _ = write!(text, ", status {code}");
     }
-    let is_scheduled = run.key.kind == RunKind::Scheduled;
-    // What somebody asked for stands at the beginning already.
-    if let Some(reason) = &run.reason
-        && (is_scheduled || !says_who_asked(reason))
-    {
+    if let Some(reason) = &run.reason {
         let _ = write!(text, ": {}", visible(reason));
     }
     text
-}
-
-/// Whether a requested run's reason is still who asked for it: a bad end takes its place.
-fn says_who_asked(reason: &str) -> bool {
-    ["asked for by ", "backfill ", "due "]
-        .iter()
-        .any(|start| reason.starts_with(start))
 }
 
 #[cfg(test)]
@@ -240,6 +231,20 @@ mod tests {
             (when.as_millis() - at(0).as_millis(), words.join(" "))
         });
         told.collect()
+    }
+
+    #[test]
+    fn s60_who_asked_is_told_beside_how_the_run_ended() {
+        let id = tenure_core::RequestId::new("r1").unwrap();
+        let key = RunKey::manual(TaskName::new("t").unwrap(), at(0), 1, id);
+        for state in [RunState::Failed, RunState::TimedOut, RunState::Lost] {
+            let mut run = RunRecord::new(key.clone(), state, at(0));
+            (run.asked, run.reason) = (Some("ann: ticket 99".into()), Some("due to rain".into()));
+            run.ended_at = Some(at(5));
+            // The first three words of each line; a colon stands for one.
+            let told = [(0, "ann  ticket".to_owned()), (5, format!("{state}  due"))];
+            assert_eq!(life_of(&run), told);
+        }
     }
 
     #[test]

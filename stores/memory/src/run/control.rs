@@ -45,7 +45,7 @@ impl Runs {
         let mut record = RunRecord::new(order.key.clone(), RunState::Waiting, now.wall);
         record.due_at = Some(now.wall + order.due_in);
         record.on_crash = order.on_crash;
-        record.reason = Some(order.reason.clone()).filter(|reason| !reason.is_empty());
+        record.asked = Some(order.reason.clone()).filter(|asked| !asked.is_empty());
         let mut run = Run::new(record, now.wall);
         run.overlap = order.overlap;
         run.max_running = order.max_running;

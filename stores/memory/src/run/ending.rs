@@ -2,7 +2,7 @@
 
 use tenure_core::{
     AttemptRecord, Finish, Finished, HolderId, Note, OnCrash, Pass, Recovered, RecoveredRun,
-    Recovery, RunKey, RunKind, RunRecord, RunRef, RunState, Start, Started,
+    Recovery, RunKey, RunRecord, RunRef, RunState, Start, Started,
 };
 
 use super::{ENDED_NODES_KEPT, Now, Run, Runs};
@@ -50,10 +50,7 @@ impl Runs {
             run.record.state = finish.outcome.state();
             run.record.ended_at = Some(now.wall);
         }
-        // A requested run keeps who asked for it, unless there is something worse to say.
-        if finish.reason.is_some() || run.record.key.kind == RunKind::Scheduled {
-            run.record.reason.clone_from(&finish.reason);
-        }
+        run.record.reason.clone_from(&finish.reason);
         self.put(run, now);
         Finished::Recorded
     }

@@ -26,12 +26,14 @@ impl Runs {
     }
 
     fn put_back(&mut self, told: &Remembered, due: Timestamp, now: Now) -> bool {
+        let mut asked = None;
         if let Some(run) = self.get(&told.key) {
             let record = &run.record;
             let kept = Kept::new(record.state, record.attempt, run.token, record.fence);
             if !told.replaces(&kept) {
                 return false;
             }
+            asked.clone_from(&record.asked);
         }
         let is_known = told.node.as_ref().is_some_and(|node| self.knows(node.id));
         let state = if is_known {
@@ -49,6 +51,7 @@ impl Runs {
         record.generation.clone_from(&told.generation);
         record.on_crash = told.on_crash;
         record.claimed_at = Some(told.claimed_at);
+        record.asked = asked.or_else(|| told.asked.clone());
         record.reason.clone_from(&told.reason);
         match state {
             RunState::Running => record.started_at = Some(told.claimed_at),

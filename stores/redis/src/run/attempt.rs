@@ -166,7 +166,7 @@ fn push_finish(call: &mut Call, finish: &Finish) -> Result<(), StoreError> {
     let exit = finish
         .exit_code
         .map_or_else(|| "*".to_owned(), |code| code.to_string());
-    // A requested run keeps who asked for it, unless there is something worse to tell.
+    // An older tenure kept who asked for a run as its reason.
     call.push(format!("{state} {exit} {}", u8::from(!is_scheduled)));
     call.push(write_reason(finish.reason.as_deref()));
     match finish.again_after {

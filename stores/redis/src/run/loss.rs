@@ -87,5 +87,6 @@ fn push_run(call: &mut Call, run: &Remembered) -> Result<(), StoreError> {
             .as_ref()
             .map_or(String::new(), |node| node.id.to_string()),
     );
+    call.push(write_reason(run.asked.as_deref()));
     Ok(())
 }

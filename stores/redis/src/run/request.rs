@@ -98,8 +98,8 @@ impl RedisStore {
             call.push(Token::random().to_string());
             call.push(crash_of(order.on_crash)?);
             call.push(rule_of(order.overlap, order.max_running)?);
-            let reason = Some(order.reason.as_str()).filter(|reason| !reason.is_empty());
-            call.push(write_reason(reason));
+            let asked = Some(order.reason.as_str()).filter(|asked| !asked.is_empty());
+            call.push(write_reason(asked));
         }
         let mut reply = Reply::new(ENQUEUE.doing, self.send(call).await?)?;
         let mut answers = Vec::with_capacity(orders.len());

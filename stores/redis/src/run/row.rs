@@ -12,8 +12,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use tenure_core::{
-    AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, Refusal, RunKey, RunRecord, RunRef,
-    RunState, StoreError, StoreErrorKind, Timestamp, Token,
+    AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, Refusal, RunKey, RunKind, RunRecord,
+    RunRef, RunState, StoreError, StoreErrorKind, Timestamp, Token,
 };
 
 use super::rule::Rule;
@@ -46,6 +46,7 @@ pub(super) struct Row {
     generation: Option<Generation>,
     on_crash: OnCrash,
     exit_code: Option<i32>,
+    asked: Option<String>,
     reason: Option<String>,
     attempts: Vec<AttemptRow>,
 }
@@ -130,7 +131,13 @@ impl Row {
             Some(line) => read_reason(line)?,
             None => None,
         };
-        let attempts = lines.map(AttemptRow::parse).collect::<Option<_>>()?;
+        let mut attempts: Vec<AttemptRow> = lines.map(AttemptRow::parse).collect::<Option<_>>()?;
+        let is_asked = attempts.first().is_some_and(|first| first.attempt == 0);
+        let asked = is_asked.then(|| attempts.remove(0).reason).flatten();
+        let (asked, reason) = match (asked, reason) {
+            (None, Some(reason)) if says_who_asked(key, &reason) => (Some(reason), None),
+            other => other,
+        };
         Some(Self {
             state,
             attempt,
@@ -147,6 +154,7 @@ impl Row {
             generation,
             on_crash,
             exit_code,
+            asked,
             reason,
             attempts,
         })
@@ -184,6 +192,7 @@ impl Row {
         record.ended_at = self.ended;
         record.set_started(self.started);
         record.due_at = self.due;
+        record.asked = self.asked;
         record.reason = self
             .reason
             .or_else(|| self.kept_back.as_ref().and_then(Refusal::obstacle));
@@ -267,6 +276,16 @@ fn read_reason(line: &str) -> Option<Option<String>> {
     serde_json::from_str(line).ok().map(Some)
 }
 
+/// Whether the reason of a run is who asked for it, as an older tenure kept it.
+fn says_who_asked(key: &RunKey, reason: &str) -> bool {
+    let is_due = || reason.starts_with("due ") && reason.contains(" after the end of ");
+    key.kind != RunKind::Scheduled
+        && (reason.starts_with("asked for by ")
+            || reason.starts_with("backfill ")
+            || reason.starts_with("due at once: ")
+            || is_due())
+}
+
 /// A text as records keep it: a JSON string, which holds no line break. Nothing is an empty text.
 pub(super) fn write_reason(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |text| {
@@ -342,6 +361,65 @@ mod tests {
         assert_eq!(record.attempts.len(), 2);
         assert_eq!(record.attempts[0].reason, None);
         assert_eq!(record.attempts[1].reason.as_deref(), Some("a \"b\"\n\0é"));
+    }
+
+    #[test]
+    fn s60_who_asked_is_read_as_this_tenure_and_as_an_older_one_keep_it() {
+        let id = tenure_core::RequestId::new("r1").unwrap();
+        let manual = RunKey::manual(key().task, key().tick, 1, id);
+        let read = |key: &RunKey, rest: &str| {
+            let text = format!("f * * 3 * 9 1 1 5 = 3+0 * g1 l s *\n{rest}");
+            let row = Row::read(key, "bucket", text.as_bytes()).unwrap();
+            let record = row.into_record(key.clone(), None, |_| None);
+            (record.asked, record.reason, record.attempts.len())
+        };
+        let text = |text: &str| Some(text.to_owned());
+        for (key, kept, asked, reason, attempts) in [
+            (
+                &manual,
+                "\n0 w * * 0 * \"asked for by eve\"",
+                text("asked for by eve"),
+                None,
+                0,
+            ),
+            (
+                &manual,
+                "\"status 3\"\n0 w * * 0 * \"ann\"\n1 f 8 2 3 * \"status 2\"",
+                text("ann"),
+                text("status 3"),
+                1,
+            ),
+            (
+                &manual,
+                "\"asked for by eve: a\"",
+                text("asked for by eve: a"),
+                None,
+                0,
+            ),
+            (
+                &manual,
+                "\"due 5s after the end of x (lost)\"\n1 f 8 2 3 * ",
+                text("due 5s after the end of x (lost)"),
+                None,
+                1,
+            ),
+            (
+                &manual,
+                "\"due to the weather\"",
+                None,
+                text("due to the weather"),
+                0,
+            ),
+            (
+                &key(),
+                "\"asked for by eve\"",
+                None,
+                text("asked for by eve"),
+                0,
+            ),
+        ] {
+            assert_eq!(read(key, kept), (asked, reason, attempts), "{kept}");
+        }
     }
 
     #[test]

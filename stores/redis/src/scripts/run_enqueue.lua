@@ -2,7 +2,8 @@
 -- KEYS[12..]: for each run: bucket, outputs, history of its task.
 -- ARGV: command and channel for hints; for each run: tick, -tick, field, place (the field without
 --   its task), field of the scheduled run if only a missing tick is wanted (else nothing),
---   due_in_ms, token, crash, overlap, reason (a JSON string)
+--   due_in_ms, token, crash, overlap, what it is asked with (a JSON string,
+--   or nothing)
 -- Reply: a letter or two a run: w it waits; xS it was there, in state S; nS the tick was not
 --   missing, its run being in state S.
 -- One step a run, because a run must be put in once, and only if its tick is missing.
@@ -28,7 +29,7 @@ for item = 1, (#KEYS - 11) / 3 do
       state = 'w', ended = '*', due = text(now + tonumber(ARGV[a + 5])), exit = '*', out = '*',
       node = '*', since = text(now), attempt = '0', claimed = '*', started = '*', fence = '*',
       token = token, generation = '*', crash = ARGV[a + 7], overlap = ARGV[a + 8], blocker = '*',
-      reason = ARGV[a + 9], earlier = '',
+      reason = '', asked = ARGV[a + 9], earlier = '',
     }
     save(bucket, KEYS[k + 1], tick, had[2], had[3], 1, now, { field, write_record(r) })
     call('ZADD', DUE, r.due, due_flag(r.overlap) .. tick .. '/' .. field)

@@ -4,8 +4,9 @@
 -- ARGV: command and channel for hints, groups; for each group: tick, items; for each of its items:
 --   field, slot and mark with a NUL between (nothing for a scheduled run: the slot is called as the
 --   field, the mark is TICKs), attempt, token, how ("STATE EXIT KEEPS": its letter, and 1 if a
---   reason that is already there stays if there is none now), reason (a JSON string, or nothing),
---   again_ms (nothing: no other attempt), output (+TEXT, or nothing). No run is twice in one group.
+--   reason that is already there stays if there is none now, because it may be who asked), reason (a
+--   JSON string, or nothing), again_ms (nothing: no other attempt), output (+TEXT, or nothing). No
+--   run is twice in one group.
 -- Reply: {codes, details}: a letter a run, and for each l a detail. d the outcome stands; l too
 --   late: "STATE ATTEMPT"; u there is no such run; b its record is broken.
 -- One step a run, because an attempt that is no longer the one in hand must change nothing.
@@ -41,7 +42,7 @@ local function finish(r, tick, outputs, field, how, reason, again, output, asked
   else
     wait_again(r, state, r.token, reason, now + tonumber(again), tick .. '/' .. field)
   end
-  if reason ~= '' or keeps ~= '1' then
+  if reason ~= '' or r.asked ~= '' or keeps ~= '1' then
     r.reason = reason
   end
   return write_record(r), again == '', r.node

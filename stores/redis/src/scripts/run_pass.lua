@@ -16,7 +16,7 @@ for item = 1, (#KEYS - 11) / 3 do
     local r = {
       state = ARGV[a + 4], ended = '=', due = '*', exit = '*', out = '*', node = '*',
       since = text(now), attempt = '0', claimed = '*', started = '*', fence = '*', token = token,
-      generation = '*', crash = 'l', overlap = 's', blocker = '*', reason = ARGV[a + 7],
+      generation = '*', crash = 'l', overlap = 's', blocker = '*', reason = ARGV[a + 7], asked = '',
       earlier = '',
     }
     local keep = now + tonumber(ARGV[a + 5])

@@ -1,10 +1,13 @@
 -- Records, and the buckets and slots they are in; stands behind run_base.lua.
 --
--- A record is one line, then the reason as a JSON string, then a line for each earlier attempt,
--- oldest first:
+-- A record is one line, then the reason as a JSON string, then what it was asked with if it was,
+-- as a JSON string, then a line for each earlier attempt, oldest first:
 --   STATE ENDED DUE EXIT OUT NODE SINCE ATTEMPT CLAIMED STARTED FENCE+OFFSET TOKEN GENERATION
 --     CRASH OVERLAP BLOCKER
+--   0 w * * 0 * ASKED
 --   ATTEMPT STATE NODE STARTED ENDED TOKEN REASON
+-- An older tenure kept who asked as the reason until the run ended badly, and takes ASKED for the
+-- reason of an attempt, which it keeps.
 -- What is not there is `*`; CLAIMED and ENDED `=` are SINCE, STARTED `=` is CLAIMED. STATE is one
 -- letter: w waiting, c claimed, r running, s succeeded, f failed, t timed out, x cancelled, i
 -- interrupted, l lost, k skipped, m missed. OUT is o if output is kept. CRASH is l (lose) or the
@@ -21,6 +24,8 @@ local HOUR = 3600000
 -- How long the records of a tick stay after the last of its runs ended, and how many there are at
 -- most, roughly: where very many are made, they stay shorter.
 local HISTORY, MOST_RECORDS = 30 * 24 * HOUR, 300000
+-- What stands before what a run was asked with.
+local ASKED = '\n0 w * * 0 * '
 -- How much is kept of earlier attempts.
 local ATTEMPTS_BYTES = 16384
 
@@ -35,9 +40,12 @@ local function read_record(value)
   if r.claimed == '=' then r.claimed = r.since end
   if r.started == '=' then r.started = r.claimed end
   if r.ended == '=' then r.ended = r.since end
-  -- The reason and the earlier attempts; each begins with a line break.
+  -- The reason, what it was asked with, and the earlier attempts; each begins with a line break.
   r.reason, r.earlier = string.match(r.rest, '^\n([^\n]*)(.*)$')
-  r.reason, r.earlier = r.reason or '', r.earlier or ''
+  r.reason, r.earlier, r.asked = r.reason or '', r.earlier or '', ''
+  if string.sub(r.earlier, 1, #ASKED) == ASKED then
+    r.asked, r.earlier = string.match(r.earlier, '^([^\n]*)(.*)$', #ASKED + 1)
+  end
   return r
 end
 
@@ -46,10 +54,11 @@ local function write_record(r)
   local started = r.started == r.claimed and r.started ~= '*' and '=' or r.started
   local head = table.concat({ r.state, r.ended, r.due, r.exit, r.out, r.node, r.since, r.attempt,
     claimed, started, r.fence, r.token, r.generation, r.crash, r.overlap, r.blocker }, ' ')
-  if r.reason == '' and r.earlier == '' then
+  local asked = r.asked ~= '' and ASKED .. r.asked or ''
+  if r.reason == '' and asked == '' and r.earlier == '' then
     return head
   end
-  return head .. '\n' .. r.reason .. r.earlier
+  return head .. '\n' .. r.reason .. asked .. r.earlier
 end
 
 -- What stands before a run in DUE, by how its record keeps overlap and limit.

@@ -4,7 +4,8 @@
 --   there is none, patience_ms, command and channel for hints; for each run: tick, -tick, field,
 --   place (the field without its task), slot, mark, whether the holder had it itself (1, 0), state,
 --   state if its node is not known, attempt, claimed_ms, fence, token, generation, crash, overlap,
---   keep_ms, reason (a JSON string), holder that had it
+--   keep_ms, reason (a JSON string), holder that had it, what it was asked with (a JSON string,
+--   or nothing)
 -- Reply: {'unknown'} if the node never beat, else {now_ms, sequence, epoch, losses, whether the
 --   node was the first to tell of the loss (1, 0), then for each run 1 if it is put back, else 0}
 -- One step a run, because what is put back must be missing, or behind, at that moment.
@@ -23,7 +24,7 @@ end
 local is_first = noticed and told_by == ARGV[1] and losses == noticed + 1
 local runs = (#KEYS - 11) / 3
 for item = 1, runs do
-  fence = math.max(fence, tonumber(ARGV[19 * item - 1]) or 0)
+  fence = math.max(fence, tonumber(ARGV[20 * item - 2]) or 0)
 end
 call('HSET', META, 'epoch', epoch, 'sequence', text(sequence), 'fence', text(fence),
   'losses', text(losses), 'told_by', told_by)
@@ -48,7 +49,7 @@ end
 local answer = { now, text(sequence), epoch, text(losses), is_first and 1 or 0 }
 local events, made = {}, 0
 for item = 1, runs do
-  local k, a = 3 * item + 9, 19 * item - 12
+  local k, a = 3 * item + 9, 20 * item - 13
   local bucket, tick, field = KEYS[k], ARGV[a], ARGV[a + 2]
   local slot, mark, own, state = ARGV[a + 4], ARGV[a + 5], ARGV[a + 6] == '1', ARGV[a + 7]
   local attempt, claimed, token = ARGV[a + 9], ARGV[a + 10], ARGV[a + 12]
@@ -78,7 +79,8 @@ for item = 1, runs do
       out = r and r.out or '*', node = node or '*', since = claimed, attempt = attempt,
       claimed = claimed, started = state == 'r' and claimed or '*', fence = ARGV[a + 11],
       token = token, generation = ARGV[a + 13], crash = ARGV[a + 14], overlap = ARGV[a + 15],
-      blocker = '*', reason = ARGV[a + 17], earlier = r and r.earlier or '',
+      blocker = '*', reason = ARGV[a + 17],
+      asked = r and r.asked ~= '' and r.asked or ARGV[a + 19], earlier = r and r.earlier or '',
     }
     if is_active then
       local beside, entry = call('HGET', SLOTS, slot), mark .. '@' .. node

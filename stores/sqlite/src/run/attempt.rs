@@ -128,10 +128,7 @@ fn finish(step: &mut Step<'_>, finish: &Finish) -> Result<Finished, Fault> {
     }
     find::keep_output(step, run.id, finish.output.as_deref())?;
     run.exit_code = finish.exit_code;
-    // A requested run keeps who asked for it, unless there is something worse to tell.
-    if finish.reason.is_some() || run.key.kind == RunKind::Scheduled {
-        run.reason.clone_from(&finish.reason);
-    }
+    run.reason.clone_from(&finish.reason);
     let cancel = cancel::settle(step, &run)?;
     if let Some(cancel) = cancel.filter(|_| finish.again_after.is_some()) {
         // A run that is asked to stop does not begin again.

@@ -72,7 +72,7 @@ pub(super) fn cancels(step: &Step<'_>, node: HolderId) -> Result<Vec<Cancel>, Fa
         ),
         params![step.ns, node.as_bytes()],
         |row| {
-            let (by, why): (String, String) = (row.get(30)?, row.get(31)?);
+            let (by, why): (String, String) = (row.get(31)?, row.get(32)?);
             Ok(Cancel::new(RunRow::read(row)?.key, by, why))
         },
     )

@@ -103,6 +103,9 @@ fn put_back_one(step: &Step<'_>, told: &Remembered, due: Timestamp) -> Result<bo
     run.started = (run.state == RunState::Running).then_some(told.claimed_at);
     run.ended = run.state.is_final().then_some(step.wall);
     run.due = (run.state == RunState::Waiting).then_some(due);
+    if run.asked.is_none() {
+        run.asked.clone_from(&told.asked);
+    }
     run.reason.clone_from(&told.reason);
     if let Some(fence) = told.fence {
         step.run(

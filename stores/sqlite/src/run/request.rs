@@ -56,7 +56,7 @@ pub(super) fn enqueue(step: &Step<'_>, enqueue: &Enqueue) -> Result<Enqueued, Fa
     run.overlap = enqueue.overlap;
     run.max_running = enqueue.max_running;
     run.on_crash = enqueue.on_crash;
-    run.reason = Some(enqueue.reason.clone()).filter(|reason| !reason.is_empty());
+    run.asked = Some(enqueue.reason.clone()).filter(|asked| !asked.is_empty());
     run.insert(step)?;
     Ok(Enqueued::Waiting)
 }

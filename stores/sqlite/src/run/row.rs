@@ -16,7 +16,8 @@ macro_rules! run_columns {
         "id, task, tick_at, idx, kind, request, state, attempt, fence, token, \
          holder, label, host, pid, generation, overlap, max_attempts, \
          created_at, claimed_at, started_at, ended_at, due_at, keep_until, \
-         blocker, reason, exit_code, changed, changed_at, max_runs, max_indices"
+         blocker, reason, exit_code, changed, changed_at, max_runs, max_indices, \
+         asked"
     };
 }
 pub(super) use run_columns;
@@ -44,6 +45,7 @@ pub(super) struct RunRow {
     pub(super) keep_until: Timestamp,
     /// What keeps a run back that waits, or that was left out by overlap or a limit.
     pub(super) kept_back: Option<Refusal>,
+    pub(super) asked: Option<String>,
     pub(super) reason: Option<String>,
     pub(super) exit_code: Option<i32>,
     pub(super) changed: i64,
@@ -160,6 +162,7 @@ impl RunRow {
             due: None,
             keep_until: step.wall,
             kept_back: None,
+            asked: None,
             reason: None,
             exit_code: None,
             changed: 0,
@@ -207,6 +210,7 @@ impl RunRow {
                 .ok()
                 .flatten()
                 .and_then(read_kept_back),
+            asked: row.get(30)?,
             reason: row.get(24)?,
             exit_code: row.get(25)?,
             changed: row.get(26)?,
@@ -323,6 +327,7 @@ impl RunRow {
                 self.changed_at.as_millis(),
                 self.max_running.map(|max| max.runs),
                 self.max_running.map(|max| max.indices),
+                self.asked,
             ],
         )?;
         self.id = step.file.last_insert_rowid();
@@ -387,6 +392,7 @@ impl RunRow {
         record.ended_at = self.ended;
         record.set_started(self.started);
         record.due_at = self.due;
+        record.asked = self.asked;
         record.reason = self.reason;
         record.exit_code = self.exit_code;
         record.output = step.one(

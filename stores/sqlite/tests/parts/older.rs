@@ -24,6 +24,12 @@ async fn e37_a_file_of_the_first_version_is_brought_up_to_date_with_all_it_holds
          INSERT INTO run (ns, task, tick_at, idx, kind, request, state, attempt, overlap,
                           created_at, keep_until, changed, changed_at)
          VALUES (1, 'report', 1000, 0, 0, '', 'succeeded', 1, 0, 1000, 9000000000000, 1, 1000);
+         INSERT INTO run (ns, task, tick_at, idx, kind, request, state, attempt, overlap,
+                          created_at, keep_until, changed, changed_at, reason)
+         VALUES (1, 'report', 1000, 1, 1, 'r1', 'succeeded', 1, 0, 1000, 9000000000000, 2, 1000,
+                 'asked for by eve: a gap'),
+                (1, 'report', 1000, 1, 1, 'r2', 'failed', 1, 0, 1000, 9000000000000, 3, 1000,
+                 'due to the weather');
          INSERT INTO task VALUES (1, 'report', 500);
          INSERT INTO definition VALUES (1, 'report', 7, 'g1', '@daily', 'Europe/Berlin', 2, '{}');",
     )
@@ -39,7 +45,23 @@ async fn e37_a_file_of_the_first_version_is_brought_up_to_date_with_all_it_holds
     assert_eq!(backfill.parallel, 1);
     let page = store.history(&HistoryQuery::all()).await.unwrap();
     let states: Vec<_> = page.runs.iter().map(|run| run.state).collect();
-    assert_eq!(states, [RunState::Succeeded]);
+    assert_eq!(
+        states,
+        [RunState::Succeeded, RunState::Succeeded, RunState::Failed]
+    );
+    // Who asked stands apart from how it ended, where the end had not taken its place.
+    let told: Vec<_> = page
+        .runs
+        .iter()
+        .map(|run| (run.asked.as_deref(), run.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        told[1..],
+        [
+            (Some("asked for by eve: a gap"), None),
+            (None, Some("due to the weather"))
+        ]
+    );
     let mut definition = Definition::new(
         TaskName::new("report").unwrap(),
         Generation::new("g1").unwrap(),
