@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use cluster::{Cluster, FaultyStore, State, arrived, at, event, logged, ms, pass, secs, slow};
 use tenure_core::{
-    Enqueue, Finish, OnCrash, Outcome, Pause, RequestId, RunKey, RunState, TaskName,
+    Enqueue, Finish, OnCrash, Outcome, Pause, RequestId, RunKey, RunState, TaskName, TaskRecord,
 };
+use tenure_tasks::story::Story;
 use tenure_tasks::{
     OnLeaseLoss, Retry, RunnerEvent, StopReason, Task, TaskContext, TaskFailure, TaskReport,
 };
@@ -600,6 +601,14 @@ async fn s41_a_second_drain_shortens_the_first_and_a_dead_store_does_not_hold_it
     assert_eq!(node.drain(secs(1)).await, tenure_tasks::Drained::default());
 }
 
+/// What the story of a tick tells besides its runs.
+async fn notes_of(cluster: &Cluster, task: &TaskRecord, tick_ms: i64) -> Vec<String> {
+    let story = Story::of_tick(&*cluster.store, task, at(tick_ms)).await;
+    let story = story.unwrap();
+    let notes = story.meanwhile().map(|(_, note)| note.text.clone());
+    notes.collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn s59_a_pause_lets_the_run_end_survives_restarts_and_is_caught_up_by_the_rule() {
     let cluster = Cluster::new();
@@ -656,7 +665,15 @@ async fn s59_a_pause_lets_the_run_end_survives_restarts_and_is_caught_up_by_the_
     let expected: Vec<_> = (2..=8).map(|n| at(n * 10_000)).collect();
     assert_eq!(missed, expected);
     let record = cluster.store.run(&key("t", 40_000)).await.unwrap().unwrap();
-    assert_eq!(record.reason.as_deref(), Some("the task was paused by eve"));
+    assert_eq!(
+        record.reason.as_deref(),
+        Some("the task was paused by eve: stocktaking")
+    );
+    // The pause that was in force is told, however long before the tick it began.
+    let missed = notes_of(&cluster, &known[0], 40_000).await;
+    assert_eq!(missed, ["paused by eve: stocktaking", "resumed by eve"]);
+    let ran = notes_of(&cluster, &known[0], 90_000).await;
+    assert_eq!(ran, ["resumed by eve"], "no pause kept it from running");
     cluster.log.assert_none_twice();
 }
 

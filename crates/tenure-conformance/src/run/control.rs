@@ -23,8 +23,8 @@ pub(super) async fn s59_a_paused_task_is_neither_claimed_nor_taken(harness: &Sha
         .await
         .unwrap();
     let answer = b.try_claim(item("t", now, 2)).await;
-    let by = "ann".to_owned();
-    assert_eq!(answer, ClaimAnswer::Refused(Refusal::Paused { by }));
+    let (by, why) = ("ann".to_owned(), "testing".to_owned());
+    assert_eq!(answer, ClaimAnswer::Refused(Refusal::Paused { by, why }));
     assert_eq!(b.store.run(&item("t", now, 2).key()).await.unwrap(), None);
     assert_eq!(b.take(10).await, []);
     b.win(item("u", now, 1)).await;

@@ -100,7 +100,13 @@ pub(super) async fn s54_a_renamed_task_keeps_its_first_time_and_its_pause(harnes
     let refused = node
         .is_refused(under(item("after", node.now().await, 1), "g2"))
         .await;
-    assert_eq!(refused, Refusal::Paused { by: "ann".into() });
+    assert_eq!(
+        refused,
+        Refusal::Paused {
+            by: "ann".into(),
+            why: "the disk is full".into()
+        }
+    );
     // Once: whoever resumes it is not overruled by the next node that starts.
     assert!(node.store.resume(&task("after"), "bob", "").await.unwrap());
     assert_eq!(node.brings(renamed).await.pause, None);

@@ -224,6 +224,8 @@ pub enum Refusal {
     Paused {
         /// By whom.
         by: String,
+        /// Why, in their words; may be empty.
+        why: String,
     },
     /// An earlier run of the same task and index is still in hand. The tick is recorded as skipped.
     #[error("skipped, because {blocker} is still running")]

@@ -1,5 +1,6 @@
 //! What the store's answer to a claim means.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use tenure_core::{ClaimAnswer, Holder, Moment, Refusal, RunState, StartMode, Timestamp};
@@ -120,9 +121,9 @@ impl Runner {
             }
             // Put back what is remembered first, then plan anew.
             Refusal::StoreForgot => self.table.reopen(id, before, now),
-            Refusal::Paused { by } => {
+            Refusal::Paused { by, why } => {
                 self.table.reopen(id, before, now + PAUSE_LOOK);
-                self.paused_by(id, by, now);
+                self.paused_by(id, by, why, now);
             }
             Refusal::TooLate { by } => {
                 let missed = Missed {
@@ -180,16 +181,19 @@ impl Runner {
             });
         }
         if let Some(missed) = &paused.missed {
-            let why = format!("the task was paused by {}", paused.by);
+            let mut why = format!("the task was paused by {}", paused.by);
+            if !paused.why.is_empty() {
+                let _ = write!(why, ": {}", paused.why);
+            }
             self.give_up(id, missed, Some(&why));
         }
     }
 
     /// The store says at `told_at` that the task is paused.
-    pub(super) fn paused_by(&mut self, id: TaskId, by: String, told_at: Timestamp) {
+    pub(super) fn paused_by(&mut self, id: TaskId, by: String, why: String, told_at: Timestamp) {
         if let Some(paused) = self.paused.get_mut(&id) {
             paused.told_at = told_at;
-            paused.by = by;
+            (paused.by, paused.why) = (by, why);
             return;
         }
         if let Some(spec) = self.table.spec(id) {
@@ -201,6 +205,7 @@ impl Runner {
         }
         let paused = PausedTask {
             by,
+            why,
             told_at,
             missed: None,
         };

@@ -226,7 +226,7 @@ impl Runner {
         if let (Some(pause), Some(now)) = (&registered.pause, store_now)
             && pause.holds_at(now)
         {
-            self.paused_by(id, pause.by.clone(), now);
+            self.paused_by(id, pause.by.clone(), pause.why.clone(), now);
         }
     }
 

@@ -154,6 +154,8 @@ pub(crate) struct Runner {
 #[derive(Debug)]
 struct PausedTask {
     by: String,
+    /// In their words; may be empty.
+    why: String,
     /// When the store last said so.
     told_at: Timestamp,
     /// What will have been missed if the pause turns out to be over.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use tenure_core::{NodeRecord, RunKind, RunRecord, RunState, Timestamp, about_duration, visible};
+use tenure_core::{
+    NodeRecord, Note, RunKind, RunRecord, RunState, Timestamp, about_duration, visible,
+};
 
 use super::{RunStory, Story};
 
@@ -18,8 +20,8 @@ impl Story {
         }
     }
 
-    /// Who had paused the task at the tick, in the words of the store's own note.
-    fn pause_at_tick(&self) -> Option<&str> {
+    /// The store's own note of the pause that was in force at the tick, and when that began.
+    pub(super) fn pause_at_tick(&self) -> Option<(Timestamp, &Note)> {
         let last = self
             .notes
             .iter()
@@ -28,7 +30,7 @@ impl Story {
             })
             .max_by_key(|(at, _)| *at);
         last.filter(|(_, note)| note.kind == "paused")
-            .map(|(_, note)| note.text.as_str())
+            .map(|(at, note)| (*at, note))
     }
 
     /// Why there is no record of an index, as far as that can be known.
@@ -50,8 +52,8 @@ impl Story {
                 self.task.first_seen
             ));
         }
-        if let Some(pause) = self.pause_at_tick() {
-            reasons.push(format!("the task was {}", visible(pause)));
+        if let Some((_, pause)) = self.pause_at_tick() {
+            reasons.push(format!("the task was {}", visible(&pause.text)));
         }
         if !self.is_scheduled() {
             reasons.push(format!(

@@ -13,8 +13,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tenure_core::{
-    Event, EventKind, HistoryQuery, HolderId, Note, RunKind, RunRecord, RunStore, StoreError,
-    TaskName, TaskRecord, Timestamp,
+    Event, EventKind, HistoryQuery, HolderId, Note, RunKind, RunRecord, RunState, RunStore,
+    StoreError, TaskName, TaskRecord, Timestamp,
 };
 use tenure_schedule::{Schedule, Zone};
 
@@ -140,10 +140,16 @@ impl Story {
         Ok(story)
     }
 
-    /// What the store told from the tick on.
+    /// What the store told from the tick on; and if the tick did not run, the pause that was in
+    /// force at it, however long before that was told.
     pub fn meanwhile(&self) -> impl Iterator<Item = (Timestamp, &Note)> {
+        let ran =
+            |run: &RunStory| !matches!(run.record.state, RunState::Skipped | RunState::Missed);
+        let pause = self.pause_at_tick().filter(|_| !self.runs.iter().any(ran));
         let from = self.notes.iter().filter(|(at, _)| *at >= self.tick);
-        from.map(|(at, note)| (*at, note))
+        let from = from.map(|(at, note)| (*at, note));
+        let earlier = pause.filter(|(at, _)| *at < self.tick);
+        earlier.into_iter().chain(from)
     }
 
     /// Whether the schedule that is in force now has the tick.

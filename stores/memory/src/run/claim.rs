@@ -188,6 +188,7 @@ impl Runs {
         if let Some(pause) = task.and_then(|task| task.pause_at(now)) {
             return Err(Refusal::Paused {
                 by: pause.by.clone(),
+                why: pause.why.clone(),
             });
         }
         match task.and_then(|task| self.current(task, now)) {

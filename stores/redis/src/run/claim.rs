@@ -11,7 +11,8 @@ use std::time::Duration;
 use redis::Value;
 use tenure_core::{
     Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Fence, Generation, MaxRunning, OnCrash,
-    Overlap, Refusal, RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp, Token,
+    Overlap, Pause, Refusal, RunRef, RunState, StoreError, StoreErrorKind, TaskName, Timestamp,
+    Token,
 };
 
 use super::control::read_pause;
@@ -351,14 +352,12 @@ impl RedisStore {
             }
             'p' => {
                 let pause = read_pause(detail, &names.of("pauses"));
-                let by = pause.map_or_else(
-                    |error| {
-                        report(&error);
-                        "somebody who cannot be read".to_owned()
-                    },
-                    |pause| pause.by,
-                );
-                Ok(Answer::refused(Refusal::Paused { by }))
+                let pause = pause.unwrap_or_else(|error| {
+                    report(&error);
+                    Pause::new("somebody who cannot be read", "")
+                });
+                let (by, why) = (pause.by, pause.why);
+                Ok(Answer::refused(Refusal::Paused { by, why }))
             }
             'g' => {
                 let current = Generation::new(&*text).or_else(|_| {

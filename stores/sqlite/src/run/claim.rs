@@ -78,7 +78,8 @@ fn decide(
         return Ok(ClaimAnswer::Refused(refusal));
     }
     if let Some(pause) = pause_of(step, &item.task)? {
-        return Ok(ClaimAnswer::Refused(Refusal::Paused { by: pause.by }));
+        let (by, why) = (pause.by, pause.why);
+        return Ok(ClaimAnswer::Refused(Refusal::Paused { by, why }));
     }
     if let Some(current) = in_force.generation
         && current != item.generation
