@@ -285,6 +285,9 @@ async fn s58_after_three_years_the_next_tick_is_found_at_once_and_the_past_is_co
     assert_eq!(missed.len(), 16);
     let oldest = missed.last().unwrap().reason.clone().unwrap();
     assert!(oldest.ends_with("or more earlier ticks too"), "{oldest}");
+    let newest = missed[0].reason.as_deref().unwrap();
+    assert!(newest.starts_with("no node was there in time"), "{newest}");
+    assert!(newest.contains("left out by catch_up = "), "{newest}");
     pass(secs(60)).await;
     cluster.log.assert_none_twice();
     assert_eq!(cluster.log.len(), 5);

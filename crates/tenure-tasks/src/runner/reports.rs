@@ -87,7 +87,10 @@ impl Runner {
                 "nobody ran it within its window of {}",
                 tenure_core::format_duration(spec.claim_window())
             ),
-            None => format!("left out by catch_up = {}", spec.catch_up().as_str()),
+            None => format!(
+                "no node was there in time to run it, and it was left out by catch_up = {}",
+                spec.catch_up().as_str()
+            ),
         };
         let keep_for = spec.claim_window() * 2 + Duration::from_secs(25 * 3600);
         let mut passes = Vec::new();
