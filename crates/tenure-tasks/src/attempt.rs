@@ -30,6 +30,9 @@ use crate::runner::outcome_of;
 use crate::spec::TaskSpec;
 use crate::stop::{Stop, StopReason};
 
+/// How the reason of an attempt begins that was won and whose code did not begin.
+pub(crate) const NOT_BEGUN: &str = "not begun: ";
+
 /// A task's code, with the application's state inside.
 pub(crate) type Code = Arc<dyn Fn(Arc<Attempt>) -> BoxFuture<'static, TaskResult> + Send + Sync>;
 

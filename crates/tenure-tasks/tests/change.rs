@@ -13,6 +13,7 @@ use tenure_core::{
     Enqueue, Holder, OnChange, Outcome, RequestId, RunKey, RunState, TaskName, Timestamp,
 };
 use tenure_memory::MemoryStore;
+use tenure_tasks::story::Story;
 use tenure_tasks::{
     CatchUp, Keep, KeepRule, RunnerEvent, RunnerOptions, StoreLockManager, Task, TaskContext,
     TaskError, TaskExecutionToken, TaskLockManager as _, TaskManager, TaskScheduling, TaskSpec,
@@ -169,6 +170,21 @@ async fn s55_old_nodes_stop_claiming_a_task_that_a_newer_release_has_retired() {
     assert_eq!(asked.state, RunState::Cancelled, "{asked:?}");
     assert_eq!(asked.reason.unwrap(), "not begun: the task is retired");
     assert_eq!(asked.asked.unwrap(), "asked for by a test");
+    let over = tasks.iter().find(|it| it.definition.task == asked.key.task);
+    let story = Story::of_tick(&*cluster.store, over.unwrap(), at(31_000)).await;
+    let life: Vec<String> = story.unwrap().runs[0]
+        .life
+        .iter()
+        .map(|(_, it)| it.clone())
+        .collect();
+    let claimed = life[1].starts_with("attempt 1 claimed by new");
+    assert!(claimed && life.len() == 4, "{life:?}");
+    assert_eq!(life[0], "asked for by a test");
+    assert_eq!(
+        life[2],
+        "attempt 1 was given out to begin, but its code did not"
+    );
+    assert_eq!(life[3], "cancelled: not begun: the task is retired");
     // Rolled back: it goes on when nobody says any more that it is over.
     new.drain(secs(1)).await;
     pass(secs(10)).await;

@@ -4,6 +4,7 @@
 use tenure_core::{Cancel, Finish, Outcome, RunRef, StoreError};
 
 use super::Runner;
+use crate::attempt::NOT_BEGUN;
 use crate::event::RunnerEvent;
 use crate::stop::StopReason;
 
@@ -48,7 +49,7 @@ impl Runner {
     /// Ends a run that was won and that nobody wants any more.
     pub(super) fn let_go(&mut self, run: RunRef, why: &str) {
         let mut finish = Finish::new(run, Outcome::Cancelled);
-        finish.reason = Some(format!("not begun: {why}"));
+        finish.reason = Some(format!("{NOT_BEGUN}{why}"));
         self.report(finish);
     }
 

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use super::watch::{Stage, Waiting};
 use super::{Phase, Runner};
-use crate::attempt::{Attempt, Ending, record_end};
+use crate::attempt::{Attempt, Ending, NOT_BEGUN, record_end};
 use crate::check::Work;
 use crate::event::{DelayCause, RunnerEvent};
 use crate::output::{Output, bounded};
@@ -202,7 +202,7 @@ impl Runner {
     pub(super) fn hand_back(&mut self, run: RunRef, outcome: Outcome, why: &str) {
         tracing::warn!(run = %run.key, why, "won, but not begun");
         let mut finish = Finish::new(run, outcome);
-        finish.reason = Some(format!("not begun: {why}"));
+        finish.reason = Some(format!("{NOT_BEGUN}{why}"));
         finish.again_after = Some(Duration::ZERO);
         self.report(finish);
     }

@@ -7,6 +7,7 @@ use tenure_core::{
 };
 
 use super::{RunStory, Story};
+use crate::attempt::NOT_BEGUN;
 
 impl Story {
     /// What happened to one run of the tick.
@@ -123,7 +124,8 @@ impl Story {
                 .as_ref()
                 .map_or_else(String::new, |node| format!(" on {node}"));
             if let Some(started) = attempt.started_at {
-                life.push((started, format!("attempt {} began{by}", attempt.attempt)));
+                let did = did_begin(attempt.state, attempt.reason.as_deref());
+                life.push((started, format!("attempt {} {did}{by}", attempt.attempt)));
             }
             let reason = attempt.reason.as_deref().map(visible).unwrap_or_default();
             let end = format!("attempt {} {}: {reason}", attempt.attempt, attempt.state);
@@ -131,7 +133,8 @@ impl Story {
         }
         life.extend(claim.take());
         if let Some(started) = run.started_at {
-            life.push((started, format!("attempt {} began", run.attempt)));
+            let did = did_begin(run.state, run.reason.as_deref());
+            life.push((started, format!("attempt {} {did}", run.attempt)));
         }
         if let (RunState::Waiting, Some(due)) = (run.state, run.due_at) {
             life.push((due, "may be taken from here on".to_owned()));
@@ -175,6 +178,24 @@ fn besides(run: &RunRecord, nodes: &[NodeRecord]) -> Vec<String> {
     others.map(|other| other.node.to_string()).collect()
 }
 
+const BEGAN: &str = "began";
+
+/// What an attempt did of which the store was told that it begins. A claim says so for a run that
+/// is to begin at once, and its node may then find that nobody wants it any more.
+fn did_begin(state: RunState, reason: Option<&str>) -> &'static str {
+    // The words of a failure are the code's own, and a record keeps those of the attempt before as
+    // long as the next one goes on.
+    let is_over = matches!(
+        state,
+        RunState::Cancelled | RunState::Interrupted | RunState::Lost
+    );
+    if is_over && reason.is_some_and(|reason| reason.starts_with(NOT_BEGUN)) {
+        "was given out to begin, but its code did not"
+    } else {
+        BEGAN
+    }
+}
+
 /// How a run ended, in words.
 fn end_of(run: &RunRecord) -> String {
     let mut text = match run.state {
@@ -183,6 +204,7 @@ fn end_of(run: &RunRecord) -> String {
     };
     if let Some(started) = run.started_at
         && let Some(ended) = run.ended_at
+        && did_begin(run.state, run.reason.as_deref()) == BEGAN
     {
         let _ = write!(text, " after {}", about_duration(ended.since(started)));
     }
