@@ -140,12 +140,15 @@ impl Story {
         Ok(story)
     }
 
-    /// What the store told from the tick on; and if the tick did not run, the pause that was in
-    /// force at it, however long before that was told.
+    /// What the store told from the tick on; and if a run of it was skipped or missed, the pause
+    /// that was in force at it, however long before that was told.
     pub fn meanwhile(&self) -> impl Iterator<Item = (Timestamp, &Note)> {
-        let ran =
-            |run: &RunStory| !matches!(run.record.state, RunState::Skipped | RunState::Missed);
-        let pause = self.pause_at_tick().filter(|_| !self.runs.iter().any(ran));
+        let not_run = |run: &RunStory| {
+            let state = run.record.state;
+            matches!(state, RunState::Skipped | RunState::Missed)
+        };
+        let pause = self.pause_at_tick();
+        let pause = pause.filter(|_| self.runs.iter().any(not_run));
         let from = self.notes.iter().filter(|(at, _)| *at >= self.tick);
         let from = from.map(|(at, note)| (*at, note));
         let earlier = pause.filter(|(at, _)| *at < self.tick);
