@@ -105,10 +105,14 @@ fn a_picture_wider_than_a_phone_begins_at_now_and_stays_where_it_is_moved() {
     let wide = format!("{region}.querySelector('.scroll')");
     let moved = site.browser.eval(&format!("{wide}.scrollLeft > 100"));
     assert_eq!(moved, true, "it begins with what was an hour ago");
-    // The middle of what is seen is now.
-    let off = format!(
-        "Math.abs({wide}.querySelector('.now').getBoundingClientRect().x - innerWidth / 2) < 60"
+    // The middle of what is seen of the plot, beside its names, is now.
+    let edge = |of: &str| format!("{of}.getBoundingClientRect().right");
+    let (names, end) = (
+        edge(&format!("{wide}.querySelector('.names')")),
+        edge(&wide),
     );
+    let now = format!("{wide}.querySelector('.now').getBoundingClientRect().x");
+    let off = format!("Math.abs({now} - ({names} + {end}) / 2) < 30");
     assert_eq!(site.browser.eval(&off), true);
     site.browser
         .eval(&format!("{wide}.focus(); {wide}.scrollLeft = 42"));
