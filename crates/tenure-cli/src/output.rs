@@ -94,9 +94,14 @@ pub(crate) fn folded(text: &str) -> String {
     narrow::folded(text, width)
 }
 
-/// How wide the terminal is, if the output goes to one.
+/// No text is folded further than this: what is narrower nobody reads.
+const LEAST_COLUMNS: usize = 20;
+
+/// How wide the terminal is, if the output goes to one that knows: one that was made by a program
+/// may say that it has no columns at all.
 fn columns() -> Option<usize> {
-    Table::new().width().map(usize::from)
+    let width = Table::new().width().filter(|width| *width > 0)?;
+    Some(usize::from(width).max(LEAST_COLUMNS))
 }
 
 /// The column by which a row is known.

@@ -192,6 +192,11 @@ impl Watched {
             self.until = ms.map(Moment::from_origin);
         } else if let Ok(group) = number.parse() {
             let is_bound = order == "bind";
+            // Nothing is begun after its end: this one was told of a lease before, and the program
+            // was stopped since. Another end is on its way.
+            if is_bound && self.until.is_some_and(|until| until <= SystemClock.now()) {
+                self.kill_bound();
+            }
             if is_bound || order == "add" {
                 let began = began(group);
                 self.groups.insert(group, Watch { began, is_bound });
@@ -253,4 +258,32 @@ fn began(process: i32) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     // Field 22 of the whole line; the state behind the name is field 3.
     rest.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r82_what_begins_after_a_lease_that_ended_while_the_program_was_stopped_may_run() {
+        let groups = [(); 2].map(|()| {
+            let mut sleeping = Command::new("sleep");
+            let child = sleeping.arg("60").process_group(0).spawn().unwrap();
+            Group::led_by(child.id()).unwrap()
+        });
+        let mut watched = Watched::default();
+        let bind = |group: Group| format!("bind {}", group.id());
+        let until = |moment: Moment| format!("until {}", moment.since_origin().as_millis());
+        watched.obey(&bind(groups[0]));
+        watched.obey(&until(SystemClock.now() - Duration::from_millis(100)));
+        watched.obey(&bind(groups[1]));
+        // What was bound to that end is killed, and what began after it is not.
+        assert!(groups[0].is_empty());
+        assert_eq!(watched.left(), Duration::MAX);
+        assert!(!groups[1].is_empty());
+        watched.obey(&until(SystemClock.now()));
+        assert_eq!(watched.left(), Duration::ZERO);
+        watched.kill_bound();
+        assert!(groups[1].is_empty());
+    }
 }
