@@ -266,11 +266,11 @@ mod tests {
 
     #[test]
     fn r82_what_begins_after_a_lease_that_ended_while_the_program_was_stopped_may_run() {
-        let groups = [(); 2].map(|()| {
+        let mut commands = [(); 2].map(|()| {
             let mut sleeping = Command::new("sleep");
-            let child = sleeping.arg("60").process_group(0).spawn().unwrap();
-            Group::led_by(child.id()).unwrap()
+            sleeping.arg("60").process_group(0).spawn().unwrap()
         });
+        let groups = [0, 1].map(|at: usize| Group::led_by(commands[at].id()).unwrap());
         let mut watched = Watched::default();
         let bind = |group: Group| format!("bind {}", group.id());
         let until = |moment: Moment| format!("until {}", moment.since_origin().as_millis());
@@ -285,5 +285,9 @@ mod tests {
         assert_eq!(watched.left(), Duration::ZERO);
         watched.kill_bound();
         assert!(groups[1].is_empty());
+        for command in &mut commands {
+            // Whoever looked whether its group was empty has its status.
+            let _ = command.wait();
+        }
     }
 }
