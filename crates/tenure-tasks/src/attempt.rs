@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -48,10 +48,53 @@ pub(crate) struct Attempt {
     pub(crate) key: RunKey,
     pub(crate) number: u32,
     pub(crate) fence: Option<Fence>,
-    pub(crate) started_at: Timestamp,
-    pub(crate) lateness: Duration,
     pub(crate) stop: Stop,
     pub(crate) output: Output,
+    due_at: Timestamp,
+    started_at: OnceLock<Timestamp>,
+    span: OnceLock<Span>,
+}
+
+impl Attempt {
+    /// An attempt whose code has not begun.
+    pub(crate) fn new(
+        spec: Arc<TaskSpec>,
+        key: RunKey,
+        (number, fence): (u32, Option<Fence>),
+        due_at: Timestamp,
+    ) -> Self {
+        Self {
+            spec,
+            key,
+            number,
+            fence,
+            stop: Stop::default(),
+            output: Output::default(),
+            due_at,
+            started_at: OnceLock::new(),
+            span: OnceLock::new(),
+        }
+    }
+
+    /// Says when its code begins, by the store's clock. The first word counts.
+    pub(crate) fn begins_at(&self, at: Timestamp) {
+        let _ = self.started_at.set(at);
+    }
+
+    /// When its code began; when it is due, until then.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at.get().copied().unwrap_or(self.due_at)
+    }
+
+    /// How long after its time its code began.
+    pub(crate) fn lateness(&self) -> Duration {
+        self.started_at().since(self.due_at)
+    }
+
+    /// The span of its code, which begins with the first call.
+    pub(crate) fn span(&self) -> &Span {
+        self.span.get_or_init(|| span_of(self))
+    }
 }
 
 /// How long things may take.
@@ -88,10 +131,10 @@ pub(crate) async fn supervise(
     if !limits.wait.is_zero() {
         sleep(limits.wait).await;
     }
-    let span = span_of(&attempt);
-    let ending = watch(code, runtime, attempt.clone(), limits, span.clone()).await;
+    let span = attempt.span().clone();
+    let ending = watch(code, runtime, attempt.clone(), limits, span).await;
     let outcome = outcome_of(&ending, attempt.stop.reason());
-    record_end(&span, outcome);
+    record_end(attempt.span(), outcome);
     ending
 }
 
@@ -104,7 +147,7 @@ pub(crate) fn record_end(span: &Span, outcome: Outcome) {
 }
 
 /// What traces say of an attempt; the table stands in `docs/guide/observability.md`.
-pub(crate) fn span_of(attempt: &Attempt) -> Span {
+fn span_of(attempt: &Attempt) -> Span {
     tracing::info_span!(
         "run",
         task = %attempt.key.task,
@@ -112,7 +155,7 @@ pub(crate) fn span_of(attempt: &Attempt) -> Span {
         index = attempt.key.index,
         attempt = attempt.number,
         fence = attempt.fence.map(Fence::get),
-        lateness_ms = u64::try_from(attempt.lateness.as_millis()).unwrap_or(u64::MAX),
+        lateness_ms = u64::try_from(attempt.lateness().as_millis()).unwrap_or(u64::MAX),
         outcome = tracing::field::Empty,
         // Read by OpenTelemetry: an attempt that went wrong is marked as such in its traces.
         otel.status_code = tracing::field::Empty,

@@ -82,13 +82,13 @@ impl<S> TaskContext<S> {
     /// When this attempt began, by the store's clock.
     #[must_use]
     pub fn started_at(&self) -> Timestamp {
-        self.attempt.started_at
+        self.attempt.started_at()
     }
 
     /// How long after its time this attempt began; the task's jitter does not count.
     #[must_use]
     pub fn lateness(&self) -> Duration {
-        self.attempt.lateness
+        self.attempt.lateness()
     }
 
     /// Resolves when the code should stop, with the reason.

@@ -5,15 +5,16 @@
 //! Nothing here knows a limit on time: whoever began the code watches over it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
-use tokio::runtime::Handle;
+use tenure_core::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
-use crate::attempt::{Attempt, Code, Ending, message_of};
+use crate::attempt::{Attempt, Ending, message_of};
+use crate::check::Work;
 
 /// The attempts that have ended and that nobody has dealt with yet.
 #[derive(Debug, Default)]
@@ -61,15 +62,44 @@ impl Drop for Launched {
     }
 }
 
-/// Begins the code in its span. Its end comes to `ends` under `id` exactly once, whatever becomes
-/// of the code and of its runtime.
+/// Holds code back that the runtime has already, until its time.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    opened: OnceLock<Timestamp>,
+    opening: Notify,
+}
+
+impl Gate {
+    /// Lets the code begin, now by the store's clock.
+    pub(crate) fn open(&self, now: Timestamp) {
+        let _ = self.opened.set(now);
+        self.opening.notify_waiters();
+    }
+
+    /// Resolves when it is open, with the time at which it was opened.
+    async fn passed(&self) -> Timestamp {
+        let mut opening = std::pin::pin!(self.opening.notified());
+        loop {
+            // Before the look: an opening in between is not missed.
+            opening.as_mut().enable();
+            if let Some(at) = self.opened.get() {
+                return *at;
+            }
+            opening.as_mut().await;
+            opening.set(self.opening.notified());
+        }
+    }
+}
+
+/// Hands the code to its runtime, which begins it in its span, at once or behind a gate. Its end
+/// comes to `ends` under `id` exactly once, whatever becomes of the code and of its runtime.
 pub(crate) fn launch(
-    code: Code,
-    runtime: Option<&Handle>,
+    work: &Work,
     attempt: Arc<Attempt>,
-    span: Span,
+    gate: Option<Arc<Gate>>,
     (id, ends): (u64, Arc<Ends>),
 ) -> Launched {
+    let code = work.code.clone();
     let mut end = End {
         id,
         ends,
@@ -77,6 +107,10 @@ pub(crate) fn launch(
     };
     // The code is called inside the spawned future, so that a panic of the call itself is caught.
     let running = async move {
+        if let Some(gate) = gate {
+            attempt.begins_at(gate.passed().await);
+        }
+        let span = attempt.span().clone();
         let running = async move { code(attempt).await }.instrument(span);
         let ending = match AssertUnwindSafe(running).catch_unwind().await {
             Ok(result) => Ending::Returned(result),
@@ -84,7 +118,7 @@ pub(crate) fn launch(
         };
         end.tell(ending);
     };
-    let task = match runtime {
+    let task = match &work.runtime {
         None => tokio::spawn(running),
         Some(runtime) => runtime.spawn(running),
     };

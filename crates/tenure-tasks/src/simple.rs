@@ -20,10 +20,9 @@ use crate::check::{Assigned, Work};
 use crate::event::{DelayCause, EventSender, RunnerEvent, SkipCause};
 use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
-use crate::output::Output;
 use crate::replacing::{Replaced, Replacement};
 use crate::running::{Command, Drained, Pulse};
-use crate::stop::{Stop, StopReason};
+use crate::stop::StopReason;
 use crate::table::{Table, TaskId};
 
 const LONGEST_NAP: Duration = Duration::from_secs(1);
@@ -197,16 +196,9 @@ impl SimpleRunner {
             });
             return;
         }
-        let attempt = Arc::new(Attempt {
-            lateness: wall.since(spec.fires_at(tick)),
-            spec,
-            key,
-            number: 1,
-            fence: None,
-            started_at: wall,
-            stop: Stop::default(),
-            output: Output::default(),
-        });
+        let due_at = spec.fires_at(tick);
+        let attempt = Arc::new(Attempt::new(spec, key, (1, None), due_at));
+        attempt.begins_at(wall);
         let limits = Limits {
             wait: Duration::ZERO,
             grace: self.options.stop_grace,
@@ -289,7 +281,7 @@ impl SimpleRunner {
             key,
             attempt: 1,
             outcome,
-            lateness: running.attempt.lateness,
+            lateness: running.attempt.lateness(),
             duration: self.clock.now().since(running.began_at),
             reason: (outcome.state() != RunState::Succeeded).then(|| ending.to_string()),
             exit_code: failure,
@@ -368,7 +360,7 @@ async fn execute(
     events.tell(|| RunnerEvent::Started {
         key: key.clone(),
         attempt: attempt.number,
-        lateness: attempt.lateness,
+        lateness: attempt.lateness(),
         cause: DelayCause::System,
     });
     let ending = supervise(work.code, work.runtime, attempt, limits).await;

@@ -18,9 +18,7 @@ use tenure_core::{
 use crate::attempt::{Attempt, Ending, Limits, supervise};
 use crate::check::{Work, check_alone_all};
 use crate::config_error::ConfigErrors;
-use crate::output::Output;
 use crate::runner::outcome_of;
-use crate::stop::Stop;
 use crate::table::{NextTick, Table, TaskId};
 use crate::task::Task;
 
@@ -219,16 +217,9 @@ impl<S: Send + Sync + 'static> TestTasks<S> {
             RunKind::Scheduled => work.spec.fires_at(key.tick),
             _ => key.tick,
         };
-        let attempt = Arc::new(Attempt {
-            spec: work.spec.clone(),
-            key: key.clone(),
-            number,
-            fence: Some(Fence::new(self.made)),
-            started_at: at,
-            lateness: at.since(due_at),
-            stop: Stop::default(),
-            output: Output::default(),
-        });
+        let name = (number, Some(Fence::new(self.made)));
+        let attempt = Arc::new(Attempt::new(work.spec.clone(), key.clone(), name, due_at));
+        attempt.begins_at(at);
         let limits = Limits {
             wait: Duration::ZERO,
             grace: GRACE,

@@ -165,6 +165,39 @@ async fn s40_code_begins_only_after_the_store_has_answered_that_it_begins() {
     assert_eq!((ended.state, ended.attempt), (RunState::Succeeded, 1));
 }
 
+/// The code of such runs is with the runtime before their tick.
+#[tokio::test(start_paused = true)]
+async fn s40_runs_whose_runtime_goes_before_their_tick_fail_at_their_tick_and_say_so() {
+    let cluster = Cluster::new();
+    let own = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let on_own = |n| logged(&format!("own{n}"), "0 * * * * *").on_runtime(own.handle().clone());
+    let mut all: Vec<Task<State>> = (0..500).map(on_own).collect();
+    all.extend((0..500).map(|n| logged(&format!("t{n}"), "0 * * * * *")));
+    let store = FaultyStore::over(cluster.store.clone());
+    let clock = cluster.clock.clone();
+    let _node = cluster.node_on("n", clock, store.clone(), all).await;
+    pass(ms(59_997)).await;
+    assert_eq!((store.claim_keys(), cluster.log.len()), (1000, 0));
+    own.shutdown_background();
+    pass(secs(1)).await;
+    assert_eq!(ran(&cluster), (500, 0));
+    let failed = record(&cluster, "own7").await;
+    assert_eq!(failed.state, RunState::Failed);
+    let reason = failed.reason.unwrap();
+    assert!(
+        reason.contains("the runtime of the task is gone"),
+        "{reason}"
+    );
+    assert!(
+        failed.ended_at.unwrap() >= at(60_000),
+        "{:?}",
+        failed.ended_at
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn s28_a_node_that_froze_with_a_burst_claimed_ahead_finds_that_another_has_it() {
     let cluster = Cluster::new();

@@ -354,6 +354,60 @@ async fn f37_the_queues_of_the_servers_end_where_max_waiters_says() {
     assert!(matches!(asked, Acquisition::Held(_)), "{asked:?}");
 }
 
+/// A holder's fence is agreed on by three of five; two did not hear of it, and keep their own.
+#[tokio::test]
+async fn r35_r72_servers_that_know_no_agreed_fence_do_not_outvote_the_one_that_does() {
+    let (quorum, store) = five().await;
+    let (before, holder) = (request("k"), request("k"));
+    let fence = granted(&store, &holder).await.fence;
+    until("every server has its vote", async || {
+        let mut votes = 0;
+        for node in quorum.nodes() {
+            votes += usize::from(has(node, "k").await);
+        }
+        votes == 5
+    })
+    .await;
+    let mut values = Vec::new();
+    for node in quorum.nodes() {
+        let reply = node.call(&["GET", "k"]).await;
+        values.push(String::from_utf8(reply.bytes().to_vec()).unwrap());
+    }
+    let agreed = format!(":0{}:", fence.get());
+    let knows = values.iter().position(|value| value.contains(&agreed));
+    let others = (0..5).filter(|number| Some(*number) != knows);
+    for (nth, number) in others.enumerate() {
+        let node = &quorum.nodes()[number];
+        if nth < 2 {
+            let mut parts: Vec<&str> = values[number].split(':').collect();
+            let own = (fence.get() - 251).to_string();
+            parts[2] = &own;
+            let value = parts.join(":");
+            node.call(&["SET", "k", &value, "KEEPTTL"]).await;
+        } else {
+            node.pause();
+        }
+    }
+    let told = match renewed(&store, &before).await.unwrap() {
+        Renewal::Lost {
+            by: Some(Occupant::Holder { fence, .. }),
+            ..
+        } => fence,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told, fence, "a renewal");
+    let told = match store.acquire(&before).await.unwrap() {
+        Acquisition::Held(held) => match held.by {
+            Occupant::Holder { fence, .. } => fence,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told, fence, "a refusal");
+    let view = store.inspect(&holder.key).await.unwrap().unwrap();
+    assert_eq!(view.fence(), Some(fence), "a look");
+}
+
 #[tokio::test]
 async fn r6_the_holder_is_told_by_each_server_whose_vote_is_taken_from_it() {
     let quorum = Quorum::start(Flavour::Redis, 3).await;

@@ -73,6 +73,7 @@ struct Instead {
     once: Vec<u8>,
     /// Again and again behind that, if there are any.
     forever: Vec<u8>,
+    counts: Arc<Counts>,
 }
 
 /// What happens to connections. Each is answered when it is done.
@@ -86,6 +87,8 @@ enum Order {
 struct Counts {
     accepted: AtomicUsize,
     open: AtomicUsize,
+    /// Bytes in place of answers.
+    instead: AtomicUsize,
 }
 
 impl Relay {
@@ -192,8 +195,18 @@ impl Relay {
     /// ends those connections.
     pub fn answer_with(&self, once: &[u8], forever: &[u8]) {
         let (once, forever) = (once.to_vec(), forever.to_vec());
-        let instead = Arc::new(Instead { once, forever });
+        let instead = Arc::new(Instead {
+            once,
+            forever,
+            counts: self.counts.clone(),
+        });
         self.change(|weather| weather.instead = Some(instead));
+    }
+
+    /// How many bytes were sent in place of answers, at least.
+    #[must_use]
+    pub fn sent_instead(&self) -> usize {
+        self.counts.instead.load(Ordering::Relaxed)
     }
 
     /// Ends every connection now. New ones are accepted.

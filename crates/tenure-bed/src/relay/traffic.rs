@@ -273,7 +273,8 @@ async fn answer<W: AsyncWrite + Unpin>(
     }
     let many = instead.forever.repeat(CHUNK / instead.forever.len() + 1);
     while seen.weather.borrow().instead.is_some() {
-        to.write_all(&many).await?;
+        let sent = to.write(&many).await?;
+        instead.counts.instead.fetch_add(sent, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -9,17 +9,16 @@ use tenure_core::{
     Claim, Fence, Finish, Moment, OnCrash, Outcome, RunKey, RunKind, RunRef, RunState, StartMode,
     Timestamp,
 };
-use tracing::Span;
 
 use super::watch::{Stage, Waiting};
 use super::{Phase, Runner};
 use crate::attempt::{Attempt, Ending, NOT_BEGUN, record_end};
 use crate::check::Work;
 use crate::event::{DelayCause, RunnerEvent};
-use crate::output::{Output, bounded};
+use crate::output::bounded;
 use crate::policy::OnLeaseLoss;
 use crate::spec::TaskSpec;
-use crate::stop::{Stop, StopReason};
+use crate::stop::StopReason;
 use crate::table::TaskId;
 
 /// The longest that a run which was won waits for its tick, whatever the clocks say.
@@ -37,7 +36,6 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// When it must be looked at.
     pub(super) deadline: Option<Moment>,
-    pub(super) span: Span,
 }
 
 impl Running {
@@ -135,16 +133,8 @@ impl Runner {
             RunKind::Scheduled => DelayCause::System,
             _ => DelayCause::Request,
         };
-        let attempt = Arc::new(Attempt {
-            spec: work.spec.clone(),
-            number: claim.run.attempt,
-            fence: Some(claim.fence),
-            started_at: due_at,
-            lateness: Duration::ZERO,
-            stop: Stop::default(),
-            output: Output::default(),
-            key,
-        });
+        let name = (claim.run.attempt, Some(claim.fence));
+        let attempt = Arc::new(Attempt::new(work.spec.clone(), key, name, due_at));
         let id = self.next_run;
         self.next_run += 1;
         self.running.insert(
@@ -155,9 +145,8 @@ impl Runner {
                 on_crash: claim.on_crash,
                 began_at: now,
                 cancel: None,
-                stage: Stage::Early,
+                stage: Stage::Early(None),
                 deadline: None,
-                span: Span::none(),
             },
         );
         // Nothing starts before its time. What waits for longer than this was not due at all.
@@ -173,12 +162,9 @@ impl Runner {
         if won.start != StartMode::AtOnce {
             self.start_later(waiting);
         } else if waiting.starts_at <= now {
-            self.launch(waiting, now);
+            self.launch(&waiting, now);
         } else {
-            self.early
-                .entry(waiting.starts_at)
-                .or_default()
-                .push(waiting);
+            self.wait_for_its_time(waiting);
         }
         self.show_running();
     }
@@ -253,10 +239,10 @@ impl Runner {
             // There is room for something that waits.
             self.take.look_now(now);
         }
-        let store_now = self.time.at(now).unwrap_or(running.attempt.started_at);
+        let store_now = self.time.at(now).unwrap_or(running.attempt.started_at());
         let attempt = &running.attempt;
         let outcome = outcome_of(&ending, attempt.stop.reason());
-        record_end(&running.span, outcome);
+        record_end(attempt.span(), outcome);
         let is_permanent =
             matches!(&ending, Ending::Returned(Err(failure)) if failure.is_permanent);
         let again_after = if is_permanent {
@@ -298,7 +284,7 @@ impl Runner {
             key: key.clone(),
             attempt: running.run.attempt,
             outcome: finish.outcome,
-            lateness: running.attempt.lateness,
+            lateness: running.attempt.lateness(),
             duration,
             reason: finish.reason.clone(),
             exit_code: finish.exit_code,

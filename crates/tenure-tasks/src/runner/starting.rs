@@ -256,7 +256,7 @@ impl Runner {
                 if let Some(number) = number {
                     self.memory.began(*number);
                 }
-                self.early.entry(run.starts_at).or_default().push(run);
+                self.wait_for_its_time(run);
             } else {
                 self.is_gone(&run);
             }

@@ -17,17 +17,17 @@ use std::sync::Arc;
 use tenure_core::{Moment, Timestamp};
 
 use super::Runner;
-use crate::attempt::{DROP_PATIENCE, Ending, span_of};
+use crate::attempt::{DROP_PATIENCE, Ending};
 use crate::check::Work;
-use crate::ends::{Launched, launch};
+use crate::ends::{Gate, Launched, launch};
 use crate::event::{DelayCause, RunnerEvent};
 use crate::stop::StopReason;
 
 /// Where an attempt stands.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Its code has not begun, because its tick has not come yet.
-    Early,
+    /// Its code has not begun, because its tick has not come yet. The runtime may have it already.
+    Early(Option<Launched>),
     Going(Launched),
     /// It was told to stop, and may take a moment to do so.
     Told(Launched),
@@ -39,7 +39,14 @@ pub(super) enum Stage {
 pub(super) type Deadlines = BTreeSet<(Moment, u64)>;
 
 /// Attempts whose code must not begin yet, by when it may.
-pub(super) type Early = BTreeMap<Moment, Vec<Waiting>>;
+pub(super) type Early = BTreeMap<Moment, Ready>;
+
+/// Attempts whose code the runtime has, behind one gate.
+#[derive(Default)]
+pub(super) struct Ready {
+    gate: Arc<Gate>,
+    waiting: Vec<Waiting>,
+}
 
 /// An attempt that is in hand, and what beginning it takes.
 pub(super) struct Waiting {
@@ -55,45 +62,60 @@ pub(super) struct Waiting {
 }
 
 impl Runner {
+    /// Hands the code of an attempt to the runtime, behind a gate that opens at its time: to hand
+    /// over the code of very many then would make the last of them late.
+    pub(super) fn wait_for_its_time(&mut self, waiting: Waiting) {
+        let Some(running) = self.running.get_mut(&waiting.id) else {
+            return;
+        };
+        let ready = self.early.entry(waiting.starts_at).or_default();
+        let (attempt, end) = (running.attempt.clone(), (waiting.id, self.ends.clone()));
+        let launched = launch(&waiting.work, attempt, Some(ready.gate.clone()), end);
+        running.stage = Stage::Early(Some(launched));
+        ready.waiting.push(waiting);
+    }
+
     /// Begins the code of those attempts whose time has come.
     fn begin_early(&mut self, now: Moment) {
         while let Some(first) = self.early.first_entry()
             && *first.key() <= now
         {
-            for waiting in first.remove() {
-                if let Some(waiting) = self.if_wanted(waiting, now) {
-                    self.launch(waiting, now);
-                }
+            let Ready { gate, waiting } = first.remove();
+            let wanted: Vec<_> = waiting
+                .into_iter()
+                .filter_map(|waiting| self.if_wanted(waiting, now))
+                .collect();
+            let due_at = wanted.first().map(|waiting| waiting.due_at);
+            if let Some(store_now) = self.time.at(now).or(due_at) {
+                gate.open(store_now);
+            }
+            for waiting in wanted {
+                self.launch(&waiting, now);
             }
             self.show_running();
         }
     }
 
-    /// Begins the code of an attempt.
-    pub(super) fn launch(&mut self, waiting: Waiting, now: Moment) {
-        let Waiting { id, work, .. } = waiting;
+    /// Begins the code of an attempt, or takes note that it began when its gate opened.
+    pub(super) fn launch(&mut self, waiting: &Waiting, now: Moment) {
+        let id = waiting.id;
         let Some(running) = self.running.get_mut(&id) else {
             return;
         };
         running.began_at = now;
-        // Nobody shares it before its code has begun.
-        if let Some(attempt) = Arc::get_mut(&mut running.attempt) {
-            let store_now = self.time.at(now).unwrap_or(waiting.due_at);
-            attempt.started_at = store_now;
-            attempt.lateness = store_now.since(waiting.due_at);
-        }
         let attempt = running.attempt.clone();
+        attempt.begins_at(self.time.at(now).unwrap_or(waiting.due_at));
         self.events.tell(|| RunnerEvent::Started {
             key: attempt.key.clone(),
             attempt: attempt.number,
-            lateness: attempt.lateness,
+            lateness: attempt.lateness(),
             cause: waiting.cause,
         });
-        let span = span_of(&attempt);
-        running.span = span.clone();
-        let end = (id, self.ends.clone());
         let limit = attempt.spec.timeout();
-        let launched = launch(work.code, work.runtime.as_ref(), attempt, span, end);
+        let launched = match std::mem::replace(&mut running.stage, Stage::Early(None)) {
+            Stage::Early(Some(launched)) => launched,
+            _ => launch(&waiting.work, attempt, None, (id, self.ends.clone())),
+        };
         running.stage = Stage::Going(launched);
         if running.attempt.stop.reason().is_some() {
             self.told_to_stop(id, now);
@@ -117,7 +139,7 @@ impl Runner {
         };
         let is_hurried = running.attempt.stop.is_hurried();
         let hurried = is_hurried.then(|| now + loss_grace);
-        let until = match std::mem::replace(&mut running.stage, Stage::Early) {
+        let until = match std::mem::replace(&mut running.stage, Stage::Early(None)) {
             Stage::Going(launched) => {
                 running.stage = Stage::Told(launched);
                 let until = now + grace;
@@ -155,9 +177,9 @@ impl Runner {
                 continue;
             };
             running.deadline = None;
-            match std::mem::replace(&mut running.stage, Stage::Early) {
+            match std::mem::replace(&mut running.stage, Stage::Early(None)) {
                 // Not watched over: it has its own place until it begins.
-                Stage::Early => {}
+                early @ Stage::Early(_) => running.stage = early,
                 Stage::Going(launched) => {
                     running.stage = Stage::Going(launched);
                     self.tell_to_stop(id, StopReason::Timeout, now);
@@ -176,8 +198,15 @@ impl Runner {
     pub(super) fn take_ends(&mut self, now: Moment) {
         self.ends_taken_at = now;
         for (id, ending) in self.ends.take() {
-            let running = self.running.get(&id);
-            let is_dropped = running.is_some_and(|running| matches!(running.stage, Stage::Dropped));
+            let Some(running) = self.running.get_mut(&id) else {
+                continue;
+            };
+            // It ends when it would have begun, which is by then.
+            if let Stage::Early(early) = &mut running.stage {
+                *early = None;
+                continue;
+            }
+            let is_dropped = matches!(running.stage, Stage::Dropped);
             let ending = match ending {
                 Ending::Returned(result) => Ending::Returned(result),
                 _ if is_dropped => Ending::Dropped,

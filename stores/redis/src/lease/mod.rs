@@ -128,9 +128,12 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Who has a lock, as a script says it.
-    pub(crate) async fn occupant(&self, reply: &mut Reply) -> Result<Occupant, StoreError> {
-        Ok(RawOccupant::read(reply)?.named(self).await)
+    /// Who has a lock, as a script of one server of a quorum says it, and whether that server knows
+    /// that a majority agreed on the fence.
+    pub(crate) async fn occupant(&self, reply: &mut Reply) -> Result<(Occupant, bool), StoreError> {
+        let raw = RawOccupant::read(reply)?;
+        let is_agreed = raw.is_agreed();
+        Ok((raw.named(self).await, is_agreed))
     }
 
     async fn held(

@@ -23,7 +23,8 @@ const RENEWALS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Renewed {
     pub(crate) renewal: Renewal,
-    /// A majority of a quorum agreed on the fence, as this server knows.
+    /// A majority of a quorum agreed on the fence, this one's or that of whoever has the lock
+    /// instead, as this server knows.
     pub(crate) is_agreed: bool,
 }
 
@@ -211,20 +212,17 @@ impl RedisStore {
                 return renewed.next().unwrap_or_else(|| Err(none()));
             }
             "foreign" => Some(RawOccupant::Foreign(answer.text()?)),
-            "lost" => Some(RawOccupant::Ours {
-                holder: answer.parse()?,
-                fence: Fence::new(answer.number()?),
-                since: answer.timestamp()?,
-            }),
+            "lost" => Some(RawOccupant::read_ours(answer)?),
             other => return Err(answer.unknown(other)),
         };
+        let is_agreed = by.as_ref().is_some_and(RawOccupant::is_agreed);
         let by = match by {
             Some(raw) => Some(raw.named(self).await),
             None => None,
         };
         Ok(Renewed {
             renewal: Renewal::Lost { now, by },
-            is_agreed: false,
+            is_agreed,
         })
     }
 }

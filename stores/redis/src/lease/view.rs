@@ -18,6 +18,8 @@ pub(super) enum RawOccupant {
     Ours {
         holder: HolderId,
         fence: Fence,
+        /// A majority of a quorum agreed on the fence, as this server knows.
+        is_agreed: bool,
         since: Timestamp,
     },
     Shared {
@@ -34,11 +36,7 @@ impl RawOccupant {
     pub(super) fn read(reply: &mut Reply) -> Result<Self, StoreError> {
         let word = reply.text()?;
         match word.as_str() {
-            "ours" => Ok(Self::Ours {
-                holder: reply.parse()?,
-                fence: Fence::new(reply.number()?),
-                since: reply.timestamp()?,
-            }),
+            "ours" => Self::read_ours(reply),
             "shared" => {
                 let mode = reply.text()?;
                 Ok(Self::Shared {
@@ -52,6 +50,29 @@ impl RawOccupant {
         }
     }
 
+    /// Reads who holds it, with which fence, and since when.
+    pub(super) fn read_ours(reply: &mut Reply) -> Result<Self, StoreError> {
+        let holder = reply.parse()?;
+        let digits = reply.text()?;
+        Ok(Self::Ours {
+            holder,
+            fence: Fence::new(digits.parse().map_err(|_| reply.unknown(&digits))?),
+            is_agreed: digits.starts_with('0'),
+            since: reply.timestamp()?,
+        })
+    }
+
+    /// Whether this server knows that a majority of its quorum agreed on the fence.
+    pub(super) fn is_agreed(&self) -> bool {
+        matches!(
+            self,
+            Self::Ours {
+                is_agreed: true,
+                ..
+            }
+        )
+    }
+
     /// With its holder's name.
     pub(super) async fn named(self, store: &RedisStore) -> Occupant {
         match self {
@@ -59,6 +80,7 @@ impl RawOccupant {
                 holder,
                 fence,
                 since,
+                ..
             } => Occupant::Holder {
                 holder: store.shared.people.who(&store.shared.link, holder).await,
                 fence,

@@ -77,6 +77,8 @@ pub(super) enum Vote {
     Theirs {
         now: Timestamp,
         by: Occupant,
+        /// As this server knows, a majority agreed on the fence of that holder.
+        is_agreed: bool,
         remaining: Option<Duration>,
         place: Option<Place>,
     },
@@ -219,10 +221,11 @@ impl RedisStore {
             "held" => {
                 let pttl: i64 = reply.number()?;
                 let (position, length) = (reply.number()?, reply.number()?);
-                let by = self.occupant(&mut reply.nested()?).await?;
+                let (by, is_agreed) = self.occupant(&mut reply.nested()?).await?;
                 Ok(Vote::Theirs {
                     now,
                     by,
+                    is_agreed,
                     remaining: u64::try_from(pttl).ok().map(Duration::from_millis),
                     place: place_of(position, length),
                 })
@@ -393,6 +396,7 @@ fn in_quarantine(now: Timestamp, left: Duration) -> Vote {
                    may have forgotten have ended"
                 .to_owned(),
         },
+        is_agreed: false,
         remaining: Some(left),
         place: None,
     }

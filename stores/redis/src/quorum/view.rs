@@ -11,7 +11,7 @@ use tenure_core::{
 };
 
 use super::step::{Answers, from_now};
-use super::votes::{most_named, with_fence};
+use super::votes::{agreed_first, with_fence};
 use super::{GRACE, QuorumStore};
 
 /// A server with many keys takes its time to find those that are locks.
@@ -213,12 +213,22 @@ fn holding(mark: &Mark) -> String {
     }
 }
 
+/// Whether the server of this mark knows that a majority agreed on the fence: it begins with 0.
+fn is_agreed(mark: &Mark) -> bool {
+    let fence = mark.as_str().split(':').nth(2);
+    fence.is_some_and(|fence| fence.starts_with('0'))
+}
+
 /// One view of several servers': that of the first, with what they agree on.
 fn merged(holding: String, views: &[&LeaseView], is_fenced: bool) -> Option<LeaseView> {
     let first = views.first()?;
-    let fence = most_named(views.iter().filter_map(|view| view.fence()));
+    let fences = views.iter().filter_map(|view| {
+        let is_agreed = view.mark.as_ref().is_some_and(is_agreed);
+        Some((view.fence()?, is_agreed))
+    });
+    let fence = agreed_first(&fences.collect::<Vec<_>>());
     let mut occupant = first.occupant.clone()?;
-    if let Some((fence, _)) = fence {
+    if let Some(fence) = fence {
         occupant = with_fence(occupant, fence, is_fenced);
     }
     let view = LeaseView::new(first.key.clone(), first.now);

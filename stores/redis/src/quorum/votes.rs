@@ -68,8 +68,24 @@ pub(super) fn middle<T: Ord + Copy>(many: &mut [T]) -> Option<T> {
     many.get(many.len() / 2).copied()
 }
 
+/// The fence of a holder, as so many servers name it and say whether it was agreed on.
+///
+/// Each server has a fence of its own until it hears of the one that a majority agreed on. Of any
+/// majority at least one server knows that.
+pub(super) fn agreed_first(named: &[(Fence, bool)]) -> Option<Fence> {
+    let agreed = named.iter().filter(|(_, is_agreed)| *is_agreed);
+    let most = most_named(agreed.map(|(fence, _)| *fence));
+    let most = most.or_else(|| most_named(named.iter().map(|(fence, _)| *fence)));
+    most.map(|(fence, _)| fence)
+}
+
 /// One server's refusal.
-type Refusal<'a> = (Timestamp, &'a Occupant, Option<Duration>);
+struct Refusal<'a> {
+    now: Timestamp,
+    by: &'a Occupant,
+    is_agreed: bool,
+    remaining: Option<Duration>,
+}
 
 /// The refusal to answer with: that of the holder whom most servers name.
 pub(super) fn refusal(
@@ -83,26 +99,28 @@ pub(super) fn refusal(
         if let Vote::Theirs {
             now,
             by,
+            is_agreed,
             remaining,
             place,
         } = vote
         {
-            groups
-                .entry(who(by))
-                .or_default()
-                .push((*now, by, *remaining));
+            groups.entry(who(by)).or_default().push(Refusal {
+                now: *now,
+                by,
+                is_agreed: *is_agreed,
+                remaining: *remaining,
+            });
             places.extend(place);
         }
     }
     let group = groups.into_values().max_by_key(Vec::len)?;
-    let (now, by, _) = group.first().copied()?;
-    let remaining = group
-        .iter()
-        .map(|(_, _, left)| *left)
-        .collect::<Option<Vec<_>>>();
+    let first = group.first()?;
+    let remaining = group.iter().map(|one| one.remaining);
+    let remaining = remaining.collect::<Option<Vec<_>>>();
     let remaining = remaining.and_then(|left| left.into_iter().max());
-    let fences = group.iter().map(|(_, by, _)| fence_of(by));
-    let by = with_fence(by.clone(), most_named(fences)?.0, is_fenced);
+    let fences = group.iter().map(|one| (fence_of(one.by), one.is_agreed));
+    let fence = agreed_first(&fences.collect::<Vec<_>>())?;
+    let (now, by) = (first.now, with_fence(first.by.clone(), fence, is_fenced));
     places.sort_unstable_by_key(|place| (place.position, place.length));
     let place = places.get(places.len() / 2).copied();
     let is_near = place.is_none_or(|place| place.position <= LOOKERS);
@@ -157,7 +175,7 @@ pub(super) fn renewed(
     for vote in votes {
         match &vote.renewal {
             Renewal::Renewed(grant) => grants.push((grant, vote.is_agreed)),
-            Renewal::Lost { now, by } => lost.push((*now, by)),
+            Renewal::Lost { now, by } => lost.push((*now, by, vote.is_agreed)),
             _ => {}
         }
     }
@@ -166,28 +184,52 @@ pub(super) fn renewed(
             .iter()
             .map(|(one, _)| (one.now, one.expires_at.since(one.now)));
         let (now, left) = lasting(left, majority)?;
-        let agreed = grants.iter().filter(|(_, is_agreed)| *is_agreed);
-        let fence = most_named(agreed.map(|(grant, _)| grant.fence))
-            .or_else(|| most_named(grants.iter().map(|(grant, _)| grant.fence)));
-        let fence = if is_fenced { fence?.0 } else { Fence::NONE };
+        let named = grants
+            .iter()
+            .map(|(one, is_agreed)| (one.fence, *is_agreed));
+        let fence = agreed_first(&named.collect::<Vec<_>>());
+        let fence = if is_fenced { fence? } else { Fence::NONE };
         return Some(Renewal::Renewed(Grant::new(fence, now, now + left)));
     }
     if lost.len() < minority_lost {
         return None;
     }
     // Whoever a majority names has it instead; several that each have a few votes have it not.
-    let named = lost.iter().filter_map(|(_, by)| by.as_ref().map(who));
+    let named = lost.iter().filter_map(|(_, by, _)| by.as_ref().map(who));
     let winner = winner(named, majority);
     let now = lost.first()?.0;
-    let of_winner = |by: &&Option<Occupant>| by.as_ref().map(who) == winner;
-    let theirs: Vec<_> = lost
+    let theirs: Vec<(&Occupant, bool)> = lost
         .iter()
-        .map(|(_, by)| *by)
-        .filter(of_winner)
-        .flatten()
+        .filter_map(|(_, by, is_agreed)| by.as_ref().map(|by| (by, *is_agreed)))
+        .filter(|(by, _)| Some(who(by)) == winner)
         .collect();
-    let fence = most_named(theirs.iter().map(|by| fence_of(by)));
+    let fences = theirs
+        .iter()
+        .map(|(by, is_agreed)| (fence_of(by), *is_agreed));
+    let fence = agreed_first(&fences.collect::<Vec<_>>());
     let by = theirs.first().zip(fence);
-    let by = by.map(|(by, (fence, _))| with_fence((*by).clone(), fence, is_fenced));
+    let by = by.map(|((by, _), fence)| with_fence((*by).clone(), fence, is_fenced));
     Some(Renewal::Lost { now, by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r35_r72_the_fence_of_a_holder_is_the_one_that_was_agreed_on() {
+        let own = |fence| (Fence::new(fence), false);
+        let agreed = |fence| (Fence::new(fence), true);
+        for (named, expected) in [
+            (vec![own(3), agreed(7), own(5)], Some(7)),
+            (vec![own(3), own(3), agreed(7)], Some(7)),
+            (vec![agreed(9), agreed(7), agreed(7)], Some(7)),
+            // Nobody knows of an agreement.
+            (vec![own(5), own(3), own(5)], Some(5)),
+            (vec![own(5), own(3)], Some(3)),
+            (vec![], None),
+        ] {
+            assert_eq!(agreed_first(&named), expected.map(Fence::new), "{named:?}");
+        }
+    }
 }
