@@ -17,7 +17,6 @@ mod doctor;
 mod elect;
 mod exit;
 mod file;
-mod gone;
 #[cfg(test)]
 mod guide;
 mod late;

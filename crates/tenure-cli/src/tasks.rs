@@ -8,6 +8,7 @@ use tenure::core::{
     HistoryQuery, Pause, RunKind, RunRecord, RunStore, TaskName, TaskRecord, Timestamp,
 };
 use tenure::tasks::story::follow::{due_after, is_chain, last_after};
+use tenure::tasks::story::gone::Gone;
 use tenure::tasks::story::names::{self, renamed_to};
 use tenure::{Schedule, Zone};
 use tokio::runtime::Builder;
@@ -15,7 +16,6 @@ use tokio::runtime::Builder;
 use crate::args::{HistoryArgs, TasksArgs};
 use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
-use crate::gone::Gone;
 use crate::late::LateEnds;
 use crate::lock::runtime;
 use crate::locks::{holder_json, millis};
@@ -288,7 +288,8 @@ async fn found(
         }
     };
     let late = LateEnds::of_runs(runs, &records).await?;
-    let gone = Gone::of_runs(runs, records.iter()).await?;
+    let gone = Gone::of_runs(runs, &records).await;
+    let gone = gone.map_err(|error| failure("cannot look at the nodes", &error))?;
     Ok((records, late, gone))
 }
 

@@ -92,7 +92,7 @@ pub(super) type Content = (Vec<Column>, Vec<(Vec<String>, Style)>);
 
 pub(super) fn running(look: &Look) -> Content {
     let rows = look.now.running.iter().map(|run| {
-        let is_gone = is_gone(look, run);
+        let is_gone = run.node_gone.is_some();
         let cells = vec![
             named(run),
             if is_gone {
@@ -117,15 +117,6 @@ pub(super) fn running(look: &Look) -> Content {
         text("node", 10, 2, 2),
     ];
     (columns, rows.collect())
-}
-
-/// Whether the run's node is not heard of any more, which no other has noticed yet.
-pub(super) fn is_gone(look: &Look, run: &RunRow) -> bool {
-    let is_alive = |id: &str| {
-        let mut nodes = look.nodes.nodes.iter();
-        nodes.any(|it| it.is_alive && it.node.id == id)
-    };
-    run.node.as_ref().is_some_and(|node| !is_alive(&node.id))
 }
 
 pub(super) fn next(look: &Look) -> Content {

@@ -14,7 +14,7 @@ use ratatui::widgets::{Block, Paragraph, Row, Table};
 use ratatui::{Terminal, buffer::Buffer};
 use tenure::dashboard::view::LockState;
 
-use super::panes::{chosen, failed, is_gone, locks, next, nodes, running};
+use super::panes::{chosen, failed, locks, next, nodes, running};
 use super::{Look, Shown};
 use crate::output::narrow::fold;
 use crate::text::visible;
@@ -166,9 +166,6 @@ fn counts(look: &Look) -> String {
     let waiting: u64 = look.locks.iter().map(|lock| u64::from(lock.waiting)).sum();
     let more = if look.has_more_locks { "+" } else { "" };
     let counts = &look.now.counts;
-    let gone = (look.now.running.iter())
-        .filter(|run| is_gone(look, run))
-        .count();
     let some = |count: usize, what: &str| match count {
         0 => String::new(),
         count => format!(" {count} {what},"),
@@ -181,8 +178,8 @@ fn counts(look: &Look) -> String {
         some(counts.unlisted, "listed by no live node"),
         some(counts.retired, "retired"),
         counts.nodes,
-        counts.running - gone.min(counts.running),
-        match gone {
+        counts.running - counts.node_gone,
+        match counts.node_gone {
             0 => String::new(),
             gone => format!(", {gone} whose node is gone"),
         },

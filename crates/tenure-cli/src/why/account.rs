@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use tenure::Schedule;
 use tenure::core::{RunKind, RunRecord, Timestamp, format_duration};
+use tenure::tasks::story::gone::Gone;
 use tenure::tasks::story::{Story, schedule_of};
 
-use crate::gone::Gone;
 use crate::output::about;
 use crate::text::visible;
 

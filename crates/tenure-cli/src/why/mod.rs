@@ -6,6 +6,7 @@
 mod account;
 
 use tenure::tasks::story::Story;
+use tenure::tasks::story::gone::Gone;
 pub(crate) use tenure::tasks::story::schedule_of;
 use tokio::runtime::Builder;
 
@@ -13,7 +14,6 @@ use self::account::Account;
 use crate::args::WhyArgs;
 use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
-use crate::gone::Gone;
 use crate::lock::runtime;
 use crate::output::{folded, print, print_json};
 use crate::store::{Chosen, failure};
@@ -35,7 +35,9 @@ async fn explain(args: WhyArgs) -> Outcome {
             Failure::new(Code::DATA, message).help("see `tenure history` and `tenure tasks`")
         );
     };
-    let gone = Gone::of_runs(&*runs, story.runs.iter().map(|told| &told.record)).await?;
+    let told = story.runs.iter().map(|told| &told.record);
+    let gone = Gone::of_runs(&*runs, told).await;
+    let gone = gone.map_err(|error| failure("cannot look at the nodes", &error))?;
     let account = Account { story, gone };
     if args.json {
         print_json(&[account.json()])?;

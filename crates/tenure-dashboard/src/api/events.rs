@@ -18,6 +18,7 @@ use futures_util::stream::{self, Stream};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tenure_core::{Cursor, Event, EventKind};
+use tenure_tasks::story::gone::Gone;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::Seat;
@@ -108,7 +109,7 @@ fn sent(event: &Event, now: tenure_core::Timestamp) -> Sent {
     };
     let told = match &event.kind {
         EventKind::Run(run) => {
-            let row = RunRow::new(run, now.max(event.at));
+            let row = RunRow::new(run, now.max(event.at), &Gone::default());
             base.event("run").json_data(row)
         }
         EventKind::Note(note) => base.event("note").json_data(NoteTold {

@@ -239,6 +239,8 @@ async fn why(
     let Some(story) = story else {
         return Err(Problem::not_found("the task was never due until then"));
     };
+    let gone = site.view().gone(story.runs.iter().map(|told| &told.record));
+    let gone = gone.await?;
     let line = |(at, what): (_, &String)| WhyLine {
         at: At(at),
         what: what.clone(),
@@ -249,7 +251,7 @@ async fn why(
         asked: story.asked.map(At),
         runs: (story.runs.iter())
             .map(|told| WhyRun {
-                run: RunRow::new(&told.record, now),
+                run: RunRow::new(&told.record, now, &gone),
                 against: told.alive_besides.clone(),
                 story: told
                     .life

@@ -48,13 +48,15 @@ fn figures(now: &Now) -> Markup {
         .map(|minute| minute.latest_ms)
         .max()
         .unwrap_or(0);
+    let gone = now.counts.node_gone;
     let figure = |class: &str, name: &str, value: String| {
         html! { div class=(class) { dt { (name) } dd { (value) } } }
     };
     let loud = |is: bool, class| if is { class } else { "" };
     html! {
         dl.figures {
-            (figure("", "running", say::number(now.counts.running as u64)))
+            (figure("", "running", say::number((now.counts.running - gone) as u64)))
+            @if gone > 0 { (figure("warn", "in hand, node gone", say::number(gone as u64))) }
             (figure(loud(failed > 0, "bad"), "failed, last hour", say::number(failed)))
             (figure("", "succeeded, last hour", say::number(done)))
             (figure(loud(latest >= 10_000, "warn"), "latest start", say::span(latest)))
@@ -104,7 +106,10 @@ fn running(runs: &[RunRow]) -> Markup {
                     @for run in runs.iter().take(15) {
                         tr {
                             th scope="row" { (link(run)) (index(run)) }
-                            td data-column="State" { (say::state(run.state)) }
+                            td data-column="State" {
+                                (say::stands(run))
+                                @if let Some(gone) = &run.node_gone { span.sub { (gone) } }
+                            }
                             td.nowrap data-column="For" {
                                 (say::time_or_dash(run.started_at.or(run.claimed_at), Rel::For))
                             }
@@ -242,7 +247,9 @@ pub(super) fn took(run: &RunRow) -> Markup {
 /// Why a run is as it is, in two lines.
 pub(super) fn why(run: &RunRow) -> Markup {
     html! {
-        @if let Some(reason) = &run.reason { span.clip title=(say::short(reason)) { (reason) } }
+        @if let Some(reason) = run.node_gone.as_ref().or(run.reason.as_ref()) {
+            span.clip title=(say::short(reason)) { (reason) }
+        }
         @else if let Some(code) = run.exit_code.filter(|code| *code != 0) { "exit status " (code) }
         @else if let Some(asked) = &run.asked { span.clip title=(say::short(asked)) { (asked) } }
     }

@@ -61,7 +61,8 @@ fn state(run: &RunDetail) -> Markup {
     let row = &run.run;
     html! {
         div.row {
-            span data-announce { (say::state(row.state)) }
+            span data-announce { (say::stands(row)) }
+            @if let Some(gone) = &row.node_gone { span { (gone) } }
             @if let Some(reason) = &row.reason { span { (reason) } }
             @else if let Some(code) = row.exit_code { span.soft { "exit code " (code) } }
         }
@@ -119,7 +120,7 @@ fn attempts(run: &RunDetail) -> Markup {
                     @for attempt in &run.attempts { (earlier(attempt)) }
                     tr {
                         td data-column="No." { (row.attempt) }
-                        td data-column="State" { (say::state(row.state)) }
+                        td data-column="State" { (say::stands(row)) }
                         td.nowrap data-column="Began" {
                             (say::time_or_dash(row.started_at, Rel::Time))
                         }
@@ -166,6 +167,9 @@ fn output(run: &RunDetail) -> Markup {
                 pre.output tabindex="0" role="region" aria-labelledby="output-heading" {
                     (plain(output))
                 }
+            },
+            (_, "elsewhere") if run.run.node_gone.is_some() => p.empty {
+                "What it printed was known to its node alone, which is gone."
             },
             (_, "elsewhere") => p.empty {
                 "It runs on another node"

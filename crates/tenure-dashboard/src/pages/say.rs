@@ -7,7 +7,7 @@
 use maud::{Markup, html};
 use tenure_core::RunState;
 
-use crate::view::{At, Node};
+use crate::view::{At, Node, RunRow};
 
 /// What the script makes of an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,28 @@ pub(super) fn word(state: RunState) -> &'static str {
 /// A state as a badge.
 pub(super) fn state(state: RunState) -> Markup {
     badge(tone(state), word(state))
+}
+
+/// The colour of a run: it is not told as running if its node is gone.
+pub(super) fn tone_of(state: RunState, node_gone: Option<&str>) -> &'static str {
+    if node_gone.is_some() {
+        return "warn";
+    }
+    tone(state)
+}
+
+/// A run in words.
+pub(super) fn word_of(state: RunState, node_gone: Option<&str>) -> &'static str {
+    if node_gone.is_some() {
+        return "node gone";
+    }
+    word(state)
+}
+
+/// How a run stands, as a badge.
+pub(super) fn stands(run: &RunRow) -> Markup {
+    let gone = run.node_gone.as_deref();
+    badge(tone_of(run.state, gone), word_of(run.state, gone))
 }
 
 /// A word with a colour.

@@ -192,7 +192,7 @@ fn runs_table(runs: &[RunRow]) -> Markup {
                                 }
                                 (index(run))
                             }
-                            td data-column="State" { (say::state(run.state)) }
+                            td data-column="State" { (say::stands(run)) }
                             td.nowrap data-column="Late" { (say::lateness(run.lateness_ms)) }
                             td.nowrap data-column="Took" { (took(run)) }
                             td.num data-column="Attempt" { (run.attempt) }

@@ -138,11 +138,12 @@ pub(super) fn standing(task: &TaskRow) -> (&'static str, &'static str) {
     if task.pause.is_some() {
         return ("warn", "paused");
     }
-    let is_open = |cell: &&RunMark| say::tone(cell.state) == "busy";
+    let tone = |cell: &RunMark| say::tone_of(cell.state, cell.node_gone.as_deref());
     let last = task.ribbon.iter().find(|cell| cell.state.is_final());
     match last.map(|cell| say::tone(cell.state)) {
         Some("bad") => ("bad", "failing"),
-        _ if task.ribbon.iter().any(|cell| is_open(&cell)) => ("busy", "running"),
+        _ if task.ribbon.iter().any(|cell| cell.node_gone.is_some()) => ("warn", "node gone"),
+        _ if task.ribbon.iter().any(|cell| tone(cell) == "busy") => ("busy", "running"),
         Some(_) => ("ok", "well"),
         None => ("idle", "waiting"),
     }

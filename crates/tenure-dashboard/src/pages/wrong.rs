@@ -29,6 +29,7 @@ struct Trouble {
 /// The troubles, the worst first; or that there are none.
 pub(super) fn wrong(now: &Now, graph: &WaitGraph, nodes: &Nodes, store: &StoreState) -> Markup {
     let mut troubles = of_tasks(now);
+    troubles.extend(of_gone(now));
     troubles.extend(of_locks(graph));
     troubles.extend(of_nodes(nodes));
     troubles.extend(of_store(store));
@@ -130,6 +131,20 @@ fn of_tasks(now: &Now) -> Vec<Trouble> {
         });
     }
     troubles
+}
+
+/// Runs that nobody goes on with, until a node notices.
+fn of_gone(now: &Now) -> Option<Trouble> {
+    let run = now.running.iter().find(|run| run.node_gone.is_some())?;
+    Some(Trouble {
+        is_bad: true,
+        link: format!("run?id={}", run.path),
+        name: "node gone".to_owned(),
+        words: html! {
+            (say::count(now.counts.node_gone as u64, "run")) " in hand of nodes that are gone, "
+            "such as one of " (run.task)
+        },
+    })
 }
 
 fn of_locks(graph: &WaitGraph) -> Vec<Trouble> {

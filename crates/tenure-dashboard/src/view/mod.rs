@@ -25,6 +25,7 @@ use tenure_core::{
     Clock, LeaseStore, Moment, RunStore, StoreError, TaskName, TaskRecord, Timestamp,
 };
 use tenure_tasks::RunningTasks;
+use tenure_tasks::story::gone::Gone;
 
 pub(crate) use self::at::millis;
 pub use self::at::{At, Node, segment};
@@ -131,6 +132,7 @@ struct Inner {
     now: Kept<Now>,
     herd: Kept<Herd>,
     graph: Kept<WaitGraph>,
+    gone: Kept<Gone>,
     nodes: Kept<Nodes>,
     store: Kept<StoreState>,
     verdict: Kept<Verdict>,
@@ -158,6 +160,7 @@ impl View {
                 now: Kept::for_seconds(1),
                 herd: Kept::for_seconds(60),
                 graph: Kept::for_seconds(1),
+                gone: Kept::for_seconds(1),
                 nodes: Kept::for_seconds(1),
                 store: Kept::for_seconds(2),
                 verdict: Kept::for_seconds(60),
@@ -194,6 +197,7 @@ impl View {
         inner.now.forget().await;
         inner.graph.forget().await;
         inner.nodes.forget().await;
+        inner.gone.forget().await;
     }
 
     /// The tasks, as of a second ago at most, and the store's time.

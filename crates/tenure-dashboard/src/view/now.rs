@@ -20,6 +20,8 @@ const MINUTES: usize = 60;
 const LIST: usize = 50;
 /// How many runs of the past hour are read at most.
 const MOST_PAST: usize = 1000;
+/// How many of them the timeline shows one by one.
+const MOST_SHOWN: usize = 200;
 /// How many ticks of the next hour are computed at most, of all schedules together.
 const MOST_NEXT: usize = 100_000;
 
@@ -57,6 +59,8 @@ pub struct NowCounts {
     pub nodes: usize,
     /// Runs in hand, counted up to 50.
     pub running: usize,
+    /// Of those, such that their node's lease has ended, which no other node has noticed yet.
+    pub node_gone: usize,
 }
 
 /// A tick to come.
@@ -162,7 +166,13 @@ impl View {
         let (running, failed, past) = (running?, failed?, past?);
         let failing = self.failing(&failed.runs, &past.runs).await?;
         let alive = nodes?.iter().filter(|node| node.expires_at > now).count();
-        let rows = |runs: &[RunRecord]| runs.iter().map(|run| RunRow::new(run, now)).collect();
+        let gone = self.gone(running.runs.iter().chain(&past.runs)).await?;
+        let rows = |runs: &[RunRecord]| -> Vec<RunRow> {
+            let rows = runs.iter().map(|run| RunRow::new(run, now, &gone));
+            rows.collect()
+        };
+        let in_hand = rows(&running.runs);
+        let newest = rows(past.runs.get(..MOST_SHOWN).unwrap_or(&past.runs));
         let groups = inner.plans.groups(&snapshot.tasks);
         let is_paused =
             |task: &TaskRecord| task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
@@ -176,17 +186,18 @@ impl View {
             unlisted: count(&|task| is_unlisted(task, now)),
             retired: count(&|task| task.is_retired(now)),
             nodes: alive,
-            running: running.runs.len(),
+            running: in_hand.len(),
+            node_gone: (in_hand.iter().filter(|run| run.node_gone.is_some())).count(),
         };
         let next = soon(&groups, &after?, now);
         Ok(Now {
             now: At(now),
             counts,
-            running: rows(&running.runs),
+            running: in_hand,
             next,
             failed: rows(&failed.runs),
             failing,
-            timeline: timeline(&past.runs, past.next.is_some(), &groups, now),
+            timeline: timeline(&past.runs, newest, past.next.is_some(), &groups, now),
         })
     }
 }
@@ -244,6 +255,7 @@ impl View {
 
 fn timeline(
     past: &[RunRecord],
+    newest: Vec<RunRow>,
     is_truncated: bool,
     groups: &[Group<'_>],
     now: Timestamp,
@@ -252,12 +264,9 @@ fn timeline(
     if is_truncated && let Some(oldest) = past.last() {
         from = oldest.key.tick;
     }
-    let newest = past.iter().take(200).map(|run| {
-        let mut row = RunRow::new(run, now);
-        TimelineRun {
-            task: std::mem::take(&mut row.task),
-            mark: row.into(),
-        }
+    let newest = newest.into_iter().map(|mut row| TimelineRun {
+        task: std::mem::take(&mut row.task),
+        mark: row.into(),
     });
     Timeline {
         from: At(from),

@@ -1,11 +1,14 @@
 //! Runs: pages of them, and everything about one.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use tenure_core::{
     AttemptRecord, Backfill, Cursor, HistoryQuery, OnCrash, RunKey, RunKind, RunRecord, RunState,
     TaskName, Timestamp,
 };
+use tenure_tasks::story::gone::Gone;
 use tenure_tasks::story::{RunStory, Story};
 
 use super::at::state_schema;
@@ -55,11 +58,14 @@ pub struct RunRow {
     pub reason: Option<String>,
     /// The exit status of its command, if it was one.
     pub exit_code: Option<i32>,
+    /// Of a run in hand whose node's lease has ended: that it has, and who will notice. `null` in
+    /// events, which tell what was so at their time.
+    pub node_gone: Option<String>,
 }
 
 impl RunRow {
     /// The row of a record, at the store's `now`.
-    pub(crate) fn new(run: &RunRecord, now: Timestamp) -> Self {
+    pub(crate) fn new(run: &RunRecord, now: Timestamp, gone: &Gone) -> Self {
         let (kind, request) = match &run.key.kind {
             _ if run.key.is_following() => ("following", None),
             RunKind::Manual(id) => ("manual", Some(id.to_string())),
@@ -91,6 +97,7 @@ impl RunRow {
             asked: run.asked.clone(),
             reason: run.reason.clone(),
             exit_code: run.exit_code,
+            node_gone: gone.told(run),
         }
     }
 }
@@ -109,6 +116,8 @@ pub struct RunMark {
     pub lateness_ms: Option<u64>,
     /// How long it took, or has taken so far, in milliseconds.
     pub took_ms: Option<u64>,
+    /// Of a run in hand whose node's lease has ended: that it has, and who will notice.
+    pub node_gone: Option<String>,
 }
 
 impl From<RunRow> for RunMark {
@@ -119,6 +128,7 @@ impl From<RunRow> for RunMark {
             state: row.state,
             lateness_ms: row.lateness_ms,
             took_ms: row.took_ms,
+            node_gone: row.node_gone,
         }
     }
 }
@@ -266,6 +276,30 @@ pub struct RunsQuery {
 }
 
 impl View {
+    /// Which of these runs are in the hands of nodes that are gone, as of a second ago at most.
+    pub(crate) async fn gone(
+        &self,
+        runs: impl IntoIterator<Item = &RunRecord>,
+    ) -> Result<Arc<Gone>, ViewError> {
+        let inner = &self.inner;
+        if !runs.into_iter().any(|run| run.state.is_active()) {
+            return Ok(Arc::default());
+        }
+        let look = || async { Ok(Gone::look(&*inner.runs).await?) };
+        inner.gone.get(&*inner.clock, look).await
+    }
+
+    /// The rows of these records, at the store's `now`.
+    pub(crate) async fn rows(
+        &self,
+        runs: &[RunRecord],
+        now: Timestamp,
+    ) -> Result<Vec<RunRow>, ViewError> {
+        let gone = self.gone(runs).await?;
+        let rows = runs.iter().map(|run| RunRow::new(run, now, &gone));
+        Ok(rows.collect())
+    }
+
     /// Runs, newest tick first.
     ///
     /// # Errors
@@ -287,7 +321,7 @@ impl View {
             }
             _ => error.into(),
         })?;
-        let items = page.runs.iter().map(|run| RunRow::new(run, now)).collect();
+        let items = self.rows(&page.runs, now).await?;
         let next = page.next.map(|next| format!("r{}", next.as_str()));
         Ok(Page::new(items, next))
     }
@@ -318,8 +352,9 @@ impl View {
         let lines = |told: &RunStory| told.life.iter().map(|(at, what)| line(*at, what)).collect();
         let meanwhile = story.iter().flat_map(Story::meanwhile);
         let (output, output_from) = self.output_of(&record).await;
+        let gone = self.gone([&record]).await?;
         Ok(RunDetail {
-            run: RunRow::new(&record, now),
+            run: RunRow::new(&record, now, &gone),
             created_at: At(record.created_at),
             generation: record.generation.as_ref().map(ToString::to_string),
             on_crash: match record.on_crash {

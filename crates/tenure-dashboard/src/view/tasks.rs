@@ -185,7 +185,7 @@ impl View {
                 Some(due) => vec![At(due)],
                 None => self.next_ticks(&task, now, NEXT_IN_DETAIL),
             },
-            runs: page.runs.iter().map(|run| RunRow::new(run, now)).collect(),
+            runs: self.rows(&page.runs, now).await?,
             backfills,
         })
     }
@@ -220,6 +220,7 @@ impl View {
         let mut query = HistoryQuery::of(definition.task.clone());
         query.limit = RIBBON;
         let page = self.inner.runs.history(&query).await?;
+        let rows = self.rows(&page.runs, now).await?;
         let pause = task.pause.as_ref().filter(|pause| pause.holds_at(now));
         Ok(TaskRow {
             task: definition.task.as_str().to_owned(),
@@ -243,11 +244,7 @@ impl View {
                 why: pause.why.clone(),
                 until: pause.until.map(At),
             }),
-            ribbon: page
-                .runs
-                .iter()
-                .map(|run| RunRow::new(run, now).into())
-                .collect(),
+            ribbon: rows.into_iter().map(RunMark::from).collect(),
         })
     }
 }

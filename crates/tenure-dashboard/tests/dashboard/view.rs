@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Beat, Definition, Ended, Generation, Holder, Key, LeaseRequest, LeaseStore as _, ManualClock,
-    Pause, RunStore as _, TaskName, Ttl,
+    Beat, ClaimAnswer, ClaimBatch, ClaimItem, Definition, Ended, Generation, Holder, Key,
+    LeaseRequest, LeaseStore as _, ManualClock, Pause, RunStore, TaskName, Ttl,
 };
 use tenure_dashboard::view::{LockState, LocksQuery, Paging, TaskFilter, TasksQuery, ViewError};
 use tenure_dashboard::{Access, Dashboard, Right};
@@ -165,6 +165,77 @@ async fn s55_a_task_is_retired_ten_minutes_after_the_last_node_that_listed_it_an
     over.ended = Some(Ended::Retired);
     store.register(nodes[1].id, &[over]).await.unwrap();
     assert_eq!(standing(&store).await, (0, 1, vec!["retired"]));
+}
+
+#[tokio::test]
+async fn s40_a_run_whose_node_is_gone_is_not_shown_as_running_alone() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let node = Holder::new("dies");
+    let lease = Duration::from_secs(15);
+    store.beat(&Beat::new(node.clone(), lease)).await.unwrap();
+    let (name, generation) = (TaskName::new("t").unwrap(), Generation::new("g1").unwrap());
+    let task = Definition::new(name.clone(), generation.clone(), "* * * * *");
+    store.register(node.id, &[task]).await.unwrap();
+    let tick = RunStore::now(&*store).await.unwrap().now;
+    let item = ClaimItem::new(name, tick, 1, generation);
+    let id = tenure_dashboard::view::segment(&item.key().to_string());
+    let claim = ClaimBatch::new(node.id, vec![item]);
+    let claimed = store.claim(&claim).await.unwrap();
+    assert!(matches!(claimed.answers[..], [ClaimAnswer::Won(_)]));
+    let pages = ["/now", "/task?name=t", "/tasks", &format!("/run?id={id}")].map(str::to_owned);
+    let api = [
+        ("/api/v1/now", "/running/0"),
+        ("/api/v1/now", "/timeline/runs/0"),
+        ("/api/v1/tasks", "/items/0/ribbon/0"),
+        ("/api/v1/tasks/t", "/runs/0"),
+        ("/api/v1/tasks/t/why", "/runs/0/run"),
+        ("/api/v1/runs", "/items/0"),
+        (&format!("/api/v1/runs/{id}"), "/run"),
+    ];
+    let told = "no node is alive, the next that starts will notice";
+    for is_gone in [false, true] {
+        // The claim may be a moment younger than the look at the nodes.
+        clock.advance(if is_gone {
+            lease
+        } else {
+            Duration::from_millis(1)
+        });
+        let served = serve(store.clone(), Access::open(Right::Read)).await;
+        for page in &pages {
+            let body = served.get(page).await.body;
+            assert_eq!(body.contains("node gone"), is_gone, "{page}: {body}");
+            assert_eq!(
+                body.contains(told),
+                is_gone && page != "/tasks",
+                "{page}: {body}"
+            );
+            let running = body.contains("<span class=\"state busy\">running</span>");
+            assert_eq!(running, !is_gone, "{page}: {body}");
+        }
+        for (path, place) in &api {
+            let json = served.get(path).await.json();
+            let run = json.pointer(place).unwrap();
+            assert_eq!(run["state"], "running", "{path}: {run}");
+            let gone = run["node_gone"].as_str();
+            assert_eq!(
+                gone.is_some_and(|gone| gone.contains(told)),
+                is_gone,
+                "{path}: {run}"
+            );
+        }
+        let counts = &served.get("/api/v1/now").await.json()["counts"];
+        assert_eq!(counts["running"], 1, "{counts}");
+        assert_eq!(counts["node_gone"], i32::from(is_gone), "{counts}");
+    }
+    // Another one is alive: it is what will notice.
+    store
+        .beat(&Beat::new(Holder::new("lives"), lease))
+        .await
+        .unwrap();
+    let served = serve(store.clone(), Access::open(Right::Read)).await;
+    let body = served.get(&format!("/run?id={id}")).await.body;
+    assert!(body.contains("a node that is alive will notice"), "{body}");
 }
 
 #[tokio::test]

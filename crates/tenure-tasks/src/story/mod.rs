@@ -6,6 +6,7 @@
 //! the store's clock proves it. Knows no terminal and no HTML; text from outside is escaped.
 
 pub mod follow;
+pub mod gone;
 mod life;
 pub mod names;
 

@@ -23,7 +23,7 @@ pub(in crate::pages) fn ribbon(cells: &[RunMark]) -> Markup {
             ground.add(x, HEIGHT - 3, STEP - 1, 3);
             continue;
         };
-        let tone = say::tone(cell.state);
+        let tone = say::tone_of(cell.state, cell.node_gone.as_deref());
         // Shorter, so that the eye does not need the colour: only what is whole went well.
         let height = match tone {
             "ok" | "bad" => HEIGHT,
@@ -40,7 +40,14 @@ pub(in crate::pages) fn ribbon(cells: &[RunMark]) -> Markup {
     let words = if cells.is_empty() {
         "no run yet".to_owned()
     } else {
-        format!("{ok} of the last {} succeeded, {bad} failed", cells.len())
+        let gone = match cells.iter().filter(|cell| cell.node_gone.is_some()).count() {
+            0 => String::new(),
+            gone => format!(", {gone} with its node gone"),
+        };
+        format!(
+            "{ok} of the last {} succeeded, {bad} failed{gone}",
+            cells.len()
+        )
     };
     let width = i64::try_from(CELLS).unwrap_or(0) * STEP - 1;
     html! {
@@ -72,6 +79,7 @@ mod tests {
             state,
             lateness_ms: None,
             took_ms: None,
+            node_gone: None,
         }
     }
 

@@ -107,7 +107,7 @@ fn lanes(runs: &[TimelineRun]) -> Vec<(&str, Vec<&TimelineRun>)> {
     }
     let mut lanes: Vec<_> = by_task.into_iter().collect();
     let weight = |runs: &[&TimelineRun]| {
-        let each = runs.iter().map(|run| match say::tone(run.mark.state) {
+        let each = runs.iter().map(|run| match tone(run) {
             "bad" => 4,
             "busy" => 3,
             "warn" => 2,
@@ -118,6 +118,10 @@ fn lanes(runs: &[TimelineRun]) -> Vec<(&str, Vec<&TimelineRun>)> {
     lanes.sort_by_key(|(task, runs)| (-weight(runs), *task));
     lanes.truncate(LANES);
     lanes
+}
+
+fn tone(run: &TimelineRun) -> &'static str {
+    say::tone_of(run.mark.state, run.mark.node_gone.as_deref())
 }
 
 fn axis(plot: &Plot, end: i64) -> Markup {
@@ -172,11 +176,11 @@ fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
     };
     let (x, to) = (plot.x(start), plot.x(end.max(start)));
     let width = (to - x).max(4);
-    let tone = say::tone(run.mark.state);
+    let tone = tone(run);
     let title = format!(
         "{}: {}, due {}{}",
         run.task,
-        say::word(run.mark.state),
+        say::word_of(run.mark.state, run.mark.node_gone.as_deref()),
         run.mark.tick.0.to_jiff().strftime("%H:%M:%S"),
         run.mark
             .lateness_ms
@@ -323,6 +327,7 @@ mod tests {
                 state,
                 lateness_ms: Some(5_000),
                 took_ms: Some(60_000),
+                node_gone: None,
             },
         }
     }
@@ -338,6 +343,7 @@ mod tests {
                 retired: 0,
                 nodes: 1,
                 running: 0,
+                node_gone: 0,
             },
             running: Vec::new(),
             next: Vec::new(),
