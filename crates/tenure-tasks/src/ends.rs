@@ -5,6 +5,7 @@
 //! Nothing here knows a limit on time: whoever began the code watches over it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -67,6 +68,7 @@ impl Drop for Launched {
 pub(crate) struct Gate {
     opened: OnceLock<Timestamp>,
     opening: Notify,
+    passed: AtomicUsize,
 }
 
 impl Gate {
@@ -76,6 +78,11 @@ impl Gate {
         self.opening.notify_waiters();
     }
 
+    /// How many have begun. Code that was dropped before never does.
+    pub(crate) fn count_passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// Resolves when it is open, with the time at which it was opened.
     async fn passed(&self) -> Timestamp {
         let mut opening = std::pin::pin!(self.opening.notified());
@@ -83,6 +90,7 @@ impl Gate {
             // Before the look: an opening in between is not missed.
             opening.as_mut().enable();
             if let Some(at) = self.opened.get() {
+                self.passed.fetch_add(1, Ordering::Relaxed);
                 return *at;
             }
             opening.as_mut().await;

@@ -88,7 +88,7 @@ async fn one(
     let commands = per(after.commands - before.commands, m);
     report.add(row("commands a run", Unit::Count, commands));
     if m >= n {
-        let runs = || nodes.iter().map(|node| node.starts.count());
+        let runs = || nodes.iter().map(Node::runs);
         let fewest = runs().min().unwrap_or(0).max(1);
         let ratio = figure(runs().max().unwrap_or(0)) / figure(fewest);
         report.add(row("most runs over fewest", Unit::Times, ratio).bar(Bar::AtMost(1.3)));

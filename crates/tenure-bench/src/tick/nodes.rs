@@ -1,7 +1,7 @@
 //! Nodes of a cluster in this process, with tasks that are all due at one tick and do nothing but
 //! write down how late they began.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Starts {
 pub(super) struct Node {
     pub(super) store: Arc<Watched>,
     pub(super) tasks: RunningTasks,
-    pub(super) starts: Starts,
+    runs: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -63,13 +63,13 @@ impl Node {
         starts: &Starts,
     ) -> Result<Self, Trouble> {
         let store = Watched::over(store);
-        let own = Starts::default();
+        let runs = Arc::<AtomicUsize>::default();
         let tasks = (0..count).map(|number| {
-            let (starts, own) = (starts.clone(), own.clone());
+            let (starts, runs) = (starts.clone(), runs.clone());
             Task::new(format!("task {number}")).schedule(schedule).run(
                 move |context: TaskContext<()>| {
                     starts.add(context.tick());
-                    own.add(context.tick());
+                    runs.fetch_add(1, Ordering::Relaxed);
                     async {}
                 },
             )
@@ -81,14 +81,15 @@ impl Node {
             .start()
             .await
             .map_err(Trouble::wrong)?;
-        Ok(Self {
-            store,
-            tasks,
-            starts: own,
-        })
+        Ok(Self { store, tasks, runs })
     }
 
-    pub(super) fn counted(&self, of: impl Fn(&Counts) -> &std::sync::atomic::AtomicUsize) -> usize {
+    /// How many of its runs began.
+    pub(super) fn runs(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn counted(&self, of: impl Fn(&Counts) -> &AtomicUsize) -> usize {
         of(&self.store.counts).load(Ordering::Relaxed)
     }
 }

@@ -45,7 +45,7 @@ mod taking;
 mod upkeep;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub(crate) use self::runs::outcome_of;
 use self::stale::{Others, StaleTask};
 use self::starting::Starting;
 use self::taking::Taking;
-use self::watch::{Deadlines, Early};
+use self::watch::{Burst, Deadlines, Early};
 use crate::check::Assigned;
 use crate::due::Missed;
 use crate::ends::Ends;
@@ -129,6 +129,7 @@ pub(crate) struct Runner {
     running: BTreeMap<u64, Running>,
     /// Those of them whose code must not begin yet, by when it may.
     early: Early,
+    bursts: VecDeque<Burst>,
     /// Those of them that the store does not know to begin yet.
     starting: Starting,
     deadlines: Deadlines,
@@ -230,6 +231,7 @@ impl Runner {
             next_end: None,
             running: BTreeMap::new(),
             early: Early::new(),
+            bursts: VecDeque::new(),
             starting: Starting::default(),
             deadlines: Deadlines::new(),
             ends: Arc::default(),
@@ -307,6 +309,7 @@ impl Runner {
 
     /// Waits until something happens, and deals with all that has happened by then.
     async fn wait(&mut self, hints: &mut Wakes) {
+        self.see_bursts_begin().await;
         let nap = self.nap();
         let holds_ends = self.holds_ends(self.clock.now());
         tokio::select! {

@@ -13,8 +13,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure_core::{Moment, Timestamp};
+use tokio::time::sleep;
 
 use super::Runner;
 use crate::attempt::{DROP_PATIENCE, Ending};
@@ -61,7 +63,46 @@ pub(super) struct Waiting {
     pub(super) cause: DelayCause,
 }
 
+/// So many attempts that begin at once are a burst.
+const MANY_AT_ONCE: usize = 1000;
+
+/// How long nothing else is done at most while the code of a burst begins: code that blocks the
+/// runtime's threads keeps the rest from beginning.
+const MOST_TIME_TO_BEGIN: Duration = Duration::from_millis(25);
+
+/// How often it is looked whether all of a burst has begun.
+const BEGINS: Duration = Duration::from_millis(1);
+
+/// Very many attempts whose code was let go at once. Whatever the loop does before it has begun
+/// makes the last of them late, even what must be noted of each.
+pub(super) struct Burst {
+    gate: Arc<Gate>,
+    waiting: Vec<Waiting>,
+    let_go_at: Moment,
+}
+
 impl Runner {
+    /// Waits until the code of bursts has begun, which the runtime does on this thread too, and
+    /// takes note of it.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn see_bursts_begin(&mut self) {
+        while let Some(burst) = self.bursts.front() {
+            let until = burst.let_go_at + MOST_TIME_TO_BEGIN;
+            while burst.gate.count_passed() < burst.waiting.len() && self.clock.now() < until {
+                sleep(BEGINS).await;
+            }
+            let Some(burst) = self.bursts.pop_front() else {
+                break;
+            };
+            for waiting in &burst.waiting {
+                self.launch(waiting, burst.let_go_at);
+            }
+            self.show_running();
+        }
+    }
+
     /// Hands the code of an attempt to the runtime, behind a gate that opens at its time: to hand
     /// over the code of very many then would make the last of them late.
     pub(super) fn wait_for_its_time(&mut self, waiting: Waiting) {
@@ -76,7 +117,7 @@ impl Runner {
     }
 
     /// Begins the code of those attempts whose time has come.
-    fn begin_early(&mut self, now: Moment) {
+    fn begin_early(&mut self, mut now: Moment) {
         while let Some(first) = self.early.first_entry()
             && *first.key() <= now
         {
@@ -89,10 +130,21 @@ impl Runner {
             if let Some(store_now) = self.time.at(now).or(due_at) {
                 gate.open(store_now);
             }
-            for waiting in wanted {
-                self.launch(&waiting, now);
+            if wanted.len() < MANY_AT_ONCE {
+                for waiting in &wanted {
+                    self.launch(waiting, now);
+                }
+                self.show_running();
+            } else {
+                self.bursts.push_back(Burst {
+                    gate,
+                    waiting: wanted,
+                    let_go_at: now,
+                });
             }
-            self.show_running();
+            // The rest of them may be a moment later, as the store's answers told the time, and
+            // that moment may have passed.
+            now = self.clock.now();
         }
     }
 
