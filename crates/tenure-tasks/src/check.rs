@@ -18,7 +18,7 @@ use crate::context::TaskContext;
 use crate::hash;
 use crate::limits::{check_limits, check_storeless};
 use crate::manager::{DEFAULT_MANAGER, TaskManager};
-use crate::names::{aliases_of, check_aliases};
+use crate::names::{aliases_of, check_aliases, name_fault};
 use crate::options::RunnerOptions;
 use crate::spec::{TaskSpec, Terms, default_window};
 use crate::task::{Draft, Handler, ScheduleSource, Task};
@@ -53,6 +53,7 @@ pub(crate) fn check<S: Send + Sync + 'static>(
     options.check(&mut faults);
     let can_keep = managers.iter().any(|manager| manager.runs().is_some());
     check_rules(alarms, can_keep, &mut faults);
+    check_telling(alarms, managers, &mut faults);
     let places = check_managers(managers, &mut faults);
     let states = applications(application, managers, &mut faults);
     check_repeated(&tasks, &mut faults);
@@ -314,21 +315,7 @@ impl Checker {
         faults: &mut Vec<ConfigError>,
     ) -> Option<TaskSpec> {
         let before = faults.len();
-        let name = match TaskName::new(&draft.name) {
-            _ if draft.is_nameless => {
-                let code = draft.name.clone();
-                faults.push(ConfigError::Nameless { code });
-                None
-            }
-            Ok(name) => Some(name),
-            Err(source) => {
-                faults.push(ConfigError::InvalidName {
-                    task: draft.name.clone(),
-                    source,
-                });
-                None
-            }
-        };
+        let name = name_of(draft, faults);
         let schedule = schedule_of(draft, faults);
         check_numbers(draft, faults);
         let aliases = aliases_of(draft, faults);
@@ -385,6 +372,30 @@ impl Checker {
     }
 }
 
+fn name_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<TaskName> {
+    let task = || draft.name.clone();
+    if draft.is_nameless {
+        faults.push(ConfigError::Nameless { code: task() });
+        return None;
+    }
+    let problem = match TaskName::new(&draft.name) {
+        Ok(name) => match name_fault(&draft.name) {
+            None => return Some(name),
+            Some(problem) => ConfigError::Setting {
+                task: task(),
+                setting: "name",
+                problem,
+            },
+        },
+        Err(source) => ConfigError::InvalidName {
+            task: task(),
+            source,
+        },
+    };
+    faults.push(problem);
+    None
+}
+
 fn schedule_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<Schedule> {
     let task = || draft.name.clone();
     let zone = match draft.zone.as_deref().map(Zone::parse) {
@@ -433,6 +444,25 @@ fn schedule_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Option<Schedule>
         schedule = schedule.with_overlap(fold);
     }
     Some(schedule)
+}
+
+/// Alarms are told by tasks, which are named after the rule and the manager.
+fn check_telling(
+    rules: &[AlarmRule],
+    managers: &[Arc<dyn TaskManager>],
+    faults: &mut Vec<ConfigError>,
+) {
+    let keep = managers.iter().filter(|manager| manager.runs().is_some());
+    let names: Vec<Option<&str>> = keep.map(|manager| manager.name()).collect();
+    for rule in rules {
+        let of_rule = names
+            .iter()
+            .filter_map(|name| alarm::fault_under(rule, *name));
+        faults.extend(of_rule.map(|problem| ConfigError::Alarm {
+            alarm: rule.name.clone(),
+            problem,
+        }));
+    }
 }
 
 /// No task is called as those by which tenure tells alarms.

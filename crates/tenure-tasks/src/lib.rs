@@ -93,6 +93,7 @@ pub use manager::{
 };
 #[cfg(feature = "metrics")]
 pub use metrics::Metrics;
+pub use names::name_fault;
 pub use options::RunnerOptions;
 #[cfg(feature = "otel")]
 pub use otel::OtelMetrics;

@@ -1,15 +1,33 @@
-//! Checks the names that tasks had before, of all tasks together.
+//! Checks the names of tasks, and those that they had before, of all tasks together.
 //!
 //! An alias must belong to one task and to no task that is there: otherwise nobody could say which
 //! of two runs of a tick is the one too many.
 
 use std::collections::{HashMap, HashSet};
 
-use tenure_core::TaskName;
+use tenure_core::{TaskName, visible};
 
 use crate::alarm;
 use crate::config_error::ConfigError;
 use crate::task::{Draft, Task};
+
+/// Why a text that a store could keep as a task's name is none that people could read: it is blank,
+/// or holds a character that does not show.
+#[must_use]
+pub fn name_fault(name: &str) -> Option<String> {
+    if name.trim().is_empty() && !name.is_empty() && visible(name) == name {
+        return Some("a task's name must show".to_owned());
+    }
+    if visible(name) == name {
+        return None;
+    }
+    let escaped = |c: char| visible(c.encode_utf8(&mut [0; 4]));
+    let hidden = name.chars().find(|c| !escaped(*c).starts_with(*c))?;
+    Some(format!(
+        "a task's name cannot hold `{}`, which does not show",
+        hidden.escape_unicode()
+    ))
+}
 
 /// The aliases of one task that can be names at all.
 pub(crate) fn aliases_of(draft: &Draft, faults: &mut Vec<ConfigError>) -> Vec<TaskName> {

@@ -382,6 +382,42 @@ async fn every_fault_of_an_alarm_is_found_before_anything_starts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s40_an_alarm_whose_own_task_cannot_have_its_name_is_refused_and_not_left_out() {
+    let cluster = Cluster::new();
+    let managed = |name: String| {
+        let manager = StoreLockManager::new(cluster.store.clone()).named(name);
+        TaskScheduling::builder(cluster.state("a"))
+            .manager(manager)
+            .alarm(Told::default().rule(&[AlarmKind::Failing]))
+            .start()
+    };
+    // With the rule's own name it is longer than a task's name may be.
+    let refused = managed("m".repeat(990)).await;
+    let Err(StartError::Config(faults)) = refused else {
+        panic!("{refused:?}");
+    };
+    let told = faults.to_string();
+    for part in [
+        "alarm `pager`: ",
+        "may have 1000 characters, this one has 1009",
+        "give manager `mmm",
+        "another, shorter name",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let refused = managed("a\u{200b}b".to_owned()).await;
+    let Err(StartError::Config(faults)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        faults.to_string().contains("which does not show"),
+        "{faults}"
+    );
+    let running = managed("m".repeat(900)).await.unwrap();
+    running.drain(secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn s62_alarms_watch_and_are_told_after_the_tasks_were_replaced() {
     let cluster = Cluster::new();
     let told = Told::default();

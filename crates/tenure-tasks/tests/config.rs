@@ -158,6 +158,15 @@ fn e56_a_task_alone_is_refused_for_what_a_runner_would_refuse() {
             task("a").keep(Keep::new().failed("0".parse().unwrap())),
             "keep: the number in `0` must be 1 to 10000",
         ),
+        (task("  "), "name: a task's name must show"),
+        (
+            task("a\u{200b}b"),
+            "name: a task's name cannot hold `\\u{200b}`, which does not show",
+        ),
+        (
+            task("a\tb"),
+            "name: a task's name cannot hold `\\u{9}`, which does not show",
+        ),
     ] {
         let fault = task.check().unwrap_err().to_string();
         assert!(fault.contains(part), "{fault}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 use tenure::core::TaskName;
-use tenure::tasks::{Affinity, Keep, OnLeaseLoss, tells_alarms};
+use tenure::tasks::{Affinity, Keep, OnLeaseLoss, name_fault, tells_alarms};
 use tenure::{CatchUp, Retry, Schedule, Zone};
 use toml::de::{DeTable, DeValue};
 
@@ -22,7 +22,7 @@ use super::settings::{Crash, OutputMode, Settings};
 use super::store::StoreEntry;
 use super::warn::warn_of;
 use crate::mask::Pattern;
-use crate::text::{acts, shown};
+use crate::text::shown;
 
 /// What a task runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,16 +289,11 @@ impl<'r> Draft<'r> {
 }
 
 fn read_name(section: &mut Section<'_, '_, '_>, name: &Text<'_>) -> Option<(TaskName, Place)> {
-    if let Some(c) = name.text.chars().find(|c| acts(*c)) {
-        let reason = format!(
-            "a task's name cannot hold `{}`, which does not show",
-            c.escape_unicode()
-        );
+    if let Some(reason) = name_fault(name.text) {
         section.refuse("name", name.place.clone(), &reason, None);
         return None;
     }
     let reason = match TaskName::new(name.text) {
-        Ok(_) if name.text.trim().is_empty() => "a task's name must show".to_owned(),
         Ok(valid) if tells_alarms(&valid) => {
             "names that begin so are those of tenure's own tasks, which tell alarms".to_owned()
         }

@@ -179,7 +179,7 @@ async fn s40_a_run_whose_node_is_gone_is_not_shown_as_running_alone() {
     store.register(node.id, &[task]).await.unwrap();
     let tick = RunStore::now(&*store).await.unwrap().now;
     let item = ClaimItem::new(name, tick, 1, generation);
-    let id = tenure_dashboard::view::segment(&item.key().to_string());
+    let id = tenure_dashboard::view::segment(item.key().to_string());
     let claim = ClaimBatch::new(node.id, vec![item]);
     let claimed = store.claim(&claim).await.unwrap();
     assert!(matches!(claimed.answers[..], [ClaimAnswer::Won(_)]));

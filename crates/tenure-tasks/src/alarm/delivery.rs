@@ -12,6 +12,7 @@ use super::rule::{AlarmRule, PREFIX};
 use super::{Alarm, AlarmTarget};
 use crate::attempt::{Attempt, TaskResult};
 use crate::check::{Work, check_ours};
+use crate::config_error::{ConfigErrors, shown};
 use crate::outcome::{TaskFailure, TaskReport};
 use crate::task::Task;
 
@@ -24,9 +25,28 @@ pub(crate) fn works(
     manager: Option<&str>,
     store: &Arc<dyn RunStore>,
 ) -> Vec<Work> {
-    // Their names were checked; a rule without a task could tell nobody, and is left out.
-    let works = rules.iter().filter_map(|rule| work(rule, manager, store));
+    let works = rules.iter().filter_map(|rule| {
+        let work = work(rule, manager, store);
+        // The check has refused whatever is refused here.
+        let told = work.inspect_err(|error| {
+            tracing::error!(rule = rule.name, manager, %error, "nobody will be told of an alarm");
+        });
+        told.ok()
+    });
     works.collect()
+}
+
+/// Why the task of a rule by which its alarms are told cannot be under a manager; in words, with
+/// what to do.
+pub(crate) fn fault_under(rule: &AlarmRule, manager: Option<&str>) -> Option<String> {
+    let faults = check_ours(&own_task(rule, manager)).err()?;
+    let fault = faults.as_slice().first()?;
+    let under =
+        manager.map(|name| format!("; give manager `{}` another, shorter name", shown(name)));
+    Some(format!(
+        "it would be told by a task that cannot be: {fault}{}",
+        under.unwrap_or_default()
+    ))
 }
 
 /// What the task is called by whose runs the alarms of a rule are told.
@@ -38,15 +58,23 @@ pub(super) fn task_of(rule: &AlarmRule, manager: Option<&str>) -> String {
     }
 }
 
-fn work(rule: &Arc<AlarmRule>, manager: Option<&str>, store: &Arc<dyn RunStore>) -> Option<Work> {
-    let task = Task::<()>::new(task_of(rule, manager))
+fn own_task(rule: &AlarmRule, manager: Option<&str>) -> Task<()> {
+    Task::new(task_of(rule, manager))
         .schedule("-")
         .overlap(Overlap::Allow)
         .on_crash(OnCrash::Retry { max_attempts: 5 })
-        .details("tells alarms");
+        .details("tells alarms")
+}
+
+fn work(
+    rule: &Arc<AlarmRule>,
+    manager: Option<&str>,
+    store: &Arc<dyn RunStore>,
+) -> Result<Work, ConfigErrors> {
+    let spec = check_ours(&own_task(rule, manager))?;
     let (rule, store) = (rule.clone(), store.clone());
-    Some(Work {
-        spec: Arc::new(check_ours(&task).ok()?),
+    Ok(Work {
+        spec: Arc::new(spec),
         code: Arc::new(move |attempt| tell(rule.clone(), store.clone(), attempt).boxed()),
         runtime: None,
     })

@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tenure_core::{TaskName, Timestamp};
 
-pub(crate) use self::delivery::works;
+pub(crate) use self::delivery::{fault_under, works};
 pub use self::rule::{AlarmRule, tells_alarms};
 pub(crate) use self::rule::{PREFIX, check_rules};
 pub(crate) use self::warden::{Specs, Warden, WardenParts, specs_of};
