@@ -23,6 +23,14 @@ mod runs {
         tenure_conformance::run_suite!(crate::Server::valkey().await);
     }
 
+    mod tcp {
+        tenure_conformance::run_suite!(crate::Server::tcp().await);
+    }
+
+    mod tls_with_a_user {
+        tenure_conformance::run_suite!(crate::Server::tls_with_a_user().await);
+    }
+
     mod without_channels {
         tenure_conformance::run_suite!(crate::Server::without_channels().await);
     }
@@ -79,11 +87,11 @@ fn the_readme_counts_the_cases_as_they_are() {
 mod topologies {
     use std::sync::Arc;
 
-    use tenure_bed::{Cluster, Flavour, Redis, Sentinel};
+    use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder, Sentinel};
     use tenure_conformance::{lease, run};
 
     use super::harness::servers::{Place, STRICT, Servers};
-    use super::harness::{USER, authority, runs, tls_url, together};
+    use super::harness::{USER, authority, runs, tls_url, together, trusting};
     use super::trio::{trio, trio_of};
     use super::{Harness, Server};
 
@@ -133,7 +141,21 @@ mod topologies {
         async fn pass_a_fail_over(self, flavour: Flavour, parameters: &str) {
             let sentinel = Sentinel::start(flavour, 2).await;
             let url = sentinel.url();
-            let place = Place::new(Servers::Sentinel(sentinel), &url, parameters);
+            self.pass_around_a_fail_over(sentinel, &url, parameters)
+                .await;
+        }
+
+        /// The same over TLS everywhere, for a user with no more rights than the README lists.
+        async fn pass_a_fail_over_as_a_user(self) {
+            let of_sentinels = |one: RedisBuilder| encrypted(one);
+            let of_nodes = |one: RedisBuilder| encrypted(one).acl_user(&self.user("+role"));
+            let sentinel = Sentinel::start_as(Flavour::Redis, 2, of_nodes, of_sentinels).await;
+            let url = trusting(&sentinel.url(), authority());
+            self.pass_around_a_fail_over(sentinel, &url, "").await;
+        }
+
+        async fn pass_around_a_fail_over(self, sentinel: Sentinel, url: &str, parameters: &str) {
+            let place = Place::new(Servers::Sentinel(sentinel), url, parameters);
             let Servers::Sentinel(sentinel) = &*place.servers else {
                 panic!("made of sentinels");
             };
@@ -151,12 +173,27 @@ mod topologies {
             }
         }
 
-        /// All cases on a cluster, where the slot of each moves after the first half has passed or
-        /// before it begins.
+        /// All cases on a cluster whose slots move.
         async fn pass_moving_slots(self, flavour: Flavour) {
             let cluster = Cluster::start(flavour).await;
             let url = cluster.url();
-            let place = Place::new(Servers::Cluster(cluster), &url, "");
+            self.pass_while_slots_move(cluster, &url).await;
+        }
+
+        /// The same over TLS everywhere, for a user with no more rights than the README lists.
+        async fn pass_moving_slots_as_a_user(self) {
+            let user = self.user("+cluster +ssubscribe +spublish");
+            let cluster = Cluster::start_with(Flavour::Redis, |node| {
+                encrypted(node).config("tls-cluster", "yes").acl_user(&user)
+            })
+            .await;
+            let url = trusting(&cluster.url(), authority());
+            self.pass_while_slots_move(cluster, &url).await;
+        }
+
+        /// The slot of each case moves after the first half has passed or before it begins.
+        async fn pass_while_slots_move(self, cluster: Cluster, url: &str) {
+            let place = Place::new(Servers::Cluster(cluster), url, "");
             let Servers::Cluster(cluster) = &*place.servers else {
                 panic!("made of a cluster");
             };
@@ -167,6 +204,14 @@ mod topologies {
                     cluster.migrate_slot(slot, (here + 1) % 3).await;
                 }
                 self.pass(&place, cases).await;
+            }
+        }
+
+        /// A user with the rights that the README lists, these among them.
+        fn user(self, rights: &str) -> String {
+            match self {
+                Self::Leases => format!("{USER} {rights}"),
+                Self::Runs => format!("{} &tenure:* {rights}", runs::USER),
             }
         }
 
@@ -189,12 +234,7 @@ mod topologies {
                         Self::Leases => format!("{USER} +info +wait"),
                         Self::Runs => format!("{} +info +wait +pttl ~first", runs::USER),
                     };
-                    trio_of(|| {
-                        let builder = Redis::builder(Flavour::Redis).tls(ca);
-                        let builder = builder.config("tls-replication", "yes");
-                        builder.acl_user(&user)
-                    })
-                    .await
+                    trio_of(|| encrypted(Redis::builder(Flavour::Redis)).acl_user(&user)).await
                 }
             };
             let url = match over {
@@ -206,6 +246,11 @@ mod topologies {
             place.settle().await;
             self.pass(&place, self.cases()).await;
         }
+    }
+
+    /// Speaks nothing but TLS, with its replicas or its primary too.
+    fn encrypted(server: RedisBuilder) -> RedisBuilder {
+        server.tls(authority()).config("tls-replication", "yes")
     }
 
     #[derive(Clone, Copy)]
@@ -234,6 +279,26 @@ mod topologies {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r49_every_lease_case_passes_on_a_cluster_whose_slots_move() {
         Suite::Leases.pass_moving_slots(Flavour::Redis).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s50_every_run_case_passes_over_tls_for_a_user_of_sentinels_around_a_fail_over() {
+        Suite::Runs.pass_a_fail_over_as_a_user().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn r58_every_lease_case_passes_over_tls_for_a_user_of_sentinels_around_a_fail_over() {
+        Suite::Leases.pass_a_fail_over_as_a_user().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn s37_every_run_case_passes_over_tls_for_a_user_of_a_cluster_whose_slots_move() {
+        Suite::Runs.pass_moving_slots_as_a_user().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn r49_every_lease_case_passes_over_tls_for_a_user_of_a_cluster_whose_slots_move() {
+        Suite::Leases.pass_moving_slots_as_a_user().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,6 @@
-//! A cluster, and sentinels with their servers, that speak nothing but TLS, for users with no more
-//! rights than the README lists. The suites are too slow there: a client without optimisation
-//! greets each server by TLS for each store. So this goes through what is peculiar to them:
-//! hand-offs by pushes and claims, while the slot that they are in moves or their primary dies.
+//! A cluster, and sentinels with their servers, for users with no more rights than the README
+//! lists: hand-offs by pushes and claims that are under way while the slot that they are in moves
+//! or their primary dies. Over TLS, where the suites pass too; and a cluster without it.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,20 +38,27 @@ const TASKS: &str = "tasks on >pw ~tenure:* resetchannels &tenure:* -@all +hello
     +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +xadd +xrange +xtrim \
     +rpush +lrange +publish +subscribe +cluster +ssubscribe +spublish +role";
 
-/// Nodes that speak TLS to each other too, and know both users.
-fn encrypted(node: RedisBuilder, ca: &Ca) -> RedisBuilder {
-    let node = node.tls(ca).config("tls-replication", "yes");
+/// Nodes that know both users.
+fn with_users(node: RedisBuilder) -> RedisBuilder {
     node.acl_user(LOCKS).acl_user(TASKS)
 }
 
-/// The servers of `plain` for a user, over TLS.
-fn url(plain: &str, ca: &Ca, user: &str) -> String {
+/// Nodes that speak TLS to each other too.
+fn encrypted(node: RedisBuilder, ca: &Ca) -> RedisBuilder {
+    with_users(node.tls(ca).config("tls-replication", "yes"))
+}
+
+/// The servers of `plain` for a user, over TLS if there is somebody to trust.
+fn url(plain: &str, ca: Option<&Ca>, user: &str) -> String {
+    let url = plain.replacen("//", &format!("//{user}:pw@"), 1);
+    let url = format!("{url}?timeout=5s&connect_timeout=1m");
+    let Some(ca) = ca else {
+        return url;
+    };
     // A second installation finds the first, which is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = plain.replacen("redis+", "rediss+", 1);
-    let url = url.replacen("//", &format!("//{user}:pw@"), 1);
-    let ca = ca.path().display();
-    format!("{url}?timeout=5s&connect_timeout=1m&ca={ca}")
+    let url = url.replacen("redis+", "rediss+", 1);
+    format!("{url}&ca={}", ca.path().display())
 }
 
 fn task() -> TaskName {
@@ -74,8 +80,25 @@ async fn r49_s37_over_tls_users_of_a_cluster_hand_on_and_claim_while_their_slot_
     let cluster = Cluster::start_with(Flavour::Redis, |node| {
         encrypted(node, &ca).config("tls-cluster", "yes")
     });
-    let cluster = cluster.await;
-    let scene = Scene::new(&cluster.url(), &ca).await;
+    while_their_slot_moves(&cluster.await, Some(&ca)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r49_s37_users_of_a_cluster_without_tls_hand_on_and_claim_while_their_slot_moves() {
+    // Whoever has no name is a node: one that follows another, or sends it a slot's keys.
+    let nameless = "default on nopass ~* resetchannels -@all +psync +replconf +ping +select \
+        +restore-asking";
+    let of_nodes = |node| with_users(node).acl_user(nameless);
+    let cluster = Cluster::start_with(Flavour::Redis, of_nodes).await;
+    while_their_slot_moves(&cluster, None).await;
+    let mut nobody = cluster.nodes()[0].redis_cli();
+    let said = nobody.args(["GET", "k"]).output().unwrap().stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("NOPERM"), "{said}");
+}
+
+async fn while_their_slot_moves(cluster: &Cluster, ca: Option<&Ca>) {
+    let scene = Scene::new(&cluster.url(), ca).await;
     // In the slot of all that is kept of tasks.
     let key = "{default}k";
     let slot = cluster.slot_of_key(key).await;
@@ -94,7 +117,7 @@ async fn r58_s50_over_tls_users_behind_sentinels_hand_on_and_claim_while_their_p
     let of_sentinels = |one: RedisBuilder| one.tls(&ca).config("tls-replication", "yes");
     let of_nodes = |one| encrypted(one, &ca);
     let sentinel = Sentinel::start_as(Flavour::Redis, 2, of_nodes, of_sentinels).await;
-    let scene = Scene::new(&sentinel.url(), &ca).await;
+    let scene = Scene::new(&sentinel.url(), Some(&ca)).await;
     let under_way = scene.begins("k").await;
     let old = sentinel.primary().await;
     assert_eq!(old.call(&["WAIT", "2", "20000"]).await.int(), Some(2));
@@ -122,7 +145,7 @@ struct UnderWay {
 }
 
 impl Scene {
-    async fn new(plain: &str, ca: &Ca) -> Self {
+    async fn new(plain: &str, ca: Option<&Ca>) -> Self {
         let (locks, tasks) = (url(plain, ca, "locks"), url(plain, ca, "tasks"));
         let (owner, other) = (connect(&locks).await, connect(&locks).await);
         assert_eq!(LeaseStore::promises(&owner).hand_off, HandOff::Pushed);

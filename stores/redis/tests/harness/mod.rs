@@ -129,8 +129,14 @@ pub(crate) fn authority() -> &'static Ca {
 }
 
 pub(crate) fn tls_url(server: &Redis, ca: &Ca) -> String {
-    let (port, ca) = (server.port(), ca.path().display());
-    format!("rediss://app:pw@127.0.0.1:{port}?ca={ca}")
+    trusting(&format!("redis://127.0.0.1:{}", server.port()), ca)
+}
+
+/// The URL of servers without a user, as that of a user who trusts this authority.
+pub(crate) fn trusting(plain: &str, ca: &Ca) -> String {
+    let url = plain.replacen("redis", "rediss", 1);
+    let url = url.replacen("//", "//app:pw@", 1);
+    format!("{url}?ca={}", ca.path().display())
 }
 
 /// The least that a user of locks needs: what the README says.

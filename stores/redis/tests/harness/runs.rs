@@ -11,6 +11,7 @@ use tenure_redis::RedisStore;
 
 use super::servers::{Place, Servers, UNSTEPPED};
 use super::together::{assert_alone, is_alone};
+use super::{authority, tls_url};
 
 /// The servers of a case: one of its own, or a namespace on some that cases share.
 pub(crate) struct Server {
@@ -31,22 +32,34 @@ const STEPS: &[NotShown] = &[
 
 impl Server {
     pub(crate) async fn redis() -> Self {
-        Self::start(Redis::builder(Flavour::Redis).unix_only(), "").await
+        Self::start(Redis::builder(Flavour::Redis).unix_only(), Redis::url).await
     }
 
     pub(crate) async fn valkey() -> Self {
-        Self::start(Redis::builder(Flavour::Valkey).unix_only(), "").await
+        Self::start(Redis::builder(Flavour::Valkey).unix_only(), Redis::url).await
+    }
+
+    pub(crate) async fn tcp() -> Self {
+        Self::start(Redis::builder(Flavour::Redis).tcp(), Redis::url).await
+    }
+
+    /// Redis over TLS, for a user with the rights that the README lists and no others.
+    pub(crate) async fn tls_with_a_user() -> Self {
+        let (ca, user) = (authority(), format!("{USER} &tenure:*"));
+        let builder = Redis::builder(Flavour::Redis).tls(ca).acl_user(&user);
+        Self::start(builder, |server| tls_url(server, ca)).await
     }
 
     /// Redis for a user with no more rights than runs need, who may not publish or subscribe.
     pub(crate) async fn without_channels() -> Self {
         let builder = Redis::builder(Flavour::Redis).unix_only().acl_user(USER);
-        Self::start(builder, "app:pw@").await
+        let url = |server: &Redis| format!("redis+unix:app:pw@{}", server.socket().display());
+        Self::start(builder, url).await
     }
 
-    async fn start(builder: RedisBuilder, login: &str) -> Self {
+    async fn start(builder: RedisBuilder, url: impl FnOnce(&Redis) -> String) -> Self {
         let redis = builder.own_wall().start().await;
-        let url = format!("redis+unix:{login}{}", redis.socket().display());
+        let url = url(&redis);
         let server = Self {
             place: Place::new(Servers::One(redis), &url, ""),
             namespace: "suite".to_owned(),
