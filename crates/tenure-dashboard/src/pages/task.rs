@@ -140,12 +140,17 @@ fn details(text: &str) -> Vec<(String, String)> {
 }
 
 fn next(task: &TaskDetail) -> Markup {
+    let pause = task.task.pause.as_ref();
+    let is_paused = pause.is_some_and(|pause| pause.until.is_none());
     html! {
         header { h2 { "Next ticks" } }
         @if task.next.is_empty() {
             p.empty {
-                @if task.task.schedule.contains("@after") { "The next waits for its run to end." }
-                @else { "It has no next tick." }
+                @if is_paused {
+                    "None before somebody resumes it."
+                } @else if task.task.schedule.contains("@after") {
+                    "The next waits for its run to end."
+                } @else { "It has no next tick." }
             }
         } @else {
             table {

@@ -115,8 +115,7 @@ fn row(task: &TaskRow) -> Markup {
             td data-column="Last runs" { (draw::ribbon(&task.ribbon)) }
             td.nowrap data-column="Last tick" { (say::time_or_dash(task.last_tick, Rel::Ago)) }
             td.nowrap data-column="Next" {
-                @if task.pause.is_some() { span.soft { "–" } }
-                @else { (say::time_or_dash(task.next.first().copied(), Rel::In)) }
+                (say::time_or_dash(task.next.first().copied(), Rel::In))
             }
             td data-column="Schedule" {
                 code { (task.schedule) }

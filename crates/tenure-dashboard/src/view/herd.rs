@@ -71,7 +71,7 @@ impl View {
                 // Some hundred thousand searches may take a while: not on a thread that serves.
                 let view = self.clone();
                 let counted = tokio::task::spawn_blocking(move || {
-                    herd_of(&view.inner.plans.groups(&snapshot.tasks), now)
+                    herd_of(&view.inner.plans.groups(&snapshot.tasks, now), now)
                 });
                 counted
                     .await
@@ -93,7 +93,7 @@ fn herd_of(groups: &[Group<'_>], now: Timestamp) -> Herd {
         let mut count = 0_usize;
         for tick in group
             .schedule
-            .ticks_between(now.to_jiff(), to.to_jiff())
+            .ticks_between(group.after.to_jiff(), to.to_jiff())
             .take(most)
         {
             let tick = Timestamp::from(tick);
@@ -105,7 +105,7 @@ fn herd_of(groups: &[Group<'_>], now: Timestamp) -> Herd {
         }
         if let Some(last) = last.filter(|_| count == most) {
             is_estimate = true;
-            spread(&mut minutes, runs * count as u64, now, last, from);
+            spread(&mut minutes, runs * count as u64, group.after, last, from);
         }
     }
     Herd {
@@ -122,8 +122,8 @@ fn minute_of(from: Timestamp, at: Timestamp) -> usize {
 }
 
 /// Tells the runs after `last` at the rate of those before it.
-fn spread(minutes: &mut [u64], runs: u64, now: Timestamp, last: Timestamp, from: Timestamp) {
-    let span = last.since(now).as_secs().max(1);
+fn spread(minutes: &mut [u64], runs: u64, after: Timestamp, last: Timestamp, from: Timestamp) {
+    let span = last.since(after).as_secs().max(1);
     let a_minute = (runs * 60).div_ceil(span);
     let rest = minutes.iter_mut().skip(minute_of(from, last) + 1);
     rest.for_each(|minute| *minute += a_minute);
@@ -166,7 +166,8 @@ fn due_in(groups: &[Group<'_>], at: Timestamp) -> Vec<String> {
     let mut due: Vec<&Group<'_>> = groups
         .iter()
         .filter(|group| {
-            super::plan::next_of(&group.schedule, before).is_some_and(|tick| tick < end)
+            let next = super::plan::next_of(&group.schedule, before.max(group.after));
+            next.is_some_and(|tick| tick < end)
         })
         .collect();
     due.sort_by_key(|group| std::cmp::Reverse(group.runs()));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, TaskRecord, Timestamp};
 use tenure_tasks::story::follow::due_after;
 
-use super::plan::{Group, next_due, next_of};
+use super::plan::{Group, next_due, next_of, opens_at};
 use super::tasks::is_unlisted;
 use super::{At, RunMark, RunRow, View, ViewError, millis, segment};
 
@@ -173,7 +173,7 @@ impl View {
         };
         let in_hand = rows(&running.runs);
         let newest = rows(past.runs.get(..MOST_SHOWN).unwrap_or(&past.runs));
-        let groups = inner.plans.groups(&snapshot.tasks);
+        let groups = inner.plans.groups(&snapshot.tasks, now);
         let is_paused =
             |task: &TaskRecord| task.pause.as_ref().is_some_and(|pause| pause.holds_at(now));
         let count = |is: &dyn Fn(&TaskRecord) -> bool| {
@@ -204,9 +204,12 @@ impl View {
 
 /// What is due next: ticks, and what waits for a while after the run before.
 fn soon(groups: &[Group<'_>], after: &BTreeMap<TaskName, Timestamp>, now: Timestamp) -> Vec<Soon> {
-    let mut next = next_due(groups, now, LIST);
+    let mut next = next_due(groups, LIST);
     let tasks = groups.iter().flat_map(|group| &group.tasks);
-    next.extend(tasks.filter_map(|task| Some((*after.get(&task.definition.task)?, *task))));
+    next.extend(tasks.filter_map(|task| {
+        let due = *after.get(&task.definition.task)?;
+        Some((due.max(opens_at(task, now)?), *task))
+    }));
     next.sort_by_key(|(tick, _)| *tick);
     let next = next.into_iter().take(LIST);
     next.map(|(tick, task)| Soon {
@@ -325,7 +328,7 @@ fn upcoming(groups: &[Group<'_>], now: Timestamp) -> Vec<UpcomingMinute> {
     let most = (MOST_NEXT / groups.len().max(1)).clamp(MINUTES, 3600);
     for group in groups {
         let runs = group.runs();
-        let mut after = now;
+        let mut after = group.after;
         for _ in 0..most {
             let Some(tick) = next_of(&group.schedule, after).filter(|tick| *tick <= to) else {
                 break;

@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tenure_core::{TaskRecord, Timestamp};
 use tenure_schedule::{Schedule, Zone};
@@ -22,9 +23,27 @@ pub(crate) struct Plans {
     known: Mutex<HashMap<Text, Option<Arc<Schedule>>>>,
 }
 
-/// Tasks that share a schedule.
+/// From when on a task may run: `None` if nobody runs it, or if it is paused until somebody resumes
+/// it; the beginning of time if it is not paused. A tick at the end of a pause runs.
+pub(crate) fn opens_at(task: &TaskRecord, now: Timestamp) -> Option<Timestamp> {
+    let pause = task.pause.as_ref().filter(|pause| pause.holds_at(now));
+    match pause {
+        _ if task.nodes == 0 => None,
+        None => Some(Timestamp::EPOCH),
+        Some(pause) => pause.until,
+    }
+}
+
+/// After which instant its ticks run.
+pub(crate) fn runs_after(opens_at: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(opens_at - Duration::from_millis(1))
+}
+
+/// Tasks that share a schedule, and the end of their pause.
 pub(crate) struct Group<'s> {
     pub(crate) schedule: Arc<Schedule>,
+    /// Their ticks after this instant run.
+    pub(crate) after: Timestamp,
     pub(crate) tasks: Vec<&'s TaskRecord>,
 }
 
@@ -53,27 +72,32 @@ impl Plans {
         parsed.clone()
     }
 
-    /// The tasks that will be due, by schedule: those that a live node can run and that are not
-    /// paused for good.
-    pub(crate) fn groups<'s>(&self, tasks: &'s [TaskRecord]) -> Vec<Group<'s>> {
-        let mut by_text: HashMap<(&str, &str), Vec<&TaskRecord>> = HashMap::new();
-        for task in tasks.iter().filter(|task| task.nodes > 0) {
-            if task
-                .pause
-                .as_ref()
-                .is_some_and(|pause| pause.until.is_none())
-            {
+    /// The tasks that will be due after `now`, by schedule: those that a live node can run and that
+    /// are not paused for good.
+    pub(crate) fn groups<'s>(&self, tasks: &'s [TaskRecord], now: Timestamp) -> Vec<Group<'s>> {
+        let mut by_text: HashMap<(&str, &str, Timestamp), Vec<&TaskRecord>> = HashMap::new();
+        for task in tasks {
+            let Some(opens_at) = opens_at(task, now) else {
                 continue;
-            }
+            };
+            let after = runs_after(opens_at, now);
             let definition = &task.definition;
-            let text = (definition.schedule.as_str(), definition.zone.as_str());
+            let text = (
+                definition.schedule.as_str(),
+                definition.zone.as_str(),
+                after,
+            );
             by_text.entry(text).or_default().push(task);
         }
         let mut groups: Vec<Group<'s>> = by_text
-            .into_values()
-            .filter_map(|tasks| {
+            .into_iter()
+            .filter_map(|((_, _, after), tasks)| {
                 let schedule = self.of(tasks.first()?)?;
-                Some(Group { schedule, tasks })
+                Some(Group {
+                    schedule,
+                    after,
+                    tasks,
+                })
             })
             .collect();
         groups.sort_by(|a, b| {
@@ -85,15 +109,11 @@ impl Plans {
     }
 }
 
-/// The next `count` ticks of all tasks after `now`, in order.
-pub(crate) fn next_due<'s>(
-    groups: &[Group<'s>],
-    now: Timestamp,
-    count: usize,
-) -> Vec<(Timestamp, &'s TaskRecord)> {
+/// The next `count` ticks of all tasks, in order.
+pub(crate) fn next_due<'s>(groups: &[Group<'s>], count: usize) -> Vec<(Timestamp, &'s TaskRecord)> {
     let mut heap = BinaryHeap::new();
     for (at, group) in groups.iter().enumerate() {
-        if let Some(tick) = next_of(&group.schedule, now) {
+        if let Some(tick) = next_of(&group.schedule, group.after) {
             heap.push(Reverse((tick, at)));
         }
     }
@@ -102,18 +122,10 @@ pub(crate) fn next_due<'s>(
         && let Some(Reverse((tick, at))) = heap.pop()
     {
         let Some(group) = groups.get(at) else { break };
-        let fits = group.tasks.iter().filter(|task| {
-            task.pause
-                .as_ref()
-                .is_none_or(|pause| !pause.holds_at(tick))
-        });
-        due.extend(fits.take(count - due.len()).map(|task| (tick, *task)));
+        let tasks = group.tasks.iter().take(count - due.len());
+        due.extend(tasks.map(|task| (tick, *task)));
         if let Some(next) = next_of(&group.schedule, tick) {
             heap.push(Reverse((next, at)));
-        }
-        // Groups that only hold paused tasks must not turn for ever.
-        if heap.len() > groups.len() || tick.since(now).as_secs() > 366 * 24 * 3600 {
-            break;
         }
     }
     due

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, TaskName, TaskRecord, Timestamp};
 use tenure_tasks::story::follow::{due_of, last_of};
 
-use super::plan::next_of;
+use super::plan::{next_of, opens_at, runs_after};
 use super::{At, BackfillRow, Page, Paging, RunMark, RunRow, View, ViewError, segment};
 
 /// How many outcomes a ribbon shows.
@@ -81,7 +81,8 @@ pub struct TaskRow {
     pub unlisted_since: Option<At>,
     /// The latest tick on record, of a run that its schedule brought about.
     pub last_tick: Option<At>,
-    /// The next ticks, at most three.
+    /// The next ticks that run, at most three; none of a task that is paused until somebody resumes
+    /// it.
     pub next: Vec<At>,
     /// Whether it is paused, by whom, until when and why.
     pub pause: Option<PauseState>,
@@ -181,10 +182,7 @@ impl View {
             now: At(now),
             first_seen: At(task.first_seen),
             details: task.definition.details.clone(),
-            next: match first_following(&page.runs) {
-                Some(due) => vec![At(due)],
-                None => self.next_ticks(&task, now, NEXT_IN_DETAIL),
-            },
+            next: self.next_ticks(&task, &page.runs, now, NEXT_IN_DETAIL),
             runs: self.rows(&page.runs, now).await?,
             backfills,
         })
@@ -200,11 +198,22 @@ impl View {
         Ok(newest.map(BackfillRow::from).collect())
     }
 
-    fn next_ticks(&self, task: &TaskRecord, now: Timestamp, count: usize) -> Vec<At> {
-        let Some(schedule) = self.inner.plans.of(task).filter(|_| task.nodes > 0) else {
+    /// When a task runs next, given its newest runs: not before the end of its pause.
+    fn next_ticks(
+        &self,
+        task: &TaskRecord,
+        newest: &[RunRecord],
+        now: Timestamp,
+        count: usize,
+    ) -> Vec<At> {
+        let (Some(schedule), Some(opens_at)) = (self.inner.plans.of(task), opens_at(task, now))
+        else {
             return Vec::new();
         };
-        let mut after = now;
+        if let Some(due) = first_following(newest) {
+            return vec![At(due.max(opens_at))];
+        }
+        let mut after = runs_after(opens_at, now);
         let mut ticks = Vec::new();
         while ticks.len() < count
             && let Some(tick) = next_of(&schedule, after)
@@ -235,10 +244,7 @@ impl View {
             is_retired: task.is_retired(now),
             unlisted_since: task.unlisted_since.filter(|_| task.nodes == 0).map(At),
             last_tick: task.last_tick.max(last_of(&page.runs)).map(At),
-            next: match first_following(&page.runs) {
-                Some(due) => vec![At(due)],
-                None => self.next_ticks(task, now, NEXT_IN_ROW),
-            },
+            next: self.next_ticks(task, &page.runs, now, NEXT_IN_ROW),
             pause: pause.map(|pause| PauseState {
                 by: pause.by.clone(),
                 why: pause.why.clone(),

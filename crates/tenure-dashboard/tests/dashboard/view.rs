@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Beat, ClaimAnswer, ClaimBatch, ClaimItem, Definition, Ended, Generation, Holder, Key,
-    LeaseRequest, LeaseStore as _, ManualClock, Pause, RunStore, TaskName, Ttl,
+    Beat, ClaimAnswer, ClaimBatch, ClaimItem, Definition, Ended, Enqueue, Generation, Holder, Key,
+    LeaseRequest, LeaseStore as _, ManualClock, Pause, RunKey, RunStore, TaskName, Ttl,
 };
 use tenure_dashboard::view::{LockState, LocksQuery, Paging, TaskFilter, TasksQuery, ViewError};
 use tenure_dashboard::{Access, Dashboard, Right};
@@ -236,6 +236,78 @@ async fn s40_a_run_whose_node_is_gone_is_not_shown_as_running_alone() {
     let served = serve(store.clone(), Access::open(Right::Read)).await;
     let body = served.get(&format!("/run?id={id}")).await.body;
     assert!(body.contains("a node that is alive will notice"), "{body}");
+}
+
+#[tokio::test]
+async fn s59_a_task_that_is_paused_does_not_run_next() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::with_clock(clock));
+    let node = Holder::new("worker");
+    let beat = Beat::new(node.clone(), Duration::from_secs(36_000));
+    store.beat(&beat).await.unwrap();
+    let now = RunStore::now(&*store).await.unwrap().now;
+    let until = now + Duration::from_secs(1800);
+    for (name, schedule, pause) in [
+        ("for-ever", "* * * * *", Some(None)),
+        ("a-while", "* * * * *", Some(Some(until))),
+        ("chain", "@after 1m", Some(Some(until))),
+        ("goes-on", "0 * * * *", None),
+    ] {
+        let name = TaskName::new(name).unwrap();
+        let task = Definition::new(name.clone(), Generation::new("g1").unwrap(), schedule);
+        store.register(node.id, &[task]).await.unwrap();
+        if let Some(until) = pause {
+            let mut pause = Pause::new("ann", "month end");
+            pause.until = until;
+            store.pause(&name, &pause).await.unwrap();
+        }
+    }
+    let key = RunKey::following(TaskName::new("chain").unwrap(), now, 1);
+    let mut following = Enqueue::new(key, "after the run before".to_owned());
+    following.due_in = Duration::from_secs(60);
+    store.enqueue(&[following]).await.unwrap();
+
+    let served = serve(store, Access::open(Right::Read)).await;
+    let next = served.get("/api/v1/now").await.json();
+    let soon: Vec<String> = next["next"].as_array().unwrap()[..5]
+        .iter()
+        .map(|soon| format!("{} {}", soon["task"], soon["tick"]))
+        .collect();
+    // A tick at the end of a pause runs.
+    let expected = [
+        ("a-while", 30),
+        ("chain", 30),
+        ("a-while", 31),
+        ("a-while", 32),
+    ]
+    .map(|(task, at)| format!("\"{task}\" \"2026-01-01T00:{at}:00.000Z\""));
+    assert_eq!(soon[..4], expected, "{soon:?}");
+    let due = |minutes: &serde_json::Value, most: usize| -> u64 {
+        let minutes = minutes.as_array().unwrap().iter().take(most);
+        minutes.map(|minute| minute["runs"].as_u64().unwrap()).sum()
+    };
+    // From minute 30 to minute 60, and the one that is due every hour.
+    assert_eq!(due(&next["timeline"]["upcoming"], 30), 0);
+    assert_eq!(due(&next["timeline"]["upcoming"], 61), 31 + 1);
+    let herd = served.get("/api/v1/herd").await.json();
+    assert_eq!(due(&herd["buckets"], 2), 0, "{herd}");
+    assert_eq!(due(&herd["buckets"], 4), 30, "{herd}");
+    assert!(!herd.to_string().contains("for-ever"), "{herd}");
+    let tasks = served.get("/api/v1/tasks").await.json();
+    let next: Vec<String> = (tasks["items"].as_array().unwrap().iter())
+        .map(|task| format!("{} {}", task["task"], task["next"][0]))
+        .collect();
+    let expected = [
+        "\"a-while\" \"2026-01-01T00:30:00.000Z\"",
+        "\"chain\" \"2026-01-01T00:30:00.000Z\"",
+        "\"for-ever\" null",
+        "\"goes-on\" \"2026-01-01T01:00:00.000Z\"",
+    ];
+    assert_eq!(next, expected);
+    let one = served.get("/api/v1/tasks/for-ever").await.json();
+    assert_eq!(one["next"], serde_json::json!([]), "{one}");
+    let page = served.get("/task?name=for-ever").await.body;
+    assert!(page.contains("None before somebody resumes it."), "{page}");
 }
 
 #[tokio::test]
