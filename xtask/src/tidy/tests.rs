@@ -276,6 +276,7 @@ fn banned_words_are_refused_with_their_replacement() {
     let fix = concat!("// FIX", "ME\n");
     let mark = concat!("// XX", "X what\n");
     let yaml = concat!("// serde_", "yml\n");
+    let rebase = concat!(">>>>", ">>> 0123abc (what it now does)\n");
     let (home, other) = (concat!("// /ro", "ot/x\n"), concat!("// /wo", "rk/x\n"));
     for (path, line, expected) in [
         (
@@ -322,6 +323,7 @@ fn banned_words_are_refused_with_their_replacement() {
         ),
         (CORE, fix, "mend it"),
         ("README.md", mark, "mend it"),
+        ("README.md", rebase, "a rebase stopped here"),
         (CORE, yaml, "configuration is TOML"),
         ("README.md", home, "no path of one machine"),
         (CORE, other, "no path of one machine"),

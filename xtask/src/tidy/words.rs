@@ -31,7 +31,7 @@ struct Banned {
 }
 
 // What is looked for in all text is put together here, so that this file does not find itself.
-const BANNED: [Banned; 7] = [
+const BANNED: [Banned; 8] = [
     Banned {
         rule: "sleep",
         place: Place::Tests,
@@ -55,6 +55,12 @@ const BANNED: [Banned; 7] = [
         place: Place::Text,
         words: &[concat!("FIX", "ME"), concat!("XX", "X")],
         instead: "mend it, or write down why not",
+    },
+    Banned {
+        rule: "leftover",
+        place: Place::Text,
+        words: &[concat!("<<<<", "<<<"), concat!(">>>>", ">>>")],
+        instead: "a rebase stopped here; keep what both sides say, and take the marks out",
     },
     Banned {
         rule: "leftover",
