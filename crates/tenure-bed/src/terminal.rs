@@ -67,7 +67,8 @@ impl Terminal {
 
         let person = File::from(person);
         let seen = Arc::new(Mutex::new(Seen {
-            parser: Parser::new(rows, columns, 0),
+            // One that says it has no size is still looked at.
+            parser: Parser::new(rows.max(1), columns.max(1), 0),
             all: Vec::new(),
         }));
         let (mut source, sink) = (person.try_clone().unwrap(), seen.clone());

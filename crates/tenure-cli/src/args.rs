@@ -116,10 +116,10 @@ pub(crate) struct StoreArgs {
     ///
     /// Without it: `TENURE_STORE`, then the task file's own `store`, then
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// Asks at the terminal for the password of the URL's user
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) ask_password: bool,
 }
 

@@ -19,6 +19,11 @@ pub(crate) fn run(args: LocksArgs) -> Outcome {
     let runtime = runtime(&mut Builder::new_current_thread())?;
     match args.command {
         None => runtime.block_on(list(args.list)),
+        Some(LocksCommand::Show(_)) if args.list.prefix.is_some() => Err(Failure::new(
+            Code::USAGE,
+            "`show` is about one key, and takes no prefix before it",
+        )
+        .help("write `tenure locks show KEY`, or `tenure locks PREFIX` for a list")),
         Some(LocksCommand::Show(args)) => runtime.block_on(show(args)),
     }
 }

@@ -136,9 +136,14 @@ fn least_width(heading: &[&str], rows: &[Vec<String>], name: usize) -> usize {
 
 fn wide(heading: &[&str], rows: Vec<Vec<String>>, name: usize) -> String {
     let mut table = Table::new();
+    // Without columns that are known, nothing is folded: the table would take none for no room.
+    let arrangement = match columns() {
+        Some(_) => ContentArrangement::Dynamic,
+        None => ContentArrangement::Disabled,
+    };
     table
         .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_content_arrangement(arrangement)
         .set_header((heading.iter()).map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
     for row in rows {
         table.add_row(row);

@@ -18,6 +18,7 @@ pub(crate) struct WatchArgs {
     /// Shows it again every 2s, or as often as is said (`--watch=500ms`), until Ctrl-C
     #[arg(
         long,
+        global = true,
         value_name = "INTERVAL",
         num_args = 0..=1,
         require_equals = true,

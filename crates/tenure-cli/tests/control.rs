@@ -589,3 +589,36 @@ fn s42_a_run_is_cancelled_with_all_its_processes_and_why_tells_who_asked() {
     assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
     end(runner);
 }
+
+#[test]
+fn flags_of_a_list_may_stand_before_its_subcommand_and_what_means_nothing_is_refused() {
+    let place = Place::new();
+    ok(place.run(["lock", "k", "--", "true"]));
+    let store = place.store();
+    let shown = ok(place.run(["locks", "--store", &store, "--json", "show", "k"]));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["key"], &shown["is_held"]),
+        (&"k".into(), &false.into())
+    );
+    let elsewhere = format!("sqlite:{}", place.path("none.db").display());
+    for arguments in [
+        vec!["locks", "--store", &elsewhere, "show", "k"],
+        vec!["backfills", "--store", &elsewhere, "cancel", "x"],
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(66), "{}", ended.stderr);
+        assert!(ended.stderr.contains("none.db"), "{}", ended.stderr);
+    }
+    for (arguments, part) in [
+        (vec!["locks", "prefix", "show", "k"], "takes no prefix"),
+        (
+            vec!["backfills", "--json", "pause", "x"],
+            "without `--json`",
+        ),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+}

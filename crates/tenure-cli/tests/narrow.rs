@@ -109,6 +109,18 @@ fn tells(look: impl Fn() -> String, texts: &[&str]) {
     }
 }
 
+/// Two tasks whose rows are short.
+const TWO: &str = r#"
+    [[task]]
+    name = "first"
+    schedule = "@daily"
+    command = ["true"]
+    [[task]]
+    name = "second"
+    schedule = "@daily"
+    command = ["true"]
+"#;
+
 /// Shows what a command prints on each narrow terminal, and where there is none.
 fn assert_fits(scene: &Scene, arguments: &[&str], whole: &[&str], told: &[&str]) {
     for columns in WIDTHS {
@@ -185,6 +197,24 @@ fn first_column(screen: &str, heading: &str) -> String {
         .lines()
         .map(|line| line.chars().take(width).collect::<String>());
     lines.map(|line| squeezed(&line)).collect()
+}
+
+#[test]
+fn a_terminal_that_says_it_has_no_columns_gets_a_line_a_row() {
+    let place = Place::new();
+    place.write("tasks.toml", TWO);
+    ok(place.run(["run", "--no-dashboard", "--for", "1ms", "tasks.toml"]));
+    let mut shown = place.on_terminal_of((0, 0), ["tasks"]);
+    let status = program::until("the program to end", || shown.ended());
+    assert_eq!(status.code(), Some(0));
+    let rows = ["task    schedule", "first   @daily", "second  @daily"];
+    tells(|| plain(&shown.written()), &rows);
+    assert_eq!(
+        plain(&shown.written()).lines().count(),
+        3,
+        "{}",
+        shown.written()
+    );
 }
 
 #[test]

@@ -496,3 +496,59 @@ fn the_example_at_the_root_is_sound() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert!(ended.stdout.starts_with("ok: 5 tasks"), "{}", ended.stdout);
 }
+
+#[test]
+fn s41_e109_a_signal_while_the_store_is_silent_ends_the_program_at_once() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@daily\"\ncommand = [\"true\"]\n",
+    );
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("redis://{}", silent.local_addr().unwrap());
+    let arguments = ["run", "--no-dashboard", "--store", &store, "tasks.toml"];
+    let child = place.tenure(arguments).spawn().unwrap();
+    let (connection, _) = silent.accept().unwrap();
+    let asked = std::time::Instant::now();
+    let ended = end(child);
+    // By itself it would give up after five seconds, with 69.
+    assert!(asked.elapsed().as_secs() < 4, "{:?}", asked.elapsed());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let words = "told to end before the tasks were started";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    drop(connection);
+}
+
+#[test]
+fn e62_a_folder_that_goes_while_tasks_run_is_told_and_not_taken_for_a_missing_command() {
+    let place = Place::new();
+    let folder = place.path("work");
+    std::fs::create_dir(&folder).unwrap();
+    place.write(
+        "tasks.toml",
+        r#"
+            [[task]]
+            name = "t"
+            schedule = "* * * * * *"
+            dir = "work"
+            command = ["true"]
+        "#,
+    );
+    let child = runner(&place, "tasks.toml", "run");
+    std::fs::remove_dir(&folder).unwrap();
+    let failed = until("a run without its folder", || {
+        let mut runs = history(&place, &["t"]).into_iter();
+        runs.find(|run| run["state"] == "failed")
+    });
+    let reason = failed["reason"].as_str().unwrap();
+    for part in [
+        "cannot run `true` in `",
+        "work`: No such file",
+        "`dir` must be a folder",
+    ] {
+        assert!(reason.contains(part), "`{part}`: {reason}");
+    }
+    assert_eq!(failed["exit_code"], 126, "{failed}");
+    assert_eq!(end(child).code, Some(0));
+}

@@ -253,3 +253,21 @@ fn a_log_gets_every_runs_output_besides_its_record() {
         refused.stderr
     );
 }
+
+#[test]
+fn a_file_that_is_named_beside_its_folder_is_read_once() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("tasks.d")).unwrap();
+    place.write("tasks.d/a.toml", task("a", "command = [\"true\"]"));
+    place.write("tasks.d/b.toml", task("b", "command = [\"true\"]"));
+    std::os::unix::fs::symlink(place.path("tasks.d/a.toml"), place.path("link.toml")).unwrap();
+    let names = [
+        "check",
+        "--json",
+        "tasks.d",
+        "tasks.d/b.toml",
+        "./link.toml",
+    ];
+    let checked: serde_json::Value = serde_json::from_str(&ok(place.run(names))).unwrap();
+    assert_eq!(checked["tasks"], 2, "{checked}");
+}

@@ -12,7 +12,6 @@ use super::value::{Wait, instant, run_count, state, wait};
 use crate::watch::WatchArgs;
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LocksArgs {
     #[command(subcommand)]
     pub(crate) command: Option<LocksCommand>,
@@ -30,7 +29,7 @@ pub(crate) struct LocksListArgs {
     #[command(flatten)]
     pub(crate) watch: WatchArgs,
     /// Prints one JSON object a line for each key
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 

@@ -75,7 +75,6 @@ Live ticks come first: no run of a backfill costs a tick of the schedule. It goe
 node that runs the task is alive, and `tenure backfills` shows how far it is.";
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BackfillsArgs {
     #[command(subcommand)]
     command: Option<BackfillsCommand>,
@@ -119,6 +118,11 @@ pub(crate) fn run(args: BackfillArgs) -> Outcome {
 }
 
 pub(crate) fn administer(args: BackfillsArgs) -> Outcome {
+    if args.command.is_some() && args.list.json {
+        let message = "a backfill is changed without `--json`; only the list has it";
+        return Err(Failure::new(Code::USAGE, message)
+            .help("leave `--json` out, and look with `tenure backfills --json`"));
+    }
     let runtime = runtime(&mut Builder::new_current_thread())?;
     runtime.block_on(async {
         match args.command {

@@ -1,5 +1,6 @@
 //! From a path to text: what kind of file it is, how large, and in which encoding.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -126,7 +127,7 @@ impl Source {
 /// # Errors
 /// A folder that cannot be read, or has no such file.
 pub(crate) fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut all = Vec::new();
+    let mut all: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !path.is_dir() {
             all.push(path.clone());
@@ -148,6 +149,9 @@ pub(crate) fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         found.sort();
         all.append(&mut found);
     }
+    // A file beside its own folder, or named by two paths, is one file all the same.
+    let mut seen = HashSet::new();
+    all.retain(|path| fs::canonicalize(path).map_or(true, |path| seen.insert(path)));
     Ok(all)
 }
 

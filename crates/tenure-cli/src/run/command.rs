@@ -8,9 +8,10 @@
 //! However the command behaves, this ends: pipes are always read and never waited for once the
 //! command is gone, and dropping the future kills the whole group.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -26,8 +27,10 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::log::Log;
 use super::output::Output;
 use crate::child::{Group, Guardian, code_of, spawn_failure};
+use crate::exit::Code;
 use crate::file::{Account, Action, OutputMode, SWITCH, TaskEntry};
 use crate::store::VARIABLE;
+use crate::text::shown_os;
 
 /// How long a command that was told to end may take before it is killed.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
@@ -101,12 +104,30 @@ pub(crate) async fn execute(
     // The command's own ends of the pipe go with it; ours would keep the pipe open.
     drop(command);
     let child = spawned.map_err(|error| {
+        if let Some(failure) = no_folder(&task.dir, &program) {
+            return failure;
+        }
         let failure = spawn_failure(&program, &error);
         TaskFailure::new(failure.to_string().replace("\n  help: ", "; "))
             .exit_code(i32::from(failure.code.0))
     })?;
     let (status, stopped) = watch(child, task, &shared.guardian, context, &mut output).await?;
     verdict(task, status, stopped, output.into_text().await)
+}
+
+/// Why a command cannot begin in its folder, which the error of the start does not tell apart from
+/// a program that is not there.
+fn no_folder(folder: &Path, program: &OsStr) -> Option<TaskFailure> {
+    // With the dot, the right to enter it is asked for too.
+    let error = std::fs::metadata(folder.join(".")).err()?;
+    let (program, folder) = (shown_os(program), shown_os(folder.as_os_str()));
+    let text = format!("cannot run `{program}` in `{folder}`: {error}");
+    Some(
+        TaskFailure::new(format!(
+            "{text}; `dir` must be a folder that may be entered"
+        ))
+        .exit_code(i32::from(Code::NOT_EXECUTABLE.0)),
+    )
 }
 
 fn command_of(action: &Action, user: Option<&Account>) -> (Command, OsString) {

@@ -93,7 +93,8 @@ async fn serve(
     let terminal = Terminal::now();
     let probe = probe::listen_if(args.metrics).await?;
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
-    let tenure = chosen.open().await?.labelled("tenure run");
+    let tenure = unless_told(&mut signals, chosen.open()).await?;
+    let tenure = tenure.labelled("tenure run");
     let shared = Arc::new(shared_by(files.store.as_ref()));
     let (most, mut entries) = (files.max_running(), files.tasks);
     entries.retain(|task| task.enabled);
@@ -105,7 +106,10 @@ async fn serve(
     let retired = retired_of(files.retired, args.watch_only);
     let scheduling = TaskScheduling::builder(()).tasks(retired);
     let scheduling = match interop {
-        Some(interop) => scheduling.manager(chosen.interop(interop).await?),
+        Some(interop) => {
+            let manager = unless_told(&mut signals, chosen.interop(interop)).await?;
+            scheduling.manager(manager)
+        }
         None => scheduling.manager(tenure.manager()),
     };
     let scheduling = watched(scheduling, files.alarms, probe.as_ref(), &shared);
@@ -114,7 +118,8 @@ async fn serve(
         None => scheduling,
     };
     let scheduling = counted(scheduling, figures.as_ref());
-    let tasks = Arc::new(start(scheduling, entries, &shared, most).await?);
+    let starting = start(scheduling, entries, &shared, most);
+    let tasks = Arc::new(unless_told(&mut signals, starting).await?);
     watch(figures.as_ref(), &tasks);
     if let Some(probe) = probe {
         probe.serve(&tasks);
@@ -151,6 +156,23 @@ async fn serve(
     drop(tasks);
     tell_end(reporting, &reporter, &drained).await;
     Ok(code_after(&by, &drained))
+}
+
+/// What `work` comes to, unless the program is told to end first, as while a store does not answer:
+/// nothing has begun then that would have to be waited for.
+async fn unless_told<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => return done,
+        _ = signals.next() => {}
+    }
+    service::ending();
+    notice(format_args!(
+        "told to end before the tasks were started; no task has run"
+    ));
+    Err(Failure::quiet(Code::OK))
 }
 
 /// Tells the summary, behind all events.

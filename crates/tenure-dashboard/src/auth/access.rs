@@ -311,9 +311,11 @@ impl Credentials {
             return None;
         }
         let mut named = headers.get_all(&proxy.header).iter();
-        let name = named.next()?.to_str().ok()?.trim();
+        // People's names have letters of any language, which are bytes in a header.
+        let name = std::str::from_utf8(named.next()?.as_bytes()).ok()?.trim();
         // Two of them: somebody slipped one in, and nobody knows which is the proxy's.
-        if name.is_empty() || name.chars().count() > 200 || named.next().is_some() {
+        let is_name = (1..=200).contains(&name.chars().count()) && !name.contains(char::is_control);
+        if !is_name || named.next().is_some() {
             return None;
         }
         Some(Visitor::new(name, proxy.right).by("proxy"))

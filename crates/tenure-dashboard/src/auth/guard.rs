@@ -271,7 +271,9 @@ async fn identify(
     if let Some(wait) = site.throttle().wait(from) {
         return Err(slowed(wait));
     }
-    let visitor = match given.to_str().ok().and_then(|text| text.split_once(' ')) {
+    // A token may have letters of any language, which are bytes here.
+    let given = std::str::from_utf8(given.as_bytes()).ok();
+    let visitor = match given.and_then(|text| text.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
             credentials.by_token(token, now)
         }

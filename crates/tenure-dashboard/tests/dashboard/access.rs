@@ -124,6 +124,19 @@ async fn f19_f34_every_route_needs_the_right_that_the_table_says() {
 }
 
 #[tokio::test]
+async fn e90_a_token_of_odd_characters_opens_as_any_other() {
+    let odd = "größer; \"quoted\", spaced = 日本-0123456789";
+    let credentials = Credentials::new().token(odd, Right::Read).unwrap();
+    let served = serve(Arc::new(MemoryStore::new()), Access::asked(credentials)).await;
+    assert_eq!(served.by_token("GET", "/api/v1/now", odd).await.status, 200);
+    let near = odd.replace('ß', "ss");
+    assert_eq!(
+        served.by_token("GET", "/api/v1/now", &near).await.status,
+        401
+    );
+}
+
+#[tokio::test]
 async fn f29_a_token_ends_is_taken_back_and_its_sessions_end_with_it() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(MemoryStore::new());
@@ -492,6 +505,11 @@ async fn f26_a_proxys_header_counts_only_from_the_proxy() {
         assert_eq!(answer.status, status);
         if status == 200 {
             assert_eq!(answer.json()["by"], "ann");
+            for (name, status) in [("Jürgen 山田", 200), ("\u{85}", 401), ("", 401)] {
+                let named = [("x-user", name)];
+                let answer = served.ask("GET", "/api/v1/now", &named, "").await;
+                assert_eq!(answer.status, status, "{name:?}");
+            }
             let twice = [("x-user", "ann"), ("x-user", "root")];
             let answer = served.ask("GET", "/api/v1/now", &twice, "").await;
             assert_eq!(answer.status, 401);
