@@ -67,8 +67,11 @@ impl Terminal {
 
         let person = File::from(person);
         let seen = Arc::new(Mutex::new(Seen {
-            // One that says it has no size is still looked at.
-            parser: Parser::new(rows.max(1), columns.max(1), 0),
+            // One that says it has no size is looked at as most are.
+            parser: match (columns, rows) {
+                (0, _) | (_, 0) => Parser::new(24, 80, 0),
+                _ => Parser::new(rows, columns, 0),
+            },
             all: Vec::new(),
         }));
         let (mut source, sink) = (person.try_clone().unwrap(), seen.clone());

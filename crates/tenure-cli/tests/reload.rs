@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tenure::core::{Clock as _, SystemClock};
 
-use crate::program::{Place, end, signal, until, until_true};
+use crate::program::{Place, end, finish, signal, until, until_true};
 
 fn task(name: &str, schedule: &str, shell: &str) -> String {
     format!("[[task]]\nname = \"{name}\"\nschedule = \"{schedule}\"\nshell = '{shell}'\n")
@@ -148,4 +148,35 @@ fn s62_a_broken_file_keeps_the_old_tasks_and_is_told_on_the_terminal_and_in_the_
     assert_eq!(end(child).code, Some(0));
     assert_each_second_once(&place, "steady");
     assert_eq!(notes(&place, "tasks_replaced"), 1);
+}
+
+#[test]
+fn s62_a_hang_up_while_many_tasks_are_read_does_not_end_the_program() {
+    let place = Place::new();
+    let all: String = (0..10_000)
+        .map(|number| task(&format!("t{number}"), "@daily", "true"))
+        .collect();
+    // Whatever comes of the files, a hang-up is no reason to end.
+    place.write("tasks.toml", all + &task("t0", "@daily", "true"));
+    let mut child = place.tenure(["run", "tasks.toml"]).spawn().unwrap();
+    until_true("hang-ups to be listened for", || {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "it ended before it listened"
+        );
+        is_caught(child.id(), Signal::SIGHUP)
+    });
+    signal(child.id(), Signal::SIGHUP);
+    let ended = finish(child);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("used twice"), "{}", ended.stderr);
+}
+
+/// Whether a process has a handler for a signal.
+fn is_caught(pid: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|it| it.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & (1 << (signal as u32 - 1)) != 0)
 }

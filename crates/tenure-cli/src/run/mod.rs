@@ -26,7 +26,7 @@ use nix::sys::signal::Signal;
 use tenure::core::{Clock as _, SystemClock, TaskName, Timestamp};
 use tenure::otel::Telemetry;
 use tenure::tasks::{Drained, Events, OtelMetrics, RunnerOptions, RunningTasks, StartError};
-use tenure::{Task, TaskContext, TaskScheduling};
+use tenure::{Task, TaskContext, TaskScheduling, Tenure};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -40,7 +40,7 @@ use crate::args::RunArgs;
 use crate::child::{Guardian, adopt_orphans, bury_orphans};
 use crate::definition::task_of;
 use crate::exit::{Code, Failure, Outcome, chain};
-use crate::file::{AlarmEntry, StoreEntry, TaskEntry, TaskFiles, render};
+use crate::file::{AlarmEntry, Interop, StoreEntry, TaskEntry, TaskFiles, render};
 use crate::lock::runtime;
 use crate::notice::notice;
 use crate::schedules::without_ticks;
@@ -52,6 +52,15 @@ use crate::store::{Chosen, code_of_store};
 const STOP_GRACE: Duration = Duration::from_secs(7);
 
 pub(crate) fn run(args: RunArgs, telemetry: Option<Telemetry>) -> Outcome {
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    // Before the files are read, which may take a while: no hang-up ends the program from here on.
+    let heard = {
+        let _inside = runtime.enter();
+        Heard {
+            signals: listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?,
+            hang_ups: listen(&[Signal::SIGHUP])?,
+        }
+    };
     // Before they are read: what changes from here on is another change.
     let stamps = Stamps::of(&args.files);
     let files = TaskFiles::read(&args.files)?;
@@ -61,9 +70,8 @@ pub(crate) fn run(args: RunArgs, telemetry: Option<Telemetry>) -> Outcome {
             .help("mend the task file; `tenure check` reads it without starting anything"));
     }
     let chosen = Chosen::new(&args.store, files.store.as_ref())?;
-    let runtime = runtime(&mut Builder::new_multi_thread())?;
     let figures = telemetry.as_ref().map(Telemetry::metrics);
-    let outcome = runtime.block_on(serve(args, stamps, files, chosen, figures));
+    let outcome = runtime.block_on(serve(args, heard, stamps, files, chosen, figures));
     crate::telemetry::end(telemetry);
     // A store that hangs must not hold up the exit.
     runtime.shutdown_background();
@@ -81,20 +89,26 @@ pub(crate) fn tell_problems(files: &TaskFiles) {
     let _ = writeln!(stderr, "{text}\n");
 }
 
+/// What is sent to the program from its beginning on.
+struct Heard {
+    signals: Signals,
+    hang_ups: Signals,
+}
+
 async fn serve(
     args: RunArgs,
+    heard: Heard,
     stamps: Stamps,
     files: TaskFiles,
     chosen: Chosen,
     figures: Option<OtelMetrics>,
 ) -> Outcome {
-    let mut signals = listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])?;
-    let mut hang_ups = listen(&[Signal::SIGHUP])?;
+    let (mut signals, mut hang_ups) = (heard.signals, heard.hang_ups);
     let terminal = Terminal::now();
     let probe = probe::listen_if(args.metrics).await?;
     let desk = Desk::open(&args, files.dashboard().cloned()).await?;
-    let tenure = unless_told(&mut signals, chosen.open()).await?;
-    let tenure = tenure.labelled("tenure run");
+    let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
+    let (tenure, scheduling) = unless_told(&mut signals, opened(&chosen, interop)).await?;
     let shared = Arc::new(shared_by(files.store.as_ref()));
     let (most, mut entries) = (files.max_running(), files.tasks);
     entries.retain(|task| task.enabled);
@@ -102,16 +116,8 @@ async fn serve(
     if args.watch_only {
         entries.clear();
     }
-    let interop = files.store.as_ref().and_then(|it| it.interop.as_ref());
     let retired = retired_of(files.retired, args.watch_only);
-    let scheduling = TaskScheduling::builder(()).tasks(retired);
-    let scheduling = match interop {
-        Some(interop) => {
-            let manager = unless_told(&mut signals, chosen.interop(interop)).await?;
-            scheduling.manager(manager)
-        }
-        None => scheduling.manager(tenure.manager()),
-    };
+    let scheduling = scheduling.tasks(retired);
     let scheduling = watched(scheduling, files.alarms, probe.as_ref(), &shared);
     let scheduling = match &desk {
         Some(desk) => desk.watch(scheduling),
@@ -156,6 +162,20 @@ async fn serve(
     drop(tasks);
     tell_end(reporting, &reporter, &drained).await;
     Ok(code_after(&by, &drained))
+}
+
+/// The store, and tasks on it that are yet to be named.
+async fn opened(
+    chosen: &Chosen,
+    interop: Option<&Interop>,
+) -> Result<(Tenure, TaskScheduling<()>), Failure> {
+    let tenure = chosen.open().await?.labelled("tenure run");
+    let scheduling = TaskScheduling::builder(());
+    let scheduling = match interop {
+        Some(interop) => scheduling.manager(chosen.interop(interop).await?),
+        None => scheduling.manager(tenure.manager()),
+    };
+    Ok((tenure, scheduling))
 }
 
 /// What `work` comes to, unless the program is told to end first, as while a store does not answer:
