@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::say;
 use crate::servers::{self, Wish};
 use crate::testing::cargo;
 
@@ -25,7 +26,15 @@ pub(crate) struct Cost {
 /// Measures and tells; true if no page is too heavy.
 pub(crate) fn run(root: &Path, cost: &Cost) -> anyhow::Result<bool> {
     let _stopped_at_the_end = servers::up(root, &Wish::from_env())?;
-    let profile: &[&str] = if cost.debug { &[] } else { &["--release"] };
+    let (build, profile): (_, &[&str]) = if cost.debug {
+        (
+            "a program built to find mistakes; its milliseconds are no figures",
+            &[],
+        )
+    } else {
+        ("the released program", &["--release"])
+    };
+    say(format_args!("page-cost: measures {build}"));
     let what = ["--locked", "--package", "tenure-cli", "--test", "browser"];
     let test = [TEST, "--", "--nocapture", "--test-threads=1"];
     let all = [&["test"], profile, &what, &test].concat();
