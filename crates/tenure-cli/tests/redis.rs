@@ -177,6 +177,39 @@ async fn s50_s57_a_chain_goes_on_where_it_was_on_a_server_that_forgot_everything
 }
 
 #[tokio::test]
+async fn s50_s59_a_pause_that_the_server_forgot_is_told_as_lost_and_not_as_resumed() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    let schedule = "schedule = \"* * * * * *\"";
+    place.write(
+        "tasks.toml",
+        format!("[[task]]\nname = \"t\"\n{schedule}\nshell = 'echo >> ran'\n"),
+    );
+    let mut command = on(&place, &url, &["run", "--json", "tasks.toml"]);
+    let log = std::fs::File::create(place.path("log")).unwrap();
+    let runner = command.stdout(log).spawn().unwrap();
+    let told = |event: &str| {
+        let event = format!("\"event\":\"{event}\"");
+        place.read("log").contains(&event)
+    };
+    until_true("a run", || place.read("ran").contains('\n'));
+    let pause = ["pause", "t", "--why", "the disk is full"];
+    assert_eq!(run(&place, &url, &pause).code, Some(0));
+    until_true("the node to hear of the pause", || told("paused"));
+    server.call(&["FLUSHALL"]).await;
+    until_true("a word about the pause", || told("pause_lost"));
+    assert!(!told("resumed"), "{}", place.read("log"));
+    // So are the ticks that it kept from running.
+    let reason = ": the disk is full; the store forgot the pause";
+    until_true("the ticks of the pause", || {
+        let runs = history_of_t(&place, &url);
+        let mut reasons = runs.iter().filter_map(|run| run["reason"].as_str());
+        reasons.any(|told| told.ends_with(reason))
+    });
+    assert_eq!(end(runner).code, Some(0));
+}
+
+#[tokio::test]
 async fn r82_a_command_is_gone_before_its_lease_can_end_when_the_server_falls_silent() {
     let server = Redis::builder(Flavour::Redis).tcp().start().await;
     let (place, url) = (Place::new(), server.url());

@@ -145,6 +145,14 @@ pub enum RunnerEvent {
         /// The task.
         task: TaskName,
     },
+    /// A paused task runs again since its pause is not in the store any more, which has forgotten
+    /// what it had acknowledged.
+    PauseLost {
+        /// The task.
+        task: TaskName,
+        /// By whom it was paused.
+        by: String,
+    },
     /// Another definition of the task is current, so this node leaves its ticks to others. Told
     /// once until this node's own is current again.
     Stale {

@@ -139,6 +139,9 @@ fn of_task(event: &RunnerEvent) -> Option<Value> {
         RunnerEvent::Paused { task, by } => {
             json!({ "event": "paused", "task": task.as_str(), "by": by })
         }
+        RunnerEvent::PauseLost { task, by } => {
+            json!({ "event": "pause_lost", "task": task.as_str(), "by": by })
+        }
         RunnerEvent::Resumed { task } => json!({ "event": "resumed", "task": task.as_str() }),
         RunnerEvent::Stale { task, current } => {
             json!({ "event": "stale", "task": task.as_str(), "current": current })

@@ -142,6 +142,10 @@ fn task_or_node(event: &RunnerEvent) -> Option<(String, bool)> {
             return Some((format!("reloaded  {}", changes(replaced)), false));
         }
         RunnerEvent::Resumed { task } => return Some((format!("resumed   {task}"), false)),
+        RunnerEvent::PauseLost { task, by } => format!(
+            "{BAD}unpaused{BAD:#}  {task}: the store forgot that {} paused it; pause it again",
+            visible(by)
+        ),
         RunnerEvent::Stale { task, .. } => {
             format!("stale     {task}: another node has a newer definition, so it runs there")
         }

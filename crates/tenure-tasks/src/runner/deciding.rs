@@ -174,16 +174,26 @@ impl Runner {
         let Some(paused) = self.paused.remove(&id) else {
             return;
         };
+        // The store forgot something since it last spoke of the pause.
+        let is_lost = paused.era != self.memory.era();
         if let Some(spec) = self.table.spec(id) {
-            tracing::info!(task = %spec.name(), "resumed");
-            self.events.tell(|| RunnerEvent::Resumed {
-                task: spec.name().clone(),
-            });
+            let task = spec.name().clone();
+            let by = paused.by.clone();
+            if is_lost {
+                tracing::warn!(%task, by, "the store forgot the pause");
+                self.events.tell(|| RunnerEvent::PauseLost { task, by });
+            } else {
+                tracing::info!(%task, "resumed");
+                self.events.tell(|| RunnerEvent::Resumed { task });
+            }
         }
         if let Some(missed) = &paused.missed {
             let mut why = format!("the task was paused by {}", paused.by);
             if !paused.why.is_empty() {
                 let _ = write!(why, ": {}", paused.why);
+            }
+            if is_lost {
+                why.push_str("; the store forgot the pause");
             }
             self.give_up(id, missed, Some(&why));
         }
@@ -191,8 +201,9 @@ impl Runner {
 
     /// The store says at `told_at` that the task is paused.
     pub(super) fn paused_by(&mut self, id: TaskId, by: String, why: String, told_at: Timestamp) {
+        let era = self.memory.era();
         if let Some(paused) = self.paused.get_mut(&id) {
-            paused.told_at = told_at;
+            (paused.told_at, paused.era) = (told_at, era);
             (paused.by, paused.why) = (by, why);
             return;
         }
@@ -207,6 +218,7 @@ impl Runner {
             by,
             why,
             told_at,
+            era,
             missed: None,
         };
         self.paused.insert(id, paused);

@@ -159,6 +159,8 @@ struct PausedTask {
     why: String,
     /// When the store last said so.
     told_at: Timestamp,
+    /// How often the store had forgotten something by then, as far as this node knew.
+    era: u32,
     /// What will have been missed if the pause turns out to be over.
     missed: Option<Missed>,
 }
