@@ -91,13 +91,17 @@ impl fmt::Display for Failure {
 /// What a command comes to: its status, or the failure it ended with.
 pub(crate) type Outcome = Result<Code, Failure>;
 
-/// An error with all its causes, on one line.
+/// An error with all its causes, on one line. What a cause says, behind what it calls itself, is
+/// not said twice.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
+        let said = cause_text
+            .split_once(": ")
+            .map_or(&*cause_text, |(_, said)| said);
+        if !text.contains(said.trim_end_matches('.')) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }

@@ -232,14 +232,8 @@ impl RedisStore {
                 return;
             }
             if let Err(error) = taken {
-                let is_denied = error.kind() == StoreErrorKind::Denied;
-                let severity = if is_denied {
-                    Severity::Danger
-                } else {
-                    Severity::Warning
-                };
-                notes.add(severity, "a lock", error.to_string());
-                if is_denied {
+                notes.add(Severity::Danger, "a lock", error.to_string());
+                if error.kind() == StoreErrorKind::Denied {
                     let line = acl_line(self.user());
                     let text = format!("all that locks and tasks need on one server: {line}");
                     notes.add(Severity::Note, "rights", text);

@@ -76,17 +76,19 @@ impl OptionsError {
     }
 }
 
-/// At most 80 characters, with control characters escaped.
+/// At most 80 characters, with control characters escaped and quotes as they are.
 pub(crate) fn shown(text: &str) -> String {
     cut(text, 80)
 }
 
 fn cut(text: &str, most: usize) -> String {
-    let mut short: String = text
-        .chars()
-        .take(most)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut short = String::new();
+    for c in text.chars().take(most) {
+        match c {
+            '\'' | '"' => short.push(c),
+            _ => short.extend(c.escape_debug()),
+        }
+    }
     if text.chars().nth(most).is_some() {
         short.push('…');
     }
@@ -260,7 +262,11 @@ fn told(error: &RedisError, kind: StoreErrorKind) -> String {
                 ask a sentinel: SENTINEL MASTERS"
             .to_owned();
     }
-    format!("{}{}", shown_error(error), advice(error, kind))
+    let (said, advice) = (shown_error(error), advice(error, kind));
+    if advice.is_empty() {
+        return said;
+    }
+    format!("{}{advice}", said.trim_end_matches('.'))
 }
 
 /// What to do about a server's refusal, by its first word.
