@@ -201,14 +201,22 @@ async fn compare(
     Ok(results)
 }
 
-fn add_times(report: &mut Report, case: &str, [ours, limit]: &[Side; 2]) {
+/// How many waiters the bars are for: fewer and more are told beside the same limit.
+const BARRED: usize = 16;
+
+fn add_times(report: &mut Report, count: usize, place: &str, [ours, limit]: &[Side; 2]) {
+    let case = format!("{count} waiters, {place}");
     let row = |measure, ours: &[f64], limit: &[f64], most| {
-        let row = Row::of_rounds(Workload::HandOff, case, measure, Unit::Micros, ours);
+        let row = Row::of_rounds(Workload::HandOff, &case, measure, Unit::Micros, ours);
         // Where there is nothing to compare with, there is no bar either.
         if limit.is_empty() {
-            row
+            return row;
+        }
+        let row = row.beside(BARE, limit);
+        if count == BARRED {
+            row.bar(Bar::RatioAtMost(most))
         } else {
-            row.beside(BARE, limit).bar(Bar::RatioAtMost(most))
+            row
         }
     };
     report.add(row("p50 of a hand-off", &ours.p50, &limit.p50, 1.3));
@@ -236,10 +244,10 @@ pub(crate) async fn run(
             (Waiters::Tasks { line, count }, bare_key.clone())
         });
         let sides = compare([Some(ours), limit], settings).await?;
-        add_times(report, &format!("{count} waiters, one process"), &sides);
+        add_times(report, count, "one process", &sides);
         let [ours, _] = &sides;
         medians.push(percentile(&mut ours.p50.clone(), 50));
-        if count == 16 {
+        if count == BARRED {
             add_fairness(report, ours);
         }
     }
@@ -313,7 +321,7 @@ async fn in_processes(
     }
     progress("hand-off among 16 processes");
     let sides = compare(sides, settings).await?;
-    add_times(report, "16 waiters, 16 processes", &sides);
+    add_times(report, PROCESSES, "16 processes", &sides);
     Ok(())
 }
 
