@@ -4,7 +4,7 @@
 
 mod program;
 
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -260,4 +260,51 @@ fn under_a_lock_too_output_that_is_closed_or_endless_is_the_commands_own_matter(
     let mut endless = place.tenure(["lock", "k", "--", "yes"]).spawn().unwrap();
     drop(endless.stdout.take());
     assert_eq!(finish(endless).code, Some(128 + 13));
+}
+
+#[test]
+fn e110_as_process_1_of_a_container_it_takes_orphans_and_ends_at_sigterm() {
+    let place = Place::new();
+    // It leaves a process that outlives it for a moment, as a command that forks twice does.
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@yearly\"\n\
+         shell = 'setsid sleep 0.1 >/dev/null 2>&1 & echo $PPID'\n",
+    );
+    let inner = place.tenure(["run", "--json", "--no-dashboard", "tasks.toml"]);
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+        ])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear()
+        .current_dir(place.folder())
+        .stdin(Stdio::null());
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let container = place.started("run", command);
+    let children = format!("/proc/{0}/task/{0}/children", container.id());
+    let program: u32 = std::fs::read_to_string(children)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    ok(place.run(["trigger", "t", "--wait", "1m"]));
+    // The guardian is the only child that stays.
+    until_true("the orphan to be taken", || {
+        let children = format!("/proc/{program}/task/{program}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        children.split_whitespace().count() == 1
+    });
+    signal(program, Signal::SIGTERM);
+    assert_eq!(finish(container).code, Some(0), "{}", place.read("run.log"));
+    let output = ok(place.run(["history", "t", "--output", "-n", "1"]));
+    assert_eq!(output.lines().last(), Some("1"), "{output}");
 }
