@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -20,6 +20,34 @@ use crate::program::{Place, end, finish, signal, until, until_true};
 const SECRET: &str = "CANARY-s3cret#@?/%";
 const IN_URL: &str = "CANARY-s3cret%23%40%3F%2F%25";
 const CANARY: &str = "CANARY";
+
+/// A server with a password, and the URLs that name it by a file of the place and by itself.
+async fn with_a_password(place: &Place) -> (Redis, [String; 2]) {
+    let server = Redis::builder(Flavour::Redis)
+        .tcp()
+        .acl_user(&format!("app on >{SECRET} ~* &* +@all"))
+        .acl_user("default off");
+    let server = server.start().await;
+    let (port, file) = (server.port(), place.write("password", SECRET));
+    let by_file = format!(
+        "redis://app@127.0.0.1:{port}?password_file={}",
+        file.display()
+    );
+    let by_url = format!("redis://app:{IN_URL}@127.0.0.1:{port}");
+    (server, [by_file, by_url])
+}
+
+/// A program that does not outlive a test that fails.
+struct Running(Option<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _over = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
 
 /// The arguments of every process of this machine, as `ps` shows them to everybody.
 fn all_arguments() -> String {
@@ -52,19 +80,8 @@ fn look_at(place: &Place, program: Child) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f7_f12_a_password_of_redis_is_in_no_process_list_child_output_or_history() {
-    let server = Redis::builder(Flavour::Redis)
-        .tcp()
-        .acl_user(&format!("app on >{SECRET} ~* &* +@all"))
-        .acl_user("default off")
-        .start()
-        .await;
-    let (place, port) = (Place::new(), server.port());
-    let file = place.write("password", SECRET);
-    let by_file = format!(
-        "redis://app@127.0.0.1:{port}?password_file={}",
-        file.display()
-    );
-    let by_url = format!("redis://app:{IN_URL}@127.0.0.1:{port}");
+    let place = Place::new();
+    let (_server, [by_file, by_url]) = with_a_password(&place).await;
     let task = "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\noverlap = \"skip\"\n\
                 shell = 'env; echo $$ > pid.new; mv pid.new pid; \
                 until [ -e seen ]; do sleep 0.05; done'\n";
@@ -111,19 +128,26 @@ async fn f7_f12_a_password_of_redis_is_in_no_process_list_child_output_or_histor
     assert!(lines.is_empty(), "{lines:#?}");
 }
 
-/// A whole answer of the dashboard's, or what came of one that has no end, and its status.
+/// A whole answer of the dashboard's, or what came within a second of one that has no end, and its
+/// status.
 fn asked(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    if path.ends_with("/events") {
-        stream
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .unwrap();
+    let has_end = !path.ends_with("/events");
+    let second = Duration::from_secs(1);
+    if !has_end {
+        stream.set_read_timeout(Some(second)).unwrap();
     }
-    let mut bytes = Vec::new();
-    // Of the one that goes on, what came within a second is kept.
-    let _ended = stream.read_to_end(&mut bytes);
+    let (mut bytes, mut part) = (Vec::new(), [0; 8192]);
+    let until = Instant::now() + second;
+    // Something may come more often than once a second, and for ever.
+    while has_end || Instant::now() < until {
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => bytes.extend_from_slice(part.get(..length).unwrap()),
+        }
+    }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
 }
@@ -161,7 +185,7 @@ async fn through_a_dashboard(place: &Place, server: &Redis, url: Option<&str>) -
     let mut node = place.tenure(["run", "--json", "--dashboard", "127.0.0.1:0", file]);
     node.env("TENURE_LOG", "trace").env_remove("TENURE_STORE");
     node.envs(url.map(|url| ("TENURE_STORE", url)));
-    let node = place.started(name, node);
+    let mut node = Running(Some(place.started(name, node)));
     let event = |kind: &str| {
         until(kind, || {
             let mut events = place.events(name).into_iter();
@@ -210,25 +234,14 @@ async fn through_a_dashboard(place: &Place, server: &Redis, url: Option<&str>) -
     until_true("the dashboard to work again", || {
         asked(address, "/api/v1/tasks").0 == 200
     });
-    assert_eq!(end(node).code, Some(0));
+    assert_eq!(end(node.0.take().unwrap()).code, Some(0));
     said + &place.read(&format!("{name}.jsonl")) + &place.read(&format!("{name}.log"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f7_c12_no_page_no_answer_and_no_log_of_a_dashboard_holds_the_password_of_redis() {
-    let server = Redis::builder(Flavour::Redis)
-        .tcp()
-        .acl_user(&format!("app on >{SECRET} ~* &* +@all"))
-        .acl_user("default off")
-        .start()
-        .await;
-    let (place, port) = (Place::new(), server.port());
-    let file = place.write("password", SECRET);
-    let by_file = format!(
-        "redis://app@127.0.0.1:{port}?password_file={}",
-        file.display()
-    );
-    let by_url = format!("redis://app:{IN_URL}@127.0.0.1:{port}");
+    let place = Place::new();
+    let (server, [by_file, by_url]) = with_a_password(&place).await;
     let tasks = "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\nshell = 'env'\n";
     place.write("tasks.toml", tasks);
     place.write(
@@ -236,13 +249,14 @@ async fn f7_c12_no_page_no_answer_and_no_log_of_a_dashboard_holds_the_password_o
         format!("[store]\nurl = \"{by_url}\"\n\n{tasks}"),
     );
     let mut holder = place.tenure(["lock", "k", "--", "sleep", "600"]);
-    let mut holder = holder.env("TENURE_STORE", &by_file).spawn().unwrap();
+    let holder = holder.env("TENURE_STORE", &by_file).spawn().unwrap();
+    let _holder = Running(Some(holder));
     let mut said = String::new();
     for url in [Some(by_file.as_str()), Some(&by_url), None] {
         said += &through_a_dashboard(&place, &server, url).await;
     }
     // One that never gets in.
-    let wrong = format!("redis://app:{IN_URL}wrong@127.0.0.1:{port}");
+    let wrong = by_url.replace(IN_URL, &format!("{IN_URL}wrong"));
     for words in [
         &["run", "--dashboard", "127.0.0.1:0", "tasks.toml"][..],
         &["top", "--once"],
@@ -255,8 +269,6 @@ async fn f7_c12_no_page_no_answer_and_no_log_of_a_dashboard_holds_the_password_o
         assert_eq!(ended.code, Some(77), "{ended:?}");
         said += &(ended.stdout + &ended.stderr);
     }
-    let _over = holder.kill();
-    let _reaped = holder.wait();
     let lines: Vec<_> = said.lines().filter(|line| line.contains(CANARY)).collect();
     assert!(lines.is_empty(), "{lines:#?}");
 }
