@@ -77,6 +77,10 @@ impl Dial {
     }
 
     /// Why dialling again will never help, which sentinels know that have no primary to name.
+    #[cfg_attr(
+        not(feature = "sentinel"),
+        expect(clippy::unused_async, reason = "sentinels are asked")
+    )]
     pub(super) async fn is_misnamed(&self) -> Option<tenure_core::StoreError> {
         match self {
             Self::Fixed(..) => None,
@@ -91,7 +95,9 @@ impl Dial {
             Self::Fixed(client, _) if error.kind() == ErrorKind::Parse || error.is_io_error() => {
                 super::stranger::met_at(client).await
             }
-            _ => None,
+            Self::Fixed(..) => None,
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(_) => None,
         }
     }
 

@@ -135,7 +135,9 @@ impl Link {
         let joint = match &way {
             Paths::Direct { main, pool: None } => Some(Joint::new(wording.clone(), main.clone())),
             // Each connection of a pool has one request at a time, and a script sees one slot.
-            _ => None,
+            Paths::Direct { pool: Some(_), .. } => None,
+            #[cfg(feature = "cluster")]
+            Paths::Cluster(_) => None,
         };
         Ok(Self {
             way,
@@ -150,7 +152,9 @@ impl Link {
     pub(crate) fn way(&self) -> Way {
         match &self.way {
             Paths::Direct { main, pool: None } => main.number().map_or(Way::Any, Way::Wire),
-            _ => Way::Any,
+            Paths::Direct { pool: Some(_), .. } => Way::Any,
+            #[cfg(feature = "cluster")]
+            Paths::Cluster(_) => Way::Any,
         }
     }
 
@@ -159,7 +163,9 @@ impl Link {
         match &self.way {
             Paths::Direct { pool: None, .. } => Some(self.timeout),
             // A pool may have to connect first, and a cluster be looked for.
-            _ => None,
+            Paths::Direct { pool: Some(_), .. } => None,
+            #[cfg(feature = "cluster")]
+            Paths::Cluster(_) => None,
         }
     }
 
@@ -169,6 +175,10 @@ impl Link {
     }
 
     /// Every server that holds keys.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(clippy::unused_async, reason = "a cluster is asked")
+    )]
     pub(crate) async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         match &self.way {
             Paths::Direct { .. } => Ok(vec![Node::Only]),

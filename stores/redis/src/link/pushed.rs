@@ -75,6 +75,10 @@ impl Link {
     }
 
     /// The servers that hold keys and push nothing to us, as they say now.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(clippy::unused_async, reason = "a cluster is asked")
+    )]
     pub(crate) async fn mute(&self) -> Result<Vec<Node>, StoreError> {
         match &self.way {
             Paths::Direct { main, .. } if main.can_push() => Ok(Vec::new()),
