@@ -306,5 +306,6 @@ fn e110_as_process_1_of_a_container_it_takes_orphans_and_ends_at_sigterm() {
     signal(program, Signal::SIGTERM);
     assert_eq!(finish(container).code, Some(0), "{}", place.read("run.log"));
     let output = ok(place.run(["history", "t", "--output", "-n", "1"]));
-    assert_eq!(output.lines().last(), Some("1"), "{output}");
+    // The line behind it may say that the orphan goes on.
+    assert!(output.lines().any(|line| line == "1"), "{output}");
 }

@@ -62,7 +62,8 @@ impl LockSet {
     ///
     /// # Guarantees
     /// Each guard of the set by itself promises what [`Guard`] says. Either all keys are held on
-    /// return, or none.
+    /// return, or none; only what could not be given back within `max_wait` is given back in the
+    /// background, for which [`Locks::settled`](crate::Locks::settled) waits.
     ///
     /// # Errors
     /// As [`Lock::acquire`], for the key that failed, and [`AcquireError::KeyCount`] for a set

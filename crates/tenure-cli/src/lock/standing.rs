@@ -100,7 +100,14 @@ impl<'a> Standing<'a> {
                 let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
                 Err(ended_by(signal))
             }
-            guards = granted(terms, locks, &mut asking) => guards,
+            guards = granted(terms, locks, &mut asking) => {
+                if guards.is_err() {
+                    // The first of several keys may be on its way back when the wait for another
+                    // is over.
+                    let _ = tokio::time::timeout(GOODBYE, locks.settled()).await;
+                }
+                guards
+            }
         }
     }
 
