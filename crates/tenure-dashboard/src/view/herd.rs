@@ -89,7 +89,7 @@ fn herd_of(groups: &[Group<'_>], now: Timestamp) -> Herd {
     let mut is_estimate = false;
     for group in groups {
         let runs = group.runs();
-        let mut last = None;
+        let (mut first, mut last) = (None, None);
         let mut count = 0_usize;
         for tick in group
             .schedule
@@ -98,14 +98,21 @@ fn herd_of(groups: &[Group<'_>], now: Timestamp) -> Herd {
         {
             let tick = Timestamp::from(tick);
             count += 1;
-            last = Some(tick);
+            first = first.or(last.replace(tick));
             if let Some(minute) = minutes.get_mut(minute_of(from, tick)) {
                 *minute += runs;
             }
         }
-        if let Some(last) = last.filter(|_| count == most) {
+        if let (Some(first), Some(last)) = (first, last)
+            && count == most
+        {
             is_estimate = true;
-            spread(&mut minutes, runs * count as u64, group.after, last, from);
+            let seen = Seen {
+                first,
+                last,
+                gaps: count as u64 - 1,
+            };
+            seen.go_on(&mut minutes, runs, from);
         }
     }
     Herd {
@@ -121,12 +128,30 @@ fn minute_of(from: Timestamp, at: Timestamp) -> usize {
     usize::try_from(at.since(from).as_secs() / 60).unwrap_or(usize::MAX)
 }
 
-/// Tells the runs after `last` at the rate of those before it.
-fn spread(minutes: &mut [u64], runs: u64, after: Timestamp, last: Timestamp, from: Timestamp) {
-    let span = last.since(after).as_secs().max(1);
-    let a_minute = (runs * 60).div_ceil(span);
-    let rest = minutes.iter_mut().skip(minute_of(from, last) + 1);
-    rest.for_each(|minute| *minute += a_minute);
+/// The ticks of a schedule that were counted.
+struct Seen {
+    first: Timestamp,
+    last: Timestamp,
+    gaps: u64,
+}
+
+impl Seen {
+    /// Counts those behind the last, at the rate of those before it, with so many runs each.
+    fn go_on(&self, minutes: &mut [u64], runs: u64, from: Timestamp) {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let span = millis(self.last.since(self.first)).max(1);
+        // A tick at the end of a minute belongs to the next.
+        let until = |end: Timestamp| {
+            let ticks = millis(end.since(self.last)).saturating_mul(self.gaps);
+            ticks.div_ceil(span).saturating_sub(1)
+        };
+        let mut told = 0;
+        for (at, minute) in minutes.iter_mut().enumerate() {
+            let all = until(from + Duration::from_secs(60 * (at as u64 + 1)));
+            *minute += (all - told) * runs;
+            told = all;
+        }
+    }
 }
 
 fn buckets(minutes: &[u64], from: Timestamp) -> Vec<HerdBucket> {
@@ -174,4 +199,37 @@ fn due_in(groups: &[Group<'_>], at: Timestamp) -> Vec<String> {
     let name = |task: &&TaskRecord| task.definition.task.as_str().to_owned();
     let tasks = due.iter().flat_map(|group| group.tasks.iter().map(name));
     tasks.take(NAMED).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_by_its_rate_goes_on_as_it_was_counted() {
+        let at = |s: i64| Timestamp::from_millis(s * 1000);
+        for (first, every, gaps, runs, a_minute) in [
+            (20, 10, 2879_u32, 1, 6),
+            (17, 1, 599, 3, 60),
+            (0, 60, 99, 2, 1),
+        ] {
+            let mut minutes = vec![0; MINUTES];
+            let tick = |nth: u32| at(first + i64::from(nth) * every);
+            for nth in 0..=gaps {
+                minutes[minute_of(at(0), tick(nth))] += runs;
+            }
+            let seen = Seen {
+                first: at(first),
+                last: tick(gaps),
+                gaps: u64::from(gaps),
+            };
+            seen.go_on(&mut minutes, runs, at(0));
+            // The first is whole only if the ticks began with it.
+            let all: Vec<u64> = minutes.split_off(1);
+            assert!(
+                all.iter().all(|of_one| *of_one == a_minute * runs),
+                "{every} s: {all:?}"
+            );
+        }
+    }
 }
