@@ -177,6 +177,60 @@ async fn s50_s57_a_chain_goes_on_where_it_was_on_a_server_that_forgot_everything
 }
 
 #[tokio::test]
+async fn s50_s60_what_a_restarted_server_forgot_is_put_back_with_who_asked_for_it_and_why() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@yearly\"\nconcurrency = 2\n\
+         shell = 'test $TENURE_INDEX = 2 || until test -e go; do sleep 0.1; done'\n",
+    );
+    let runner = on(&place, &url, &["run", "--quiet", "tasks.toml"])
+        .spawn()
+        .unwrap();
+    until_true("the node to be there", || {
+        let tasks = run(&place, &url, &["tasks", "--json"]).stdout;
+        tasks.contains("\"t\"")
+    });
+    let trigger = run(&place, &url, &["trigger", "t", "--why", "ticket 99"]);
+    assert_eq!(trigger.code, Some(0), "{}", trigger.stderr);
+    // Index, state, and who asked.
+    let told = || {
+        let runs = history_of_t(&place, &url);
+        let mut told: Vec<_> = runs
+            .iter()
+            .map(|run| {
+                let text = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+                (run["index"].to_string(), text("state"), text("asked"))
+            })
+            .collect();
+        told.sort_unstable();
+        told
+    };
+    let before = until("one run to go on and one to have ended", || {
+        let told = told();
+        let states: Vec<&str> = told.iter().map(|(_, state, _)| state.as_str()).collect();
+        (states == ["running", "succeeded"]).then_some(told)
+    });
+    for (_, _, asked) in &before {
+        assert!(asked.starts_with("asked for by "), "{asked}");
+        assert!(asked.ends_with(": ticket 99"), "{asked}");
+    }
+    let tick = history_of_t(&place, &url)[0]["tick"].clone();
+    server.restart().await;
+    until_true("what was forgotten", || told() == before);
+    let why = run(&place, &url, &["why", "t", tick.as_str().unwrap()]);
+    assert!(why.stdout.contains("ticket 99"), "{}", why.stdout);
+    place.write("go", "");
+    until_true("the end of what went on", || {
+        told()
+            .iter()
+            .all(|(_, state, asked)| state == "succeeded" && asked.ends_with(": ticket 99"))
+    });
+    assert_eq!(end(runner).code, Some(0));
+}
+
+#[tokio::test]
 async fn s50_s59_a_pause_that_the_server_forgot_is_told_as_lost_and_not_as_resumed() {
     let server = Redis::builder(Flavour::Redis).tcp().start().await;
     let (place, url) = (Place::new(), server.url());

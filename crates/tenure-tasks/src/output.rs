@@ -97,7 +97,7 @@ pub(crate) fn bounded(text: &str) -> Option<String> {
 }
 
 /// The last character boundary at or before `at`.
-fn boundary_at_most(text: &str, at: usize) -> usize {
+pub(crate) fn boundary_at_most(text: &str, at: usize) -> usize {
     (0..=at.min(text.len()))
         .rev()
         .find(|at| text.is_char_boundary(*at))

@@ -184,6 +184,9 @@ macro_rules! __run_cases {
             asked {
                 s60_what_a_run_was_asked_with_is_kept_whatever_its_end
                 s60_what_a_run_was_asked_with_is_kept_by_a_retry_and_a_recovery
+                s60_a_claim_tells_what_its_run_was_asked_with_at_every_attempt
+                s60_a_claim_tells_what_a_run_was_asked_with_that_waited
+                s60_a_claim_of_what_nobody_asked_for_tells_of_nobody
                 s50_a_run_put_back_keeps_what_it_was_asked_with
             }
             reading {

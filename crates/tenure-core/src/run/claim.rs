@@ -280,10 +280,13 @@ pub struct Claim {
     pub claimed_at: Timestamp,
     /// What a crash does to the run.
     pub on_crash: OnCrash,
+    /// What the run was asked with: its record's [`RunRecord::asked`](super::RunRecord::asked), so
+    /// that its node can put it back. `None` for what nobody asked for, such as a scheduled tick.
+    pub asked: Option<Arc<str>>,
 }
 
 impl Claim {
-    /// A claim.
+    /// A claim of a run that nobody asked for.
     #[must_use]
     pub fn new(run: RunRef, fence: Fence, claimed_at: Timestamp, on_crash: OnCrash) -> Self {
         Self {
@@ -291,6 +294,7 @@ impl Claim {
             fence,
             claimed_at,
             on_crash,
+            asked: None,
         }
     }
 }

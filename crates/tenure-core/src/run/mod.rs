@@ -159,7 +159,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// backfills. Only of tasks that the node registered in their current generation and that are
     /// not paused, the longest due first, none that must not overlap with what is in hand, and none
     /// that would exceed its task's limit. The same token gets the same runs, as far as they are
-    /// still in hand, if it got any. A lapsed node gets none.
+    /// still in hand, if it got any. A lapsed node gets none. Each is told with what it was asked
+    /// with, at every attempt.
     async fn take(&self, take: &Take) -> Result<Vec<Claim>, StoreError>;
 
     /// Says that claimed runs begin now. Each is one step; answers stand in order.

@@ -12,21 +12,28 @@
 //! to it is put back too. It does not know how a store forgets, only how that shows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
     Claim, Fence, Holder, Moment, Note, OnCrash, Pass, Remembered, Restored, RunKey, RunKind,
-    RunRef, RunState, Seen, StoreError, Timestamp, Token,
+    RunState, Seen, StoreError, Timestamp, Token,
 };
 
 use super::Runner;
 use super::lease::backoff;
+use super::runs::Running;
 use crate::event::RunnerEvent;
+use crate::output::boundary_at_most;
 use crate::spec::TaskSpec;
 use crate::table::TaskId;
 
 /// How many runs are remembered; the oldest go first. Some 150 bytes each.
 const MOST: usize = 20_000;
+
+/// How much is remembered of what a run was asked with, in bytes. The dashboard lets people say
+/// less.
+const MOST_ASKED: usize = 8192;
 
 /// How long nothing is claimed after a loss was mended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -49,19 +56,19 @@ struct Known {
     fence: Option<Fence>,
     on_crash: OnCrash,
     claimed_at: Timestamp,
-    reason: Option<String>,
     /// Until when somebody might claim it, were it forgotten.
     until: Timestamp,
 }
 
-/// Who had a run.
+/// Who had a run, and what is known of it besides. Most runs are scheduled ticks and have neither
+/// text, so both cost them one place together.
 #[derive(Debug)]
 enum By {
-    /// This node.
-    Me,
+    /// This node; what it was asked with, if somebody asked for it.
+    Me(Option<Arc<str>>),
     Other(Box<Holder>),
-    /// Nobody had it, or nobody knows.
-    Nobody,
+    /// Nobody had it, or nobody knows; why, if this node knows.
+    Nobody(Option<Box<str>>),
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +96,8 @@ pub(super) struct Memory {
     /// What was seen, and when, as the beat left that is under way.
     at_beat: (Seen, u32),
     runs: VecDeque<Known>,
+    /// What the last run was asked with that was.
+    last_asked: Option<Arc<str>>,
     /// The number of the first of them.
     first: u64,
     repair: Repair,
@@ -152,6 +161,21 @@ impl Memory {
         self.runs.get_mut(usize::try_from(place).ok()?)
     }
 
+    /// What a run was asked with, as it is kept: once for the many runs of a backfill, which come
+    /// one after the other, and no longer than [`MOST_ASKED`].
+    pub(super) fn asked(&mut self, asked: Option<Arc<str>>) -> Option<Arc<str>> {
+        let mut asked = asked?;
+        if asked.len() > MOST_ASKED {
+            let (kept, _) = asked.split_at(boundary_at_most(&asked, MOST_ASKED));
+            asked = format!("{kept}…").into();
+        }
+        if let Some(last) = self.last_asked.as_ref().filter(|last| **last == asked) {
+            return Some(last.clone());
+        }
+        self.last_asked = Some(asked.clone());
+        Some(asked)
+    }
+
     /// Remembers a run that this node won in this state, of a task with this window; tells its
     /// number.
     pub(super) fn won(&mut self, claim: &Claim, window: Duration, state: RunState) -> u64 {
@@ -160,12 +184,11 @@ impl Memory {
             key: run.key.clone(),
             state: Some(state),
             attempt: run.attempt,
-            by: By::Me,
+            by: By::Me(claim.asked.clone()),
             token: Some(run.token),
             fence: Some(claim.fence),
             on_crash: claim.on_crash,
             claimed_at: claim.claimed_at,
-            reason: None,
             until: claimable_until(&run.key, claim.claimed_at, window),
         };
         self.enter(known, claim.claimed_at)
@@ -338,12 +361,11 @@ impl Runner {
             key,
             state: Some(state),
             attempt: u32::from(by.is_some()),
-            by: by.map_or(By::Nobody, |by| By::Other(Box::new(by))),
+            by: by.map_or(By::Nobody(None), |by| By::Other(Box::new(by))),
             token: None,
             fence: None,
             on_crash: spec.map_or(OnCrash::Lose, TaskSpec::on_crash),
             claimed_at: since,
-            reason: None,
             until,
         };
         self.memory.enter(known, since);
@@ -356,12 +378,11 @@ impl Runner {
             key: pass.key.clone(),
             state: Some(pass.state),
             attempt: 0,
-            by: By::Nobody,
+            by: By::Nobody(Some(pass.reason.as_str().into())),
             token: None,
             fence: None,
             on_crash: OnCrash::Lose,
             claimed_at: since,
-            reason: Some(pass.reason.clone()),
             until: self.claimable_until(&pass.key, since),
         };
         self.memory.enter(known, since);
@@ -382,30 +403,35 @@ impl Runner {
         for running in self.running.values() {
             let number = self.in_hand.get(running.run());
             if number.is_none_or(|number| *number < self.memory.first) {
-                all.push(self.of_running(running.run(), running.fence(), running.on_crash()));
+                all.push(self.of_running(running));
             }
         }
         all.extend(self.memory.runs.iter().filter_map(|run| self.of_known(run)));
         all
     }
 
-    fn of_running(&self, run: &RunRef, fence: Option<Fence>, on_crash: OnCrash) -> Remembered {
+    fn of_running(&self, running: &Running) -> Remembered {
+        let run = running.run();
         let since = self.time.at(self.clock.now()).unwrap_or(run.key.tick);
         let mut told = self.blank(&run.key, RunState::Running, run.attempt, since);
         told.node = Some(self.node.clone());
-        (told.token, told.fence, told.on_crash) = (Some(run.token), fence, on_crash);
+        (told.token, told.fence) = (Some(run.token), running.fence());
+        told.on_crash = running.on_crash();
+        told.asked = running.asked().map(str::to_owned);
         told
     }
 
     fn of_known(&self, run: &Known) -> Option<Remembered> {
         let mut told = self.blank(&run.key, run.state?, run.attempt, run.claimed_at);
-        told.node = match &run.by {
-            By::Me => Some(self.node.clone()),
-            By::Other(node) => Some(Holder::clone(node)),
-            By::Nobody => None,
-        };
+        match &run.by {
+            By::Me(asked) => {
+                told.node = Some(self.node.clone());
+                told.asked = asked.as_deref().map(str::to_owned);
+            }
+            By::Other(node) => told.node = Some(Holder::clone(node)),
+            By::Nobody(reason) => told.reason = reason.as_deref().map(str::to_owned),
+        }
         (told.token, told.fence, told.on_crash) = (run.token, run.fence, run.on_crash);
-        told.reason.clone_from(&run.reason);
         Some(told)
     }
 
@@ -447,4 +473,33 @@ fn named(runs: &[RunKey]) -> String {
         String::new()
     };
     format!("{} runs: {}{more}", runs.len(), names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s50_what_runs_were_asked_with_is_kept_once_and_within_a_bound() {
+        let mut memory = Memory::default();
+        let kept = memory.asked(Some("backfill b1 by ann".into())).unwrap();
+        assert_eq!(memory.asked(None), None);
+        let again = memory.asked(Some("backfill b1 by ann".into())).unwrap();
+        assert!(Arc::ptr_eq(&kept, &again));
+        let other = memory.asked(Some("backfill b1 by eve".into()));
+        assert_eq!(other.as_deref(), Some("backfill b1 by eve"));
+        let long = format!("x{}", "ü".repeat(MOST_ASKED));
+        let cut = memory.asked(Some(long.as_str().into())).unwrap();
+        let head = cut.strip_suffix('…').unwrap();
+        assert_eq!(head.len(), MOST_ASKED - 1);
+        assert!(long.starts_with(head));
+        let cut_again = memory.asked(Some(long.as_str().into())).unwrap();
+        assert!(Arc::ptr_eq(&cut, &cut_again));
+        println!(
+            "Known {} Claim {} Running {}",
+            size_of::<Known>(),
+            size_of::<Claim>(),
+            size_of::<Running>()
+        );
+    }
 }

@@ -30,6 +30,7 @@ pub(super) struct Running {
     pub(super) run: RunRef,
     pub(super) attempt: Arc<Attempt>,
     on_crash: OnCrash,
+    asked: Option<Arc<str>>,
     pub(super) began_at: Moment,
     /// Why it was told to stop, if somebody asked for it.
     pub(super) cancel: Option<String>,
@@ -50,6 +51,10 @@ impl Running {
     pub(super) fn on_crash(&self) -> OnCrash {
         self.on_crash
     }
+
+    pub(super) fn asked(&self) -> Option<&str> {
+        self.asked.as_deref()
+    }
 }
 
 /// How a run was won.
@@ -66,7 +71,7 @@ impl Runner {
     ///
     /// The store answers the same token with the same run as long as it is in hand, so an answer
     /// that came twice must not begin it twice.
-    pub(super) fn won(&mut self, claim: Claim, task: Option<TaskId>, won: &Won) {
+    pub(super) fn won(&mut self, mut claim: Claim, task: Option<TaskId>, won: &Won) {
         let Entry::Vacant(free) = self.in_hand.entry(claim.run.clone()) else {
             tracing::debug!(run = %claim.run.key, "won already");
             return;
@@ -77,6 +82,7 @@ impl Runner {
             StartMode::AtOnce => RunState::Running,
             _ => RunState::Claimed,
         };
+        claim.asked = self.memory.asked(claim.asked.take());
         free.insert(self.memory.won(&claim, window, state));
         self.events.tell(|| RunnerEvent::Claimed {
             key: claim.run.key.clone(),
@@ -143,6 +149,7 @@ impl Runner {
                 run: claim.run,
                 attempt,
                 on_crash: claim.on_crash,
+                asked: claim.asked,
                 began_at: now,
                 cancel: None,
                 stage: Stage::Early(None),

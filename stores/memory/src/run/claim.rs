@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tenure_core::{
     Admission, Cancel, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, Ended,
@@ -373,5 +374,7 @@ fn claim_of(run: &Run, token: Token, claimed_at: Timestamp) -> Claim {
     let record = &run.record;
     let fence = record.fence.unwrap_or(tenure_core::Fence::new(0));
     let attempt = RunRef::new(record.key.clone(), record.attempt, token);
-    Claim::new(attempt, fence, claimed_at, record.on_crash)
+    let mut claim = Claim::new(attempt, fence, claimed_at, record.on_crash);
+    claim.asked = record.asked.as_deref().map(Arc::from);
+    claim
 }

@@ -10,6 +10,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tenure_core::{
     AttemptRecord, Claim, Fence, Generation, Holder, OnCrash, Refusal, RunKey, RunKind, RunRecord,
@@ -166,7 +167,9 @@ impl Row {
             return None;
         }
         let run = RunRef::new(key.clone(), self.attempt, self.token?);
-        Some(Claim::new(run, self.fence?, self.claimed?, self.on_crash))
+        let mut claim = Claim::new(run, self.fence?, self.claimed?, self.on_crash);
+        claim.asked = self.asked.as_deref().map(Arc::from);
+        Some(claim)
     }
 
     /// The nodes that the record names.

@@ -1,5 +1,7 @@
 //! Runs as rows.
 
+use std::sync::Arc;
+
 use rusqlite::{Row, params};
 use tenure_core::{
     AttemptRecord, Claim, Fence, Generation, Holder, MaxRunning, OnCrash, Overlap, Refusal, RunKey,
@@ -226,7 +228,9 @@ impl RunRow {
     /// The claim as its node knows it; nothing for a run that nobody has.
     pub(super) fn claim(&self) -> Option<Claim> {
         let run = RunRef::new(self.key.clone(), self.attempt, self.token?);
-        Some(Claim::new(run, self.fence?, self.claimed?, self.on_crash))
+        let mut claim = Claim::new(run, self.fence?, self.claimed?, self.on_crash);
+        claim.asked = self.asked.as_deref().map(Arc::from);
+        Some(claim)
     }
 
     /// Gives the run to a node, for its next attempt.
