@@ -26,6 +26,9 @@ use crate::text::visible;
 
 /// How often the end of a run is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long the record of a run may be missing: nodes notice with their next beat that the store
+/// forgot something, and put back what they had taken.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn trigger(args: TriggerArgs) -> Outcome {
     runtime(&mut Builder::new_current_thread())?.block_on(run_now(args))
@@ -150,18 +153,29 @@ async fn until_ended(
         Wait::Forever => None,
         Wait::AtMost(wait) => Some((SystemClock.now() + wait, wait)),
     };
+    let mut missing_since = None;
     loop {
-        let mut ended = Vec::new();
+        let (mut ended, mut missing) = (Vec::new(), Vec::new());
         for key in keys {
             let record = runs.run(key).await;
-            let record = record.map_err(|error| failure("cannot look at the run", &error))?;
-            ended.extend(record.filter(|record| record.state.is_final()));
+            match record.map_err(|error| failure("cannot look at the run", &error))? {
+                Some(record) => ended.extend(Some(record).filter(|it| it.state.is_final())),
+                None => missing.push(*key),
+            }
         }
         if ended.len() == keys.len() {
             return Ok(ended);
         }
+        let now = SystemClock.now();
+        match missing.first() {
+            None => missing_since = None,
+            Some(key) if now >= *missing_since.get_or_insert(now) + PUT_BACK_WITHIN => {
+                return Err(forgotten(key, missing.len(), keys.len()));
+            }
+            Some(_) => {}
+        }
         if let Some((until, wait)) = until
-            && SystemClock.now() >= until
+            && now >= until
         {
             let message = format!(
                 "{} of {} runs have not ended within {}; they stay asked for",
@@ -173,6 +187,21 @@ async fn until_ended(
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// The failure of a run that the store accepted and has no record of, or of several.
+fn forgotten(first: &RunKey, missing: usize, of: usize) -> Failure {
+    let which = match missing {
+        1 => visible(&first.to_string()),
+        _ => format!("{missing} of {of} runs"),
+    };
+    let message = format!(
+        "the store forgot {which}, and no node has put that back for {}",
+        format_duration(PUT_BACK_WITHIN)
+    );
+    Failure::new(Code::UNAVAILABLE, message).help(
+        "what no node had taken yet is lost: ask again; `tenure history` tells what is on record",
+    )
 }
 
 fn tell_ends(ended: &[RunRecord], is_json: bool) -> Outcome {

@@ -231,6 +231,53 @@ async fn s50_s60_what_a_restarted_server_forgot_is_put_back_with_who_asked_for_i
 }
 
 #[tokio::test]
+async fn s50_s60_whoever_waits_for_a_run_that_the_server_forgot_is_told_so() {
+    let server = Redis::builder(Flavour::Redis).tcp().start().await;
+    let (place, url) = (Place::new(), server.url());
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"@yearly\"\n\
+         shell = 'until test -e go; do sleep 0.1; done'\n",
+    );
+    let runner = on(&place, &url, &["run", "--quiet", "tasks.toml"]).spawn();
+    until_true("the node to be there", || {
+        let tasks = run(&place, &url, &["tasks", "--json"]).stdout;
+        tasks.contains("\"t\"")
+    });
+    let trigger = || {
+        let mut command = on(&place, &url, &["trigger", "t", "--wait"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let states = |wanted: &[&str]| {
+        let runs = history_of_t(&place, &url);
+        let mut states: Vec<_> = runs
+            .iter()
+            .filter_map(|run| run["state"].as_str())
+            .collect();
+        states.sort_unstable();
+        states == wanted
+    };
+    // A node has the first; the second stands behind it, and no node knows of it.
+    let first = trigger();
+    until_true("the run to go on", || states(&["running"]));
+    let second = trigger();
+    until_true("the run behind it", || states(&["running", "waiting"]));
+    server.call(&["FLUSHALL"]).await;
+    until_true("what the node had", || states(&["running"]));
+    let second = finish(second);
+    assert_eq!(second.code, Some(69), "{}{}", second.stdout, second.stderr);
+    let told = second.stderr;
+    assert!(told.contains("the store forgot t@"), "{told}");
+    assert!(told.contains("ask again"), "{told}");
+    place.write("go", "");
+    let first = finish(first);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(first.stdout.contains("succeeded"), "{}", first.stdout);
+    assert_eq!(end(runner.unwrap()).code, Some(0));
+}
+
+#[tokio::test]
 async fn s50_s59_a_pause_that_the_server_forgot_is_told_as_lost_and_not_as_resumed() {
     let server = Redis::builder(Flavour::Redis).tcp().start().await;
     let (place, url) = (Place::new(), server.url());
