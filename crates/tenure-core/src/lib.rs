@@ -52,13 +52,14 @@ pub use promises::{
     SharedLeases, StoreClock, Ties,
 };
 pub use run::{
-    Admission, AttemptRecord, Backfill, BackfillState, Beat, Beaten, Cancel, Cancelling, Claim,
-    ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, Cursor, DEFAULT_NAMESPACE, Definition,
-    Ended, Enqueue, Enqueued, Event, EventKind, EventPage, Finish, Finished, Generation,
-    HistoryPage, HistoryQuery, InvalidName, Kept, MaxRunning, NodeRecord, Note, OnChange, OnCrash,
-    Outcome, Overlap, Pass, Pause, Prune, Recovered, RecoveredRun, Recovery, Refusal, Registered,
-    Remembered, RequestId, Restore, Restored, RunKey, RunKind, RunRecord, RunRef, RunState,
-    RunStore, Seen, Start, StartMode, Started, StoreMoment, Take, TaskName, TaskRecord, TaskRoom,
+    Abilities, Ability, Admission, AttemptRecord, Backfill, BackfillState, Beat, Beaten, Cancel,
+    Cancelling, Claim, ClaimAnswer, ClaimBatch, ClaimItem, ClaimReply, Crowd, Cursor,
+    DEFAULT_NAMESPACE, Definition, Ended, Enqueue, Enqueued, Event, EventKind, EventPage, Finish,
+    Finished, Generation, HistoryPage, HistoryQuery, InvalidName, Kept, MaxRunning, NodeRecord,
+    Note, OnChange, OnCrash, Outcome, Overlap, Pass, Pause, Prune, Recovered, RecoveredRun,
+    Recovery, Refusal, Registered, Remembered, RequestId, Restore, Restored, RunKey, RunKind,
+    RunRecord, RunRef, RunState, RunStore, Seen, Start, StartMode, Started, StoreMoment, Take,
+    TaskName, TaskRecord, TaskRoom,
 };
 pub use text::visible;
 pub use time::{Moment, Timestamp};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, RunKey, RunKind,
-    TaskName, Timestamp,
+    Ability, Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, RunKey,
+    RunKind, TaskName, Timestamp,
 };
 use tenure_schedule::{Schedule, Zone};
 
@@ -75,6 +75,11 @@ impl TaskSpec {
     #[must_use]
     pub fn generation(&self) -> &Generation {
         &self.terms.generation
+    }
+
+    /// What nodes tell each other of it.
+    pub(crate) fn ability(&self) -> Ability {
+        Ability::of(self.name(), self.generation())
     }
 
     /// How many runs each tick has, with indices from 1.

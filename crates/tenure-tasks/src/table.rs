@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::hash::BuildHasher as _;
 
 use hashbrown::HashTable;
-use tenure_core::{TaskName, Timestamp};
+use tenure_core::{Abilities, TaskName, Timestamp};
 
 use crate::check::Work;
 use crate::due::{Due, PUNCTUAL, due};
@@ -185,6 +185,11 @@ impl Table {
     pub(crate) fn ids(&self) -> impl Iterator<Item = (TaskId, &Entry)> {
         let all = (0..).zip(&self.entries);
         all.filter(|(_, entry)| !entry.is_retired)
+    }
+
+    /// What a node with these tasks can run.
+    pub(crate) fn abilities(&self) -> Abilities {
+        Abilities::of(self.ids().map(|(_, entry)| entry.work.spec.ability()))
     }
 
     pub(crate) fn work(&self, id: TaskId) -> Option<&Work> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Beat, ClaimAnswer, Refusal};
+use tenure_core::{Abilities, Ability, Beat, ClaimAnswer, Generation, Refusal, TaskName};
 
 use super::actor::{LONG, Node, item};
 use super::cases::Shared;
@@ -63,6 +63,11 @@ pub(super) async fn s21_a_beat_carries_what_a_node_says_of_itself(harness: &Shar
     beat.clock_ahead_ms = Some(600_000);
     beat.capacity = 7;
     beat.version = "1.2.3-é".into();
+    let can = |name: &str| {
+        let task = TaskName::new(name).unwrap();
+        Ability::of(&task, &Generation::new("g").unwrap())
+    };
+    beat.abilities = Abilities::of((0..600).map(|n| can(&format!("t{n}"))));
     node.store.beat(&beat).await.unwrap();
     let other = Node::join(harness, "other").await;
     for nodes in [other.store.nodes().await.unwrap(), other.beat().await.alive] {
@@ -70,10 +75,13 @@ pub(super) async fn s21_a_beat_carries_what_a_node_says_of_itself(harness: &Shar
         let record = record.expect("the node that beat");
         assert_eq!(record.clock_ahead_ms, Some(600_000));
         assert_eq!((record.capacity, record.version.as_str()), (7, "1.2.3-é"));
+        assert_eq!(record.abilities, beat.abilities);
     }
     beat.clock_ahead_ms = Some(-5);
+    beat.abilities = Abilities::of([can("t")]);
     let told = node.store.beat(&beat).await.unwrap().alive.remove(0);
     assert_eq!(told.clock_ahead_ms, Some(-5), "the last beat counts");
+    assert_eq!(told.abilities, beat.abilities, "the last beat counts");
 }
 
 pub(super) async fn a_node_that_was_given_up_comes_back_whole(harness: &Shared) {

@@ -24,6 +24,7 @@
 //! A run that waits may also be replaced by a newer one (skipped) or cancelled. A run in hand that
 //! somebody wants to stop is ended by its node, which finds the request in the store.
 
+mod ability;
 mod admission;
 mod attempt;
 mod cancel;
@@ -40,6 +41,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::ability::{Abilities, Ability};
 pub use self::admission::{Admission, Crowd, MaxRunning};
 pub use self::attempt::{Finish, Finished, RunRef, Start, StartMode, Started, Take, TaskRoom};
 pub use self::cancel::{Cancel, Cancelling};

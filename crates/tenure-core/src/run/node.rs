@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ability::Abilities;
 use super::control::Pause;
 use super::key::{Generation, TaskName};
 use crate::{Holder, Timestamp};
@@ -49,6 +50,8 @@ pub struct Beat {
     pub capacity: u32,
     /// The program's version, for people.
     pub version: String,
+    /// What it can run.
+    pub abilities: Abilities,
 }
 
 impl Beat {
@@ -61,6 +64,7 @@ impl Beat {
             clock_ahead_ms: None,
             capacity: 0,
             version: String::new(),
+            abilities: Abilities::default(),
         }
     }
 }
@@ -112,6 +116,9 @@ pub struct NodeRecord {
     pub capacity: u32,
     /// The program's version.
     pub version: String,
+    /// What it can run.
+    #[serde(default, skip_serializing_if = "Abilities::are_unsaid")]
+    pub abilities: Abilities,
 }
 
 impl NodeRecord {
@@ -126,6 +133,7 @@ impl NodeRecord {
             clock_ahead_ms: beat.clock_ahead_ms,
             capacity: beat.capacity,
             version: beat.version.clone(),
+            abilities: beat.abilities.clone(),
         }
     }
 }

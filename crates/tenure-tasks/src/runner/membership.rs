@@ -56,6 +56,7 @@ impl Runner {
             self.options.capacity
         };
         beat.version.clone_from(&self.options.version);
+        beat.abilities = self.abilities.clone();
         beat
     }
 
@@ -116,7 +117,7 @@ impl Runner {
         if beaten.had_lapsed || !had_trust || !is_known {
             self.lease.register_again();
         }
-        if self.peers.update(&beaten.alive, now) {
+        if self.peers.update(&beaten.alive, &self.abilities, now) {
             self.look_at_stale(now);
         }
         self.plan_look_at_end(&beaten.alive, moment.now, now);

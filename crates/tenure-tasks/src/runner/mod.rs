@@ -21,6 +21,7 @@ mod calls;
 mod cancelling;
 mod chains;
 mod claiming;
+mod crews;
 mod deciding;
 mod ending;
 mod expansion;
@@ -50,7 +51,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tenure_core::{Clock, Holder, Moment, RunRef, Timestamp, Wakes};
+use tenure_core::{Abilities, Clock, Holder, Moment, RunRef, Timestamp, Wakes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -107,6 +108,8 @@ pub(crate) struct Runner {
     pulse: Arc<Pulse>,
     commands: mpsc::Receiver<Command>,
     table: Table,
+    /// What others are told that this node can run.
+    abilities: Abilities,
     /// Tasks are left that are due.
     has_more: bool,
     time: StoreTime,
@@ -204,6 +207,7 @@ impl Runner {
             limit: options.store_timeout,
             events: events.clone(),
         };
+        let table = Table::new(assigned.work);
         Self {
             name: assigned.manager.name().map(Arc::from),
             manager: assigned.manager,
@@ -215,7 +219,8 @@ impl Runner {
             events: events.clone(),
             pulse,
             commands,
-            table: Table::new(assigned.work),
+            abilities: table.abilities(),
+            table,
             has_more: false,
             time: StoreTime::default(),
             lead: Lead::default(),

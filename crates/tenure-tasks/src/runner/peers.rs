@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tenure_core::{HolderId, Moment, NodeRecord, Timestamp};
+use tenure_core::{Abilities, HolderId, Moment, NodeRecord, Timestamp};
 
-use super::shares::{self, Hand, Place};
+use super::crews::{Crew, Crews, Member};
+use super::shares::{self, Place};
 use crate::hash;
 use crate::table::TaskId;
 
@@ -32,9 +33,7 @@ pub(super) struct Turn {
 pub(super) struct Peers {
     me: HolderId,
     /// Everybody who takes runs, this node included.
-    alive: Vec<HolderId>,
-    /// The same, with their parts of the work.
-    hands: Vec<Hand>,
+    crews: Crews,
     seen_at: HashMap<HolderId, Timestamp>,
     misses: HashMap<HolderId, u32>,
     /// Who does not seem to know which task.
@@ -51,8 +50,7 @@ impl Peers {
     pub(super) fn new(me: HolderId) -> Self {
         Self {
             me,
-            alive: vec![me],
-            hands: vec![Hand::new(me, 1)],
+            crews: Crews::new(me),
             seen_at: HashMap::new(),
             misses: HashMap::new(),
             absent: HashMap::new(),
@@ -60,12 +58,21 @@ impl Peers {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.alive.len()
+        self.crews.all().nodes.len()
+    }
+
+    pub(super) fn count_in(&self, crew: Crew) -> usize {
+        self.crews.of(crew).nodes.len()
     }
 
     /// Whether there is no other node to share runs with.
     pub(super) fn is_alone(&self) -> bool {
-        self.alive.len() == 1
+        self.count() == 1
+    }
+
+    /// Who can run what, as far as nodes say so.
+    pub(super) fn crews(&mut self) -> &mut Crews {
+        &mut self.crews
     }
 
     /// The turn of a run that is this node's own.
@@ -77,20 +84,16 @@ impl Peers {
     }
 
     /// The store told who is alive. Nodes without capacity only watch. Tells whether one is gone.
-    pub(super) fn update(&mut self, nodes: &[NodeRecord], now: Moment) -> bool {
-        let before = std::mem::take(&mut self.alive);
-        self.alive.push(self.me);
+    pub(super) fn update(&mut self, nodes: &[NodeRecord], own: &Abilities, now: Moment) -> bool {
+        let before = self.crews.all().nodes.clone();
         for record in nodes {
             let id = record.node.id;
-            if id != self.me && record.capacity > 0 {
-                self.alive.push(id);
-            }
             if self.seen_at.insert(id, record.seen_at) != Some(record.seen_at) {
                 self.misses.remove(&id);
             }
         }
-        self.hands = self.weighed(nodes);
-        let alive = &self.alive;
+        self.crews.set(self.members(nodes, own));
+        let alive = &self.crews.all().nodes;
         self.seen_at.retain(|id, _| alive.contains(id));
         self.misses.retain(|id, _| alive.contains(id));
         // Remembered for a while after it was forgiven, to know a second time from a first.
@@ -99,38 +102,53 @@ impl Peers {
         before.iter().any(|id| !alive.contains(id))
     }
 
-    /// Everybody's part of the work. A node that named no limit counts as the largest of those that
-    /// did.
-    fn weighed(&self, nodes: &[NodeRecord]) -> Vec<Hand> {
+    /// Everybody who takes runs, this node first, with their parts of the work. A node that named
+    /// no limit counts as the largest of those that did.
+    fn members(&self, nodes: &[NodeRecord], own: &Abilities) -> Vec<Member> {
         let limited = nodes.iter().map(|record| record.capacity);
         let largest = limited.filter(|capacity| *capacity < u32::MAX).max();
         let largest = largest.unwrap_or(1).max(1);
-        let weight = |id: HolderId| {
-            let mut records = nodes.iter();
-            let record = records.find(|record| record.node.id == id);
-            record.map_or(largest, |record| record.capacity.min(largest))
+        let me = nodes.iter().find(|record| record.node.id == self.me);
+        let mine = me.map_or(largest, |record| record.capacity.min(largest));
+        let others = nodes
+            .iter()
+            .filter(|record| record.node.id != self.me && record.capacity > 0)
+            .map(|record| Member {
+                node: record.node.id,
+                weight: record.capacity.min(largest),
+                abilities: record.abilities.clone(),
+            });
+        let me = Member {
+            node: self.me,
+            weight: mine,
+            abilities: own.clone(),
         };
-        let hands = self.alive.iter();
-        hands.map(|id| Hand::new(*id, weight(*id))).collect()
+        std::iter::once(me).chain(others).collect()
     }
 
     /// Who owns which of the runs of one tick.
     ///
-    /// Found among all who are alive, so that nodes that differ about who can be counted on still
-    /// agree about everybody else's share.
-    pub(super) fn owners(&self, places: &[Place]) -> Vec<HolderId> {
-        shares::deal(&self.hands, places)
+    /// Found among all who can run them, so that nodes that differ about who can be counted on
+    /// still agree about everybody else's share.
+    pub(super) fn owners(&self, crew: Crew, places: &[Place]) -> Vec<HolderId> {
+        shares::deal(&self.crews.of(crew).hands, places)
     }
 
     /// Who should claim a run first that `owner` owns.
-    pub(super) fn turn(&self, task: TaskId, place: Place, owner: HolderId, now: Moment) -> Turn {
+    pub(super) fn turn(
+        &self,
+        (crew, task): (Crew, TaskId),
+        place: Place,
+        owner: HolderId,
+        now: Moment,
+    ) -> Turn {
         if self.is_reliable(owner, task, now) {
             return Turn {
                 first: owner,
                 owner: Some(owner),
             };
         }
-        let order = shares::order(&self.hands, place);
+        let order = shares::order(&self.crews.of(crew).hands, place);
         let reliable = |node: &HolderId| self.is_reliable(*node, task, now);
         let stand_in = order.into_iter().find(reliable);
         Turn {
@@ -168,7 +186,12 @@ impl Peers {
 
     /// This node's place in an order that is drawn anew for each `key`, from 0.
     pub(super) fn rank(&self, key: u64) -> usize {
-        hash::rank(&self.alive, self.me, key)
+        self.rank_in(Crew::ALL, key)
+    }
+
+    /// The same among those of a crew.
+    pub(super) fn rank_in(&self, crew: Crew, key: u64) -> usize {
+        hash::rank(&self.crews.of(crew).nodes, self.me, key)
     }
 }
 
@@ -193,8 +216,8 @@ mod tests {
             index,
             is_sticky: false,
         };
-        let owner = peers.owners(&[place])[0];
-        peers.turn(task, place, owner, now)
+        let owner = peers.owners(Crew::ALL, &[place])[0];
+        peers.turn((Crew::ALL, task), place, owner, now)
     }
 
     #[test]
@@ -203,7 +226,7 @@ mod tests {
         let other = HolderId::from_bytes([2; 16]);
         let start = Moment::from_origin(Duration::from_secs(1000));
         let mut peers = Peers::new(me);
-        peers.update(&[node(1, 0), node(2, 0)], start);
+        peers.update(&[node(1, 0), node(2, 0)], &Abilities::default(), start);
         let owned_by_other = |peers: &Peers, task, now| {
             (0..100)
                 .filter(|tick| first(peers, task, *tick, 1, now).first == other)
@@ -219,7 +242,7 @@ mod tests {
             assert_eq!(owned_by_other(&peers, 7, now), 0);
             now = now + Duration::from_secs(1);
             let seen = i64::try_from(now.since(start).as_millis()).unwrap();
-            peers.update(&[node(1, seen), node(2, seen)], now);
+            peers.update(&[node(1, seen), node(2, seen)], &Abilities::default(), now);
         }
         assert!(owned_by_other(&peers, 8, now) > 20);
         assert!(misses < 20, "waited for it {misses} times in an hour");
@@ -230,7 +253,11 @@ mod tests {
         let ids = [1, 2, 3].map(|n| HolderId::from_bytes([n; 16]));
         let now = Moment::from_origin(Duration::from_secs(1000));
         let mut peers = Peers::new(ids[0]);
-        peers.update(&[node(1, 0), node(2, 0), node(3, 0)], now);
+        peers.update(
+            &[node(1, 0), node(2, 0), node(3, 0)],
+            &Abilities::default(),
+            now,
+        );
         for tick in 0..100 {
             let mut firsts: Vec<_> = (1..=3)
                 .map(|i| first(&peers, 5, tick, i, now).first)
@@ -258,14 +285,14 @@ mod tests {
         let other = HolderId::from_bytes([2; 16]);
         let now = Moment::from_origin(Duration::from_secs(1000));
         let mut peers = Peers::new(me);
-        peers.update(&[node(1, 0), node(2, 0)], now);
+        peers.update(&[node(1, 0), node(2, 0)], &Abilities::default(), now);
         for task in 0..3 {
             peers.missed(other, task, now);
         }
         assert!((0..100).all(|tick| first(&peers, 9, tick, 1, now).first == me));
-        peers.update(&[node(1, 5), node(2, 0)], now);
+        peers.update(&[node(1, 5), node(2, 0)], &Abilities::default(), now);
         assert!((0..100).all(|tick| first(&peers, 9, tick, 1, now).first == me));
-        peers.update(&[node(1, 5), node(2, 5)], now);
+        peers.update(&[node(1, 5), node(2, 5)], &Abilities::default(), now);
         assert!((0..100).any(|tick| first(&peers, 9, tick, 1, now).first == other));
     }
 }

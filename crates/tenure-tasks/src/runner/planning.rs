@@ -12,6 +12,7 @@ use tenure_core::{Moment, Overlap, Timestamp};
 
 use super::Runner;
 use super::claiming::Wanted;
+use super::crews::Crew;
 use super::peers::Turn;
 use super::shares::Place;
 use crate::event::RunnerEvent;
@@ -176,17 +177,38 @@ impl Runner {
         }
     }
 
-    /// Queues what this node is to claim now, and the rest for when others had their chance.
+    /// Shares the runs of a tick, those of each task among the nodes that can run it.
     fn deal(&mut self, tick: Timestamp, planned: Vec<Planned>, now: Moment) {
+        let mut by_crew: BTreeMap<Crew, Vec<Planned>> = BTreeMap::new();
+        for planned in planned {
+            let crew = self.crew_of(planned.task);
+            by_crew.entry(crew).or_default().push(planned);
+        }
+        for (crew, planned) in by_crew {
+            self.deal_to(crew, tick, planned, now);
+        }
+    }
+
+    fn crew_of(&mut self, id: TaskId) -> Crew {
+        let spec = self.table.spec(id);
+        spec.map_or(Crew::ALL, |spec| {
+            self.peers.crews().who_can(|| spec.ability())
+        })
+    }
+
+    /// Queues what this node is to claim now, and the rest for when others had their chance.
+    fn deal_to(&mut self, crew: Crew, tick: Timestamp, planned: Vec<Planned>, now: Moment) {
         let places: Vec<Place> = planned.iter().map(|planned| planned.place).collect();
-        let is_small = self.peers.count() <= SMALL_CLUSTER
+        let is_small = self.peers.count_in(crew) <= SMALL_CLUSTER
             && planned.len() <= FEW_RUNS
             && planned.iter().all(|planned| planned.is_only);
-        let owners = self.peers.owners(&places);
+        let owners = self.peers.owners(crew, &places);
         let (mut soon, mut later) = (Vec::new(), Vec::new());
-        let rank = self.rank_of(tick);
+        let rank = self.rank_of(crew, tick);
         for (planned, owner) in planned.into_iter().zip(owners) {
-            let turn = self.peers.turn(planned.task, planned.place, owner, now);
+            let turn = self
+                .peers
+                .turn((crew, planned.task), planned.place, owner, now);
             let is_mine = turn.first == self.node.id;
             // At once, but not in blame of whoever asks a moment later.
             let turn = if is_small && !is_mine {
@@ -221,9 +243,9 @@ impl Runner {
         self.options.sweep_after.max(slow)
     }
 
-    fn rank_of(&self, tick: Timestamp) -> usize {
+    fn rank_of(&self, crew: Crew, tick: Timestamp) -> usize {
         let key = hash::Hash::new(5).number(tick.as_millis().cast_unsigned());
-        self.peers.rank(key.finish())
+        self.peers.rank_in(crew, key.finish())
     }
 
     fn wanted(&mut self, planned: Planned, turn: Turn) -> Option<Wanted> {

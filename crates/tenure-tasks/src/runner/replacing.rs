@@ -177,6 +177,7 @@ impl Runner {
             let id = self.table.put(work);
             self.stale.remove(&id);
         }
+        self.abilities = self.table.abilities();
     }
 
     /// Forgets what was planned for a task that is gone. Claims that were sent are answered, and

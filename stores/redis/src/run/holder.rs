@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::Value;
 use serde::{Deserialize, Serialize};
-use tenure_core::{Beat, Holder, NodeRecord, StoreError, Timestamp};
+use tenure_core::{Abilities, Beat, Holder, NodeRecord, StoreError, Timestamp};
 
 use super::row::{NodeNumber, not_ours};
 use crate::link::Call;
@@ -44,6 +44,8 @@ pub(super) struct Details {
     capacity: u32,
     #[serde(default)]
     version: String,
+    #[serde(default, skip_serializing_if = "Abilities::are_unsaid")]
+    abilities: Abilities,
 }
 
 impl Details {
@@ -53,6 +55,7 @@ impl Details {
             clock_ahead_ms: beat.clock_ahead_ms,
             capacity: beat.capacity,
             version: beat.version.clone(),
+            abilities: beat.abilities.clone(),
         }
     }
 }
@@ -72,6 +75,7 @@ fn parse_node(text: &[u8]) -> Option<NodeRecord> {
     beat.clock_ahead_ms = details.clock_ahead_ms;
     beat.capacity = details.capacity;
     beat.version = details.version;
+    beat.abilities = details.abilities;
     let mut record = NodeRecord::of_beat(&beat, joined_at, seen_at);
     record.expires_at = expires_at;
     Some(record)

@@ -2,8 +2,8 @@
 
 use rusqlite::{Row, params};
 use tenure_core::{
-    Beat, Beaten, Definition, Holder, HolderId, NodeRecord, Note, Pause, Registered, StoreMoment,
-    TaskName, TaskRecord, Timestamp,
+    Abilities, Beat, Beaten, Definition, Holder, HolderId, NodeRecord, Note, Pause, Registered,
+    StoreMoment, TaskName, TaskRecord, Timestamp,
 };
 
 use super::claim::pause_of;
@@ -17,7 +17,7 @@ use crate::step::{Counter, Fault, Step};
 macro_rules! node_columns {
     () => {
         "holder, label, host, pid, joined_at, seen_at, expires_at, clock_ahead_ms, capacity, \
-         version"
+         version, abilities"
     };
 }
 
@@ -96,13 +96,14 @@ fn write(
 ) -> Result<(), Fault> {
     step.run(
         "INSERT INTO node (ns, holder, label, host, pid, joined, joined_at, seen_at, expires_at,
-                           expires_ms, clock_ahead_ms, capacity, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                           expires_ms, clock_ahead_ms, capacity, version, abilities)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (ns, holder) DO UPDATE SET
              label = excluded.label, host = excluded.host, pid = excluded.pid,
              seen_at = excluded.seen_at, expires_at = excluded.expires_at,
              expires_ms = excluded.expires_ms, clock_ahead_ms = excluded.clock_ahead_ms,
-             capacity = excluded.capacity, version = excluded.version, ended = 0",
+             capacity = excluded.capacity, version = excluded.version,
+             abilities = excluded.abilities, ended = 0",
         params![
             step.ns,
             record.node.id.as_bytes(),
@@ -117,6 +118,7 @@ fn write(
             record.clock_ahead_ms,
             record.capacity,
             record.version,
+            record.abilities.as_bytes(),
         ],
     )?;
     Ok(())
@@ -128,6 +130,7 @@ fn read(row: &Row<'_>) -> Result<NodeRecord, Fault> {
     beat.clock_ahead_ms = row.get(7)?;
     beat.capacity = row.get(8)?;
     beat.version = row.get(9)?;
+    beat.abilities = Abilities::from_bytes(&row.get::<_, Vec<u8>>(10)?);
     let mut record = NodeRecord::of_beat(&beat, column::time(row, 4)?, column::time(row, 5)?);
     record.expires_at = column::time(row, 6)?;
     Ok(record)

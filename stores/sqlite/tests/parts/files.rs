@@ -61,7 +61,7 @@ fn e37_places_that_cannot_hold_a_store_are_refused_with_reason_and_next_step() {
         (
             file("newer.db"),
             Unsupported,
-            "(schema 99, this program knows 7); upgrade tenure",
+            "(schema 99, this program knows 8); upgrade tenure",
         ),
         (
             "/proc/tenure-no-such-file".into(),

@@ -43,7 +43,7 @@ fn s29_sixteen_processes_that_make_the_file_at_once_share_every_tick() {
     let version: i64 = raw(&file)
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 7);
+    assert_eq!(version, 8);
 }
 
 #[test]
