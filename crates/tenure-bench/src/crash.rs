@@ -6,8 +6,9 @@ use tenure::core::{Clock as _, Moment, SystemClock};
 
 use crate::Progress;
 use crate::hand_off::until_queued;
-use crate::helper::{Helping, Job};
+use crate::helper::Job;
 use crate::place::{Place, Trouble};
+use crate::process::Helping;
 use crate::report::{Bar, Report, Row, Unit};
 use crate::settings::Settings;
 use crate::statistics::{figure, percentile};
@@ -70,7 +71,7 @@ async fn one(place: &Place, settings: &Settings, kill: usize) -> Result<f64, Tro
     // At another point between two renewals each time.
     let phase = figure(kill % 10) / 10.0;
     tokio::time::sleep(Duration::from_secs_f64(phase * TTL.as_secs_f64() / 3.0)).await;
-    holder.kill().await?;
+    holder.hand.kill().await?;
     let end = end_of_lease(place, &key).await?;
     let (began, guard) = waiter.await.map_err(Trouble::wrong)??;
     guard.release().await?;

@@ -10,9 +10,10 @@ use tenure::{Locks, RedisStore};
 use tenure_redis::bare::{self, BareLine};
 
 use crate::Progress;
-use crate::helper::{Done, Go, Helping, Job};
+use crate::helper::{Done, Go, Job};
 use crate::load::order;
 use crate::place::{Place, Trouble};
+use crate::process::Helping;
 use crate::report::{Bar, Report, Row, Unit};
 use crate::settings::Settings;
 use crate::statistics::{figure, percentile};

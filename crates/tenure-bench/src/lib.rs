@@ -14,7 +14,8 @@ mod hand_off;
 mod helper;
 mod load;
 mod pairs;
-mod place;
+pub mod place;
+pub mod process;
 mod renewal;
 mod report;
 mod settings;
@@ -44,6 +45,9 @@ pub struct Stage<'s> {
     /// What is being measured, such as `hand-off among 16 waiters`.
     pub doing: &'s str,
 }
+
+/// By which everything of a run is named.
+const PURPOSE: &str = "bench";
 
 /// What the workloads tell of themselves.
 type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
@@ -79,7 +83,7 @@ pub async fn run(
         });
     };
     progress("connecting");
-    let place = Place::open(url).await?;
+    let place = Place::open(url, PURPOSE).await?;
     let mut report = Report::new(place.version().await, findings.clone());
     let mut outcome = Ok(());
     for (at, workload) in asked.iter().copied().enumerate() {

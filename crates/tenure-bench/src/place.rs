@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tenure::core::{HolderId, RunStore, StoreError, Token};
 use tenure::{AcquireError, ConnectError, RedisOptions, RedisStore, SqliteOptions};
 use tenure::{Tenure, lock::ReleaseError};
@@ -34,11 +35,20 @@ pub enum Trouble {
     #[error("interrupted")]
     Interrupted,
     /// A second process could not be started, or did not answer.
-    #[error("a process that helps to measure: {what}")]
+    #[error("a second process failed: {what}")]
     Helper {
         /// What went wrong.
         what: String,
     },
+    /// What was asked for makes no sense on this store.
+    #[error("{why}")]
+    Unfit {
+        /// Why.
+        why: String,
+    },
+    /// What was to be kept cannot be written.
+    #[error("the history cannot be written")]
+    Output(#[source] std::io::Error),
     /// What was measured cannot be right.
     #[error("the measurement failed: {what}")]
     Wrong {
@@ -48,26 +58,51 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    pub(crate) fn helper(what: impl std::fmt::Display) -> Self {
+    /// A second process went wrong.
+    pub fn helper(what: impl std::fmt::Display) -> Self {
         let what = what.to_string();
         Self::Helper { what }
     }
 
-    pub(crate) fn wrong(what: impl std::fmt::Display) -> Self {
+    /// What was seen cannot be right.
+    pub fn wrong(what: impl std::fmt::Display) -> Self {
         let what = what.to_string();
         Self::Wrong { what }
     }
 }
 
-/// A store to measure, under a name that no other run has.
+/// A store to work on, under a name that no other run has.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     /// What reaches the same place from another process.
     pub(crate) url: String,
     pub(crate) tenure: Tenure,
     name: String,
     kind: Kind,
     holders: Mutex<Vec<HolderId>>,
+}
+
+/// How another process gets to a place: the same locks, and the same runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Address {
+    /// The store.
+    pub url: String,
+    /// The namespace of its runs, where that is not a matter of the URL.
+    namespace: Option<String>,
+}
+
+impl Address {
+    /// Goes there.
+    ///
+    /// # Errors
+    /// [`Trouble::Connect`] if the store cannot be opened.
+    pub async fn connect(&self) -> Result<Tenure, Trouble> {
+        let Some(namespace) = &self.namespace else {
+            return Ok(tenure::connect(&self.url).await?);
+        };
+        let options = options_of(&self.url)?.namespace(namespace);
+        Ok(Tenure::over(Arc::new(RedisStore::with(options).await?)))
+    }
 }
 
 #[derive(Debug)]
@@ -90,10 +125,14 @@ pub(crate) struct Redis {
 }
 
 impl Place {
-    pub(crate) async fn open(url: &str) -> Result<Self, Trouble> {
+    /// Opens a place on the store that `url` names, for this `purpose`: `bench`, say.
+    ///
+    /// # Errors
+    /// [`Trouble::Connect`] if the URL is wrong or the store cannot be opened.
+    pub async fn open(url: &str, purpose: &str) -> Result<Self, Trouble> {
         // Whatever is wrong with the URL is said as everywhere.
         tenure::check_url(url)?;
-        let name = unique();
+        let name = unique(purpose);
         let scheme = url
             .split(':')
             .next()
@@ -126,7 +165,7 @@ impl Place {
         };
         let place = Self {
             url,
-            tenure: tenure.labelled("tenure bench"),
+            tenure: tenure.labelled(format!("tenure {purpose}")),
             name,
             kind,
             holders: Mutex::default(),
@@ -135,8 +174,23 @@ impl Place {
         Ok(place)
     }
 
+    /// What is there.
+    #[must_use]
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// How another process gets here.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address {
+            url: self.url.clone(),
+            namespace: self.redis().map(|_| self.name.clone()),
+        }
+    }
+
     /// Notes a holder whose record is to be removed.
-    pub(crate) fn met(&self, holder: HolderId) {
+    pub fn met(&self, holder: HolderId) {
         let mut holders = self.holders.lock();
         holders.as_mut().map_or_else(
             |broken| broken.get_mut().push(holder),
@@ -146,7 +200,7 @@ impl Place {
 
     /// A key of this run. In one slot of its own, so that one fence counter stays and not
     /// thousands; in a cluster wherever its name belongs.
-    pub(crate) fn key(&self, what: impl std::fmt::Display) -> String {
+    pub fn key(&self, what: impl std::fmt::Display) -> String {
         match &self.kind {
             Kind::Redis(redis) if redis.is_cluster => format!("{}/{what}", self.name),
             Kind::Redis(_) | Kind::Quorum(_) => format!("{{{}}}/{what}", self.name),
@@ -209,8 +263,15 @@ impl Place {
     }
 
     /// Whether other processes reach the same store.
-    pub(crate) fn is_shared(&self) -> bool {
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
         !matches!(self.kind, Kind::Memory)
+    }
+
+    /// Whether it keeps runs; a quorum keeps locks only.
+    #[must_use]
+    pub fn keeps_runs(&self) -> bool {
+        !matches!(self.kind, Kind::Quorum(_))
     }
 
     /// Why a workload makes no sense here.
@@ -221,7 +282,7 @@ impl Place {
                 "only independent servers decide by majority (redis+quorum://)"
             }
             Workload::Uncontended if is_quorum => "on a quorum this is the workload `quorum`",
-            Workload::Claims | Workload::Tick if is_quorum => "a quorum keeps locks only",
+            Workload::Claims | Workload::Tick if !self.keeps_runs() => "a quorum keeps locks only",
             Workload::Commands if self.redis().is_none() => {
                 "only one Redis store has statistics of its requests"
             }
@@ -234,7 +295,8 @@ impl Place {
         Some(why.to_owned())
     }
 
-    pub(crate) async fn version(&self) -> String {
+    /// What the store calls itself, such as `redis 7.0.15`.
+    pub async fn version(&self) -> String {
         match &self.kind {
             Kind::Memory => "memory".to_owned(),
             Kind::Sqlite { .. } => "sqlite".to_owned(),
@@ -249,7 +311,10 @@ impl Place {
     }
 
     /// Removes everything that this run has written.
-    pub(crate) async fn remove(&self) -> Result<(), Trouble> {
+    ///
+    /// # Errors
+    /// [`Trouble::Store`] if the store does not answer.
+    pub async fn remove(&self) -> Result<(), Trouble> {
         self.tenure.locks().settled().await;
         match &self.kind {
             Kind::Memory => Ok(()),
@@ -285,9 +350,9 @@ impl Drop for Place {
     }
 }
 
-fn unique() -> String {
+fn unique(purpose: &str) -> String {
     let token = Token::random().to_string();
-    format!("tenure-bench-{}", token.get(..12).unwrap_or_default())
+    format!("tenure-{purpose}-{}", token.get(..12).unwrap_or_default())
 }
 
 fn options_of(url: &str) -> Result<RedisOptions, Trouble> {

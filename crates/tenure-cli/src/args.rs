@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::measure::{BenchArgs, DoctorArgs};
+pub(crate) use self::measure::{BenchArgs, DoctorArgs, VerifyArgs};
 pub(crate) use self::record::{
     CancelArgs, HistoryArgs, LocksArgs, LocksCommand, LocksListArgs, LocksShowArgs, TasksArgs,
     TriggerArgs, UnlockArgs, WhyArgs,
@@ -36,6 +36,7 @@ use crate::simulate::SimulateArgs;
 use crate::token::TokenArgs;
 #[cfg(feature = "dashboard")]
 use crate::top::TopArgs;
+use crate::verify::CLIENT as VERIFY_CLIENT;
 
 /// Distributed locks and scheduled tasks.
 #[derive(Debug, Parser)]
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Measures a store beside the least that a client of it could do
     Bench(BenchArgs),
+    /// Puts a store to the test: processes that are paused, killed and cut off from it
+    Verify(VerifyArgs),
     /// Prints the next ticks of a schedule
     Next(NextArgs),
     /// Says in words what a schedule means
@@ -106,6 +109,9 @@ pub(crate) enum Command {
     /// Helps a benchmark from a second process; started by tenure itself
     #[command(name = BENCH_HELPER, hide = true)]
     BenchHelper,
+    /// Is a client of `tenure verify`; started by tenure itself
+    #[command(name = VERIFY_CLIENT, hide = true)]
+    VerifyClient,
 }
 
 /// Which store to use.

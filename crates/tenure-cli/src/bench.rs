@@ -137,11 +137,13 @@ fn settings(args: &BenchArgs) -> Settings {
     settings
 }
 
-fn failure(chosen: &Chosen, trouble: &Trouble) -> Failure {
+pub(crate) fn failure(chosen: &Chosen, trouble: &Trouble) -> Failure {
     match trouble {
         Trouble::Connect(error) => chosen.failure(error),
         Trouble::Store(error) => Failure::new(code_of_store(error), chain(trouble)),
         Trouble::Helper { .. } => Failure::new(Code::SYSTEM, chain(trouble)),
+        Trouble::Unfit { .. } => Failure::new(Code::USAGE, chain(trouble)),
+        Trouble::Output(_) => Failure::new(Code::CANNOT_CREATE, chain(trouble)),
         _ => Failure::new(Code::UNAVAILABLE, chain(trouble)),
     }
 }

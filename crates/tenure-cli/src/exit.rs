@@ -41,7 +41,7 @@ Exit status:
   1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed;
        `cancel`: nothing was left to stop;
        `trigger --wait`, `backfill --wait`: a run did not end well; `diff`: something would change;
-       `bench --check`: a bar was missed
+       `bench --check`: a bar was missed; `verify`: a promise was broken
   64   wrong usage              71   the system refuses (processes, files)
   65   bad data, a schedule     73   output cannot be written
   66   no such file or store    75   a command was stopped before its end, because its lock could no

@@ -42,6 +42,7 @@ mod text;
 mod token;
 #[cfg(feature = "dashboard")]
 mod top;
+mod verify;
 mod watch;
 mod why;
 
@@ -102,6 +103,8 @@ fn dispatch() -> Outcome {
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchHelper => bench::serve(),
+        Command::Verify(args) => verify::run(&args),
+        Command::VerifyClient => verify::serve(),
         Command::Next(args) => schedules::next(&args),
         Command::Explain(args) => schedules::explain(&args),
         Command::Check(args) => schedules::check(&args),

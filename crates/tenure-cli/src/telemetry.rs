@@ -26,9 +26,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Logs go to standard error: errors only, unless `TENURE_LOG` asks for more. Tells what sends
 /// spans and figures, if anything does.
 pub(crate) fn begin(command: &Command) -> Result<Option<Telemetry>, Failure> {
-    // A benchmark cuts nodes off on purpose, and measures what the others do.
+    // These cut nodes off on purpose, and tell what the others do.
     let usual = match command {
-        Command::Bench(_) => "off",
+        Command::Bench(_) | Command::Verify(_) | Command::VerifyClient => "off",
         _ => "error",
     };
     let telemetry = match command {

@@ -96,7 +96,7 @@ const TABLE: &[(&[&str], About, &str)] = &[
 
 /// Those that ask no store, and what they are tested by; and those that the tests below start for
 /// themselves.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "next",
     "explain",
     "check",
@@ -107,6 +107,7 @@ const OTHERS: [&str; 10] = [
     "help",
     "run",
     "bench",
+    "verify",
 ];
 
 const FILE: &str = "[[task]]\nname = \"often\"\nschedule = \"* * * * * *\"\nshell = \"echo out\"\n\
@@ -175,6 +176,18 @@ impl Site {
         assert_eq!(finish(holder).code, Some(75));
         assert_eq!(end(runner).code, Some(0));
         assert!(!self.measured(BENCH).is_empty());
+        self.verified(&["C1", "C2", "C3", "C5", "C7"]);
+    }
+
+    /// The store keeps what it promises to clients that are paused and killed.
+    fn verified(&self, rules: &[&str]) {
+        let ended = self.run(&["verify", "--minutes", "0.1", "--clients", "3", "--json"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let tried = verdict["rules"].as_array().unwrap().iter();
+        let tried = tried.filter(|rule| rule["tried"].as_u64() > Some(0));
+        let tried: Vec<_> = tried.map(|rule| rule["rule"].as_str().unwrap()).collect();
+        assert_eq!(tried, rules, "{verdict}");
     }
 
     /// The figures of a workload.
@@ -274,4 +287,5 @@ async fn d8_on_a_quorum_the_commands_for_locks_work_and_the_others_say_why_not()
     }
     assert_eq!(finish(holder).code, Some(75));
     assert!(!site.measured("quorum").is_empty());
+    site.verified(&["C1", "C2", "C3", "C5"]);
 }

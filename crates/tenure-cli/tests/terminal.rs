@@ -260,6 +260,24 @@ fn a_benchmark_says_on_the_terminal_how_far_it_is_and_leaves_only_its_table() {
 }
 
 #[test]
+fn whoever_puts_a_store_to_the_test_sees_how_far_that_is_and_what_was_seen() {
+    let place = Place::new();
+    let store = place.store();
+    let words = ["verify", "--store", &store, "--minutes", "0.1"];
+    let mut verify = place.on_terminal([&words[..], &["--clients", "2"]].concat());
+    shows(&verify, " faults, ");
+    shows(&verify, " %  ");
+    shows(&verify, " 0 violations");
+    assert_eq!(ended(&mut verify).code(), Some(0), "{}", verify.screen());
+    shows(&verify, "what must never be seen");
+    let screen = verify.screen();
+    assert!(
+        !screen.contains(" %  "),
+        "the bar goes at the end: {screen}"
+    );
+}
+
+#[test]
 fn a_terminal_that_cannot_draw_gets_no_bars() {
     let place = Place::new();
     let words = ["bench", "--store", "memory:", "--quick", "uncontended"];

@@ -9,7 +9,7 @@ const CONFORMANCE: &str = "tenure-conformance";
 const BED: &str = "tenure-bed";
 
 /// What each of our packages may need of ours; the stores need `tenure-core` only.
-const MAY_NEED: [(&str, &[&str]); 14] = [
+const MAY_NEED: [(&str, &[&str]); 15] = [
     ("tenure-core", &[]),
     ("tenure-schedule", &[]),
     ("tenure-lock", &["tenure-core"]),
@@ -45,9 +45,17 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
     ),
     // Measures stores, so it knows them by name.
     ("tenure-bench", &["tenure", STORES]),
+    // Works in a place of a benchmark's kind.
+    ("tenure-verify", &["tenure", "tenure-bench"]),
     (
         "tenure-cli",
-        &["tenure", "tenure-dashboard", "tenure-bench", "tenure-sim"],
+        &[
+            "tenure",
+            "tenure-dashboard",
+            "tenure-bench",
+            "tenure-sim",
+            "tenure-verify",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -74,6 +74,33 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+pub(super) fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes = text.parse::<f64>().ok();
+    let minutes = minutes.filter(|minutes| (0.1..=1440.0).contains(minutes));
+    minutes
+        .map(|minutes| Duration::from_secs_f64(minutes * 60.0))
+        .ok_or_else(|| "expected a number of minutes from 0.1 to 1440".to_owned())
+}
+
+pub(super) fn clients(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|clients| (2..=64).contains(clients))
+        .ok_or_else(|| "expected a number of clients from 2 to 64".to_owned())
+}
+
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text)?;
+    let allowed = Duration::from_millis(500)..=Duration::from_secs(60);
+    if !allowed.contains(&ttl) {
+        return Err(format!(
+            "a lease of {} must last 500ms to 60s",
+            format_duration(ttl)
+        ));
+    }
+    Ok(ttl)
+}
+
 pub(super) fn tick_count(text: &str) -> Result<u32, String> {
     text.parse()
         .ok()

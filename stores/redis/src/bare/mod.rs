@@ -111,8 +111,8 @@ pub async fn server_version(store: &RedisStore) -> Result<String, StoreError> {
     })
 }
 
-/// Removes every key whose name begins with one of `prefixes`, and what is known of `holders`. Says
-/// how many keys went.
+/// Removes every key whose name begins with one of `prefixes`, what is kept beside a lock of such a
+/// name, and what is known of `holders`. Says how many keys went.
 ///
 /// # Errors
 /// What the server said.
@@ -126,9 +126,16 @@ pub async fn remove(
         .map(|id| People::name_of(*id).into_bytes())
         .collect();
     for prefix in prefixes {
-        let pattern = [&escaped(prefix.as_bytes())[..], b"*"].concat();
+        let prefix = escaped(prefix.as_bytes());
+        // What begins so, and what is kept beside a lock that does: its queue, its waiters.
+        let patterns = [
+            [&prefix[..], b"*"].concat(),
+            [b"tenure:{*}:?:", &prefix[..], b"*"].concat(),
+        ];
         for node in store.shared.link.nodes().await? {
-            names.extend(scan(store, &node, &pattern).await?);
+            for pattern in &patterns {
+                names.extend(scan(store, &node, pattern).await?);
+            }
         }
     }
     let doing = "remove a key of the benchmark";
