@@ -100,7 +100,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Outcome {
     if args.json {
         tell_json(&plan, &report, &rows, took)?;
     } else {
-        tell(&report, &rows, took)?;
+        tell(&plan, &report, &rows, took)?;
     }
     Ok(if report.is_good() {
         Code::OK
@@ -179,6 +179,24 @@ fn count(tasks: &[TaskEntry], report: &Report, to: Timestamp) -> BTreeMap<String
     rows
 }
 
+/// What happens to which node and when, in words, in the order of the flags.
+fn faults(plan: &Plan) -> Vec<(Timestamp, usize, String)> {
+    let told = plan.faults.iter().filter_map(|(after, fault)| {
+        let (node, what) = match *fault {
+            Fault::Skew(node, ahead_ms) => {
+                let off = about(Duration::from_millis(ahead_ms.unsigned_abs()));
+                let side = if ahead_ms < 0 { "behind" } else { "ahead" };
+                (node, format!("its clock is {off} {side}"))
+            }
+            Fault::Kill(node) => (node, "killed".to_owned()),
+            Fault::Restart(node) => (node, "started again".to_owned()),
+            _ => return None,
+        };
+        Some((plan.begins_at + *after, node + 1, what))
+    });
+    told.collect()
+}
+
 const SHOWN: [RunState; 5] = [
     RunState::Succeeded,
     RunState::Skipped,
@@ -187,7 +205,15 @@ const SHOWN: [RunState; 5] = [
     RunState::TimedOut,
 ];
 
-fn tell(report: &Report, rows: &BTreeMap<String, Counts>, took: Duration) -> Result<(), Failure> {
+fn tell(
+    plan: &Plan,
+    report: &Report,
+    rows: &BTreeMap<String, Counts>,
+    took: Duration,
+) -> Result<(), Failure> {
+    for (at, node, what) in faults(plan) {
+        print(&format!("node {node} from {at}: {what}\n"))?;
+    }
     let of = |counts: &Counts, state: RunState| counts.get(&state).copied().unwrap_or(0);
     let table = rows.iter().map(|(task, counts)| {
         let all: u64 = counts.values().sum();
@@ -223,10 +249,14 @@ fn tell_json(
         json!({ "task": task, "runs": counts.collect::<BTreeMap<_, _>>() })
     });
     let violations = report.violations.iter().map(ToString::to_string);
+    let faults = faults(plan).into_iter();
+    let faults =
+        faults.map(|(at, node, what)| json!({ "at": at.to_string(), "node": node, "what": what }));
     print_json(&[json!({
         "seed": plan.seed,
         "from": plan.begins_at.to_string(),
         "nodes": plan.nodes,
+        "faults": faults.collect::<Vec<_>>(),
         "tasks": tasks.collect::<Vec<_>>(),
         "executions": report.counts.executions,
         "violations": violations.collect::<Vec<_>>(),

@@ -807,6 +807,17 @@ fn s05_explain_says_in_what_dialects_differ_over_the_same_text() {
         "{json}"
     );
     assert_eq!(json["other_dialects"][0]["dialect"], "crontab");
+    let differs = place.run(["explain", "--json", "0 0 9 ? * 2"]);
+    let differs: serde_json::Value = serde_json::from_str(&differs.stdout).unwrap();
+    let others = differs["other_dialects"].as_array().unwrap();
+    let quartz = others.iter().find(|other| other["dialect"] == "quartz");
+    let expected = serde_json::json!({
+        "dialect": "quartz",
+        "explanation": "at 09:00, on Monday, in UTC",
+        "refusal": null,
+        "differs": ["weekdays count otherwise"],
+    });
+    assert_eq!(quartz, Some(&expected));
     let alone = place.run(["explain", "every monday at 9am", "--dialect", "english"]);
     assert_eq!(alone.stdout, "at 09:00, on Monday, in UTC\n");
 }

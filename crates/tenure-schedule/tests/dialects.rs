@@ -148,6 +148,33 @@ fn s04_s05_readings_name_what_differs_for_this_very_text() {
 }
 
 #[test]
+fn s04_s05_each_difference_is_named_where_there_is_one_and_nowhere_else() {
+    for (text, dialect, expected) in [
+        (
+            "0 0 9 1 1 *",
+            Dialect::Krontab,
+            &[
+                "days of the month count otherwise",
+                "months count otherwise",
+            ][..],
+        ),
+        (
+            "0 0 12 29 * *",
+            Dialect::Krontab,
+            &[
+                "days of the month count otherwise",
+                "a day that a month does not have is its last one for krontab",
+            ],
+        ),
+        ("0 0 12 ? * * 2026/2", Dialect::Quartz, &["years differ"]),
+        ("0 0 0 */2 * ?", Dialect::Quartz, &[]),
+    ] {
+        let (words, reasons) = reading(text, dialect);
+        assert_eq!(reasons, expected, "{text} in {dialect}: {words}");
+    }
+}
+
+#[test]
 fn s04_two_schedules_called_the_same_are_due_at_the_same_instants() {
     let berlin = Zone::parse("Europe/Berlin").unwrap();
     for text in [

@@ -146,6 +146,19 @@ fn s04_day_of_month_and_day_of_week_must_both_match() {
 }
 
 #[test]
+fn s08_years_are_lists_and_ranges_too() {
+    let ticks = ticks(
+        &krontab("0 0 0 0 0 2026,2028-2029,2033"),
+        "2025-01-01T00:00:00Z",
+        9,
+    );
+    assert_eq!(
+        ticks,
+        [2026, 2028, 2029, 2033].map(|year| format!("{year}-01-01T00:00:00Z"))
+    );
+}
+
+#[test]
 fn s08_the_optional_parts_may_stand_in_any_order() {
     let parts = ["2027", "-90o", "1-5w", "0,250ms"];
     let expected = krontab("0 0 12 * * 2027 -90o 1-5w 0,250ms");

@@ -263,3 +263,74 @@ impl Figures for All {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{RunKey, RunState, TaskName};
+
+    use super::*;
+    use crate::alarm::{Alarm, AlarmKind, AlarmState};
+
+    #[test]
+    fn s46_whatever_goes_wrong_is_counted_under_its_own_name() {
+        let metrics = Metrics::new();
+        let task = TaskName::new("t").unwrap();
+        let tick = Timestamp::from_millis(1_767_225_600_000);
+        let key = RunKey::scheduled(task.clone(), tick, 1);
+        let manager = || None;
+        let alarm = Alarm {
+            id: String::new(),
+            rule: "pager".to_owned(),
+            kind: AlarmKind::Late,
+            state: AlarmState::Raised,
+            task: None,
+            run: None,
+            node: None,
+            at: tick,
+            count: 1,
+            text: String::new(),
+        };
+        for event in [
+            RunnerEvent::Missed {
+                task,
+                tick,
+                count: 7,
+                reason: String::new(),
+            },
+            RunnerEvent::Lost {
+                key: key.clone(),
+                attempt: 1,
+                node: None,
+                had_started: true,
+                state: RunState::Lost,
+            },
+            RunnerEvent::LateCompletion {
+                key,
+                attempt: 1,
+                state: RunState::Lost,
+            },
+            RunnerEvent::StoreRegressed {
+                manager: manager(),
+                what: String::new(),
+            },
+            RunnerEvent::Alarm {
+                alarm: Box::new(alarm),
+            },
+        ] {
+            metrics.see(&event);
+        }
+        let text = metrics.text(&Health {
+            managers: Vec::new(),
+            reload_failed: None,
+        });
+        for line in [
+            "tenure_ticks_missed_total{task=\"t\"} 7",
+            "tenure_runs_lost_total{task=\"t\"} 1",
+            "tenure_late_completions_total{task=\"t\"} 1",
+            "tenure_store_regressions_total 1",
+            "tenure_alarms_total{kind=\"late\",state=\"raised\"} 1",
+        ] {
+            assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
+        }
+    }
+}

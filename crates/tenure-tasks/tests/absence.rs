@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, FaultyStore, arrived, at, event, logged, ms, pass, secs};
 use tenure_core::{HistoryQuery, RunState};
-use tenure_tasks::{CatchUp, RunnerEvent, Task};
+use tenure_tasks::{CatchUp, RunnerEvent, RunnerOptions, Task};
 
 fn minutely(catch_up: CatchUp) -> Task<cluster::State> {
     logged("t", "0 * * * * *").catch_up(catch_up)
@@ -88,6 +88,24 @@ async fn s25_after_a_suspension_there_is_one_evaluation_at_once_and_no_burst() {
             .any(|event| matches!(event, RunnerEvent::NodeLapsed { .. }))
     );
     pass(secs(10)).await;
+    cluster.log.assert_none_twice();
+    drop(node);
+}
+
+/// Timers do not count the time that a machine sleeps, so no timer is set for longer than a second.
+#[tokio::test(start_paused = true)]
+async fn s25_a_tick_that_fell_into_a_suspension_begins_within_a_second_of_its_end() {
+    let mut cluster = Cluster::new();
+    cluster.options = RunnerOptions::new().take_every(secs(60));
+    let task = logged("t", "0 30 * * * *").catch_up_window(secs(7200));
+    let node = cluster.node("n", vec![task]).await;
+    for hour in 0..6 {
+        pass(ms(7_300 + 611 * hour)).await;
+        cluster.clock.suspend(secs(3600));
+        pass(ms(1_050)).await;
+        let ran = cluster.log.len() as u64;
+        assert_eq!(ran, hour + 1, "not within a second");
+    }
     cluster.log.assert_none_twice();
     drop(node);
 }

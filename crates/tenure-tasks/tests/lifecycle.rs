@@ -214,6 +214,30 @@ async fn s44_a_failed_run_is_tried_again_with_growing_fences_and_counted_across_
     drop(nodes);
 }
 
+/// What fails together is not tried again together.
+#[tokio::test(start_paused = true)]
+async fn s44_a_storm_of_retries_is_spread_over_all_of_the_delay() {
+    let cluster = Cluster::new();
+    let retry = Retry::exponential(2).between(secs(40), secs(40));
+    let tasks = (0..100).map(|n| fails_until(&format!("t{n}"), "0 0 * * * *", 2, retry));
+    let tasks: Vec<_> = tasks.collect();
+    let node = cluster.node("n", tasks).await;
+    pass(secs(3700)).await;
+    let again = cluster.log.all().into_iter();
+    let again = again.filter(|ran| ran.attempt == 2);
+    let mut quarters = [0; 4];
+    for ran in again {
+        let waited = ran.started_at.since(ran.tick).as_secs() / 10;
+        quarters[usize::try_from(waited.min(3)).unwrap()] += 1;
+    }
+    assert_eq!(quarters.iter().sum::<i32>(), 100);
+    assert!(
+        quarters.iter().all(|count| *count > 3),
+        "a quarter of the delay with hardly any: {quarters:?}"
+    );
+    drop(node);
+}
+
 #[tokio::test(start_paused = true)]
 async fn s44_retries_stop_at_the_next_tick_or_when_the_task_says() {
     let cluster = Cluster::new();

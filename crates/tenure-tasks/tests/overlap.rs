@@ -233,10 +233,13 @@ async fn s38_a_full_node_leaves_its_ticks_to_the_others() {
             .concurrency(6)
             .max_running_per_node(2)
     };
-    let _nodes = nodes(&cluster, 3, task).await;
+    let _full = nodes(&cluster, 2, task).await;
     pass(secs(15)).await;
-    let by_node: Vec<usize> = cluster.log.by_node().into_values().collect();
-    assert_eq!(by_node, [2, 2, 2], "{:?}", cluster.log.by_node());
+    let by_node = || -> Vec<usize> { cluster.log.by_node().into_values().collect() };
+    assert_eq!(by_node(), [2, 2], "{:?}", cluster.log.by_node());
+    let _third = cluster.node("third", vec![task()]).await;
+    pass(secs(15)).await;
+    assert_eq!(by_node(), [2, 2, 2], "{:?}", cluster.log.by_node());
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,6 +282,23 @@ async fn s46_a_whole_nodes_limit_holds_over_its_tasks_and_what_waited_runs_later
     assert_eq!(by_task.len(), 5, "all of them ran in the end: {ran:?}");
     assert_eq!(most_at_once(&starts(&cluster), secs(10)), 2);
     assert!(node.health().is_good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn s38_a_tick_that_a_whole_nodes_limit_keeps_out_is_missed_with_that_limit_as_reason() {
+    let mut cluster = Cluster::new();
+    cluster.options = tenure_tasks::RunnerOptions::new().max_running(Some(1));
+    let tasks =
+        ["t", "u"].map(|name| slow(name, "0 * * * * *", secs(1000)).catch_up_window(secs(5)));
+    let _node = cluster.node("n", tasks.into()).await;
+    pass(secs(60 + 30)).await;
+    let ran = cluster.log.all();
+    assert_eq!(ran.len(), 1, "{ran:?}");
+    let other = if ran[0].task == "t" { "u" } else { "t" };
+    let record = cluster.record(other, at(60_000)).await;
+    assert_eq!(record.state, RunState::Missed);
+    let reason = record.reason.unwrap_or_default();
+    assert!(reason.contains("([node] max_running = 1 here)"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,6 +97,33 @@ async fn s47_s56_among_many_nodes_that_lack_a_task_none_of_its_ticks_is_late() {
     drop((know, lack));
 }
 
+/// Those who look soon are some of those who know the task. Ten times, because by chance they could
+/// be among the first of all.
+#[tokio::test(start_paused = true)]
+async fn s47_what_a_dead_node_owned_starts_within_a_second_though_most_nodes_lack_the_tasks() {
+    for _ in 0..10 {
+        let cluster = Cluster::new();
+        let lack = ["e", "f", "g", "h", "i", "j", "k", "l", "m", "n"];
+        let lack = nodes(&cluster, &lack, || vec![logged("u", "0 0 * * * *")]).await;
+        let tasks = || -> Vec<_> {
+            let names = (0..40).map(|n| format!("t{n}"));
+            names.map(|name| logged(&name, "0 * * * * *")).collect()
+        };
+        let mut know = nodes(&cluster, &["a", "b", "c"], tasks).await;
+        let dead = FaultyStore::over(cluster.store.clone());
+        let clock = cluster.clock.clone();
+        know.push(cluster.node_on("d", clock, dead.clone(), tasks()).await);
+        pass(ms(59_000)).await;
+        dead.go_down();
+        pass(secs(2)).await;
+        let ran = cluster.log.all();
+        assert_eq!(ran.len(), 40);
+        let latest = ran.iter().map(|ran| ran.started_at.since(ran.tick)).max();
+        assert!(latest.unwrap() > ms(100), "it owned some: {latest:?}");
+        drop((lack, know));
+    }
+}
+
 /// In the middle of a deploy the nodes that were not reached yet cannot run the new definition.
 #[tokio::test(start_paused = true)]
 async fn s53_s56_while_few_nodes_have_a_new_definition_none_of_its_ticks_is_late() {

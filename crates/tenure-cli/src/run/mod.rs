@@ -124,7 +124,8 @@ async fn serve(
         None => scheduling,
     };
     let scheduling = counted(scheduling, figures.as_ref());
-    let starting = start(scheduling, entries, &shared, most);
+    // On the heap, for it carries a runner while that joins.
+    let starting = Box::pin(start(scheduling, entries, &shared, most));
     let tasks = Arc::new(unless_told(&mut signals, starting).await?);
     watch(figures.as_ref(), &tasks);
     if let Some(probe) = probe {

@@ -10,7 +10,7 @@ use tenure_core::{
     Backfill, Beat, Beaten, Cancel, Cancelling, Claim, ClaimBatch, ClaimReply, Cursor, Definition,
     Enqueue, Enqueued, EventPage, Finish, Finished, HistoryPage, HistoryQuery, HolderId,
     NodeRecord, Note, Pass, Pause, Prune, Recovered, Recovery, Registered, Restore, Restored,
-    RunKey, RunPromises, RunRecord, RunStore, Start, Started, StoreError, StoreErrorKind,
+    RunKey, RunPromises, RunRecord, RunStore, Seen, Start, Started, StoreError, StoreErrorKind,
     StoreMoment, Take, TaskName, TaskRecord, Timestamp, Wakes,
 };
 use tokio::time::Instant;
@@ -30,6 +30,9 @@ pub(crate) struct FaultyStore {
     delays: Mutex<Option<(fastrand::Rng, Duration)>>,
     refused_at: Mutex<Vec<Instant>>,
     after_claim: Mutex<Option<Hook>>,
+    /// The sequence that the claim before was answered, and what the claim says it has seen.
+    seen: Mutex<Vec<(u64, Seen)>>,
+    answered: AtomicU64,
     calls: AtomicUsize,
     claim_calls: AtomicUsize,
     claim_keys: AtomicUsize,
@@ -54,6 +57,8 @@ impl FaultyStore {
             delays: Mutex::new(None),
             refused_at: Mutex::new(Vec::new()),
             after_claim: Mutex::new(None),
+            seen: Mutex::default(),
+            answered: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             claim_calls: AtomicUsize::new(0),
             claim_keys: AtomicUsize::new(0),
@@ -116,6 +121,11 @@ impl FaultyStore {
     /// Does something once, between the next claim's decision and its reply.
     pub(crate) fn after_claim(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.after_claim.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// Of each claim, the sequence that the one before it was answered, and what it says it saw.
+    pub(crate) fn seen(&self) -> Vec<(u64, Seen)> {
+        self.seen.lock().unwrap().clone()
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -212,11 +222,16 @@ impl RunStore for FaultyStore {
         self.claim_calls.fetch_add(1, Ordering::SeqCst);
         self.claim_keys
             .fetch_add(batch.items.len(), Ordering::SeqCst);
+        let answered = self.answered.load(Ordering::SeqCst);
+        self.seen.lock().unwrap().push((answered, batch.seen));
         self.check()?;
         let (before, after) = self.claim_delays();
         pass(before).await;
         let reply = self.inner.claim(batch).await;
         pass(after).await;
+        if let Ok(reply) = &reply {
+            self.answered.store(reply.sequence, Ordering::SeqCst);
+        }
         if let Some(hook) = self.after_claim.lock().unwrap().take() {
             hook();
         }
