@@ -26,17 +26,27 @@ pub(crate) const HELPER: &str = "__bench";
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
     let chosen = Chosen::new(&args.store, None)?;
-    // As many as a small server has: what is compared shares them in any case.
+    be_first(measure(args, &chosen))
+}
+
+/// Leads what is done to a store, on as many threads as a small server has: what is compared shares
+/// them in any case.
+pub(crate) fn be_first(leading: impl Future<Output = Outcome>) -> Outcome {
     let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
-    let outcome = runtime.block_on(measure(args, &chosen));
+    let outcome = runtime.block_on(leading);
     runtime.shutdown_background();
     outcome
 }
 
 /// Serves a benchmark of another process, until that closes standard input.
 pub(crate) fn serve() -> Outcome {
+    be_second(tenure_bench::serve())
+}
+
+/// Is the second process of a command, on one thread.
+pub(crate) fn be_second(serving: impl Future<Output = Result<(), Trouble>>) -> Outcome {
     let runtime = runtime(&mut Builder::new_current_thread())?;
-    let served = runtime.block_on(tenure_bench::serve());
+    let served = runtime.block_on(serving);
     served
         .map(|()| Code::OK)
         .map_err(|error| Failure::new(Code::UNAVAILABLE, chain(&error)))

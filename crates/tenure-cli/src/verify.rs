@@ -11,12 +11,10 @@ use std::pin::pin;
 use serde_json::{Value, json};
 use tenure_bench::Trouble;
 use tenure_verify::{Head, History, Rule, Settings, Stage, Verdict};
-use tokio::runtime::Builder;
 
 use crate::args::VerifyArgs;
 use crate::bench;
 use crate::exit::{Code, Failure, Outcome, chain};
-use crate::lock::runtime;
 use crate::notice::notice;
 use crate::output::{print, print_json, print_table};
 use crate::progress::Progress;
@@ -31,19 +29,12 @@ pub(crate) fn run(args: &VerifyArgs) -> Outcome {
         return recheck(args, path);
     }
     let chosen = Chosen::new(&args.store, None)?;
-    let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
-    let outcome = runtime.block_on(put_to_the_test(args, &chosen));
-    runtime.shutdown_background();
-    outcome
+    bench::be_first(put_to_the_test(args, &chosen))
 }
 
 /// Is a client of another process, until that says that it is enough.
 pub(crate) fn serve() -> Outcome {
-    let runtime = runtime(&mut Builder::new_current_thread())?;
-    let served = runtime.block_on(tenure_verify::serve());
-    served
-        .map(|()| Code::OK)
-        .map_err(|error| Failure::new(Code::UNAVAILABLE, chain(&error)))
+    bench::be_second(tenure_verify::serve())
 }
 
 /// Judges a history that was written down.
