@@ -30,6 +30,27 @@ struct Seen {
     last: u64,
 }
 
+impl Seen {
+    /// The thread runs. Whatever is more than a beat since it last did was taken, wherever in its
+    /// turn that was.
+    fn beat(&mut self, at: u64) {
+        let due = self.last + u64::try_from(BEAT.as_nanos()).unwrap_or(0);
+        if at > due + SLACK {
+            self.gaps.push_back((due, at));
+        }
+        if self.gaps.len() > MANY {
+            self.gaps.pop_front();
+        }
+        self.last = at;
+    }
+
+    fn taken(&self, from: u64, to: u64) -> u64 {
+        let gaps = self.gaps.iter();
+        gaps.map(|gap| gap.1.min(to).saturating_sub(gap.0.max(from)))
+            .sum()
+    }
+}
+
 impl Pulse {
     pub(super) fn start(book: Arc<Book>) -> Arc<Self> {
         let last = now();
@@ -46,22 +67,14 @@ impl Pulse {
     fn beat(&self, book: &Book) {
         let mut said = 0;
         loop {
-            let before = now();
             std::thread::sleep(BEAT);
-            let after = now();
-            let due = before + u64::try_from(BEAT.as_nanos()).unwrap_or(0);
-            {
-                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                if after > due + SLACK {
-                    seen.gaps.push_back((due, after));
-                }
-                if seen.gaps.len() > MANY {
-                    seen.gaps.pop_front();
-                }
-                seen.last = after;
-            }
-            if after > said + WORD {
-                said = after;
+            let at = now();
+            self.seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .beat(at);
+            if at > said + WORD {
+                said = at;
                 book.note(Step::Alive);
             }
         }
@@ -73,13 +86,32 @@ impl Pulse {
             {
                 let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 if seen.last > to {
-                    let gaps = seen.gaps.iter();
-                    return gaps
-                        .map(|gap| gap.1.min(to).saturating_sub(gap.0.max(from)))
-                        .sum();
+                    return seen.taken(from, to);
                 }
             }
             tokio::time::sleep(BEAT).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn c5_time_is_taken_wherever_in_a_turn_the_process_stood_still() {
+        let mut seen = Seen {
+            last: 100 * MS,
+            ..Seen::default()
+        };
+        // Two turns of 5 ms, one of 200 ms, one of 5 ms: nobody asks where in the turn it was.
+        for at in [105, 110, 310, 315] {
+            seen.beat(at * MS);
+        }
+        assert_eq!(seen.taken(0, 1000 * MS), 195 * MS);
+        assert_eq!(seen.taken(300 * MS, 312 * MS), 10 * MS);
+        assert_eq!(seen.taken(0, 115 * MS), 0);
     }
 }
