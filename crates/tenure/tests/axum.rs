@@ -23,8 +23,12 @@ fn example() -> PathBuf {
 }
 
 fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, "GET", path)
+}
+
+fn ask(address: &str, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -55,6 +59,13 @@ fn s41_the_axum_example_is_ready_counts_and_drains_on_sigterm() {
     let (status, text) = get(&address, "/metrics");
     assert_eq!(status, 200);
     assert!(text.contains("\ntenure_ready{manager=\"\"} 1"), "{text}");
+    let (status, text) = get(&address, "/");
+    assert_eq!(status, 200);
+    assert!(text.starts_with("refreshed "), "{text}");
+    // Under a lock: the answer is its fence.
+    let (status, fence) = ask(&address, "POST", "/report");
+    assert_eq!(status, 200, "{fence}");
+    assert!(fence.parse::<u64>().unwrap() > 0);
     // A run has just begun, and takes a second.
     line_with("refreshing for ");
     let ended = Command::new("kill")

@@ -257,6 +257,18 @@ mod tests {
             let of_tick: Vec<_> = (1..=5).map(|index| Place { index, ..run }).collect();
             assert_eq!(counts(&deal(&hands, &of_tick)).len(), 5);
         }
+        // Also where the tick has so many runs that every node gets a part of it anyway.
+        let all: Vec<_> = places(50)
+            .into_iter()
+            .flat_map(|run| (1..=3).map(move |index| Place { index, ..run }))
+            .collect();
+        let owners = deal(&hands, &all);
+        let together = owners.chunks(3).filter(|of_task| counts(of_task).len() < 3);
+        let together = together.count();
+        assert!(
+            together <= 10,
+            "{together} of 50 tasks have two indices on a node"
+        );
     }
 
     #[test]

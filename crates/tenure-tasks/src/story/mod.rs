@@ -251,7 +251,8 @@ fn concerns(
     // A pause or a definition holds until another one: those before the tick count as well.
     let is_earlier = event.at < *window.start();
     let is_of_task = note.task.as_ref().is_some_and(|task| names.contains(task));
-    let is_of_node = note.node.is_some_and(|node| nodes.contains(&node));
+    // What a node says of another task has nothing to do with this one.
+    let is_of_node = note.task.is_none() && note.node.is_some_and(|node| nodes.contains(&node));
     let is_lasting = matches!(note.kind.as_str(), "paused" | "resumed");
     // What names a run of the tick belongs to it, however much later it was said: a node that comes
     // back from the dead may be late by hours.
