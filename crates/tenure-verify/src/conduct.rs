@@ -155,13 +155,16 @@ async fn conduct(
     while !session.crew.is_ready() {
         session.hear_until(SystemClock.now() + LOOK).await?;
     }
-    let first_tick = place.tenure().runs().now().await.ok();
+    let mut first = None;
+    if place.keeps_runs() {
+        first = Some(session.until_registered().await?);
+    }
     session.harm(settings.span, progress).await?;
     say(progress, "letting everything come back");
     session.heal()?;
     let mut due = Vec::new();
-    if let Some(first) = first_tick.filter(|_| place.keeps_runs()) {
-        due = session.settle(first.now).await?;
+    if let Some(first) = first {
+        due = session.settle(first).await?;
     }
     say(progress, "ending clients");
     session.farewell().await?;

@@ -18,7 +18,7 @@ use crate::proxy::{Proxy, Weather};
 const SETTLE: Duration = Duration::from_secs(30);
 /// How often the records are judged that have come into order.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// The longest clients may take to end.
+/// The longest clients may take to begin their tasks, and to end.
 const FAREWELL: Duration = Duration::from_secs(60);
 
 /// A run that is going on.
@@ -36,6 +36,22 @@ impl Session<'_> {
     pub(super) fn begin(&mut self, client: usize) {
         let name = self.crew.begin(client);
         self.ledger.merge.joined(&name, now());
+    }
+
+    /// Waits until the store knows every task; tells since when, by its clock.
+    pub(super) async fn until_registered(&mut self) -> Result<Timestamp, Trouble> {
+        let runs = self.place.tenure().runs();
+        let began = SystemClock.now();
+        while SystemClock.now().since(began) < FAREWELL {
+            self.hear_until(SystemClock.now() + LOOK).await?;
+            let known = runs.tasks().await?;
+            if known.len() == TASKS.len() {
+                return Ok(runs.now().await?.now);
+            }
+        }
+        Err(Trouble::wrong(
+            "no client had begun its tasks after a minute",
+        ))
     }
 
     /// Harms clients for so long, and hears what they do.
@@ -150,8 +166,8 @@ impl Session<'_> {
         let mut due = Vec::new();
         for (task, _, _) in TASKS {
             let task = TaskName::new(task).map_err(Trouble::wrong)?;
-            // The first nodes have met by then, and had their part of the tick.
-            let mut second = first.as_millis().div_euclid(1000) + 2;
+            // What is due from here on has somebody to run it.
+            let mut second = first.as_millis().div_euclid(1000) + 1;
             while second * 1000 <= last.as_millis() {
                 due.push((task.clone(), Timestamp::from_millis(second * 1000)));
                 second += 1;
