@@ -173,3 +173,19 @@ fn of_calendars(one: &Calendar, other: &Calendar) -> Vec<&'static str> {
     }
     reasons
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s04_a_distance_from_utc_is_named_which_no_text_of_two_dialects_can_show() {
+        let rule = |text| Schedule::parse(text).unwrap().rule;
+        let noon = rule("krontab: 0 0 12 * *");
+        assert_eq!(differences(&noon, &rule("0 0 12 * * *")), [""; 0]);
+        assert_eq!(
+            differences(&noon, &rule("krontab: 0 0 12 * * 60o")),
+            ["the distance from UTC differs"]
+        );
+    }
+}

@@ -166,6 +166,14 @@ fn s04_s05_each_difference_is_named_where_there_is_one_and_nowhere_else() {
                 "a day that a month does not have is its last one for krontab",
             ],
         ),
+        (
+            "0 3 * * *",
+            Dialect::Krontab,
+            &[
+                "the fields are other parts of the time",
+                "times in clock changes differ",
+            ],
+        ),
         ("0 0 12 ? * * 2026/2", Dialect::Quartz, &["years differ"]),
         ("0 0 0 */2 * ?", Dialect::Quartz, &[]),
     ] {

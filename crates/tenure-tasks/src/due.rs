@@ -204,6 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn s58_catching_up_all_runs_the_ten_newest_unless_told_otherwise() {
+        let task = Task::<()>::new("t").schedule("* * * * *");
+        let task = task.catch_up(CatchUp::All);
+        let task = task.catch_up_window(Duration::from_secs(3600));
+        let due = due(&task.check().unwrap(), at(0), at(15 * 60_000));
+        let ticks = |numbers: std::ops::RangeInclusive<i64>| -> Vec<_> {
+            numbers.map(|number| at(number * 60_000)).collect()
+        };
+        assert_eq!(due.run, ticks(6..=15));
+        assert_eq!(due.missed.ticks, ticks(1..=5));
+    }
+
+    #[test]
     fn s24_what_an_earlier_look_found_is_kept_unless_it_was_looked_at_again() {
         let missed = |ticks: &[i64], more| Missed {
             ticks: ticks.iter().map(|tick| at(*tick)).collect(),
