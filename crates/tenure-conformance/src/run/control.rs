@@ -29,6 +29,8 @@ pub(super) async fn s59_a_paused_task_is_neither_claimed_nor_taken(harness: &Sha
     assert_eq!(b.take(10).await, []);
     b.win(item("u", now, 1)).await;
     a.finish(&running, Outcome::Succeeded).await;
+    // Nothing but the pause is in the way of what was asked for now.
+    assert_eq!(b.take(10).await, []);
     assert!(b.store.resume(&task("t"), "bob", "it works").await.unwrap());
     assert!(!b.store.resume(&task("t"), "bob", "it works").await.unwrap());
     a.win(item("t", now, 2)).await;
