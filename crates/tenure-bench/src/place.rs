@@ -15,15 +15,15 @@ use tenure_redis::bare;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
-/// Why a benchmark could not be run to its end.
+/// Why a run could not be brought to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
     /// The store could not be opened.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// A request of the benchmark's own failed.
-    #[error("the store failed under the benchmark")]
+    /// A request of the run's own failed.
+    #[error("the store failed meanwhile")]
     Store(#[from] StoreError),
     /// A lock was not acquired.
     #[error(transparent)]

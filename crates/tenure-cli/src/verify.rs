@@ -210,7 +210,7 @@ fn figures(head: &Head, verdict: &Verdict) -> Vec<String> {
         format!("faults: {}", listed(faults)),
         format!(
             "locks: {} grants, {} of them contended; {} wishes with unknown end, {} guards lost, \
-             longest time that a wanted lock had nobody: {} ms",
+             longest time that nobody was granted a lock that somebody wanted: {} ms",
             verdict.grants,
             verdict.contended,
             verdict.unknown,
@@ -274,7 +274,7 @@ fn json_of(what: &str, head: &Head, verdict: &Verdict) -> Value {
         "unknown": verdict.unknown,
         "losses": verdict.losses,
         "refused_writes": verdict.refused_writes,
-        "longest_without_holder_ms": verdict.longest_wait / 1_000_000,
+        "longest_wait_ms": verdict.longest_wait / 1_000_000,
         "starts": verdict.starts,
         "states": verdict.states,
         "control": {

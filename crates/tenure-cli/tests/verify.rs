@@ -76,7 +76,19 @@ async fn c1_c2_c3_c5_c7_redis_keeps_its_promises_to_clients_that_are_paused_kill
     // What was written down says the same to whoever judges it later.
     let again = verdict(&place.run(["verify", "--json", "--history", history]));
     for part in [
-        "run", "rules", "faults", "grants", "losses", "control", "states",
+        "run",
+        "rules",
+        "faults",
+        "records",
+        "grants",
+        "contended",
+        "unknown",
+        "losses",
+        "refused_writes",
+        "longest_wait_ms",
+        "starts",
+        "control",
+        "states",
     ] {
         assert_eq!(again[part], live[part], "{part}");
     }

@@ -48,6 +48,9 @@ pub(crate) struct Job {
 pub(crate) const TASKS: [(&str, u32, bool); 3] =
     [("once", 1, false), ("pair", 2, false), ("again", 1, true)];
 
+/// How often a run that may be repeated is attempted at most.
+pub(crate) const ATTEMPTS: u32 = 3;
+
 /// The client's last word.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Farewell {

@@ -1,7 +1,9 @@
-//! Knows when the process did not run: stopped, or waiting for a processor.
+//! Knows when the process did not run: stopped, waiting for a processor, or for somebody to read
+//! what it says.
 //!
-//! A thread of its own sleeps for a moment again and again. What it sleeps longer was taken from
-//! the process. It also says that the client lives, which lets the others' records go on.
+//! A task on the thread of all others sleeps for a moment again and again. What it sleeps longer
+//! was taken from every one of them. It also says that the client lives, which lets the others'
+//! records go on.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +14,7 @@ use crate::history::Step;
 
 const BEAT: Duration = Duration::from_millis(5);
 /// What a sleep may take longer without anybody having taken it.
-const SLACK: u64 = 500_000;
+const SLACK: u64 = 2_000_000;
 /// How many gaps are remembered: the latest.
 const MANY: usize = 1024;
 /// The client says so often that it lives.
@@ -31,7 +33,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The thread runs. Whatever is more than a beat since it last did was taken, wherever in its
+    /// The task runs. Whatever is more than a beat since it last did was taken, wherever in its
     /// turn that was.
     fn beat(&mut self, at: u64) {
         let due = self.last + u64::try_from(BEAT.as_nanos()).unwrap_or(0);
@@ -52,6 +54,7 @@ impl Seen {
 }
 
 impl Pulse {
+    /// Begins on this thread's runtime.
     pub(super) fn start(book: Arc<Book>) -> Arc<Self> {
         let last = now();
         let seen = Mutex::new(Seen {
@@ -60,14 +63,14 @@ impl Pulse {
         });
         let pulse = Arc::new(Self { seen });
         let beating = pulse.clone();
-        std::thread::spawn(move || beating.beat(&book));
+        tokio::spawn(async move { beating.beat(&book).await });
         pulse
     }
 
-    fn beat(&self, book: &Book) {
+    async fn beat(&self, book: &Book) {
         let mut said = 0;
         loop {
-            std::thread::sleep(BEAT);
+            tokio::time::sleep(BEAT).await;
             let at = now();
             self.seen
                 .lock()
@@ -113,5 +116,20 @@ mod tests {
         assert_eq!(seen.taken(0, 1000 * MS), 195 * MS);
         assert_eq!(seen.taken(300 * MS, 312 * MS), 10 * MS);
         assert_eq!(seen.taken(0, 115 * MS), 0);
+    }
+
+    #[tokio::test]
+    async fn c5_what_a_thread_waits_for_its_reader_was_taken_from_its_tasks_and_counts_once() {
+        let pulse = Pulse::start(Arc::new(Book::of("c0")));
+        pulse.taken(now(), now()).await;
+        let before = now();
+        while now() < before + 100_000_000 {
+            std::hint::spin_loop();
+        }
+        let after = now();
+        let taken = pulse.taken(before, after).await;
+        let (least, most) = (100_000_000 - 8_000_000, after - before);
+        assert!((least..=most).contains(&taken), "{taken}");
+        assert_eq!(pulse.taken(before, before).await, 0);
     }
 }

@@ -7,7 +7,7 @@ use tenure::tasks::{RunnerOptions, RunningTasks};
 use tenure::{OnCrash, Task, TaskContext, TaskScheduling};
 use tenure_bench::Trouble;
 
-use super::{Book, Job, TASKS};
+use super::{ATTEMPTS, Book, Job, TASKS};
 use crate::history::Step;
 
 /// A node that is not heard for so long is gone.
@@ -28,7 +28,9 @@ pub(super) async fn start(job: &Job, book: &Arc<Book>) -> Result<RunningTasks, T
     };
     let tasks = TASKS.iter().map(|(name, width, is_repeated)| {
         let on_crash = match is_repeated {
-            true => OnCrash::Retry { max_attempts: 3 },
+            true => OnCrash::Retry {
+                max_attempts: ATTEMPTS,
+            },
             false => OnCrash::Lose,
         };
         Task::new(*name)

@@ -18,6 +18,9 @@ use crate::proxy::{Proxy, Weather};
 const SETTLE: Duration = Duration::from_secs(30);
 /// How often the records are judged that have come into order.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// So long every store keeps the records of so many runs at least. Of earlier ticks nothing is
+/// asked.
+const KEPT: Duration = Duration::from_secs(12 * 3600);
 /// The longest clients may take to begin their tasks, and to end.
 const FAREWELL: Duration = Duration::from_secs(60);
 
@@ -163,6 +166,7 @@ impl Session<'_> {
     ) -> Result<Vec<(TaskName, Timestamp)>, Trouble> {
         let runs = self.place.tenure().runs();
         let last = runs.now().await?.now;
+        let first = first.max(last - KEPT);
         let mut due = Vec::new();
         for (task, _, _) in TASKS {
             let task = TaskName::new(task).map_err(Trouble::wrong)?;

@@ -99,11 +99,13 @@ impl Leases {
                 }
             }
             Step::NotHad { lock, owner } => {
-                self.locks.entry(*lock).or_default().asked.remove(owner);
+                let lock = self.locks.entry(*lock).or_default();
+                lock.waited_in_vain(t, owner, verdict);
             }
             Step::Unknown { lock, owner, .. } => {
                 verdict.unknown += 1;
-                self.locks.entry(*lock).or_default().asked.remove(owner);
+                let lock = self.locks.entry(*lock).or_default();
+                lock.waited_in_vain(t, owner, verdict);
             }
             Step::Release { lock, owner, until }
             | Step::Lost {
@@ -131,6 +133,14 @@ impl Lock {
         let idle = t.saturating_sub(wanted_since.max(self.granted_at));
         verdict.longest_wait = verdict.longest_wait.max(idle);
         self.granted_at = t;
+    }
+
+    /// Somebody does not wait any more: if nobody was granted it meanwhile, for how long?
+    fn waited_in_vain(&mut self, t: u64, owner: &str, verdict: &mut Verdict) {
+        if let Some(wish) = self.asked.remove(owner) {
+            let idle = t.saturating_sub(wish.at.max(self.granted_at));
+            verdict.longest_wait = verdict.longest_wait.max(idle);
+        }
     }
 
     fn check_fence(&mut self, record: &Record, owner: &str, fence: u64, verdict: &mut Verdict) {

@@ -39,8 +39,9 @@ pub enum Rule {
     /// A guard that says that it may be relied on was asked before its deadline, and its holder
     /// hears of a loss within 50 ms of it.
     HonestGuards,
-    /// Of each run every attempt begins once, what must not be repeated begins once at all, and
-    /// what was due has a record.
+    /// Of each run every attempt begins once, what must not be repeated begins once at all and what
+    /// may be is tried again after a loss, records agree with what was seen, and what was due has
+    /// one.
     Claims,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Rule, Verdict};
+use crate::client::ATTEMPTS;
 use crate::history::{Head, Record, Step};
 
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl Runs {
                 attempt,
             } => {
                 verdict.starts += 1;
+                let width = self.widths.get(task).copied().unwrap_or(0);
                 let attempts = self.begun.entry((task.clone(), *tick, *index)).or_default();
                 let is_new = attempts.insert(*attempt);
                 let finding = verdict.finding(Rule::Claims);
@@ -53,6 +55,11 @@ impl Runs {
                         record,
                         format_args!("{task} at {tick}, run {index}, was repeated: {attempts:?}"),
                     );
+                } else if !(1..=width).contains(index) {
+                    finding.violated(
+                        record,
+                        format_args!("{task} at {tick}, run {index} of {width}, began"),
+                    );
                 }
             }
             Step::Due { task, tick } => {
@@ -62,22 +69,39 @@ impl Runs {
                 task,
                 tick,
                 index,
+                attempt,
                 state,
-                ..
             } => {
                 let run = (task.clone(), *tick, *index);
+                *verdict.states.entry(state.clone()).or_default() += 1;
                 let finding = verdict.finding(Rule::Claims);
                 finding.tried += 1;
-                *verdict.states.entry(state.clone()).or_default() += 1;
-                if state == "succeeded" && !self.begun.contains_key(&run) {
-                    verdict.finding(Rule::Claims).violated(
-                        record,
-                        format_args!("{task} at {tick}, run {index}, ended well and never began"),
-                    );
+                if let Some(what) = self.fault_of(&run, *attempt, state) {
+                    let what = format_args!("{task} at {tick}, run {index}, {what}");
+                    finding.violated(record, what);
                 }
                 self.kept.insert(run);
             }
             _ => {}
+        }
+    }
+
+    /// What a record says that cannot be, after what was seen of its run.
+    fn fault_of(&self, run: &Run, attempt: u32, state: &str) -> Option<String> {
+        let last = self.begun.get(run).and_then(|attempts| attempts.last());
+        let is_repeated = self.repeated.contains(&run.0);
+        match (state, last) {
+            ("succeeded", None) => Some("ended well and never began".to_owned()),
+            ("skipped" | "missed", Some(_)) if !is_repeated => {
+                Some(format!("began and is said to be {state}"))
+            }
+            ("lost", _) if is_repeated && attempt < ATTEMPTS => {
+                Some(format!("was lost at attempt {attempt} and not tried again"))
+            }
+            (_, Some(last)) if attempt < *last => Some(format!(
+                "is {state} at attempt {attempt}, and {last} had begun"
+            )),
+            _ => None,
         }
     }
 

@@ -15,7 +15,9 @@ fn head() -> Head {
         ttl_ms: 100,
         locks: 1,
         is_fenced: true,
-        tasks: [("once".to_owned(), 1), ("again".to_owned(), 1)].into(),
+        tasks: [("once", 1), ("pair", 2), ("again", 1)]
+            .map(|(task, width)| (task.to_owned(), width))
+            .into(),
         repeated: vec!["again".to_owned()],
         network: Ok(()),
     }
@@ -79,10 +81,14 @@ impl Told {
     }
 
     fn start(self, t: u64, task: &str, attempt: u32) -> Self {
+        self.start_at(t, task, 1, attempt)
+    }
+
+    fn start_at(self, t: u64, task: &str, index: u32, attempt: u32) -> Self {
         let step = Step::Start {
             task: task.to_owned(),
             tick: 1000,
-            index: 1,
+            index,
             attempt,
         };
         self.step(t, "a", step)
@@ -94,11 +100,15 @@ impl Told {
     }
 
     fn kept(self, task: &str, state: &str) -> Self {
+        self.kept_at(task, 1, 1, state)
+    }
+
+    fn kept_at(self, task: &str, index: u32, attempt: u32, state: &str) -> Self {
         let step = Step::Kept {
             task: task.to_owned(),
             tick: 1000,
-            index: 1,
-            attempt: 1,
+            index,
+            attempt,
             state: state.to_owned(),
         };
         self.step(901, "lead", step)
@@ -289,7 +299,7 @@ fn c7_what_begins_twice_and_what_has_no_record_is_found() {
         .start(1, "again", 1)
         .start(2, "again", 2)
         .due("again")
-        .kept("again", "succeeded")
+        .kept_at("again", 1, 2, "succeeded")
         .broke(&[]);
     Told::new()
         .start(1, "again", 1)
@@ -299,11 +309,117 @@ fn c7_what_begins_twice_and_what_has_no_record_is_found() {
     Told::new()
         .start(1, "once", 1)
         .start(2, "once", 2)
-        .kept("once", "lost")
+        .kept_at("once", 1, 2, "lost")
         .broke(&[Rule::Claims]);
     Told::new().due("once").broke(&[Rule::Claims]);
     Told::new().due("once").kept("once", "missed").broke(&[]);
     Told::new().kept("once", "succeeded").broke(&[Rule::Claims]);
+}
+
+#[test]
+fn c7_each_of_several_runs_of_a_tick_counts_and_there_are_no_more_of_them() {
+    let both = || {
+        Told::new()
+            .start_at(1, "pair", 1, 1)
+            .start_at(2, "pair", 2, 1)
+    };
+    both()
+        .due("pair")
+        .kept_at("pair", 1, 1, "succeeded")
+        .kept_at("pair", 2, 1, "succeeded")
+        .broke(&[]);
+    both()
+        .due("pair")
+        .kept_at("pair", 1, 1, "succeeded")
+        .broke(&[Rule::Claims]);
+    both().start_at(3, "pair", 3, 1).broke(&[Rule::Claims]);
+    Told::new().start_at(3, "once", 2, 1).broke(&[Rule::Claims]);
+}
+
+#[test]
+fn c8_a_record_that_contradicts_what_was_seen_of_its_run_is_found() {
+    let twice = || Told::new().start(1, "again", 1).start(2, "again", 2);
+    twice()
+        .kept_at("again", 1, 1, "succeeded")
+        .broke(&[Rule::Claims]);
+    twice()
+        .kept_at("again", 1, 2, "lost")
+        .broke(&[Rule::Claims]);
+    twice()
+        .start(3, "again", 3)
+        .kept_at("again", 1, 3, "lost")
+        .broke(&[]);
+    // It was not begun yet when its node died.
+    twice().kept_at("again", 1, 3, "succeeded").broke(&[]);
+    let once = || Told::new().start(1, "once", 1);
+    once().kept("once", "lost").broke(&[]);
+    once().kept("once", "missed").broke(&[Rule::Claims]);
+    once().kept("once", "skipped").broke(&[Rule::Claims]);
+}
+
+#[test]
+fn c1_c2_what_happens_to_one_lock_or_client_says_nothing_of_another() {
+    let other = owner("b");
+    let granted = Step::Granted {
+        lock: 1,
+        owner: other.clone(),
+        fence: 4,
+        until: 104 * MS,
+    };
+    let written = Step::Written {
+        lock: 1,
+        owner: other.clone(),
+        fence: 4,
+        accepted: true,
+    };
+    let release = Step::Release {
+        lock: 1,
+        owner: other,
+        until: 104 * MS,
+    };
+    let verdict = Told::new()
+        .ask(1, "a")
+        .granted(2, "a", 5, 102)
+        .written(3, "a", 5, true)
+        .step(4, "b", granted)
+        .step(5, "resource", written)
+        .step(6, "b", release)
+        .release(7, "a", 102)
+        .broke(&[]);
+    assert!(!verdict.controls_saw_something());
+    Told::new()
+        .ask(1, "a")
+        .granted(2, "a", 5, 102)
+        .step(3, "c", Step::Died)
+        .ask(4, "b")
+        .granted(5, "b", 6, 105)
+        .release(6, "b", 105)
+        .release(7, "a", 102)
+        .broke(&[Rule::Overlap]);
+}
+
+#[test]
+fn c9_a_lock_that_nobody_is_granted_any_more_is_waited_for_as_long_as_anybody_tries() {
+    let not_had = Step::NotHad {
+        lock: 0,
+        owner: owner("b"),
+    };
+    let verdict = Told::new()
+        .ask(1, "a")
+        .granted(2, "a", 5, 102)
+        .ask(10, "b")
+        .step(20, "a", Step::Died)
+        .step(70, "b", not_had)
+        .broke(&[]);
+    assert_eq!(verdict.longest_wait, 60 * MS);
+}
+
+#[test]
+fn c2_the_resource_refuses_what_is_stale_of_each_lock_for_itself() {
+    let mut register = Register::default();
+    let taken = [(0, 5), (1, 1), (0, 5), (0, 4), (0, 6), (0, 5), (1, 1)]
+        .map(|(lock, fence)| register.accepts(lock, fence));
+    assert_eq!(taken, [true, true, true, false, true, false, true]);
 }
 
 #[test]
