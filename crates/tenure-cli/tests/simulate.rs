@@ -111,13 +111,13 @@ fn s21_s38_nodes_clocks_and_rules_are_those_of_the_flags_and_the_file() {
         task("skips", ""),
         task("allows", "overlap = \"allow\""),
         task("thrice", "concurrency = 3\noverlap = \"allow\""),
+        task("limited", "overlap = \"allow\"\nmax_running = 1"),
     ];
     let flags = ["--takes=7m", "--nodes=4", "--skew=2=-90s", "--skew=4=10m"];
     let told = simulated(&file.concat(), &flags);
-    assert_eq!(
-        runs(&told, "skips"),
-        json!({ "running": 1, "skipped": 6, "succeeded": 5 })
-    );
+    let one_at_a_time = json!({ "running": 1, "skipped": 6, "succeeded": 5 });
+    assert_eq!(runs(&told, "skips"), one_at_a_time);
+    assert_eq!(runs(&told, "limited"), one_at_a_time);
     let total = |task: &str| -> u64 {
         let runs = runs(&told, task);
         let runs = runs.as_object().unwrap();
