@@ -85,7 +85,9 @@ async fn run_now(args: TriggerArgs) -> Outcome {
     }
     if task.pause.as_ref().is_some_and(|pause| pause.holds_at(now)) {
         notice(format_args!(
-            "the task is paused: the run waits until it is resumed"
+            "the task is paused: the run waits until it is resumed (`tenure resume {name}`; \
+             `tenure cancel {name}` takes it back)",
+            name = visible(args.task.as_str())
         ));
     } else if task.nodes == 0 {
         notice(format_args!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tenure_core::{
     Ability, Definition, Ended, Generation, MaxRunning, OnChange, OnCrash, Overlap, RunKey,
-    RunKind, TaskName, Timestamp,
+    RunKind, TaskName, Timestamp, format_duration,
 };
 use tenure_schedule::{Schedule, Zone};
 
@@ -261,12 +261,19 @@ impl TaskSpec {
         tick + hash::jitter(self.terms.of_namespace, &self.name, tick, bound)
     }
 
-    /// Whether another attempt of a run may begin at this instant.
-    pub(crate) fn may_retry_at(&self, key: &RunKey, at: Timestamp) -> bool {
+    /// Why another attempt of a run may not begin at this instant, if it may not.
+    pub(crate) fn bars_retry_at(&self, key: &RunKey, at: Timestamp) -> Option<String> {
         let retry = self.retry();
         let is_bounded = key.kind == RunKind::Scheduled && !retry.goes_past_next_tick();
         let next = is_bounded.then(|| self.tick_after(key.tick)).flatten();
-        next.is_none_or(|next| at < next) && retry.time().is_none_or(|time| at <= key.tick + time)
+        if next.is_some_and(|next| at >= next) {
+            return Some("not tried again: the next tick is due before that".to_owned());
+        }
+        let time = retry.time().filter(|time| at > key.tick + *time)?;
+        let time = format_duration(time);
+        Some(format!(
+            "not tried again: its time for that, {time}, is over"
+        ))
     }
 
     /// The first tick after an instant.

@@ -235,7 +235,7 @@ impl<S: Send + Sync + 'static> TestTasks<S> {
             .then(|| retry.delay_after(number, 1.0))
             .flatten()
             .map(|delay| at + delay)
-            .filter(|again| work.spec.may_retry_at(&key, *again));
+            .filter(|again| work.spec.bars_retry_at(&key, *again).is_none());
         if let Some(again) = again {
             let entry = (id, key.clone(), number + 1);
             self.waiting.insert((again, self.made), entry);

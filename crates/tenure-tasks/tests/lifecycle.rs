@@ -273,13 +273,27 @@ async fn s44_retries_stop_at_the_next_tick_or_when_the_task_says() {
     assert_eq!(attempts("goes_on", 60_000), 7);
     assert_eq!(attempts("in_time", 60_000), 3, "at 0, 4 and 8 s");
     assert_eq!(attempts("permanent", 60_000), 1);
-    let record = cluster
-        .store
-        .run(&key("bounded", 10_000))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(record.state, RunState::Failed);
+    for (task, tick_ms, why) in [
+        (
+            "bounded",
+            10_000,
+            "; not tried again: the next tick is due before that",
+        ),
+        (
+            "in_time",
+            60_000,
+            "; not tried again: its time for that, 10s, is over",
+        ),
+        ("goes_on", 60_000, ""),
+        ("permanent", 60_000, ""),
+    ] {
+        let record = cluster.store.run(&key(task, tick_ms)).await;
+        let record = record.unwrap().unwrap();
+        assert_eq!(record.state, RunState::Failed, "{task}");
+        let reason = record.reason.unwrap();
+        let (_, told) = reason.split_at(reason.find(';').unwrap_or(reason.len()));
+        assert_eq!(told, why, "{task}");
+    }
     drop(node);
 }
 
@@ -631,6 +645,47 @@ async fn notes_of(cluster: &Cluster, task: &TaskRecord, tick_ms: i64) -> Vec<Str
     let story = story.unwrap();
     let notes = story.meanwhile().map(|(_, note)| note.text.clone());
     notes.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s59_of_a_tick_in_the_middle_of_a_long_pause_it_is_told_when_the_pause_ended() {
+    let cluster = Cluster::new();
+    let name = TaskName::new("t").unwrap();
+    let node = cluster
+        .node("n", vec![slow("t", "* * * * * *", ms(1))])
+        .await;
+    pass(ms(2_500)).await;
+    let mut pause = Pause::new("eve", "stocktaking");
+    pause.until = Some(at(3_600_000));
+    cluster.store.pause(&name, &pause).await.unwrap();
+    pass(secs(300)).await;
+    let known = cluster.store.resume(&name, "bob", "counted").await;
+    assert!(known.unwrap());
+    pass(secs(20)).await;
+    // Paused and resumed again later: that has to do with other ticks.
+    cluster.store.pause(&name, &pause).await.unwrap();
+    pass(secs(200)).await;
+    cluster.store.resume(&name, "bob", "again").await.unwrap();
+    pass(secs(20)).await;
+    let tasks = cluster.store.tasks().await.unwrap();
+    let story = Story::of_tick(&*cluster.store, &tasks[0], at(50_000)).await;
+    let story = story.unwrap();
+    assert!(story.runs.is_empty(), "{story:?}");
+    let why = story.missing[0].why.join("; ");
+    for part in [
+        "the task was paused by eve until",
+        "it was resumed by bob: counted at ",
+        "the first of these counts those before it",
+    ] {
+        assert!(why.contains(part), "`{part}`: {why}");
+    }
+    assert!(!why.contains("again"), "{why}");
+    let meanwhile: Vec<_> = story
+        .meanwhile()
+        .map(|(_, note)| note.text.clone())
+        .collect();
+    assert_eq!(meanwhile.len(), 1, "{meanwhile:?}");
+    drop(node);
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,14 +89,17 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(Head, Verdict), Trouble> {
     say(progress, "connecting");
-    let place = Place::open(url, "verify").await?;
+    let mut stop = pin!(stop);
+    let place = tokio::select! {
+        place = Place::open(url, "verify") => place?,
+        () = &mut stop => return Err(Trouble::Interrupted),
+    };
     if !place.is_shared() {
         let why = "a store in memory lives in one process; name one that several processes reach";
         let why = why.to_owned();
         return Err(Trouble::Unfit { why });
     }
     let conducted = {
-        let mut stop = pin!(stop);
         tokio::select! {
             conducted = conduct(&place, settings, history, progress) => conducted,
             () = &mut stop => Err(Trouble::Interrupted),

@@ -252,14 +252,16 @@ impl Runner {
         record_end(attempt.span(), outcome);
         let is_permanent =
             matches!(&ending, Ending::Returned(Err(failure)) if failure.is_permanent);
-        let again_after = if is_permanent {
-            None
-        } else {
-            again_after(&attempt.spec, &running, outcome, store_now, self.rng.f64())
-        };
         let mut finish = Finish::new(running.run.clone(), outcome);
-        finish.again_after = again_after;
         finish.reason = reason_of(&ending, outcome, &running);
+        if !is_permanent {
+            let again = again_after(&attempt.spec, &running, outcome, store_now, self.rng.f64());
+            match again {
+                Again::After(delay) => finish.again_after = Some(delay),
+                Again::Barred(why) => finish.reason = Some(with_why(finish.reason, &why)),
+                Again::No => {}
+            }
+        }
         let printed = attempt.output.take();
         let (exit_code, output) = match ending {
             Ending::Returned(Ok(report)) => (report.exit_code, report.output),
@@ -354,6 +356,19 @@ fn reason_of(ending: &Ending, outcome: Outcome, running: &Running) -> Option<Str
     Some(format!("{what}; {ending}"))
 }
 
+/// Whether an attempt follows one that ended badly.
+#[derive(Debug, PartialEq, Eq)]
+enum Again {
+    After(Duration),
+    /// There are attempts left, and no time.
+    Barred(String),
+    No,
+}
+
+fn with_why(reason: Option<String>, why: &str) -> String {
+    reason.map_or_else(|| why.to_owned(), |reason| format!("{reason}; {why}"))
+}
+
 /// After what delay the run should be tried again, if it should.
 fn again_after(
     spec: &TaskSpec,
@@ -361,20 +376,26 @@ fn again_after(
     outcome: Outcome,
     now: Timestamp,
     chance: f64,
-) -> Option<Duration> {
+) -> Again {
     let attempt = running.run.attempt;
     match outcome {
         // As a crash would be: only if the task may run more than once.
         Outcome::Interrupted | Outcome::Lost => match running.on_crash {
-            OnCrash::Retry { max_attempts } if attempt < max_attempts => Some(Duration::ZERO),
-            _ => None,
+            OnCrash::Retry { max_attempts } if attempt < max_attempts => {
+                Again::After(Duration::ZERO)
+            }
+            _ => Again::No,
         },
         Outcome::Failed | Outcome::TimedOut => {
-            let delay = spec.retry().delay_after(attempt, chance)?;
-            spec.may_retry_at(&running.run.key, now + delay)
-                .then_some(delay)
+            let Some(delay) = spec.retry().delay_after(attempt, chance) else {
+                return Again::No;
+            };
+            match spec.bars_retry_at(&running.run.key, now + delay) {
+                Some(why) => Again::Barred(why),
+                None => Again::After(delay),
+            }
         }
-        _ => None,
+        _ => Again::No,
     }
 }
 

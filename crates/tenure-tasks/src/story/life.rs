@@ -34,6 +34,13 @@ impl Story {
             .map(|(at, note)| (*at, note))
     }
 
+    /// The end of the pause that was in force at the tick.
+    fn resumed_after_tick(&self) -> Option<(Timestamp, &Note)> {
+        let later = self.notes.iter().filter(|(at, _)| *at > self.tick);
+        let end = later.filter(|(_, note)| note.kind == "resumed");
+        end.min_by_key(|(at, _)| *at).map(|(at, note)| (*at, note))
+    }
+
     /// Why there is no record of an index, as far as that can be known.
     pub(super) fn why_none(&self) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -55,6 +62,14 @@ impl Story {
         }
         if let Some((_, pause)) = self.pause_at_tick() {
             reasons.push(format!("the task was {}", visible(&pause.text)));
+            if let Some((at, end)) = self.resumed_after_tick() {
+                reasons.push(format!("it was {} at {at}", visible(&end.text)));
+                reasons.push(
+                    "the last ticks of a pause have a record each; the first of these counts those \
+                     before it"
+                        .to_owned(),
+                );
+            }
         }
         if !self.is_scheduled() {
             reasons.push(format!(

@@ -235,6 +235,10 @@ async fn notes_around(
             break;
         }
     }
+    // Of what ended a pause only the first end after the tick has to do with it.
+    let ends = |(at, note): &(Timestamp, Note)| *at > *window.end() && note.kind == "resumed";
+    let first = found.iter().filter(|it| ends(it)).map(|(at, _)| *at).min();
+    found.retain(|it| !ends(it) || Some(it.0) == first);
     Ok(found)
 }
 
@@ -262,7 +266,7 @@ fn concerns(
     });
     let counts = if is_earlier {
         is_of_task && is_lasting
-    } else if is_of_task && names_run {
+    } else if is_of_task && (names_run || note.kind == "resumed") {
         true
     } else {
         event.at <= *window.end() && (is_of_task || is_of_node)
