@@ -495,11 +495,5 @@ mod tests {
         assert!(long.starts_with(head));
         let cut_again = memory.asked(Some(long.as_str().into())).unwrap();
         assert!(Arc::ptr_eq(&cut, &cut_again));
-        println!(
-            "Known {} Claim {} Running {}",
-            size_of::<Known>(),
-            size_of::<Claim>(),
-            size_of::<Running>()
-        );
     }
 }
