@@ -196,10 +196,10 @@ impl RedisStore {
         let poll = format_duration(self.shared.options.poll);
         for node in mute {
             let lacks = match &node {
-                Node::Only => "no RESP3, or the user no right to the channels tenure:*",
+                Node::Only => "the user has no right to the channels tenure:*",
                 Node::At(..) => {
-                    "no RESP3 or no sharded channels, which Redis has from 7.0 on, or the user no \
-                     right to the channels tenure:* or to ssubscribe"
+                    "the server has no RESP3 or no sharded channels, which Redis has from 7.0, \
+                     or the user no right to the channels tenure:* or to ssubscribe"
                 }
             };
             let sharded = match &node {
@@ -207,7 +207,7 @@ impl RedisStore {
                 Node::At(..) => " +ssubscribe +spublish",
             };
             let text = format!(
-                "waiters ask every {poll}: the server has {lacks}, which ACL SETUSER {} &tenure:* \
+                "waiters ask every {poll}: {lacks}, which ACL SETUSER {} &tenure:* \
                  +publish +subscribe{sharded} gives",
                 self.user()
             );

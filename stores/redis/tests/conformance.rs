@@ -44,6 +44,10 @@ mod valkey {
     tenure_conformance::lease_suite!(super::Harness::valkey().await);
 }
 
+mod resp2 {
+    tenure_conformance::lease_suite!(super::Harness::resp2().await);
+}
+
 mod pool {
     tenure_conformance::lease_suite!(super::Harness::pool().await);
 }

@@ -13,7 +13,7 @@ mod steps;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use tenure_bed::{Cluster, Flavour, Redis, Relay, Sentinel, until};
+use tenure_bed::{Cluster, Flavour, Redis, RedisBuilder, Relay, Sentinel, until};
 use tenure_core::{
     Acquisition, Clock as _, HandOff, LeaseRequest, LeaseStore as _, Release, RenewRequest,
     Renewal, StoreError, StoreErrorKind, SystemClock, Wake,
@@ -549,10 +549,82 @@ async fn hands_on(server: &Redis, store: &RedisStore) {
     turn(store, &waiter, &mut wakes).await;
 }
 
+/// A server that knows RESP2 alone, as far as clients can tell.
+fn resp2(builder: RedisBuilder) -> RedisBuilder {
+    builder.config("rename-command", "HELLO \"\"")
+}
+
+/// Asserts that a release pushes the lock to a waiter that was not told to ask soon.
+async fn assert_pushed(store: &RedisStore, name: &str) {
+    assert_eq!(store.promises().hand_off, HandOff::Pushed);
+    let (one, waiter) = (request(name), request(name).in_line(TTL));
+    granted(store, &one).await;
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    let told = held(store, &waiter).await;
+    assert!(told.ask_again_after > Duration::from_secs(1), "{told:?}");
+    let release = store.release(&one.key, one.token).await.unwrap();
+    assert_eq!(release, Release::HandedOn);
+    let woken = tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap();
+    let Wake::Granted(grant) = woken else {
+        panic!("{woken:?}");
+    };
+    assert_eq!(granted(store, &waiter).await.fence, grant.fence);
+    store.release(&waiter.key, waiter.token).await.unwrap();
+}
+
+/// One line for each connection to a server.
+async fn clients_of(server: &Redis) -> String {
+    server.call(&["CLIENT", "LIST"]).await.to_string()
+}
+
 #[tokio::test]
-async fn e81_a_server_without_resp3_is_asked_and_says_so() {
-    let builder = redis().unix_only().config("rename-command", "HELLO \"\"");
-    let (_server, store) = server(builder).await;
+async fn e81_where_there_is_no_resp3_a_second_connection_hears_the_pushes() {
+    let (server, store) = server(resp2(redis().unix_only())).await;
+    assert_pushed(&store, "k").await;
+    let clients = clients_of(&server).await;
+    let hearing: Vec<_> = clients
+        .lines()
+        .filter(|one| one.contains(" sub=2 "))
+        .collect();
+    assert_eq!(hearing.len(), 1, "{clients}");
+    // That one, the one of the requests, and the test's own.
+    assert_eq!(clients.lines().count(), 2 + 1, "{clients}");
+    // The second connection breaks alone: whoever waits is told that a push may be lost, and there
+    // are two again.
+    let (one, waiter) = (request("lost"), request("lost").in_line(TTL));
+    granted(&store, &one).await;
+    let mut wakes = store.listen(&waiter.key, waiter.token);
+    held(&store, &waiter).await;
+    server.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    let woken = tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap();
+    assert_eq!(woken, Wake::Changed);
+    store.release(&one.key, one.token).await.unwrap();
+    turn(&store, &waiter, &mut wakes).await;
+    assert_pushed(&store, "again").await;
+    // Both end with the store.
+    drop((store, wakes));
+    until("the server has no client of ours", PATIENCE, async || {
+        (clients_of(&server).await.lines().count() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e81_r58_without_resp3_pushes_come_from_the_primary_that_sentinels_name() {
+    let sentinel = Sentinel::start_as(Flavour::Redis, 2, resp2, |one| one).await;
+    let store = connect(&sentinel.url()).await;
+    assert_pushed(&store, "k").await;
+    let old = sentinel.kill_primary().await;
+    sentinel.failed_over(old).await;
+    granted_at_last(&store, "after").await;
+    assert_pushed(&store, "k").await;
+}
+
+#[tokio::test]
+async fn e81_a_user_of_resp2_without_channels_asks_and_says_so() {
+    let user = "app on >pw ~* resetchannels +@all";
+    let server = resp2(redis().unix_only()).acl_user(user).start().await;
+    let store = connect(&format!("redis+unix:app:pw@{}", server.socket().display())).await;
     let promises = store.promises();
     assert_eq!(
         promises.hand_off,
@@ -565,6 +637,11 @@ async fn e81_a_server_without_resp3_is_asked_and_says_so() {
         told.ask_again_after <= Duration::from_millis(51),
         "{told:?}"
     );
+    let doctor = store.diagnose().await.unwrap();
+    let mut findings = doctor.findings.iter();
+    let found = findings.find(|one| one.topic == "hand-off").unwrap();
+    let part = "waiters ask every 50ms: the user has no right to the channels tenure:*";
+    assert!(found.text.starts_with(part), "{doctor:?}");
 }
 
 #[tokio::test]

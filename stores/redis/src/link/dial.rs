@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
@@ -130,6 +130,18 @@ impl Dial {
             }
             #[cfg(feature = "sentinel")]
             Self::Sentinel(named) => named.connect(&config).await,
+        }
+    }
+
+    /// A new connection for channels alone, and the server it leads to.
+    pub(super) async fn listen(&self) -> RedisResult<(PubSub, Arc<str>)> {
+        match self {
+            Self::Fixed(client, place) => Ok((client.get_async_pubsub().await?, place.clone())),
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(named) => {
+                let (primary, place) = named.primary().await?;
+                Ok((primary.get_async_pubsub().await?, place))
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::dial::{Dial, lacks_resp3};
+use super::second::Second;
 use super::{Call, Hears, from_now};
 use crate::ears::TAKEN;
 use crate::error::{Meaning, is_garbled, meaning, no_connection, no_redis, store_error};
@@ -44,6 +45,8 @@ pub(super) struct Wire {
     pub(super) can_push: bool,
     /// Whether the server tells us of changes to keys we asked it to watch.
     pub(super) can_track: bool,
+    /// Where pushes come that cannot come here.
+    second: Option<Arc<Second>>,
 }
 
 impl Wire {
@@ -276,6 +279,14 @@ impl Direct {
         self.retire(&wire);
     }
 
+    /// The connection with this number broke.
+    pub(super) fn lost(self: &Arc<Self>, number: u64) {
+        self.retire_number(number);
+        if !self.hears.is_idle() {
+            self.dial_in_background();
+        }
+    }
+
     fn retire_number(&self, number: u64) {
         self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up(up) if up.number == number);
@@ -299,6 +310,9 @@ impl Direct {
             State::Up(wire) => wire.clone(),
             _ => return false,
         };
+        if let Some(second) = wire.second {
+            return second.subscribe(channel).await;
+        }
         let mut connection = wire.connection;
         connection.subscribe(channel).await.is_ok()
     }
@@ -348,10 +362,7 @@ impl Direct {
             match push.kind {
                 redis::PushKind::Disconnection => {
                     if let Some(direct) = weak.upgrade() {
-                        direct.retire_number(number);
-                        if !direct.hears.is_idle() {
-                            direct.dial_in_background();
-                        }
+                        direct.lost(number);
                     }
                 }
                 _ => super::deliver(&*hears, &push),
@@ -366,16 +377,35 @@ impl Direct {
                 redis::cmd("PING")
                     .query_async::<()>(&mut connection)
                     .await?;
+                let second = self.second(&at, number).await;
                 Ok(Wire {
                     connection,
                     at,
                     number,
-                    can_push: false,
+                    can_push: second.is_some(),
                     can_track: false,
+                    second,
                 })
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn channels(&self) -> Vec<String> {
+        // A panic elsewhere leaves the list whole.
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.clone()
+    }
+
+    /// Where pushes come besides a connection of RESP2, if any are wanted and the server lets us.
+    async fn second(self: &Arc<Self>, at: &str, number: u64) -> Option<Arc<Second>> {
+        let channels = self.channels();
+        if channels.is_empty() {
+            return None;
+        }
+        let (of, hears) = ((Arc::downgrade(self), number), self.hears.clone());
+        let deadline = from_now(self.connect_timeout);
+        Second::open((&self.plain, at), &channels, of, hears, deadline).await
     }
 
     /// Subscribes and asks for tracking; a server that refuses either is used without it.
@@ -385,10 +415,7 @@ impl Direct {
         at: Arc<str>,
         number: u64,
     ) -> Wire {
-        let channels = {
-            let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-            channels.clone()
-        };
+        let channels = self.channels();
         if channels.is_empty() {
             return Wire {
                 connection,
@@ -396,6 +423,7 @@ impl Direct {
                 number,
                 can_push: false,
                 can_track: false,
+                second: None,
             };
         }
         let can_push = connection.subscribe(channels).await.is_ok();
@@ -414,6 +442,7 @@ impl Direct {
             number,
             can_push,
             can_track,
+            second: None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod lanes_cluster;
 mod pool;
 mod pushed;
 mod script;
+mod second;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod stranger;

@@ -108,11 +108,16 @@ impl Named {
 
     /// Connects to the primary that the sentinels name now.
     pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Dialled> {
-        let mut client = self.client.lock().await;
-        let primary = client.async_get_client().await?;
-        let place = primary.get_connection_info().addr().to_string();
+        let (primary, place) = self.primary().await?;
         let connecting = primary.get_multiplexed_async_connection_with_config(config);
-        Ok((connecting.await?, place.into()))
+        Ok((connecting.await?, place))
+    }
+
+    /// The primary that the sentinels name now, and what messages call it.
+    pub(super) async fn primary(&self) -> RedisResult<(Client, Arc<str>)> {
+        let primary = self.client.lock().await.async_get_client().await?;
+        let place = primary.get_connection_info().addr().to_string();
+        Ok((primary, place.into()))
     }
 
     /// Why no time will help: sentinels answer, and none of them knows the name.

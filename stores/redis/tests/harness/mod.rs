@@ -69,6 +69,12 @@ impl Harness {
         Self::start(Redis::builder(Flavour::Redis).tcp(), url).await
     }
 
+    /// Redis that knows RESP2 alone, as far as clients can tell.
+    pub(crate) async fn resp2() -> Self {
+        let builder = Redis::builder(Flavour::Redis).unix_only();
+        Self::start(builder.config("rename-command", "HELLO \"\""), Redis::url).await
+    }
+
     /// Redis over TLS, for a user with the rights that the README lists and no others.
     pub(crate) async fn tls_with_a_user() -> Self {
         let ca = authority();
