@@ -381,6 +381,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn e78_a_server_that_takes_no_more_clients_is_unavailable_and_its_operator_told_what_to_do() {
+        let line = b"-ERR max number of clients reached\r\n";
+        let value = redis::parse_redis_value(line).unwrap();
+        let error = value.extract_error().unwrap_err();
+        let told = store_error("acquire a lease", "h:1", error);
+        assert_eq!(told.kind(), StoreErrorKind::Unavailable);
+        assert_eq!(
+            told.to_string(),
+            "acquire a lease: h:1: ERR max number of clients reached; close idle clients, or raise \
+             maxclients"
+        );
+    }
+
+    #[test]
     fn e70_e75_e76_what_went_wrong_inside_a_script_of_redis_6_is_told_from_its_text() {
         for (text, expected) in [
             (

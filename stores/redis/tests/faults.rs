@@ -133,6 +133,10 @@ async fn e71_e72_a_cluster_that_moves_a_slot_or_loses_one_says_so_and_goes_on() 
         "{answers:?}"
     );
     assert!(calls_of(&cluster.nodes()[next], "asking").await > asked);
+    // Whoever takes the node for all there is, is sent away by it, for as long as that lasts.
+    let alone_at_home = connect(&cluster.nodes()[home].url()).await;
+    let error = unrenewed(&alone_at_home).await.unwrap();
+    assert_refusal(&error, UNAVAILABLE, &["renew leases", "ASK "]);
     // Of a lock that nobody had there is nothing on either side, and neither may make it now.
     let parts = ["TRYAGAIN", "being moved"];
     refused(&store, "{k}new", UNAVAILABLE, &parts).await;

@@ -173,7 +173,12 @@ async fn r32_part_b_their_release_and_the_end_of_their_lease_wake_our_waiter() {
         assert!(theirs.takes("k", "their-id", 60_000));
         let waiter = request("k").in_line(TTL);
         let mut wakes = store.listen(&waiter.key, waiter.token);
-        held(&store, &waiter).await;
+        // Whoever is told need not look all the time.
+        let told = held(&store, &waiter).await;
+        assert!(
+            told.ask_again_after > Duration::from_millis(500),
+            "{told:?}"
+        );
         assert!(theirs.gives_back("k", "their-id"));
         let freed = SystemClock.now();
         let woken = tokio::time::timeout(PATIENCE, wakes.next()).await;

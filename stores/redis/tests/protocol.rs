@@ -313,6 +313,10 @@ async fn r39_r41_renewals_share_a_request_and_each_is_answered_for_itself() {
         );
     }
     assert_eq!(answers.len(), names.len());
+    // By now the server has the script.
+    let before = calls(&server, "evalsha").await;
+    store.renew(&asked).await.unwrap();
+    assert_eq!(calls(&server, "evalsha").await - before, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
