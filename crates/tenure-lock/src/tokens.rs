@@ -5,6 +5,7 @@
 //! that was saved and started twice. So what a millisecond does not use is thrown away, and whoever
 //! takes locks now and then draws each token when it is wanted.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +16,20 @@ use tenure_core::{Moment, Token};
 const FRESH: Duration = Duration::from_millis(1);
 /// The most that are drawn at once.
 const MOST: usize = 64;
+/// Threads that draw at the same moment do so from parts of their own, which are held during calls
+/// of the system.
+const PARTS: usize = 16;
+
+thread_local! {
+    /// From which part this thread draws.
+    static PART: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed) % PARTS
+    };
+}
 
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<Drawn>);
+pub(crate) struct Tokens([Mutex<Drawn>; PARTS]);
 
 #[derive(Debug, Default)]
 struct Drawn {
@@ -32,7 +44,10 @@ struct Drawn {
 impl Tokens {
     /// A token that nobody else has or will have.
     pub(crate) fn next(&self, now: Moment) -> Token {
-        let mut drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(part) = self.part() else {
+            return Token::random();
+        };
+        let mut drawn = part.lock().unwrap_or_else(PoisonError::into_inner);
         let process = std::process::id();
         let is_fresh = drawn.by_process == process
             && drawn
@@ -50,6 +65,12 @@ impl Tokens {
         drawn.used += 1;
         drawn.left.pop().unwrap_or_else(Token::random)
     }
+
+    /// This thread's own, unless the thread is ending.
+    fn part(&self) -> Option<&Mutex<Drawn>> {
+        let part = PART.try_with(|part| *part).ok()?;
+        self.0.get(part)
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +84,7 @@ mod tests {
     }
 
     fn left(tokens: &Tokens) -> usize {
-        tokens.0.lock().unwrap().left.len()
+        tokens.part().unwrap().lock().unwrap().left.len()
     }
 
     #[test]
@@ -88,7 +109,15 @@ mod tests {
         for _ in 0..200 {
             tokens.next(at(5));
         }
-        let before: HashSet<_> = tokens.0.lock().unwrap().left.iter().copied().collect();
+        let before: HashSet<_> = tokens
+            .part()
+            .unwrap()
+            .lock()
+            .unwrap()
+            .left
+            .iter()
+            .copied()
+            .collect();
         assert!(!before.is_empty());
         let next: Vec<_> = (0..100).map(|_| tokens.next(at(1_005))).collect();
         assert!(next.iter().all(|token| !before.contains(token)));
@@ -101,8 +130,16 @@ mod tests {
             tokens.next(at(5));
         }
         // As in the copy that a fork makes.
-        tokens.0.lock().unwrap().by_process = 0;
-        let before: HashSet<_> = tokens.0.lock().unwrap().left.iter().copied().collect();
+        tokens.part().unwrap().lock().unwrap().by_process = 0;
+        let before: HashSet<_> = tokens
+            .part()
+            .unwrap()
+            .lock()
+            .unwrap()
+            .left
+            .iter()
+            .copied()
+            .collect();
         assert!(!before.is_empty() && !before.contains(&tokens.next(at(5))));
     }
 }

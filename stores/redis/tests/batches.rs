@@ -154,7 +154,7 @@ async fn r7_e65_e66_trouble_with_one_lock_of_a_batch_is_that_locks_alone() {
     server.call(&["HSET", "lock 3", "a", "b"]).await;
     server.call(&["SET", "lock 5", "a stranger's"]).await;
     server
-        .call(&["SET", "tenure:{0}:q:lock 17", "no queue"])
+        .call(&["SET", "tenure:{0}:w:lock 17", "no waiters"])
         .await;
     for (n, answer) in acquire_all(&store, &all).await.into_iter().enumerate() {
         match (n, answer) {

@@ -3,7 +3,8 @@
 -- KEYS and ARGV as in acquire.lua.
 -- Reply: the fence alone, of 16 digits. It is the server's clock in microseconds, so it tells the time as well; the lease
 -- lasts as long as was asked for.
-if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 0 then
+-- Whoever waits is in both records, and a barred token in the second.
+if redis.call('EXISTS', KEYS[1], KEYS[3]) == 0 then
   -- Text all the way: to make numbers of this text and text of numbers would cost as much as a command.
   local clock = redis.call('TIME')
   local micros = string.sub('000000', #clock[2] + 1) .. clock[2]

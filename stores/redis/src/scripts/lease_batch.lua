@@ -12,28 +12,13 @@
 -- comes in or goes out costs as much as half a command.
 local call, sub = redis.pcall, string.sub
 local releases, count, marks, head = tonumber(ARGV[1]), #KEYS, ARGV[3], ARGV[4]
-local queues, done, fence, refused = {}, {}, '', nil
+local fence, refused = '', nil
+-- Whether all releases, or all acquisitions, went as usual; if not, which of both did.
+local are_freed, are_granted, done = releases == 0, releases == count, {}
 -- The fence counter of all locks.
 local counter = head .. 'f'
 -- Where the terms of the next acquisition stand behind those of the one before.
 local step = #ARGV == 7 and 0 or 3
-local queue = head .. 'q:'
-for i = 1, count do
-  queues[i] = queue .. KEYS[i]
-end
-
--- Those of which one of the records is there that stand in `names`, so many for each; nothing if none is.
-local function which_of(names, first, last, each)
-  if call('EXISTS', unpack(names, 1, each * (last - first + 1))) == 0 then
-    return nil
-  end
-  local are = {}
-  for i = first, last do
-    local at = each * (i - first) + 1
-    are[i] = call('EXISTS', unpack(names, at, at + each - 1)) ~= 0
-  end
-  return are
-end
 
 -- Whether we may not use a command at all.
 local function is_denied(answer)
@@ -41,90 +26,120 @@ local function is_denied(answer)
   return err and (string.find(err, "can't run", 1, true) or string.find(err, 'to run the', 1, true)) and true or false
 end
 
--- Locks that are as their holders left them and that nobody waits for are given back in three commands.
+-- The names of the waiters of each lock, and for which of them there are any, or barred tokens; nothing if for none.
+local waiters, waited = {}, nil
+do
+  local records = head .. 'w:'
+  for i = 1, count do
+    waiters[i] = records .. KEYS[i]
+  end
+  if call('EXISTS', unpack(waiters)) ~= 0 then
+    waited = {}
+    for i = 1, count do
+      waited[i] = call('EXISTS', waiters[i]) ~= 0
+    end
+  end
+end
+
+-- Locks that are as their holders left them and that nobody waits for are given back in two commands.
 local function release_usual()
   local held = call('MGET', unpack(KEYS, 1, releases))
   if held['err'] then
     refused = 'refused'
     return
   end
-  local waited, free, seen, n = which_of(queues, 1, releases, 1), {}, {}, 0
+  local free, n, find = {}, 0, string.find
   for i = 1, releases do
-    local value, lock = held[i], KEYS[i]
-    -- Of another type is as if it were not there: the release alone sees to that, and to the second of two for one lock.
-    if value and sub(value, 1, 36) == sub(marks, 36 * i - 35, 36 * i) and not seen[lock] and not (waited and waited[i]) then
+    local value = held[i]
+    -- Of another type is as if it were not there: the release alone sees to that. What is ours is no longer than this.
+    if value and #value < 128 and not (waited and waited[i]) and find(value, sub(marks, 36 * i - 35, 36 * i), 1, true) == 1 then
       n = n + 1
-      seen[lock], done[i], free[n] = true, true, lock
+      done[i], free[n] = true, KEYS[i]
     end
   end
-  if n > 0 and type(call('DEL', unpack(free))) ~= 'number' then
-    done = {}
+  if n == 0 then
+    return
+  end
+  local freed = call('DEL', unpack(free))
+  are_freed = freed == releases
+  if freed ~= n then
+    -- Two were for one lock, and the second has nothing to free. Or we may not.
+    local seen, may = {}, type(freed) == 'number'
+    for i = 1, releases do
+      local lock = KEYS[i]
+      if done[i] then
+        done[i], seen[lock] = may and not seen[lock], true
+      end
+    end
   end
 end
 
--- The next fence, which all acquisitions get. It grows for each of them, and they are not compared with each other. Nothing if the
--- counter is not as usual.
-local function count_on(micros, seconds)
-  -- As in acquire_free.lua: text all the way.
-  local new = seconds .. micros
-  local last = call('GET', counter)
-  if type(last) == 'string' and (#last ~= #new or last >= new or string.find(last, '%D')) then
-    return nil
+-- Counts the fence up for all acquisitions, which are not compared with each other. Nothing if the counter is not as usual.
+local function count_on(new)
+  -- As in acquire_free.lua: text all the way, and in one command where SET knows GET.
+  local last = call('SET', counter, new, 'GET')
+  if last == false or (type(last) == 'string' and #last == #new and last < new and not string.find(last, '%D')) then
+    return true
   end
-  -- Of another type it is left to each to say so, and so it is with a server that takes no writes.
+  if type(last) == 'string' then
+    call('SET', counter, last)
+    return false
+  end
+  if not string.find(last['err'], 'syntax', 1, true) then
+    -- Of another type it is left to each to say so, and so it is with a server that takes no writes.
+    refused = is_denied(last) and 'refused' or nil
+    return false
+  end
+  last = call('GET', counter)
+  if type(last) == 'string' and (#last ~= #new or last >= new or string.find(last, '%D')) then
+    return false
+  end
   local counted = type(last) == 'table' and last or call('SET', counter, new)
   if counted['err'] then
     refused = is_denied(counted) and 'refused' or nil
-    return nil
+    return false
   end
-  return new
+  return true
 end
 
 -- Grants locks that are all free, each once: two commands are less than one that does both. True if that was done.
 local function grant_all(pairs, now)
-  -- Of what is not there, so it says only whether we may.
-  local may = call('PEXPIREAT', queues[releases + 1], 1)
-  if may ~= 0 then
-    refused = is_denied(may) and 'refused' or nil
-    return false
-  end
   local set = call('MSETNX', unpack(pairs))
   if set ~= 1 then
     refused = is_denied(set) and 'refused' or nil
     return false
   end
-  local arg, ttl, till = 6, nil, nil
+  local arg, n, ttl, till = 6, 0, nil, nil
   for i = releases + 1, count do
     if ARGV[arg] ~= ttl then
       ttl = ARGV[arg]
       till = string.format('%.0f', now + ttl)
     end
-    call('PEXPIREAT', KEYS[i], till)
-    done[i], arg = true, arg + step
+    n = n + 2
+    if call('PEXPIREAT', KEYS[i], till) ~= 1 then
+      -- We may not, and it must end all the same.
+      redis.call('SET', KEYS[i], pairs[n], 'PX', ttl)
+      refused = 'refused'
+    end
+    arg = arg + step
   end
   return true
 end
 
--- Locks that are free, that nobody waits for and nobody is barred from are granted in five commands and one more for each.
+-- Locks that are free, that nobody waits for and nobody is barred from are granted in four commands and one more for each.
 local function acquire_usual()
-  local names, n = {}, 0
-  for i = releases + 1, count do
-    -- Somebody waits, or a token is barred.
-    names[n + 1], names[n + 2] = queues[i], head .. 'w:' .. KEYS[i]
-    n = n + 2
-  end
-  local waited = which_of(names, releases + 1, count, 2)
   local clock = redis.call('TIME')
-  local micros = sub('000000', #clock[2] + 1) .. clock[2]
-  fence = count_on(micros, clock[1])
-  if not fence then
-    fence = ''
+  local micros = clock[2]
+  if #micros < 6 then
+    micros = sub('000000', #micros + 1) .. micros
+  end
+  if not count_on(clock[1] .. micros) then
     return
   end
-  local now = clock[1] .. sub(micros, 1, 3)
+  fence = clock[1] .. micros
+  local now = sub(fence, 1, 13)
   local middle, arg = ':' .. fence .. ':' .. now .. ':', 5
-  local behind, pairs, seen, is_each_one = middle .. ARGV[5], {}, {}, true
-  n = 0
+  local behind, pairs, seen, is_each_one, n = middle .. ARGV[5], {}, {}, true, 0
   for i = releases + 1, count do
     local lock = KEYS[i]
     if step > 0 then
@@ -135,6 +150,7 @@ local function acquire_usual()
     seen[lock], n = true, n + 2
   end
   if is_each_one and not waited and grant_all(pairs, now) then
+    are_granted = true
     return
   end
   arg, n = 6, 0
@@ -157,8 +173,8 @@ if count - releases > 2 then
 end
 
 -- What is left is done as if it had come alone. That takes up to ten times as long, so there are fewer of them.
-local answers, n, left = { fence }, 1, 12
-for i = 1, count do
+local answers, n, left, queue = { fence }, 1, 12, head .. 'q:'
+for i = are_freed and releases + 1 or 1, are_granted and releases or count do
   if not done[i] then
     local answer, fine = false, nil
     if left > 0 then
@@ -169,7 +185,7 @@ for i = 1, count do
         local arg = 5 + step * (i - releases - 1)
         args = { token, ARGV[arg], ARGV[arg + 1], ARGV[arg + 2] }
       end
-      fine, answer = pcall(member, { lock, queues[i], head .. 'w:' .. lock, counter }, args)
+      fine, answer = pcall(member, { lock, queue .. lock, waiters[i], counter }, args)
       if not fine and type(answer) ~= 'table' then
         -- As Redis 6 tells it of a script that stands alone.
         answer = redis.error_reply('ERR Error running script (' .. tostring(answer) .. ')')
