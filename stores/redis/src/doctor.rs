@@ -173,7 +173,7 @@ impl RedisStore {
             let sync = self.setting(node, "appendfsync").await;
             let (severity, keeps) = match sync.as_deref() {
                 Some("always") => (Severity::Good, Keeps::Everything),
-                Some("no") => (Severity::Warning, Keeps::ButSeconds),
+                Some("no") => (Severity::Warning, Keeps::ButMinutes),
                 _ => (Severity::Note, Keeps::ButSeconds),
             };
             let sync = sync.unwrap_or_else(|| "unknown; grant +config|get".to_owned());
@@ -424,6 +424,7 @@ enum Keeps {
     Everything,
     ButSeconds,
     ButFailOver,
+    ButMinutes,
     WhileItRuns,
     Unknown,
 }
@@ -449,6 +450,10 @@ impl Keeps {
             Self::ButFailOver => {
                 format!("a fail-over may lose the last moments of {what}; fences still grow")
             }
+            Self::ButMinutes => format!(
+                "a power cut may lose the last half a minute and more of {what}, because \
+                 appendfsync is no; fences still grow"
+            ),
             Self::WhileItRuns => format!(
                 "{what} hold while the server runs: a restart forgets them; fences still grow"
             ),

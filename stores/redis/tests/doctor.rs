@@ -82,6 +82,19 @@ async fn r57_the_doctor_counts_replicas_and_knows_one_when_it_is_sent_to_it() {
     assert!(found.text.starts_with("2, asynchronous"), "{said:?}");
     assert_eq!(found.severity, Severity::Note);
     assert!(said.verdict.starts_with("Plain safety: "), "{said:?}");
+    // What the primary keeps is not what matters then.
+    let keeps = redis().append_only().config("appendfsync", "always");
+    let keeps = keeps.tcp().start().await;
+    let follows = redis().tcp().start().await;
+    let port = keeps.port().to_string();
+    follows.call(&["REPLICAOF", "127.0.0.1", &port]).await;
+    until("it is followed", PATIENCE, async || {
+        (keeps.info("connected_slaves").await? == "1").then_some(())
+    })
+    .await;
+    let said = of(&connect(&keeps.url()).await).await;
+    let lost = "a fail-over may lose the last moments of locks and claims";
+    assert!(said.verdict.contains(lost), "{said:?}");
     let said = of(&connect(&replica.url()).await).await;
     let found = one(&said, "role");
     assert_eq!(found.severity, Severity::Danger);

@@ -488,6 +488,13 @@ async fn e79_r56_r57_the_doctor_says_what_a_server_keeps_and_what_endangers_lock
             Severity::Note,
         ),
         (
+            redis().append_only().config("appendfsync", "no"),
+            "",
+            "half a minute and more",
+            "persistence",
+            Severity::Warning,
+        ),
+        (
             redis()
                 .config("maxmemory", "100mb")
                 .config("maxmemory-policy", "allkeys-lru"),
