@@ -43,6 +43,23 @@ fn finished(place: &Place, task: &str) -> Value {
     })
 }
 
+/// Waits until a runner has heard the first signal: two at once are one.
+fn draining(place: &Place, name: &str) {
+    until_true("the drain", || {
+        let events = place.events(name);
+        events.iter().any(|event| event["event"] == "draining")
+    });
+}
+
+/// A run that was over after its shell had turned a deaf ear, for which a busy machine may need
+/// more than the time it has.
+fn deaf_in_time(place: &Place, task: &str) -> Value {
+    until("a run that was deaf in time", || {
+        let mut runs = history(place, &[task]).into_iter();
+        runs.find(|run| run["output"] == "deaf\n" && !run["ended_at"].is_null())
+    })
+}
+
 #[test]
 fn s29_three_processes_run_each_tick_and_index_exactly_once() {
     let place = Place::new();
@@ -53,6 +70,8 @@ fn s29_three_processes_run_each_tick_and_index_exactly_once() {
             name = "tick"
             schedule = "* * * * * *"
             concurrency = 3
+            # One that takes longer than a second must not cost the next tick its index.
+            overlap = "allow"
             shell = '''
             run="$TENURE_TICK $TENURE_INDEX $TENURE_ATTEMPT $TENURE_RUN_ID"
             echo "$TENURE_TASK $run" >> runs.txt
@@ -186,7 +205,7 @@ fn s42_s44_outcomes_are_told_as_they_were() {
             [[task]]
             name = "stubborn"
             schedule = "* * * * * *"
-            shell = "trap '' TERM; (trap '' TERM; sleep 60) & sleep 60"
+            shell = "trap '' TERM; echo deaf; (trap '' TERM; sleep 60) & sleep 60"
             timeout = "100ms"
             [[task]]
             name = "noisy"
@@ -228,7 +247,10 @@ fn s42_s44_outcomes_are_told_as_they_were() {
         ("missing", "failed", 127, "command not found"),
     ];
     for (task, state, code, reason) in cases {
-        let run = finished(&place, task);
+        let run = match task {
+            "stubborn" => deaf_in_time(&place, task),
+            _ => finished(&place, task),
+        };
         assert_eq!(run["state"], state, "{run}");
         assert_eq!(run["exit_code"], code, "{run}");
         let told = run["reason"].as_str().unwrap_or_default();
@@ -291,12 +313,7 @@ fn s41_the_first_signal_drains_and_the_second_stops() {
     let stopped = runner(&place, "tasks.toml", "b");
     let pid: u32 = until("the command", || place.read("long.pid").trim().parse().ok());
     signal(stopped.id(), Signal::SIGINT);
-    until_true("the drain", || {
-        place
-            .events("b")
-            .iter()
-            .any(|event| event["event"] == "draining")
-    });
+    draining(&place, "b");
     signal(stopped.id(), Signal::SIGINT);
     let ended = finish(stopped);
     assert_eq!(ended.code, Some(75), "{}", ended.stderr);
@@ -326,6 +343,7 @@ fn s40_a_run_whose_process_is_killed_is_reported_as_lost() {
     });
     assert_eq!(lost["task"], "long");
     signal(other.id(), Signal::SIGTERM);
+    draining(&place, "b");
     signal(other.id(), Signal::SIGTERM);
     finish(other);
 }
@@ -372,10 +390,11 @@ fn s28_s43_a_stopped_node_has_no_commands_left_when_another_takes_its_runs_for_l
 #[test]
 fn quiet_leaves_bad_news_only_in_words_and_in_json() {
     let place = Place::new();
+    // By hand: a tick that is missed or skipped while the machine is busy would be bad news too.
     place.write(
         "tasks.toml",
-        "[[task]]\nname = \"good\"\nschedule = \"* * * * * *\"\nshell = \"true\"\n\
-         [[task]]\nname = \"bad\"\nschedule = \"* * * * * *\"\nshell = \"exit 3\"\n",
+        "[[task]]\nname = \"good\"\nschedule = \"-\"\nshell = \"true\"\n\
+         [[task]]\nname = \"bad\"\nschedule = \"-\"\nshell = \"exit 3\"\n",
     );
     for json in [true, false] {
         let out = std::fs::File::create(place.path("out")).unwrap();
@@ -384,6 +403,12 @@ fn quiet_leaves_bad_news_only_in_words_and_in_json() {
             command.arg("--json");
         }
         let child = command.stdout(out).spawn().unwrap();
+        until_true("a good run", || {
+            place.run(["trigger", "good", "--wait"]).code == Some(0)
+        });
+        for _ in 0..2 {
+            assert_eq!(place.run(["trigger", "bad", "--wait"]).code, Some(1));
+        }
         until_true("two bad runs", || place.read("out").lines().count() >= 2);
         assert_eq!(end(child).code, Some(0));
         for line in place.read("out").lines() {
@@ -400,11 +425,6 @@ fn quiet_leaves_bad_news_only_in_words_and_in_json() {
             }
         }
     }
-    assert!(
-        history(&place, &["good"])
-            .iter()
-            .any(|run| run["state"] == "succeeded")
-    );
 }
 
 #[test]
@@ -477,7 +497,9 @@ fn tasks_and_history_tell_people_what_is_known() {
         tasks.contains("Europe/Berlin") && tasks.contains("on 1 node"),
         "{tasks}"
     );
-    let history = place.run(["history", "t", "-n", "1"]).stdout;
+    // The newest of all may be going on.
+    let history = place.run(["history", "t", "--state", "succeeded", "-n", "1"]);
+    let history = history.stdout;
     assert!(
         history.contains("succeeded") && history.contains("tenure run ("),
         "{history}"
