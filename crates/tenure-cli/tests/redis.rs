@@ -155,10 +155,15 @@ async fn s50_s57_a_chain_goes_on_where_it_was_on_a_server_that_forgot_everything
             .iter()
             .filter_map(|run| run["state"].as_str())
             .collect();
-        (states == ["waiting", "succeeded", "succeeded"]).then(|| runs[1].clone())
+        // More than two, if nobody looked while the third waited.
+        let is_it = states.starts_with(&["waiting", "succeeded", "succeeded"]);
+        is_it.then(|| runs[1].clone())
     });
     server.call(&["FLUSHALL"]).await;
-    until_true("two runs more", || place.read("ran").lines().count() >= 4);
+    let before = place.read("ran").lines().count();
+    until_true("two runs more", || {
+        place.read("ran").lines().count() >= before + 2
+    });
     let runs = history_of_t(&place, &url);
     for runner in runners {
         assert_eq!(end(runner).code, Some(0));

@@ -111,10 +111,9 @@ fn s62_a_broken_file_keeps_the_old_tasks_and_is_told_on_the_terminal_and_in_the_
     place.write("tasks.toml", logged("steady"));
     let child = runner(&place, "a", &["--watch"]);
     until_true("a tick", || !place.read("steady").is_empty());
-    place.write(
-        "tasks.toml",
-        logged("steady") + "[[task]]\nname = \"x\"\nschedule = \"61 * * * *\"\n",
-    );
+    // At once: of a file that is just being written, whoever watches may read the empty beginning.
+    let broken = logged("steady") + "[[task]]\nname = \"x\"\nschedule = \"61 * * * *\"\n";
+    replaced_atomically(&place, &broken);
     let failed = nth(&place, "a", "reload_failed", 1);
     let error = failed["error"].as_str().unwrap();
     assert!(error.starts_with("2 errors in the task files: "), "{error}");

@@ -5,6 +5,7 @@
 mod program;
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::{Receiver, channel};
 
 use nix::sys::signal::Signal;
 
@@ -16,15 +17,30 @@ fn task(name: &str, more: &str) -> String {
     )
 }
 
+/// A service manager: reads at once whatever it is told. Ten messages that nobody reads would hold
+/// up whoever sends the next one, and the watchdog's ten come in a second.
+fn manager(place: &Place) -> Receiver<String> {
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    let (tells, told) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+            if tells.send(text.into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
 /// Every state a service manager was told until one contains `last`.
-fn heard(socket: &UnixDatagram, last: &str) -> Vec<String> {
+fn heard(told: &Receiver<String>, last: &str) -> Vec<String> {
     let mut all = Vec::new();
-    let mut buffer = [0; 4096];
     loop {
-        let received = socket.recv(&mut buffer);
-        assert!(received.is_ok(), "waited in vain for {last}: {all:?}");
-        let told = buffer.get(..received.unwrap()).unwrap();
-        let text = String::from_utf8(told.to_vec()).unwrap();
+        let text = told.recv_timeout(PATIENCE);
+        assert!(text.is_ok(), "waited in vain for {last}: {all:?}");
+        let text = text.unwrap();
         let is_last = text.contains(last);
         all.push(text);
         if is_last {
@@ -43,33 +59,35 @@ fn a_service_manager_hears_of_readiness_life_reloads_and_the_end() {
             "shell = 'env > seen.part; mv seen.part seen'\ninherit_env = true",
         ),
     );
-    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = manager(&place);
     let mut command = place.tenure(["run", "--json", "tasks.toml"]);
     command
         .env("NOTIFY_SOCKET", place.path("notify"))
         .env("WATCHDOG_USEC", "200000");
     let child = place.started("run", command);
     assert!(
-        heard(&socket, "READY=1")
+        heard(&told, "READY=1")
             .last()
             .unwrap()
             .contains("STATUS=running")
     );
-    heard(&socket, "WATCHDOG=1");
-    heard(&socket, "WATCHDOG=1");
+    heard(&told, "WATCHDOG=1");
+    heard(&told, "WATCHDOG=1");
     signal(child.id(), Signal::SIGHUP);
-    let reload = heard(&socket, "RELOADING=1");
+    let reload = heard(&told, "RELOADING=1");
     assert!(
         reload.last().unwrap().contains("MONOTONIC_USEC="),
         "{reload:?}"
     );
-    heard(&socket, "READY=1");
+    heard(&told, "READY=1");
     place.write("tasks.toml", "[[task]]\nname = 7\n");
     signal(child.id(), Signal::SIGHUP);
-    heard(&socket, "RELOADING=1");
-    let told = heard(&socket, "READY=1");
-    assert!(told.last().unwrap().contains("not read again"), "{told:?}");
+    heard(&told, "RELOADING=1");
+    let ready = heard(&told, "READY=1");
+    assert!(
+        ready.last().unwrap().contains("not read again"),
+        "{ready:?}"
+    );
     until_true("a run", || place.path("seen").exists());
     let seen = place.read("seen");
     assert!(
@@ -78,7 +96,7 @@ fn a_service_manager_hears_of_readiness_life_reloads_and_the_end() {
     );
     assert!(seen.contains("HOME="), "{seen}");
     assert_eq!(end(child).code, Some(0));
-    heard(&socket, "STOPPING=1");
+    heard(&told, "STOPPING=1");
 }
 
 #[test]
