@@ -569,7 +569,7 @@ fn r6_a_shared_lock_is_taken_from_one_or_from_all() {
     let spawn = || {
         let script = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
         let arguments = [
-            "lock", "--ttl", "2s", "--shared", "k", "--", "sh", "-c", script,
+            "lock", "--ttl", "10s", "--shared", "k", "--", "sh", "-c", script,
         ];
         place.tenure(arguments).spawn().unwrap()
     };
