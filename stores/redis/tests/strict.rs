@@ -202,6 +202,8 @@ async fn b5_strict_a_server_that_followed_another_and_came_back_is_in_a_new_life
     server.call(&["REPLICAOF", "127.0.0.1", &port]).await;
     server.call(&["REPLICAOF", "NO", "ONE"]).await;
     assert_eq!(server.info("run_id").await, run);
+    // What the other had not heard of is gone; the marker it had.
+    server.call(&["DEL", "k"]).await;
     let lost_at = SystemClock.now();
     let new = eventually(&store, "k").await;
     assert_one_after_the_other("demoted and promoted", &old, lost_at, &new);
