@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 
 /// The example's program, which cargo builds with the tests.
 fn example() -> PathBuf {
@@ -47,10 +48,15 @@ fn s41_the_axum_example_is_ready_counts_and_drains_on_sigterm() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
-    let mut line_with = |part: &str| {
-        let mut lines = lines.by_ref().map(Result::unwrap);
-        let found = lines.find(|line| line.contains(part));
+    let stdout = BufReader::new(service.stdout.take().unwrap());
+    let (tells, told) = channel();
+    std::thread::spawn(move || {
+        for line in stdout.lines() {
+            let _ = tells.send(line.unwrap());
+        }
+    });
+    let line_with = |part: &str| {
+        let found = told.iter().find(|line| line.contains(part));
         found.unwrap_or_else(|| panic!("the example ended without `{part}`"))
     };
     let listening = line_with("listening on ");
@@ -66,7 +72,8 @@ fn s41_the_axum_example_is_ready_counts_and_drains_on_sigterm() {
     let (status, fence) = ask(&address, "POST", "/report");
     assert_eq!(status, 200, "{fence}");
     assert!(fence.parse::<u64>().unwrap() > 0);
-    // A run has just begun, and takes a second.
+    // A run has just begun, and takes a second: not one that began while all this was asked.
+    while told.try_recv().is_ok() {}
     line_with("refreshing for ");
     let ended = Command::new("kill")
         .args(["-TERM", &service.id().to_string()])

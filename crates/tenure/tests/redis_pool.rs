@@ -124,19 +124,27 @@ async fn exhaust(relay: &Relay, store: &RedisStore) -> JoinHandle<()> {
     let key = Key::new("nothing").unwrap();
     until("the connection is lent", PATIENCE, async || {
         relay.stall();
-        let (store, key) = (store.clone(), key.clone());
-        let mut asked = tokio::spawn(async move { store.inspect(&key).await });
-        // Four times as long as it would wait for a connection: it has one.
-        match tokio::time::timeout(Duration::from_millis(200), &mut asked).await {
-            Err(_still_asks) => Some(tokio::spawn(async move {
-                asked.await.unwrap().unwrap();
-            })),
-            Ok(refused) => {
+        let mut asked = {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move { store.inspect(&key).await })
+        };
+        // Who asks later is refused later: if the first still asks by then, it has the connection.
+        let later = async {
+            tokio::task::yield_now().await;
+            store.inspect(&key).await.unwrap_err();
+            tokio::task::yield_now().await;
+        };
+        tokio::select! {
+            biased;
+            refused = &mut asked => {
                 let error = refused.unwrap().unwrap_err();
                 assert_eq!(error.to_string(), format!("inspect a lease: {RAN_OUT}"));
                 relay.heal();
                 None
             }
+            () = later => Some(tokio::spawn(async move {
+                asked.await.unwrap().unwrap();
+            })),
         }
     })
     .await
