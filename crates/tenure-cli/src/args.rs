@@ -9,6 +9,7 @@ mod measure;
 mod record;
 mod schedule;
 mod value;
+mod when;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ pub(crate) use self::record::{
     TriggerArgs, UnlockArgs, WhyArgs,
 };
 pub(crate) use self::schedule::{CheckArgs, ExplainArgs, NextArgs, ScheduleArgs};
-pub(crate) use self::value::{Wait, duration, instant, lock_ttl, wait};
+pub(crate) use self::value::{Asked, Wait, duration, lock_ttl, wait};
+pub(crate) use self::when::{instant, instant_ahead, instant_before, times};
 use crate::backfill::{BackfillArgs, BackfillsArgs};
 use crate::bench::HELPER as BENCH_HELPER;
 use crate::child::GUARDIAN;
@@ -182,6 +184,7 @@ A task file:
   [[task]]
   name = \"greeting\"
   schedule = \"*/10 * * * * *\"            # every 10 s; five fields begin with the minute
+  # schedule = \"english: every 10 seconds\"  in words; see `tenure explain`
   shell = \"echo hello from $(hostname)\"  # or command = [\"program\", \"argument\"]
 
 Start it on as many machines or terminals as share the store: each tick runs once. `tenure check

@@ -1,12 +1,10 @@
 //! `tenure cancel TASK [RUN]`: asks runs to stop, on whatever node they are.
 
 use serde_json::json;
-use tenure::core::{
-    Cancel, Cancelling, HistoryQuery, RunKey, RunState, RunStore, TaskName, Timestamp,
-};
+use tenure::core::{Cancel, Cancelling, HistoryQuery, RunKey, RunState, RunStore, TaskName};
 use tokio::runtime::Builder;
 
-use crate::args::CancelArgs;
+use crate::args::{Asked, CancelArgs};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
@@ -24,7 +22,7 @@ async fn cancel(args: CancelArgs) -> Outcome {
     let runs = tenure.runs();
     let (task, _) = known(&*runs, &args.task, &store).await?;
     let name = task.definition.task;
-    let keys = which(&*runs, &name, args.run.as_deref()).await?;
+    let keys = which(&*runs, &name, args.run.as_ref()).await?;
     let by = who(tenure.holder());
     let mut told = Vec::with_capacity(keys.len());
     for key in keys {
@@ -57,35 +55,29 @@ async fn cancel(args: CancelArgs) -> Outcome {
 async fn which(
     runs: &dyn RunStore,
     task: &TaskName,
-    run: Option<&str>,
+    run: Option<&Asked>,
 ) -> Result<Vec<RunKey>, Failure> {
     let mut query = HistoryQuery::of(task.clone());
     query.limit = 1000;
     match run {
         None => query.states = vec![RunState::Claimed, RunState::Running],
-        Some(text) => {
-            if let Ok(key) = text.parse::<RunKey>() {
-                if key.task != *task {
-                    let message = format!("run `{}` is not of task `{task}`", visible(text));
-                    return Err(Failure::new(Code::USAGE, message)
-                        .help(format!("write tenure cancel '{}' …", key.task)));
-                }
-                return Ok(vec![key]);
-            }
-            let tick: Timestamp = text.parse().map_err(|_| {
-                let message = format!("`{}` is neither a run's id nor a tick", visible(text));
-                Failure::new(Code::USAGE, message)
-                    .help("copy the id from `tenure history`, or give a time as it shows there")
-            })?;
-            (query.from, query.to) = (Some(tick), Some(tick));
+        Some(Asked::Run(key)) if key.task != *task => {
+            let message = format!(
+                "run `{}` is not of task `{task}`",
+                visible(&key.to_string())
+            );
+            return Err(Failure::new(Code::USAGE, message)
+                .help(format!("write tenure cancel '{}' …", key.task)));
         }
+        Some(Asked::Run(key)) => return Ok(vec![key.clone()]),
+        Some(Asked::At(tick)) => (query.from, query.to) = (Some(*tick), Some(*tick)),
     }
     let page = runs.history(&query).await;
     let page = page.map_err(|error| failure("cannot read the history", &error))?;
     if page.runs.is_empty() {
-        let message = match run {
+        let message = match query.from {
             None => format!("no run of task `{task}` is in hand"),
-            Some(tick) => format!("task `{task}` has no run of the tick {}", visible(tick)),
+            Some(tick) => format!("task `{task}` has no run of the tick {tick}"),
         };
         return Err(Failure::new(Code::CONFLICT, message).help("see `tenure history`"));
     }

@@ -62,11 +62,18 @@ pub(crate) fn who(node: &tenure::core::Holder) -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = user.unwrap_or_else(|| "somebody".to_owned());
+    let user = user.unwrap_or_else(system_user);
     if node.host.is_empty() {
         return user;
     }
     format!("{user}@{}", node.host)
+}
+
+/// The user whose rights the program has, by the name the system knows or else by the number.
+fn system_user() -> String {
+    let uid = nix::unistd::Uid::effective();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 
 async fn run_now(args: TriggerArgs) -> Outcome {

@@ -37,7 +37,7 @@ impl Code {
 /// Printed below every command's help.
 pub(crate) const HELP: &str = "\
 Exit status:
-  0    success
+  0    success; `resume` also of what was not paused
   1    the lock was not had (`--conflict-exit-code` changes it); `unlock`: the holder has changed;
        `cancel`: nothing was left to stop;
        `trigger --wait`, `backfill --wait`: a run did not end well; `diff`: something would change;

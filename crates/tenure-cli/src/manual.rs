@@ -26,7 +26,7 @@ pub(crate) struct CompletionsArgs {
 #[command(after_help = "\
 To read them: tenure man ~/.local/share/man/man1, then man tenure-lock")]
 pub(crate) struct ManArgs {
-    /// An existing folder for the pages; files of the same names in it are replaced
+    /// The folder for the pages, made if there is none; files of the same names in it are replaced
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }
@@ -45,11 +45,9 @@ pub(crate) fn man(args: &ManArgs) -> Outcome {
     let trouble = |error: std::io::Error| {
         let message = format!("cannot write manual pages to `{shown}`: {error}");
         Failure::new(Code::CANNOT_CREATE, message)
-            .help("name a folder that exists and may be written, such as ~/.local/share/man/man1")
+            .help("name a folder that may be written, such as ~/.local/share/man/man1")
     };
-    if !fs::metadata(&args.folder).map_err(trouble)?.is_dir() {
-        return Err(trouble(std::io::ErrorKind::NotADirectory.into()));
-    }
+    fs::create_dir_all(&args.folder).map_err(trouble)?;
     clap_mangen::generate_to(Cli::command(), &args.folder).map_err(trouble)?;
     print(&format!(
         "the pages are in {shown}; begin with `man tenure`\n"

@@ -12,7 +12,7 @@ use tenure::core::{Pass, Pause, RunKey, RunStore, TaskName, TaskRecord};
 use tenure::tasks::tells_alarms;
 use tokio::runtime::Builder;
 
-use crate::args::{StoreArgs, duration, instant};
+use crate::args::{StoreArgs, duration, instant_ahead, times};
 use tenure::tasks::control::backfill_of;
 
 use crate::backfill::{MAX_RUNS, begin};
@@ -33,6 +33,7 @@ const KEEP_FOR: Duration = Duration::from_secs(32 * 24 * 3600);
 const BATCH: usize = 256;
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct PauseArgs {
     #[command(flatten)]
     store: StoreArgs,
@@ -48,8 +49,8 @@ pub(crate) struct PauseArgs {
     /// How long, such as 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "until")]
     pause_for: Option<Duration>,
-    /// Until which instant
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// Until which time; a time of day that is over is tomorrow's
+    #[arg(long, value_name = "TIME", value_parser = instant_ahead, allow_hyphen_values = true)]
     until: Option<Timestamp>,
     /// Why, for everybody who looks
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -186,7 +187,7 @@ async fn go_on(args: ResumeArgs) -> Outcome {
         let name = &task.definition.task;
         let Some(pause) = task.pause.as_ref().filter(|pause| pause.holds_at(now)) else {
             if !args.all {
-                telling.tell(&format!("task `{name}` was not paused\n"));
+                telling.tell(&format!("task `{name}` was not paused, and runs on\n"));
             }
             continue;
         };

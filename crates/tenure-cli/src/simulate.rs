@@ -13,7 +13,7 @@ use serde_json::json;
 use tenure::core::{Clock as _, OnCrash, RunState, SystemClock, Timestamp};
 use tenure_sim::{Fault, Plan, Report, TaskPlan, simulate};
 
-use crate::args::{duration, instant};
+use crate::args::{duration, instant, times};
 use crate::exit::{Code, Failure, Outcome};
 use crate::file::{Crash, TaskEntry, TaskFiles};
 use crate::output::{about, print, print_json, print_table};
@@ -32,15 +32,16 @@ const TAKE_EVERY: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct SimulateArgs {
     /// Task files; nothing of them is run
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Beginning of the simulated time [default: now]
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    /// Beginning of the simulated time; a time of day is today's [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(crate) from: Option<Timestamp>,
-    /// Its end [default: an hour later]
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    /// Its end; a time of day is today's [default: an hour later]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(crate) to: Option<Timestamp>,
     /// How many nodes run the files, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = nodes)]

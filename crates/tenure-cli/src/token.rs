@@ -14,7 +14,7 @@ use tenure::Timestamp;
 use tenure::core::{Clock as _, SystemClock};
 use tenure::dashboard::{ApiToken, Right};
 
-use crate::args::{duration, instant};
+use crate::args::{duration, instant_ahead, times};
 use crate::exit::{Code, Failure, Outcome};
 use crate::output::print;
 use crate::text::shown_os;
@@ -34,14 +34,19 @@ pub(crate) struct TokenArgs {
     /// How long it counts, such as 90d; without it, until its line is taken out
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "until")]
     counts_for: Option<Duration>,
-    /// Until which instant it counts
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// Until which time it counts; a time of day that is over is tomorrow's
+    #[arg(long, value_name = "TIME", value_parser = instant_ahead, allow_hyphen_values = true)]
     until: Option<Timestamp>,
 }
 
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 Prints the token, which is shown this once: the file holds its digest. A running `tenure run` reads
-the file again when it changes. To take a token back, take its line out of the file.";
+the file again when it changes. To take a token back, take its line out of the file.
+
+",
+    times!()
+);
 
 /// What one may do with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

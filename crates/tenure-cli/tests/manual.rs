@@ -44,9 +44,13 @@ fn every_command_has_a_manual_page() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn a_folder_for_the_pages_is_made_and_one_that_cannot_be_is_named() {
     let place = Place::new();
-    let missing = place.path("nowhere").to_str().unwrap().to_owned();
+    let missing = place.path("man/man1").to_str().unwrap().to_owned();
+    assert_eq!(place.run(["man", &missing]).code, Some(0));
+    assert!(place.path("man/man1/tenure-lock.1").exists());
+    place.write("file", "");
+    let missing = place.path("file/man1").to_str().unwrap().to_owned();
     let ended = place.run(["man", &missing]);
     assert_eq!(ended.code, Some(73), "{ended:?}");
     assert!(

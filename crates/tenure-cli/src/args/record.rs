@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use tenure::core::Timestamp;
 
 use super::StoreArgs;
-use super::value::{Wait, instant, run_count, state, wait};
+use super::value::{Asked, Wait, asked, run_count, state, wait};
+use super::when::{instant, instant_before, times};
 use crate::watch::WatchArgs;
 
 #[derive(Debug, Args)]
@@ -84,6 +85,7 @@ pub(crate) struct TasksArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -93,11 +95,12 @@ pub(crate) struct HistoryArgs {
     /// Only runs in this state, such as `failed`; may be repeated
     #[arg(long, value_name = "STATE", value_parser = state)]
     pub(crate) state: Vec<tenure::core::RunState>,
-    /// Only ticks from this instant on, such as `2026-11-21T03:00:00Z`
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// Only ticks from this time on, such as `-1h` or `2026-11-21T03:00:00Z`; a time of day that is
+    /// still to come is yesterday's
+    #[arg(long, value_name = "TIME", value_parser = instant_before, allow_hyphen_values = true)]
     pub(crate) from: Option<Timestamp>,
-    /// Only ticks up to this instant
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// Only ticks up to this time; a time of day is today's
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(crate) to: Option<Timestamp>,
     /// How many runs, at most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = run_count)]
@@ -113,30 +116,34 @@ pub(crate) struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Which task
+    /// Which task; or a run's id, as `tenure history --output` shows it
     #[arg(value_name = "TASK")]
     pub(crate) task: String,
-    /// The tick, or any instant after it and before the next; without it the last tick
-    #[arg(value_name = "TIME", value_parser = instant)]
-    pub(crate) time: Option<Timestamp>,
+    /// The tick, or any time after it and before the next; without it the last tick. A time of day
+    /// that is still to come is yesterday's. A run's id stands for its tick
+    #[arg(value_name = "TIME", value_parser = asked, allow_hyphen_values = true)]
+    pub(crate) time: Option<Asked>,
     /// Prints one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Which task
     #[arg(value_name = "TASK")]
     pub(crate) task: String,
-    /// Which run, by its id or its tick; without it every run of the task that is going on
-    #[arg(value_name = "RUN")]
-    pub(crate) run: Option<String>,
+    /// Which run, by its id or the TIME of its tick, where a time of day that is still to come is
+    /// yesterday's; without it every run of the task that is going on
+    #[arg(value_name = "RUN", value_parser = asked)]
+    pub(crate) run: Option<Asked>,
     /// Why, for everybody who looks
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) why: String,

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tenure::core::Timestamp;
 
-use super::value::{instant, tick_count};
+use super::value::tick_count;
+use super::when::{instant, times};
 
 /// A schedule given on the command line.
 #[derive(Debug, Args)]
@@ -34,14 +35,15 @@ pub(crate) struct ScheduleArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = times!())]
 pub(crate) struct NextArgs {
     #[command(flatten)]
     pub(crate) schedule: ScheduleArgs,
     /// How many ticks
     #[arg(short = 'n', long, value_name = "N", default_value_t = 5, value_parser = tick_count)]
     pub(crate) count: u32,
-    /// After which instant, instead of now
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// After which time, instead of now; a time of day is today's
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(crate) from: Option<Timestamp>,
 }
 

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use tenure::core::{Timestamp, Ttl, format_duration, parse_duration};
+use tenure::core::{RunKey, Timestamp, Ttl, format_duration, parse_duration};
 use tenure_bench::Workload;
+
+use super::when::instant_before;
 
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,16 +117,23 @@ pub(super) fn run_count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "expected a number of runs from 1 to 1000000".to_owned())
 }
 
-pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
-    let read: Result<Timestamp, _> = text.parse();
-    read.map_err(|error| {
-        if error.is_range() {
-            "out of range: there is no such day or time, or it is after 9999-12-30T22:00:00Z"
-        } else {
-            "expected an instant with an offset, such as 2026-11-21T03:00:00Z"
-        }
-        .to_owned()
-    })
+/// A tick, or one run of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    At(Timestamp),
+    Run(RunKey),
+}
+
+/// A run by its id, or a tick by a time.
+pub(crate) fn asked(text: &str) -> Result<Asked, String> {
+    match text.parse() {
+        Ok(key) => Ok(Asked::Run(key)),
+        Err(_) if text.contains('#') => Err(
+            "expected a run's id such as task@2026-11-21T03:00:00.000Z#1, as `tenure history              --output` shows it"
+                .to_owned(),
+        ),
+        Err(_) => instant_before(text).map(Asked::At),
+    }
 }
 
 pub(super) fn state(text: &str) -> Result<tenure::core::RunState, String> {
@@ -165,22 +174,6 @@ mod tests {
                 (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
                 other => panic!("{text}: {other:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn an_instant_that_cannot_be_is_told_from_a_text_that_is_none() {
-        assert!(instant("2026-11-21T03:00:00+01:00").is_ok());
-        for (text, part) in [
-            ("9999-12-31T23:59:00Z", "out of range"),
-            ("2026-02-29T00:00:00Z", "out of range"),
-            ("2026-11-21T25:00:00Z", "out of range"),
-            ("2026-11-21T03:00:00", "with an offset"),
-            ("yesterday", "with an offset"),
-            ("", "with an offset"),
-        ] {
-            let error = instant(text).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

@@ -13,7 +13,7 @@ use tenure::Timestamp;
 use tenure::core::{Backfill, BackfillState, RunStore, TaskRecord};
 use tokio::runtime::Builder;
 
-use crate::args::{StoreArgs, Wait, instant, wait};
+use crate::args::{StoreArgs, Wait, instant, instant_before, times, wait};
 use crate::control::{known, who};
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
@@ -34,11 +34,12 @@ pub(crate) struct BackfillArgs {
     /// Which task
     #[arg(value_name = "TASK")]
     task: String,
-    /// The first instant whose tick counts, such as `2026-11-21T03:00:00Z`
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// The first time whose tick counts, such as `2026-11-21T03:00:00Z`; a time of day that is still
+    /// to come is yesterday's
+    #[arg(long, value_name = "TIME", value_parser = instant_before, allow_hyphen_values = true)]
     from: Timestamp,
-    /// The last instant whose tick counts [default: now]
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// The last time whose tick counts; a time of day is today's [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     to: Option<Timestamp>,
     /// Only says which ticks would run
     #[arg(long)]
@@ -66,13 +67,18 @@ pub(crate) struct BackfillArgs {
     json: bool,
 }
 
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 A tick whose run succeeded, waits or is in hand is left out, also if that run was another
 backfill's. All others run, the oldest first: those that failed, were missed or skipped, and those
 without a record, which were never due here or whose records were deleted.
 
 Live ticks come first: no run of a backfill costs a tick of the schedule. It goes on as long as any
-node that runs the task is alive, and `tenure backfills` shows how far it is.";
+node that runs the task is alive, and `tenure backfills` shows how far it is.
+
+",
+    times!()
+);
 
 #[derive(Debug, Args)]
 pub(crate) struct BackfillsArgs {

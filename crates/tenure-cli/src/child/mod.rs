@@ -44,7 +44,12 @@ pub(crate) fn spawn_failure(program: &OsStr, error: &io::Error) -> Failure {
             Code::NOT_FOUND,
             format!("cannot run `{shown}`: command not found"),
         )
-        .help("check the spelling and PATH; shell built-ins need `sh -c '…'`"),
+        .help(if program.to_string_lossy().contains(char::is_whitespace) {
+            "it is one word with a blank in it: write the program and its arguments as words of \
+             their own, or let a shell read it with `sh -c '…'`"
+        } else {
+            "check the spelling and PATH; shell built-ins need `sh -c '…'`"
+        }),
         _ => Failure::new(
             Code::NOT_EXECUTABLE,
             format!("cannot run `{shown}`: {error}"),

@@ -233,10 +233,12 @@ fn refusal(terms: &Terms, error: &AcquireError) -> Failure {
             waited,
             ..
         } => {
-            let after = if terms.wait == Some(Duration::ZERO) || waited.is_zero() {
-                String::new()
-            } else {
-                format!(", still after {}", format_duration(*waited))
+            // Asking ends a little before the wait, to take back in time what was asked for.
+            let after = match terms.wait {
+                Some(asked) if !asked.is_zero() && !waited.is_zero() => {
+                    format!(", still after {}", format_duration(asked))
+                }
+                _ => String::new(),
             };
             let lasts = match remaining {
                 Some(left) => format!("; its lease lasts {} if not renewed", about_duration(*left)),

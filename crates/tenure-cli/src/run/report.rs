@@ -79,7 +79,7 @@ impl Reporter {
         let noun = if next.len() == 1 { "task" } else { "tasks" };
         let tasks = next.len();
         self.line(&format!(
-            "{tasks} {noun} on {}, as {}{}; Ctrl-C ends it",
+            "{tasks} {noun} on {}, as {}{}; Ctrl-C or SIGTERM ends it",
             store.shown(),
             self.node,
             if args.watch_only {

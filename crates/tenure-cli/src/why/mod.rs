@@ -5,18 +5,21 @@
 
 mod account;
 
+use tenure::core::{RunKey, TaskName};
 use tenure::tasks::story::Story;
 use tenure::tasks::story::gone::Gone;
+use tenure::tasks::story::names;
 pub(crate) use tenure::tasks::story::schedule_of;
 use tokio::runtime::Builder;
 
 use self::account::Account;
-use crate::args::WhyArgs;
+use crate::args::{Asked, WhyArgs};
 use crate::control::known;
 use crate::exit::{Code, Failure, Outcome};
 use crate::lock::runtime;
 use crate::output::{folded, print, print_json};
 use crate::store::{Chosen, failure};
+use crate::text::visible;
 
 pub(crate) fn run(args: WhyArgs) -> Outcome {
     runtime(&mut Builder::new_current_thread())?.block_on(explain(args))
@@ -25,11 +28,20 @@ pub(crate) fn run(args: WhyArgs) -> Outcome {
 async fn explain(args: WhyArgs) -> Outcome {
     let chosen = Chosen::new(&args.store, None)?;
     let runs = chosen.open_existing().await?.runs();
-    let (task, now) = known(&*runs, &args.task, &chosen).await?;
-    let story = Story::of(&*runs, &task, args.time).await;
+    let (name, time) = asked_for(&args);
+    let (task, now) = known(&*runs, &name, &chosen).await?;
+    let time = match time {
+        Some(Asked::Run(key)) if !names::all_of(&task).contains(&key.task) => {
+            return Err(of_another(&task.definition.task, &key));
+        }
+        Some(Asked::Run(key)) => Some(key.tick),
+        Some(Asked::At(time)) => Some(time),
+        None => None,
+    };
+    let story = Story::of(&*runs, &task, time).await;
     let story = story.map_err(|error| failure("cannot read what became of the task", &error))?;
     let Some(story) = story else {
-        let (name, until) = (&task.definition.task, args.time.unwrap_or(now));
+        let (name, until) = (&task.definition.task, time.unwrap_or(now));
         let message = format!("task `{name}` was never due until {until}");
         return Err(
             Failure::new(Code::DATA, message).help("see `tenure history` and `tenure tasks`")
@@ -45,4 +57,18 @@ async fn explain(args: WhyArgs) -> Outcome {
         print(&folded(&account.text()))?;
     }
     Ok(Code::OK)
+}
+
+/// The task and the tick that are meant: the id of a run says both.
+fn asked_for(args: &WhyArgs) -> (String, Option<Asked>) {
+    match (args.task.parse::<RunKey>(), &args.time) {
+        (Ok(key), None) => (key.task.as_str().to_owned(), Some(Asked::Run(key))),
+        (_, time) => (args.task.clone(), time.clone()),
+    }
+}
+
+fn of_another(task: &TaskName, key: &RunKey) -> Failure {
+    let key = visible(&key.to_string());
+    let message = format!("run `{key}` is not of task `{task}`");
+    Failure::new(Code::USAGE, message).help(format!("write tenure why '{key}'"))
 }

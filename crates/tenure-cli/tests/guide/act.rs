@@ -211,7 +211,7 @@ impl<'s> Stage<'s> {
                 return self.place.read("ran.txt").contains("./scheduler");
             }
             let is_quiet = !self.is_a_walk || said().contains(" ok ");
-            said().contains("Ctrl-C ends it") && is_quiet
+            said().contains("Ctrl-C or SIGTERM ends it") && is_quiet
         });
         let told = said();
         if self.is_a_walk {
