@@ -348,7 +348,7 @@ fn line_of(run: &RunRecord, late: &LateEnds, gone: &Gone, with_output: bool) -> 
 fn row(run: &RunRecord, late_ends: usize, gone: Option<&str>) -> Vec<String> {
     let dash = || "–".to_owned();
     let late = run
-        .started_at
+        .first_started_at()
         .map(|started| about(started.since(run.key.tick)));
     let took = match (run.started_at, run.ended_at) {
         (Some(started), Some(ended)) => Some(about(ended.since(started))),
@@ -423,7 +423,7 @@ pub(crate) fn run_json(run: &RunRecord, with_output: bool) -> Value {
         "started_at": time(run.started_at),
         "ended_at": time(run.ended_at),
         "due_at": time(run.due_at),
-        "lateness_ms": run.started_at.map(|at| millis(at.since(run.key.tick))),
+        "lateness_ms": run.first_started_at().map(|at| millis(at.since(run.key.tick))),
         "asked": run.asked,
         "reason": run.reason,
         "exit_code": run.exit_code,

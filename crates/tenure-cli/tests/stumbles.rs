@@ -113,3 +113,62 @@ fn e27_a_command_in_one_word_with_a_blank_is_told_what_it_is() {
     let ended = place.run(["lock", "k", "--", "ecoh"]);
     assert!(!ended.stderr.contains("one word"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_run_that_is_tried_again_is_as_late_as_its_first_attempt_and_says_what_it_printed_last() {
+    let place = Place::new();
+    place.write(
+        "tasks.toml",
+        "[[task]]\nname = \"t\"\nschedule = \"* * * * * *\"\noverlap = \"skip\"\n\
+         retry = { attempts = 2, first = \"2s\", past_next_tick = true }\nmask = [\"bad *\"]\n\
+         shell = 'echo one; echo bad hunter22; exit 3'\n",
+    );
+    let mut command = place.tenure(["run", "--no-dashboard", "tasks.toml"]);
+    let lines = std::fs::File::create(place.path("lines")).unwrap();
+    let runner = command.stdout(lines).spawn().unwrap();
+    let run = until("a second attempt to end", || {
+        let ended = place.run(["history", "--json", "--state", "failed", "-n", "1"]);
+        let line = ended.stdout.lines().next()?.to_owned();
+        let run = serde_json::from_str::<Value>(&line).unwrap();
+        (run["attempt"] == 2).then_some(run)
+    });
+    end(runner);
+    let time = |of: &Value| of.as_str().unwrap().parse::<tenure::Timestamp>().unwrap();
+    let first = time(&run["attempts"][0]["started_at"]);
+    let tick = run["tick"].as_str().unwrap();
+    let late = run["lateness_ms"].as_u64().unwrap();
+    assert_eq!(
+        u128::from(late),
+        first.since(time(&run["tick"])).as_millis()
+    );
+    assert!(time(&run["started_at"]) > time(&run["attempts"][0]["ended_at"]));
+    let table = ok(place.run(["history", "--state", "failed", "--from", tick, "--to", tick]));
+    let shown = table.lines().nth(1).unwrap();
+    let late = tenure::core::about_duration(std::time::Duration::from_millis(late));
+    assert!(
+        shown.split_whitespace().any(|cell| cell == late),
+        "{late}: {table}"
+    );
+    let lines = place.read("lines");
+    assert!(
+        lines.contains("exit status 3; it printed last: bad ***; again in"),
+        "{lines}"
+    );
+    assert!(!lines.contains("hunter22"));
+}
+
+#[test]
+fn s62_a_broken_file_is_told_once() {
+    let place = Place::new();
+    place.write("tasks.toml", EACH_SECOND);
+    let runner = place.runner("a", &["--no-dashboard", "tasks.toml"]);
+    place.write("tasks.toml", EACH_SECOND.replace("schedule", "shedule"));
+    crate::program::signal(runner.id(), nix::sys::signal::Signal::SIGHUP);
+    until_true("the fault", || {
+        place.read("a.log").contains("were not read again")
+    });
+    end(runner);
+    let log = place.read("a.log");
+    assert_eq!(log.matches("were not read again").count(), 1, "{log}");
+    assert_eq!(log.matches("`shedule`").count(), 1, "{log}");
+}

@@ -73,6 +73,9 @@ pub enum RunnerEvent {
         exit_code: Option<i32>,
         /// After what delay it is tried again, if it is.
         again_after: Option<Duration>,
+        /// The last line that it printed and that holds anything, if it did not end well: at most
+        /// 200 characters.
+        last_line: Option<String>,
     },
     /// A tick was left out by a rule.
     Skipped {

@@ -44,6 +44,7 @@
 
 mod alarm;
 mod attempt;
+mod causes;
 mod check;
 mod config_error;
 mod context;

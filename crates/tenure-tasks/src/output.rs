@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use tenure_core::Finish;
+use tenure_core::{Finish, Outcome};
 
 /// How much is kept of the beginning, and again of the end, in bytes.
 const HALF: usize = 64 * 1024;
@@ -22,6 +22,22 @@ struct Kept {
     tail: String,
     cut: usize,
     head_is_full: bool,
+}
+
+/// How much of a line is told, in characters.
+const MOST_OF_LINE: usize = 200;
+
+/// The last line that holds anything of what was printed by a run that did not end well.
+pub(crate) fn last_line(outcome: Outcome, output: Option<&str>) -> Option<String> {
+    if outcome == Outcome::Succeeded {
+        return None;
+    }
+    let line = output?
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())?;
+    Some(line.chars().take(MOST_OF_LINE).collect())
 }
 
 impl Output {
@@ -115,6 +131,20 @@ fn boundary_at_least(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_last_line_that_says_anything_is_told_of_a_run_that_did_not_end_well() {
+        let long = "x".repeat(300);
+        for (output, expected) in [
+            (None, None),
+            (Some("\n \n"), None),
+            (Some("a\nbad \r\n\n"), Some("bad")),
+            (Some(&*long), long.get(..MOST_OF_LINE)),
+        ] {
+            assert_eq!(last_line(Outcome::Failed, output).as_deref(), expected);
+            assert_eq!(last_line(Outcome::Succeeded, output), None);
+        }
+    }
 
     #[test]
     fn s42_endless_output_keeps_its_beginning_and_its_end_and_says_what_is_missing() {

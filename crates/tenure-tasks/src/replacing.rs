@@ -7,6 +7,7 @@ use tenure_core::{StoreError, TaskName};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alarm::{Specs, specs_of};
+use crate::causes::with_causes;
 use crate::check::{Assigned, Work, check};
 use crate::config_error::{ConfigErrors, named};
 use crate::manager::TaskError;
@@ -111,7 +112,7 @@ impl RunningTasks {
             Ok(_) => self.reloaded(),
             // Nobody wants other tasks of what has ended.
             Err(ReplaceError::Ended) => {}
-            Err(error) => self.reload_failed(in_words(error)),
+            Err(error) => self.reload_failed(with_causes(error)),
         }
         replaced
     }
@@ -147,17 +148,6 @@ impl RunningTasks {
         }
         Ok(all)
     }
-}
-
-/// An error with what is behind it.
-fn in_words(error: &ReplaceError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 async fn replace_one(

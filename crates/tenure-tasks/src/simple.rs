@@ -20,6 +20,7 @@ use crate::check::{Assigned, Work};
 use crate::event::{DelayCause, EventSender, RunnerEvent, SkipCause};
 use crate::manager::{TaskError, TaskManager};
 use crate::options::RunnerOptions;
+use crate::output::last_line;
 use crate::replacing::{Replaced, Replacement};
 use crate::running::{Command, Drained, Pulse};
 use crate::stop::StopReason;
@@ -272,10 +273,10 @@ impl SimpleRunner {
                 _ => self.drained.finished += 1,
             }
         }
-        let failure = match &ending {
-            Ending::Returned(Err(failure)) => failure.exit_code,
-            Ending::Returned(Ok(report)) => report.exit_code,
-            _ => None,
+        let (exit_code, output) = match &ending {
+            Ending::Returned(Err(failure)) => (failure.exit_code, failure.output.as_deref()),
+            Ending::Returned(Ok(report)) => (report.exit_code, report.output.as_deref()),
+            _ => (None, None),
         };
         self.events.tell(|| RunnerEvent::Finished {
             key,
@@ -284,8 +285,9 @@ impl SimpleRunner {
             lateness: running.attempt.lateness(),
             duration: self.clock.now().since(running.began_at),
             reason: (outcome.state() != RunState::Succeeded).then(|| ending.to_string()),
-            exit_code: failure,
+            exit_code,
             again_after: None,
+            last_line: last_line(outcome, output),
         });
     }
 

@@ -64,6 +64,7 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
             reason,
             exit_code,
             again_after,
+            last_line,
         } => {
             let more = json!({
                 "attempt": attempt,
@@ -73,6 +74,7 @@ fn of_run(event: &RunnerEvent) -> Option<Value> {
                 "reason": reason,
                 "exit_code": exit_code,
                 "again_after_ms": again_after.as_ref().map(ms),
+                "last_line": last_line,
             });
             run("finished", key, more)
         }

@@ -147,10 +147,10 @@ impl Reload {
     async fn tell(&self, tasks: &RunningTasks, fault: Fault) {
         // What the scheduling itself refused, it has told.
         let is_told = matches!(fault, Fault::Replace(_));
-        let (text, details) = match fault {
+        let (text, above, details) = match fault {
             Fault::Replace(ReplaceError::Ended) => return,
-            Fault::Replace(error) => (chain(&error), None),
-            Fault::Failure(failure) => (failure.to_string(), None),
+            Fault::Replace(error) => (chain(&error), None, None),
+            Fault::Failure(failure) => (failure.to_string(), None, None),
             Fault::Problems(files) => {
                 tell_problems(&files);
                 let count = files.problems.count(Severity::Error);
@@ -159,15 +159,18 @@ impl Reload {
                 let first = first.filter(|problem| problem.severity == Severity::Error);
                 let first = first.map(|problem| problem.title.as_str()).next();
                 let text = format!("{count} {noun} in the task files: {}", first.unwrap_or(""));
-                (text, Some(problems_json(&files)))
+                // Each stands above already, with its place.
+                let above = format!("{count} {noun} in the task files, see above");
+                (text, Some(above), Some(problems_json(&files)))
             }
         };
         if !is_told {
             tasks.reload_failed(text.clone());
         }
-        tracing::error!(error = text, "the task files were not read again");
+        tracing::warn!(error = text, "the task files were not read again");
         notice(format_args!(
-            "the task files were not read again, and the tasks run on as before: {text}"
+            "the task files were not read again, and the tasks run on as before: {}",
+            above.as_ref().unwrap_or(&text)
         ));
         if let Ok(mut reporter) = self.reporter.lock() {
             reporter.reload_failed(&text, details.as_ref());

@@ -7,7 +7,7 @@ use tenure::core::{Outcome, RunKey, TaskName, Timestamp};
 use tenure::tasks::{Alarm, AlarmState, Replaced, RunnerEvent, tells_alarms};
 
 use crate::output::about;
-use crate::text::visible;
+use crate::text::{shown, visible};
 
 /// When each task is due next, as the runner last said.
 pub(super) type Next = HashMap<TaskName, Option<Timestamp>>;
@@ -37,6 +37,7 @@ pub(super) fn of_event(
             duration,
             reason,
             again_after,
+            last_line,
             ..
         } => {
             let (word, style) = word_of(*outcome);
@@ -51,6 +52,9 @@ pub(super) fn of_event(
             }
             if let Some(reason) = reason {
                 parts.push(format!(": {}", visible(reason)));
+            }
+            if let Some(line) = last_line {
+                parts.push(format!("; it printed last: {}", shown(line)));
             }
             if let Some(after) = again_after {
                 parts.push(format!("; again in {}", about(*after)));
@@ -262,6 +266,7 @@ mod tests {
             reason: None,
             exit_code: None,
             again_after: None,
+            last_line: None,
         };
         let at = Timestamp::from_millis;
         let told = |next: Option<Timestamp>| {

@@ -249,6 +249,14 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// When its first attempt began that did: from its time until then it waited for a node, and
+    /// after it for another attempt.
+    #[must_use]
+    pub fn first_started_at(&self) -> Option<Timestamp> {
+        let earlier = self.attempts.iter().find_map(|it| it.started_at);
+        earlier.or(self.started_at)
+    }
+
     /// A record with nothing but its identity, for stores to fill in.
     #[must_use]
     pub fn new(key: RunKey, state: RunState, created_at: Timestamp) -> Self {
@@ -281,5 +289,26 @@ impl RunRecord {
         let tick = self.key.tick.min(until);
         let is_scheduled = self.key.kind == RunKind::Scheduled;
         self.started_at = told.map(|told| if is_scheduled { told.max(tick) } else { told });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TaskName;
+
+    #[test]
+    fn a_run_that_is_tried_again_began_with_its_first_attempt_that_did() {
+        let at = Timestamp::from_millis;
+        let key = RunKey::scheduled(TaskName::new("t").unwrap(), at(0), 1);
+        let mut run = RunRecord::new(key, RunState::Running, at(0));
+        assert_eq!(run.first_started_at(), None);
+        run.started_at = Some(at(19_000));
+        assert_eq!(run.first_started_at(), run.started_at);
+        // The node of the first died before it began.
+        let mut attempts = [1, 2].map(|n| AttemptRecord::new(n, RunState::Failed, at(10)));
+        attempts[1].started_at = Some(at(5));
+        run.attempts = attempts.to_vec();
+        assert_eq!(run.first_started_at(), Some(at(5)));
     }
 }

@@ -31,6 +31,11 @@ fn table() -> Table {
     events::add(table)
 }
 
+/// The answer to a path that is none.
+pub(crate) fn nowhere() -> Problem {
+    Problem::not_found("the API has no such path").help("see api/v1/openapi.json for its paths")
+}
+
 /// The API, without the path under which it is mounted.
 pub(crate) fn routes() -> Routes {
     let table = table();
@@ -44,7 +49,7 @@ pub(crate) fn routes() -> Routes {
         .get("/openapi.json", Some(Right::Read), document);
     routes.router = routes
         .router
-        .fallback(|| async { Problem::not_found("the API has no such path") })
+        .fallback(async || nowhere())
         .method_not_allowed_fallback(|| async {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             let detail = "this path does not know this method";

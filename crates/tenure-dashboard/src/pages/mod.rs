@@ -27,7 +27,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use tenure_core::{Key, RunKey, TaskName};
@@ -48,7 +48,15 @@ pub(crate) fn style_path() -> &'static str {
 /// The routes of all pages.
 pub(crate) fn routes() -> Routes {
     let read = Some(auth::Right::Read);
-    let to_now = async |Base(base): Base| Redirect::temporary(&format!("{base}/now"));
+    let to_now = async |Base(base): Base| {
+        let to = format!("{base}/now");
+        // For those who ask by hand, and do not follow.
+        let text = format!("the dashboard is at {to}, its API at {base}/api/v1/openapi.json\n");
+        (
+            Redirect::temporary(&to).into_response().into_parts().0,
+            text,
+        )
+    };
     Routes::default()
         .get("/", read, to_now)
         .get("/now", read, async |asking: Asking| {
@@ -73,8 +81,11 @@ pub(crate) fn routes() -> Routes {
         .merge(assets::routes())
 }
 
-/// The answer to a path that is none.
-pub(crate) async fn nowhere() -> Response {
+/// The answer to a path that is none: to programs as the API answers, to people as a page.
+pub(crate) async fn nowhere(asked: Uri) -> Response {
+    if asked.path().split('/').nth(1) == Some("api") {
+        return crate::api::nowhere().into_response();
+    }
     let message = "The dashboard has no page of this name.";
     told(StatusCode::NOT_FOUND, "There is no such page", message)
 }

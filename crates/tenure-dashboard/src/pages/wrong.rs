@@ -197,7 +197,8 @@ fn of_nodes(nodes: &Nodes) -> Vec<Trouble> {
         });
     };
     for row in &nodes.nodes {
-        let label = &row.node.label;
+        // With its place and number: all nodes of a cluster may have one label.
+        let label = row.node.to_string();
         if !row.is_alive {
             tell(
                 true,

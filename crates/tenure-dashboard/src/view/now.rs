@@ -309,7 +309,7 @@ fn minutes_of(past: &[RunRecord], now: Timestamp) -> Vec<TimelineMinute> {
             state if state.is_final() => minute.left_out += 1,
             _ => minute.open += 1,
         }
-        if let Some(started) = run.started_at {
+        if let Some(started) = run.first_started_at() {
             minute.latest_ms = minute.latest_ms.max(millis(started.since(run.key.tick)));
         }
     }

@@ -48,7 +48,7 @@ pub struct RunRow {
     pub ended_at: Option<At>,
     /// For a waiting run: from when on it may be taken.
     pub due_at: Option<At>,
-    /// How long after its tick the current attempt began, in milliseconds.
+    /// How long after its tick the first attempt began, in milliseconds.
     pub lateness_ms: Option<u64>,
     /// How long the current attempt took, or has taken so far, in milliseconds.
     pub took_ms: Option<u64>,
@@ -92,7 +92,7 @@ impl RunRow {
             started_at: run.started_at.map(At),
             ended_at: run.ended_at.map(At),
             due_at: run.due_at.map(At),
-            lateness_ms: run.started_at.map(|at| millis(at.since(run.key.tick))),
+            lateness_ms: (run.first_started_at()).map(|at| millis(at.since(run.key.tick))),
             took_ms: (run.started_at.zip(until)).map(|(from, to)| millis(to.since(from))),
             asked: run.asked.clone(),
             reason: run.reason.clone(),
@@ -114,8 +114,11 @@ pub struct RunMark {
     pub state: RunState,
     /// How late it began, in milliseconds.
     pub lateness_ms: Option<u64>,
-    /// How long it took, or has taken so far, in milliseconds.
+    /// How long it took, or has taken so far, in milliseconds; the last attempt of a run that was
+    /// tried again.
     pub took_ms: Option<u64>,
+    /// When it ended.
+    pub ended_at: Option<At>,
     /// Of a run in hand whose node's lease has ended: that it has, and who will notice.
     pub node_gone: Option<String>,
 }
@@ -128,6 +131,7 @@ impl From<RunRow> for RunMark {
             state: row.state,
             lateness_ms: row.lateness_ms,
             took_ms: row.took_ms,
+            ended_at: row.ended_at,
             node_gone: row.node_gone,
         }
     }

@@ -283,6 +283,9 @@ async fn e96_e97_e98_paths_and_methods_that_are_none_are_refused() {
         ("GET", "/api/v1/tasks/a%00b", 400),
         ("GET", "/api/v1/tasks/%C0%AF", 400),
         ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v1/", 404),
+        ("GET", "/api", 404),
+        ("GET", "/api/v2/tasks", 404),
         ("DELETE", "/api/v1/tasks", 405),
         ("TRACE", "/api/v1/tasks", 405),
         ("POST", "/api/v1/now", 405),
@@ -302,6 +305,18 @@ async fn e96_e97_e98_paths_and_methods_that_are_none_are_refused() {
             assert_eq!(kind, Some("application/problem+json"), "{method} {path}");
         }
     }
+    // A page for whoever looks for a page, and a word for whoever does not follow.
+    let answer = served.get("/apis").await;
+    assert!(answer.status == 404 && answer.body.starts_with("<!DOCTYPE"));
+    let answer = served.get("/").await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (307, Some("/now"))
+    );
+    assert!(
+        answer.body.starts_with("the dashboard is at /now"),
+        "{answer:?}"
+    );
     let over = [("x-http-method-override", "POST")];
     let answer = served.ask("GET", "/api/v1/tasks/a/pause", &over, "").await;
     assert_eq!(answer.status, 405);

@@ -239,6 +239,27 @@ async fn s40_a_run_whose_node_is_gone_is_not_shown_as_running_alone() {
 }
 
 #[tokio::test]
+async fn s40_a_silent_node_is_told_with_its_host_and_number() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let lease = Duration::from_secs(15);
+    for pid in [21_322, 21_323] {
+        let node = Holder::new("tenure run").on_host("vm").with_pid(pid);
+        store.beat(&Beat::new(node, lease)).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(48));
+    let page = serve(store.clone(), Access::open(Right::Read)).await;
+    let now = page.get("/now").await.body;
+    for pid in [21_322, 21_323] {
+        let told = format!(
+            "{} was last heard",
+            Holder::new("tenure run").on_host("vm").with_pid(pid)
+        );
+        assert!(now.contains(&told), "{told}: {now}");
+    }
+}
+
+#[tokio::test]
 async fn s59_a_task_that_is_paused_does_not_run_next() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(MemoryStore::with_clock(clock));

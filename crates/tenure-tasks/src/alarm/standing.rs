@@ -137,7 +137,7 @@ pub(super) fn in_words(kind: AlarmKind, record: &RunRecord, count: u32, now: Tim
     let what = match kind {
         AlarmKind::Missed => format!("missed its tick {tick}{times}{because}"),
         AlarmKind::Late => {
-            let late = record.started_at.unwrap_or(tick).since(tick);
+            let late = record.first_started_at().unwrap_or(tick).since(tick);
             format!("began {late:?} after its tick {tick}{times}")
         }
         AlarmKind::TooLong => {
@@ -184,6 +184,16 @@ mod tests {
             Standing::Bad(_, count) => Some(count),
             Standing::Open => None,
         }
+    }
+
+    #[test]
+    fn an_alarm_of_a_late_run_that_was_tried_again_tells_how_late_the_first_attempt_was() {
+        let mut run = record(0, RunState::Failed, 19, Some(1));
+        let mut first = tenure_core::AttemptRecord::new(1, RunState::Failed, at(9));
+        first.started_at = Some(at(6));
+        run.attempts.push(first);
+        let told = in_words(AlarmKind::Late, &run, 1, at(30));
+        assert!(told.starts_with("t began 6s after its tick"), "{told}");
     }
 
     #[test]

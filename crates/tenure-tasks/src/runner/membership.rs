@@ -10,6 +10,7 @@ use super::calls::{Done, Standing, Standings};
 use super::gaps::Recent;
 use super::lease::Registration;
 use super::{Phase, Runner};
+use crate::causes::with_causes;
 use crate::event::RunnerEvent;
 use crate::spec::TaskSpec;
 use crate::stop::StopReason;
@@ -256,9 +257,9 @@ impl Runner {
     pub(super) fn trouble(&mut self, call: &'static str, error: &StoreError) {
         let now = self.clock.now();
         let is_news = self.lease.failed(now, self.rng.f64());
-        let text = full_text(error);
+        let text = with_causes(error);
         if is_news {
-            tracing::error!(call, error = text, "the store failed");
+            tracing::warn!(call, error = text, "the store failed");
             self.events.tell(|| RunnerEvent::StoreTrouble {
                 manager: self.name.clone(),
                 call,
@@ -286,17 +287,4 @@ impl Runner {
         let specs = self.table.ids().map(|(_, entry)| entry.work.spec.clone());
         specs.collect()
     }
-}
-
-/// An error with its causes, in one line.
-fn full_text(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    for _ in 0..8 {
-        let Some(cause) = source else { break };
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

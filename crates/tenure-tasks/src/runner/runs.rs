@@ -15,7 +15,7 @@ use super::{Phase, Runner};
 use crate::attempt::{Attempt, Ending, NOT_BEGUN, record_end};
 use crate::check::Work;
 use crate::event::{DelayCause, RunnerEvent};
-use crate::output::bounded;
+use crate::output::{bounded, last_line};
 use crate::policy::OnLeaseLoss;
 use crate::spec::TaskSpec;
 use crate::stop::StopReason;
@@ -298,6 +298,7 @@ impl Runner {
             reason: finish.reason.clone(),
             exit_code: finish.exit_code,
             again_after: finish.again_after,
+            last_line: last_line(finish.outcome, finish.output.as_deref()),
         });
     }
 

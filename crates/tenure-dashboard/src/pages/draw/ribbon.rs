@@ -79,6 +79,7 @@ mod tests {
             state,
             lateness_ms: None,
             took_ms: None,
+            ended_at: None,
             node_gone: None,
         }
     }

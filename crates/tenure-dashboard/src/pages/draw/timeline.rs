@@ -162,7 +162,7 @@ fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], next: &[Soon]) -
     }
 }
 
-/// A run: a line from its tick to its start if it was late, then a bar for as long as it took.
+/// A run: a line from its tick to its start if it was late, then a bar until its end.
 fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
     let tick = run.mark.tick.0.as_millis();
     let late = run.mark.lateness_ms.unwrap_or(0);
@@ -172,7 +172,8 @@ fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
     let end = if is_open {
         plot.middle
     } else {
-        start + signed(run.mark.took_ms.unwrap_or(0))
+        let took = || start + signed(run.mark.took_ms.unwrap_or(0));
+        run.mark.ended_at.map_or_else(took, |at| at.0.as_millis())
     };
     let (x, to) = (plot.x(start), plot.x(end.max(start)));
     let width = (to - x).max(4);
@@ -327,6 +328,7 @@ mod tests {
                 state,
                 lateness_ms: Some(5_000),
                 took_ms: Some(60_000),
+                ended_at: None,
                 node_gone: None,
             },
         }
