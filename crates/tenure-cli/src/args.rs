@@ -122,7 +122,8 @@ pub(crate) struct StoreArgs {
     /// Store to use: `sqlite:PATH`, `redis://HOST[:PORT][/DB]` (`rediss://` over TLS,
     /// `redis+sentinel://`, `redis+cluster://`, `redis+quorum://`, `redis+unix:`) or `memory:`
     ///
-    /// Without it: `TENURE_STORE`, then the `store` of the task file if one is given, then
+    /// Without it: `TENURE_STORE`, then the `store` of the task file if one is given, and for what
+    /// is about tasks and takes no file of `tasks.toml` in this folder, if it is your own; then
     /// `$XDG_STATE_HOME/tenure/tenure.db` or `~/.local/state/tenure/tenure.db`.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) store: Option<String>,

@@ -17,7 +17,7 @@ pub(crate) fn run(args: CancelArgs) -> Outcome {
 }
 
 async fn cancel(args: CancelArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let (task, _) = known(&*runs, &args.task, &store).await?;

@@ -53,7 +53,7 @@ pub(crate) async fn known(
         || "see `tenure tasks`; `tenure run FILE` makes tasks known".to_owned(),
         |near| format!("did you mean `{}`? see `tenure tasks`", visible(near)),
     );
-    let message = format!("{} knows no task `{name}`", store.shown());
+    let message = format!("{} knows no task `{name}`", store.told());
     Err(Failure::new(Code::NO_INPUT, message).help(help))
 }
 
@@ -77,7 +77,7 @@ fn system_user() -> String {
 }
 
 async fn run_now(args: TriggerArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let (task, now) = known(&*runs, &args.task, &store).await?;

@@ -24,6 +24,7 @@ use crate::run::tell_problems;
 use crate::schedules::without_ticks;
 use crate::store::{Chosen, failure};
 use crate::text::{shown, visible};
+use crate::versions::{Others, Versions};
 
 /// How many ticks of an old and of a new schedule are shown.
 const TICKS: usize = 3;
@@ -61,6 +62,8 @@ struct Difference {
     /// while a node lists it: task, its number.
     overridden: BTreeMap<TaskName, u32>,
     unchanged: usize,
+    /// Tasks that some of their nodes have another definition of than the store: who.
+    mixed: BTreeMap<TaskName, Others>,
 }
 
 pub(crate) fn run(args: DiffArgs) -> Outcome {
@@ -85,7 +88,14 @@ async fn compare(args: DiffArgs) -> Outcome {
         let spec = spec.map_err(|error| Failure::new(Code::CONFIG, chain(&error)))?;
         definitions.push(spec.definition());
     }
+    let versions = Versions::of(&*runs, now).await?;
+    let mixed = known.iter().filter_map(|task| {
+        let others = versions.others(task)?;
+        Some((task.definition.task.clone(), others))
+    });
+    let mixed = mixed.collect();
     let mut difference = Difference::between(known, definitions);
+    difference.mixed = mixed;
     difference.retired = files.retired.into_iter().collect();
     if args.json {
         print_json(&[difference.json(now)])?;
@@ -203,6 +213,10 @@ impl Difference {
         }
         let noun = if self.unchanged == 1 { "task" } else { "tasks" };
         let _ = writeln!(text, "= {} {noun} as before", self.unchanged);
+        for (task, others) in &self.mixed {
+            let others = others.in_words();
+            let _ = writeln!(text, "! {task}: of the nodes that list it now, {others}");
+        }
         text
     }
 
@@ -257,6 +271,10 @@ impl Difference {
             "removed": removed,
             "changed": changed,
             "unchanged": self.unchanged,
+            "mixed": self.mixed.iter().map(|(task, others)| json!({
+                "task": task.as_str(),
+                "nodes_with_other_definition": others.count,
+            })).collect::<Vec<_>>(),
         })
     }
 }

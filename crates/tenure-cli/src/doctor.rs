@@ -17,7 +17,7 @@ pub(crate) fn run(args: DoctorArgs) -> Outcome {
 }
 
 async fn examine(args: DoctorArgs) -> Outcome {
-    let chosen = Chosen::new(&args.store, None)?;
+    let chosen = Chosen::of_tasks(&args.store)?;
     let tenure = chosen.open().await?;
     let (verdict, findings) = if chosen.redis_url().is_some() {
         let diagnosis = diagnosed(&chosen).await;

@@ -56,7 +56,12 @@ async fn list(args: LocksListArgs) -> Outcome {
 
 fn listed(page: &LeasePage, store: &Chosen) -> String {
     if page.leases.is_empty() {
-        let text = format!("no locks are held or waited for in {}\n", store.shown());
+        let mut text = format!("no locks are held or waited for in {}\n", store.shown());
+        if let Some(other) = store.passed_over() {
+            text += "look with --store into ";
+            text += &other.told();
+            text += ", if you mean that\n";
+        }
         return folded(&text);
     }
     let rows = page.leases.iter().map(row).collect();

@@ -17,6 +17,7 @@ mod doctor;
 mod elect;
 mod exit;
 mod file;
+mod folder;
 #[cfg(test)]
 mod guide;
 mod late;
@@ -43,6 +44,7 @@ mod token;
 #[cfg(feature = "dashboard")]
 mod top;
 mod verify;
+mod versions;
 mod watch;
 mod why;
 

@@ -119,7 +119,7 @@ async fn meant(
 }
 
 async fn stop(args: PauseArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let (tasks, now) = meant(&*runs, args.task.as_deref(), &store).await?;
@@ -141,7 +141,7 @@ async fn stop(args: PauseArgs) -> Outcome {
     }
     let mut telling = Telling::default();
     if tasks.is_empty() {
-        telling.tell(&format!("{} knows no tasks\n", store.shown()));
+        telling.tell(&format!("{} knows no tasks\n", store.told()));
     }
     for task in tasks {
         let name = task.definition.task;
@@ -177,7 +177,7 @@ async fn stop(args: PauseArgs) -> Outcome {
 }
 
 async fn go_on(args: ResumeArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let (tasks, now) = meant(&*runs, args.task.as_deref(), &store).await?;

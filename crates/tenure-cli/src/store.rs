@@ -8,6 +8,7 @@ use tenure::{ConnectError, RedisLockManager, Tenure};
 use crate::args::StoreArgs;
 use crate::exit::{Code, Failure, chain};
 use crate::file::{Interop, StoreEntry, is_redis};
+use crate::folder::store_here;
 use crate::login::{self, holds_password};
 use crate::notice::notice;
 
@@ -26,6 +27,7 @@ enum Origin {
     Flag,
     Variable,
     File,
+    Folder,
     Default,
 }
 
@@ -35,6 +37,7 @@ impl Origin {
             Self::Flag => "--store",
             Self::Variable => VARIABLE,
             Self::File => "the task file",
+            Self::Folder => "tasks.toml in this folder",
             Self::Default => "the default",
         }
     }
@@ -56,6 +59,49 @@ impl Chosen {
         }
         let url = login::asked(&chosen.url, &chosen.shown())?;
         Ok(Self { url, ..chosen })
+    }
+
+    /// The same for a command about tasks that takes no task file: `tasks.toml` of this folder
+    /// counts as one.
+    pub(crate) fn of_tasks(args: &StoreArgs) -> Result<Self, Failure> {
+        let chosen = Self::new(args, None)?;
+        if chosen.origin != Origin::Default {
+            return Ok(chosen);
+        }
+        let Some(entry) = store_here()? else {
+            return Ok(chosen);
+        };
+        let found = Self::of(relative_to(&entry.folder, &entry.url), Origin::Folder);
+        if !args.ask_password {
+            return Ok(found);
+        }
+        let url = login::asked(&found.url, &found.shown())?;
+        Ok(Self { url, ..found })
+    }
+
+    /// The same for one that changes something there, which says where if nobody named it.
+    pub(crate) fn of_tasks_to_change(args: &StoreArgs) -> Result<Self, Failure> {
+        let chosen = Self::of_tasks(args)?;
+        if chosen.origin == Origin::Folder {
+            notice(format_args!("in {}", chosen.told()));
+        }
+        Ok(chosen)
+    }
+
+    /// The store for people, and what named it if that is not plain.
+    pub(crate) fn told(&self) -> String {
+        match self.origin {
+            Origin::Folder => format!("{} (named by {})", self.shown(), self.origin.as_str()),
+            _ => self.shown(),
+        }
+    }
+
+    /// Of the user's own store: what the current folder's task file names instead.
+    pub(crate) fn passed_over(&self) -> Option<Self> {
+        let entry = store_here().ok().flatten();
+        let entry = entry.filter(|_| self.origin == Origin::Default)?;
+        let url = relative_to(&entry.folder, &entry.url);
+        Some(Self::of(url, Origin::Folder)).filter(|other| other.url != self.url)
     }
 
     fn named(args: &StoreArgs, file: Option<&StoreEntry>) -> Result<Self, Failure> {

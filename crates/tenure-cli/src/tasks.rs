@@ -22,6 +22,7 @@ use crate::locks::{holder_json, millis};
 use crate::output::{about, folded, print_json, table};
 use crate::store::{Chosen, failure};
 use crate::text::visible;
+use crate::versions::Versions;
 
 pub(crate) fn run(args: TasksArgs) -> Outcome {
     runtime(&mut Builder::new_current_thread())?.block_on(list(args))
@@ -32,53 +33,56 @@ pub(crate) fn history(args: HistoryArgs) -> Outcome {
 }
 
 async fn list(args: TasksArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks(&args.store)?;
     let runs = store.open_existing().await?.runs();
     if args.json {
-        let (tasks, chains, now) = told(&*runs).await?;
+        let (tasks, beside, now) = told(&*runs).await?;
         let lines: Vec<Value> = tasks
             .iter()
-            .map(|task| task_json(task, &chains, now))
+            .map(|task| task_json(task, &beside, now))
             .collect();
         print_json(&lines)?;
         return Ok(Code::OK);
     }
     let show = async || {
-        let (tasks, chains, now) = told(&*runs).await?;
-        Ok(listed(&tasks, &chains, now, &store))
+        let (tasks, beside, now) = told(&*runs).await?;
+        Ok(listed(&tasks, &beside, now, &store))
     };
     args.watch.each(show).await
 }
 
-/// When tasks ran last and run next whose schedule is a delay.
-struct Chains {
+/// What records of tasks do not say: when those ran last and run next whose schedule is a delay,
+/// and which nodes have other definitions.
+struct Beside {
+    versions: Versions,
     last: BTreeMap<TaskName, Timestamp>,
     next: BTreeMap<TaskName, Timestamp>,
 }
 
 /// What the store tells of tasks, and its time.
-async fn told(runs: &dyn RunStore) -> Result<(Vec<TaskRecord>, Chains, Timestamp), Failure> {
+async fn told(runs: &dyn RunStore) -> Result<(Vec<TaskRecord>, Beside, Timestamp), Failure> {
     let trouble = |error| failure("cannot list tasks", &error);
     let now = runs.now().await.map_err(trouble)?.now;
     let tasks = runs.tasks().await.map_err(trouble)?;
-    let chains = Chains {
+    let beside = Beside {
+        versions: Versions::of(runs, now).await?,
         last: last_after(runs, &tasks).await.map_err(trouble)?,
         next: due_after(runs, &tasks).await.map_err(trouble)?,
     };
-    Ok((tasks, chains, now))
+    Ok((tasks, beside, now))
 }
 
 /// The latest tick of a task's own that is on record.
-fn last_of(task: &TaskRecord, chains: &Chains) -> Option<Timestamp> {
-    let followed = chains.last.get(&task.definition.task).copied();
+fn last_of(task: &TaskRecord, beside: &Beside) -> Option<Timestamp> {
+    let followed = beside.last.get(&task.definition.task).copied();
     task.last_tick.max(followed)
 }
 
-fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen) -> String {
+fn listed(tasks: &[TaskRecord], beside: &Beside, now: Timestamp, store: &Chosen) -> String {
     if tasks.is_empty() {
         return folded(&format!(
             "{} knows no tasks; `tenure run FILE` makes them known\n",
-            store.shown()
+            store.told()
         ));
     }
     let rows = tasks
@@ -86,7 +90,7 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
         // Their runs and their pause are shown with the new name.
         .filter(|task| renamed_to(task).is_none())
         .map(|task| {
-            let next = match next_of(task, chains, now) {
+            let next = match next_of(task, beside, now) {
                 Some(next) => format!("{next} (in {})", about(next.since(now))),
                 None if task.nodes > 0 && pause_of(task, now).is_none() && is_chain(task) => {
                     "after its run".to_owned()
@@ -98,7 +102,7 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
                 .iter()
                 .filter(|other| had.contains(&other.definition.task));
             let last = last
-                .filter_map(|other| last_of(other, chains))
+                .filter_map(|other| last_of(other, beside))
                 .max()
                 .map_or_else(|| "–".to_owned(), |tick| tick.to_string());
             vec![
@@ -108,7 +112,7 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
                 task.definition.concurrency.to_string(),
                 last,
                 next,
-                state_of(task, now) + &formerly(&had),
+                state_of(task, &beside.versions, now) + &formerly(&had),
             ]
         })
         .collect();
@@ -124,7 +128,7 @@ fn listed(tasks: &[TaskRecord], chains: &Chains, now: Timestamp, store: &Chosen)
     table(&heading, rows)
 }
 
-fn state_of(task: &TaskRecord, now: Timestamp) -> String {
+fn state_of(task: &TaskRecord, versions: &Versions, now: Timestamp) -> String {
     match pause_of(task, now) {
         Some(pause) => {
             let until = pause.until.map(|until| format!(" until {until}"));
@@ -148,8 +152,7 @@ fn state_of(task: &TaskRecord, now: Timestamp) -> String {
             let since = task.unlisted_since.map(|since| format!(" since {since}"));
             format!("{what}{}", since.unwrap_or_default())
         }
-        _ if task.nodes == 1 => "on 1 node".to_owned(),
-        _ => format!("on {} nodes", task.nodes),
+        _ => versions.nodes_of(task),
     }
 }
 
@@ -170,7 +173,7 @@ fn formerly(names: &[TaskName]) -> String {
 /// When the task may run next, if anybody runs it and this program can read its schedule; of a task
 /// that is paused, at the end of that or after it. The task's policies for clock changes are not in
 /// the store, so around one the answer may be off.
-fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timestamp> {
+fn next_of(task: &TaskRecord, beside: &Beside, now: Timestamp) -> Option<Timestamp> {
     if task.nodes == 0 {
         return None;
     }
@@ -185,7 +188,7 @@ fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timesta
         let names = names::all_of(task);
         return names
             .iter()
-            .filter_map(|name| chains.next.get(name))
+            .filter_map(|name| beside.next.get(name))
             .min()
             .map(|due| from.map_or(*due, |from| from.max(*due)));
     }
@@ -193,7 +196,7 @@ fn next_of(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Option<Timesta
     schedule.next_after(after.to_jiff()).map(Timestamp::from)
 }
 
-fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
+fn task_json(task: &TaskRecord, beside: &Beside, now: Timestamp) -> Value {
     json!({
         "task": task.definition.task.as_str(),
         "schedule": task.definition.schedule,
@@ -201,6 +204,7 @@ fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
         "concurrency": task.definition.concurrency,
         "generation": task.definition.generation.as_str(),
         "nodes": task.nodes,
+        "nodes_with_other_definition": beside.versions.others(task).map_or(0, |it| it.count),
         "number": task.definition.number,
         "on_change": task.definition.on_change.as_str(),
         "aliases": task.definition.aliases.iter().map(TaskName::as_str).collect::<Vec<_>>(),
@@ -208,8 +212,8 @@ fn task_json(task: &TaskRecord, chains: &Chains, now: Timestamp) -> Value {
         "retired": task.is_retired(now),
         "unlisted_since": task.unlisted_since.map(|since| since.to_string()),
         "first_seen": task.first_seen.to_string(),
-        "last_tick": last_of(task, chains).map(|tick| tick.to_string()),
-        "next_tick": next_of(task, chains, now).map(|tick| tick.to_string()),
+        "last_tick": last_of(task, beside).map(|tick| tick.to_string()),
+        "next_tick": next_of(task, beside, now).map(|tick| tick.to_string()),
         "paused": pause_of(task, now).map(|pause| json!({
             "by": pause.by,
             "why": pause.why,
@@ -234,7 +238,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
     query.states = args.state.clone();
     query.from = args.from;
     query.to = args.to;
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks(&args.store)?;
     let runs = store.open_existing().await?.runs();
     let is_known = async |records: &[RunRecord]| match &args.task {
         // Records outlive what the store knows of their task.
@@ -255,7 +259,7 @@ async fn list_runs(args: HistoryArgs) -> Outcome {
         let (records, late, gone) = found(&*runs, query.clone(), args.limit).await?;
         is_known(&records).await?;
         if records.is_empty() {
-            return Ok(folded(&format!("no such runs in {}\n", store.shown())));
+            return Ok(folded(&format!("no such runs in {}\n", store.told())));
         }
         if args.output {
             return Ok(printed(&records));

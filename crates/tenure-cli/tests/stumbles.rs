@@ -172,3 +172,129 @@ fn s62_a_broken_file_is_told_once() {
     assert_eq!(log.matches("were not read again").count(), 1, "{log}");
     assert_eq!(log.matches("`shedule`").count(), 1, "{log}");
 }
+
+#[test]
+fn commands_about_tasks_find_the_store_of_the_folder_s_file_and_locks_do_not() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        let mut command = place.tenure(arguments);
+        crate::program::finish(command.env_remove("TENURE_STORE").spawn().unwrap())
+    };
+    place.write(
+        "tasks.toml",
+        format!("store = \"sqlite:here.db\"\n{EACH_SECOND}"),
+    );
+    ok(run(&["run", "--no-dashboard", "--for", "2s", "tasks.toml"]));
+    assert!(place.path("here.db").exists());
+    assert!(ok(run(&["history"])).contains("succeeded"));
+    assert!(ok(run(&["why", "t"])).starts_with("t, tick "));
+    let empty = ok(run(&["history", "--state", "lost"]));
+    let told = "here.db (named by tasks.toml in this folder)";
+    assert!(empty.replace('\n', " ").contains(told), "{empty}");
+    // What changes something says where.
+    let paused = run(&["pause", "t"]);
+    assert!(
+        paused.code == Some(0) && paused.stderr.contains(told),
+        "{}",
+        paused.stderr
+    );
+    // Whoever names a store means that one.
+    assert_eq!(
+        run(&["history", "--store", "sqlite:other.db"]).code,
+        Some(66)
+    );
+    // A lock is the same in every folder; who looks for it here is told.
+    ok(run(&["lock", "k", "--", "true"]));
+    let locks = ok(run(&["locks"])).replace('\n', " ");
+    assert!(locks.contains(".local/state/tenure/tenure.db"), "{locks}");
+    assert!(
+        locks.contains("look with --store into") && locks.contains(told),
+        "{locks}"
+    );
+    // A file that cannot be read is no reason to look elsewhere.
+    place.write("tasks.toml", "store = ");
+    let ended = run(&["history"]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("tenure check tasks.toml"),
+        "{}",
+        ended.stderr
+    );
+    // Nor is one that everybody may write heeded.
+    let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    std::fs::set_permissions(place.path("tasks.toml"), open).unwrap();
+    assert!(
+        ok(run(&["history"]))
+            .replace('\n', " ")
+            .contains("state/tenure/tenure.db")
+    );
+}
+
+#[test]
+fn s47_nodes_of_mixed_versions_are_told() {
+    let place = Place::new();
+    let mixed = "1 of them has another definition";
+    place.write("tasks.toml", EACH_SECOND);
+    let runners = ["a", "b"].map(|name| place.runner(name, &["--no-dashboard", "tasks.toml"]));
+    until_true("both", || ok(place.run(["tasks"])).contains("on 2 nodes"));
+    place.write("tasks.toml", EACH_SECOND.replace("true", "echo new"));
+    crate::program::signal(runners[0].id(), nix::sys::signal::Signal::SIGHUP);
+    let who = format!("pid {}) has another definition", runners[1].id());
+    until_true("the difference", || {
+        let told = ok(place.run(["tasks"]));
+        assert!(!told.contains(mixed), "the nodes are known by name: {told}");
+        told.replace('\n', " ").contains(&who)
+    });
+    let told = ok(place.run(["diff", "tasks.toml"]));
+    assert!(
+        told.contains("= 1 task as before") && told.contains(&who),
+        "{told}"
+    );
+    let told = ok(place.run(["tasks", "--json"]));
+    assert!(told.contains("\"nodes_with_other_definition\":1"), "{told}");
+    crate::program::signal(runners[1].id(), nix::sys::signal::Signal::SIGHUP);
+    until_true("one version", || {
+        !ok(place.run(["tasks"])).contains("another definition")
+    });
+    let told = ok(place.run(["diff", "tasks.toml"]));
+    assert!(!told.contains("another definition"), "{told}");
+    for runner in runners {
+        end(runner);
+    }
+}
+
+#[test]
+fn top_tells_reasons_in_full_and_those_that_are_alike_once() {
+    let place = Place::new();
+    let longer = "the answer of the bank was not what anybody expected";
+    place.write(
+        "tasks.toml",
+        EACH_SECOND.replace("true", "exit 3")
+            + "[[task]]\nname = \"other\"\n\
+         schedule = \"* * * * * *\"\ncommand = [\"./nowhere-NAME\"]\n"
+                .replace("NAME", &longer.replace(' ', "-"))
+                .as_str(),
+    );
+    let runner = place.runner("a", &["--no-dashboard", "tasks.toml"]);
+    until_true("several failures", || {
+        let ended = place.run(["history", "t", "--state", "failed", "--json"]);
+        ended.stdout.lines().count() >= 3
+    });
+    end(runner);
+    let told = ok(place.run(["top", "--once"]));
+    let alike = told.matches("exit status 3").count();
+    assert!(alike == 1 && told.contains("more like it)"), "{told}");
+    let told = told.replace(['\n', ' ', '│'], "");
+    assert!(told.contains("anybody-expected"), "{told}");
+}
+
+#[test]
+fn the_help_of_run_shows_a_schedule_in_words_that_can_be_read() {
+    let place = Place::new();
+    let help = ok(place.run(["run", "--help"]));
+    let words = help
+        .lines()
+        .find_map(|line| line.split('"').find(|it| it.starts_with("english:")));
+    let told = ok(place.run(["next", words.unwrap()]));
+    assert!(told.lines().count() > 5, "{told}");
+}

@@ -129,7 +129,8 @@ pub(crate) fn asked(text: &str) -> Result<Asked, String> {
     match text.parse() {
         Ok(key) => Ok(Asked::Run(key)),
         Err(_) if text.contains('#') => Err(
-            "expected a run's id such as task@2026-11-21T03:00:00.000Z#1, as `tenure history              --output` shows it"
+            "expected a run's id such as task@2026-11-21T03:00:00.000Z#1, as `tenure history \
+             --output` shows it"
                 .to_owned(),
         ),
         Err(_) => instant_before(text).map(Asked::At),

@@ -50,7 +50,7 @@ impl Progress {
 }
 
 pub(super) async fn list(args: BackfillsListArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks(&args.store)?;
     let runs = store.open_existing().await?.runs();
     let trouble = |error| failure("cannot look at backfills", &error);
     let tasks = runs.tasks().await.map_err(trouble)?;
@@ -89,7 +89,7 @@ pub(super) async fn list(args: BackfillsListArgs) -> Outcome {
     if found.is_empty() {
         print(&format!(
             "{} has no backfills; `tenure backfill TASK` asks for one\n",
-            store.shown()
+            store.told()
         ))?;
         return Ok(Code::OK);
     }
@@ -179,7 +179,7 @@ pub(super) async fn progress_of(
 
 /// Puts a backfill into another state, however fast the nodes move it on meanwhile.
 pub(super) async fn change(args: BackfillChangeArgs, state: BackfillState) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let trouble = |error| failure("cannot change the backfill", &error);
@@ -224,7 +224,7 @@ fn named<'b>(all: &'b [Backfill], id: &str, store: &Chosen) -> Result<&'b Backfi
             Err(Failure::new(Code::USAGE, message).help("type more of the id"))
         }
         (None, _) => {
-            let message = format!("{} has no backfill `{}`", store.shown(), visible(id));
+            let message = format!("{} has no backfill `{}`", store.told(), visible(id));
             Err(Failure::new(Code::NO_INPUT, message).help("see `tenure backfills`"))
         }
     }

@@ -34,8 +34,8 @@ pub(crate) struct BackfillArgs {
     /// Which task
     #[arg(value_name = "TASK")]
     task: String,
-    /// The first time whose tick counts, such as `2026-11-21T03:00:00Z`; a time of day that is still
-    /// to come is yesterday's
+    /// The first time whose tick counts, such as `2026-11-21T03:00:00Z`; a time of day that is
+    /// still to come is yesterday's
     #[arg(long, value_name = "TIME", value_parser = instant_before, allow_hyphen_values = true)]
     from: Timestamp,
     /// The last time whose tick counts; a time of day is today's [default: now]
@@ -145,7 +145,7 @@ pub(crate) fn administer(args: BackfillsArgs) -> Outcome {
 }
 
 async fn ask(args: BackfillArgs) -> Outcome {
-    let store = Chosen::new(&args.store, None)?;
+    let store = Chosen::of_tasks_to_change(&args.store)?;
     let tenure = store.open_existing().await?;
     let runs = tenure.runs();
     let (task, now) = known(&*runs, &args.task, &store).await?;

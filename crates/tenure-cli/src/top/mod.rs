@@ -85,7 +85,7 @@ pub(crate) fn run(args: TopArgs) -> Outcome {
 }
 
 async fn watch(args: TopArgs) -> Outcome {
-    let chosen = Chosen::new(&args.store, None)?;
+    let chosen = Chosen::of_tasks(&args.store)?;
     let tenure = chosen.open_existing().await?;
     let view = view_of(&tenure);
     let mut shown = Shown {

@@ -2,7 +2,7 @@
 //!
 //! Every text may be anybody's, so that what acts on a terminal is escaped here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ratatui::style::{Color, Style};
@@ -135,8 +135,18 @@ pub(super) fn next(look: &Look) -> Content {
     (columns, rows.collect())
 }
 
+/// One row for all runs of a task that ended alike, as for each tick of a pause: the newest.
 pub(super) fn failed(look: &Look) -> Content {
-    let rows = look.now.failed.iter().map(|run| {
+    let mut alike: HashMap<_, usize> = HashMap::new();
+    let kind = |run: &RunRow| (named(run), run.state.as_str(), run.reason.clone());
+    for run in &look.now.failed {
+        *alike.entry(kind(run)).or_default() += 1;
+    }
+    let rows = look.now.failed.iter().filter_map(|run| {
+        let more = match alike.remove(&kind(run))? {
+            1 => String::new(),
+            count => format!(" (and {} more like it)", count - 1),
+        };
         let colour = match run.state {
             RunState::Missed => Color::Yellow,
             _ => Color::Red,
@@ -145,15 +155,18 @@ pub(super) fn failed(look: &Look) -> Content {
             named(run),
             clock(run.tick),
             run.state.to_string(),
-            visible(run.reason.as_deref().unwrap_or_default()),
+            visible(run.reason.as_deref().unwrap_or_default()) + &more,
         ];
-        (cells, Style::new().fg(colour))
+        Some((cells, Style::new().fg(colour)))
     });
     let columns = vec![
         name("task", 2),
         fixed("tick", 8, 1),
         fixed("state", 11, 0),
-        text("why", 12, 3, 2),
+        Column {
+            is_name: true,
+            ..text("why", 12, 3, 2)
+        },
     ];
     (columns, rows.collect())
 }

@@ -26,7 +26,7 @@ pub(crate) fn run(args: WhyArgs) -> Outcome {
 }
 
 async fn explain(args: WhyArgs) -> Outcome {
-    let chosen = Chosen::new(&args.store, None)?;
+    let chosen = Chosen::of_tasks(&args.store)?;
     let runs = chosen.open_existing().await?.runs();
     let (name, time) = asked_for(&args);
     let (task, now) = known(&*runs, &name, &chosen).await?;
