@@ -81,7 +81,10 @@ mod tests {
 
     fn node(label: &str, has: &[&str]) -> NodeRecord {
         let name = TaskName::new("t").unwrap();
-        let mut beat = Beat::new(Holder::new(label), std::time::Duration::from_secs(15));
+        let mut beat = Beat::new(
+            Holder::new(label).with_pid(7),
+            std::time::Duration::from_secs(15),
+        );
         beat.abilities = Abilities::of(has.iter().map(|it| Ability::of(&name, &generation(it))));
         NodeRecord::of_beat(&beat, Timestamp::EPOCH, Timestamp::EPOCH)
     }
@@ -98,7 +101,7 @@ mod tests {
             (
                 vec![node("a", &["new"]), node("b", &["old"])],
                 2,
-                Some("b has another"),
+                Some("b (pid 7) has another"),
             ),
             (vec![node("a", &["new"]), node("b", &[])], 1, None),
             (
@@ -109,7 +112,7 @@ mod tests {
             (
                 vec![node("a", &["old"]), node("b", &["old"])],
                 2,
-                Some("a, b have another"),
+                Some("a (pid 7), b (pid 7) have another"),
             ),
             (vec![node("a", &["new"]), unsaid], 2, None),
         ] {

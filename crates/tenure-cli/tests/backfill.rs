@@ -189,7 +189,7 @@ fn s61_what_makes_no_sense_is_refused_with_what_would() {
             64,
             "1 to 1000",
         ),
-        (&["t", "--from", "yesterday"], 64, "such as 2026-11-21"),
+        (&["t", "--from", "someday"], 64, "such as 2026-11-21"),
     ] {
         let words = [&["backfill", "--why", "a test"], arguments].concat();
         let ended = place.run(&words);

@@ -145,7 +145,7 @@ fn bad_arguments_are_status_64_and_say_what_is_allowed() {
         ),
         (
             "usage",
-            vec!["next", "@daily", "--from", "yesterday"],
+            vec!["next", "@daily", "--from", "someday"],
             vec!["such as 2026-11-21T03:00:00Z"],
         ),
         (

@@ -417,7 +417,7 @@ fn what_is_not_known_or_not_possible_is_refused_with_the_nearest() {
             "or `forever`",
         ),
         (
-            &["why", "invoices", "yesterday"],
+            &["why", "invoices", "someday"],
             64,
             "such as 2026-11-21T03:00:00Z",
         ),
@@ -585,7 +585,7 @@ fn s42_a_run_is_cancelled_with_all_its_processes_and_why_tells_who_asked() {
     );
     let none = place.run(["cancel", "t"]);
     assert_eq!(none.code, Some(1), "{}", none.stderr);
-    let wrong = place.run(["cancel", "t", "yesterday"]);
+    let wrong = place.run(["cancel", "t", "someday"]);
     assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
     end(runner);
 }

@@ -7,7 +7,7 @@ mod cluster;
 use std::sync::Arc;
 
 use cluster::{Cluster, FaultyStore, State, at, event, logged, ms, pass, secs, slow};
-use tenure_core::{Clock as _, Enqueue, RequestId, RunKey, RunState, TaskName, Timestamp};
+use tenure_core::{Ability, Clock as _, Enqueue, RequestId, RunKey, RunState, TaskName, Timestamp};
 use tenure_tasks::{
     CatchUp, ReplaceError, Replaced, RunnerEvent, RunningTasks, StoreLockManager, Task,
     TaskScheduling,
@@ -87,6 +87,29 @@ async fn s62_added_tasks_begin_removed_ones_end_and_no_other_tick_is_dropped_or_
     let run = cluster.store.run(&key).await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Succeeded);
     cluster.log.assert_none_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s53_s56_what_a_node_can_run_is_said_at_once_when_its_tasks_were_replaced() {
+    let cluster = Cluster::new();
+    let node = cluster
+        .node("a", vec![logged("t", "0 1 * * *").details("version 1")])
+        .await;
+    // In the middle between two beats.
+    pass(ms(7_500)).await;
+    replace(
+        &cluster,
+        "a",
+        &node,
+        vec![logged("t", "0 1 * * *").details("version 2")],
+    )
+    .await;
+    pass(ms(200)).await;
+    let tasks = cluster.store.tasks().await.unwrap();
+    let now = &tasks.first().unwrap().definition;
+    let nodes = cluster.store.nodes().await.unwrap();
+    let said = &nodes.first().unwrap().abilities;
+    assert!(said.may_have(Ability::of(&now.task, &now.generation)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,8 @@ pub(super) struct NodeLease {
     pub(super) is_live: bool,
     pub(super) next_beat: Moment,
     pub(super) is_beating: bool,
+    /// What the beat under way says is no longer so.
+    is_outdated: bool,
     pub(super) registration: Registration,
     /// Since when the store knows this node.
     joined_at: Option<Timestamp>,
@@ -54,6 +56,7 @@ impl NodeLease {
             is_live: false,
             next_beat: now,
             is_beating: false,
+            is_outdated: false,
             registration: Registration::Needed,
             joined_at: None,
             trouble_since: None,
@@ -74,8 +77,17 @@ impl NodeLease {
         self.is_live = self.is_trusted(now);
         // Spread by a tenth, so that nodes that started together do not stay together.
         self.next_beat = asked_at + self.beat_every.mul_f64(0.95 + chance / 10.0);
+        if std::mem::take(&mut self.is_outdated) {
+            self.next_beat = now;
+        }
         self.failures = 0;
         self.trouble_since.take().map(|since| now.since(since))
+    }
+
+    /// What beats say has changed: the next one leaves at once.
+    pub(super) fn outdate(&mut self, now: Moment) {
+        self.is_outdated = self.is_beating;
+        self.next_beat = now;
     }
 
     /// The store did not answer something. Tells whether this is news.
@@ -186,6 +198,20 @@ mod tests {
         assert!(!lease.covers(at(1_000), at(20_020)));
         assert!(lease.covers(at(20_011), at(20_020)));
         assert!(!lease.covers(at(20_011), at(60_000)));
+    }
+
+    #[test]
+    fn s53_a_beat_that_no_longer_says_what_is_so_is_followed_by_another() {
+        let mut lease = NodeLease::new(&RunnerOptions::default(), at(0));
+        lease.beaten(at(0), at(0), 0.5);
+        lease.outdate(at(1_000));
+        assert_eq!(lease.next_beat, at(1_000));
+        lease.beaten(at(1_000), at(1_010), 0.5);
+        assert_eq!(lease.next_beat, at(6_000));
+        lease.is_beating = true;
+        lease.outdate(at(6_005));
+        lease.beaten(at(6_000), at(6_010), 0.5);
+        assert_eq!(lease.next_beat, at(6_010));
     }
 
     #[test]

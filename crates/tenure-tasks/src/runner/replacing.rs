@@ -159,6 +159,8 @@ impl Runner {
             }
         }
         self.begin_anew(&heard.known);
+        // Others share ticks among the nodes that say they can run them.
+        self.lease.outdate(self.clock.now());
         let replaced = under_way.replaced;
         self.tell_replaced(&replaced);
         self.show();
