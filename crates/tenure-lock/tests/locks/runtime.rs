@@ -12,6 +12,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{Call, Harm, MS, Rigged};
 
+/// The longest that anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of a lock that must not be lost while a busy machine holds this process up for seconds.
+const LASTING: Duration = Duration::from_secs(6);
+
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
@@ -27,12 +32,12 @@ async fn is_free(store: &Arc<dyn LeaseStore>, key: &str) -> bool {
 }
 
 async fn until_free(store: &Arc<dyn LeaseStore>, key: &str) {
-    let limit = tokio::time::timeout(Duration::from_secs(5), async {
+    let limit = tokio::time::timeout(PATIENCE, async {
         while !is_free(store, key).await {
             tokio::time::sleep(MS).await; // tidy: allow(sleep) polls, with a deadline
         }
     });
-    limit.await.expect("given back within 5 s");
+    limit.await.expect("given back");
 }
 
 /// Keeps this thread busy, as code that blocks its runtime does.
@@ -94,7 +99,7 @@ fn r45_a_guard_dropped_by_a_panic_is_given_back() {
 fn r45_a_guard_that_outlives_its_runtime_is_counted_and_ends_by_itself() {
     let (locks, store) = locks();
     let first = runtime();
-    let lock = locks.lock("k").ttl(100 * MS);
+    let lock = locks.lock("k").ttl(LASTING);
     let guard = first.block_on(lock.acquire()).unwrap();
     drop(first);
     drop(guard);
@@ -157,7 +162,7 @@ fn r36_a_renewal_task_that_died_with_its_runtime_does_not_keep_others_from_renew
     let stranded = first.block_on(locks.lock("a").acquire()).unwrap();
     drop(first);
     runtime().block_on(async {
-        let lock = locks.lock("b").ttl(600 * MS);
+        let lock = locks.lock("b").ttl(LASTING);
         let guard = lock.acquire().await.unwrap();
         let before = guard.deadline();
         while guard.deadline() == before {
@@ -170,19 +175,29 @@ fn r36_a_renewal_task_that_died_with_its_runtime_does_not_keep_others_from_renew
 
 #[test]
 fn r42_renewal_on_its_own_thread_goes_on_while_the_program_blocks_its_runtime() {
-    for is_own in [true, false] {
-        let (mut locks, store) = locks();
-        if is_own {
-            locks = locks.renew_on_own_thread();
+    let (locks, store) = locks();
+    let locks = locks.renew_on_own_thread();
+    runtime().block_on(async {
+        let guard = locks.lock("k").ttl(LASTING).acquire().await.unwrap();
+        let before = guard.deadline();
+        while guard.deadline() == before {
+            assert!(guard.is_trusted(), "not renewed");
+            block_for(MS);
         }
-        runtime().block_on(async {
-            let lock = locks.lock("k").ttl(600 * MS);
-            let guard = lock.acquire().await.unwrap();
-            block_for(1_500 * MS);
-            assert_eq!(guard.is_trusted(), is_own, "the other way is the control");
-            assert_eq!(is_free(&store, "k").await, !is_own);
-        });
-    }
+        assert!(!is_free(&store, "k").await);
+    });
+}
+
+#[test]
+fn r42_renewal_on_the_programs_runtime_ends_while_the_program_blocks_it() {
+    let (locks, store) = locks();
+    runtime().block_on(async {
+        let lock = locks.lock("k").ttl(600 * MS);
+        let guard = lock.acquire().await.unwrap();
+        block_for(1_500 * MS);
+        assert!(!guard.is_trusted());
+        assert!(is_free(&store, "k").await);
+    });
 }
 
 #[test]
@@ -195,7 +210,7 @@ fn r42_the_own_thread_gives_back_what_was_dropped_last_and_ends() {
     drop(guard);
     runtime().block_on(until_free(&store, "k"));
     drop(store);
-    let end = SystemClock.now() + Duration::from_secs(5);
+    let end = SystemClock.now() + PATIENCE;
     while weak.strong_count() > 0 {
         assert!(SystemClock.now() < end, "something keeps the store");
         std::thread::yield_now();
