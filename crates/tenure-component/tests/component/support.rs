@@ -22,7 +22,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// A ttl that does not end within a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// A ttl whose end can be waited for.
-pub(crate) const SHORT: Duration = Duration::from_millis(60);
+pub(crate) const SHORT: Duration = Duration::from_secs(2);
 
 /// The memory store, counting requests.
 #[derive(Debug, Clone, Default)]
