@@ -1,6 +1,7 @@
 //! Row "`ILock`": trying, waiting, giving back; and the three implementations.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tenure_component::{
     Category, Code, Component as _, Context, Factory, Lock, MemoryLock, NullLock,
@@ -49,6 +50,19 @@ async fn b_lock_acquire_waits_until_the_ttl_ends_the_lock() {
         .await
         .unwrap();
     assert!(!one.try_acquire_lock(None, "k", LONG).await.unwrap());
+}
+
+#[tokio::test]
+async fn b_lock_acquire_waits_no_longer_than_its_timeout() {
+    let store = CountingStore::default();
+    let (one, two) = (store.lock(), store.lock());
+    one.acquire_lock(None, "k", LONG, SECOND).await.unwrap();
+    let asked = Instant::now();
+    let error = two.acquire_lock(None, "k", LONG, SECOND).await.unwrap_err();
+    assert_eq!(error.code(), Code::LockTimeout);
+    let took = asked.elapsed();
+    // A machine that is held up may need more, and never so much.
+    assert!(took > SECOND / 2 && took < 10 * SECOND, "{took:?}");
 }
 
 #[tokio::test]
