@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command};
 
 use serde_json::Value;
-use tenure_bed::{Ca, Cluster, Flavour, Quorum, Redis, Sentinel};
+use tenure_bed::{Ca, Cluster, Flavour, Quorum, Redis, RedisBuilder, Sentinel};
 
 use crate::program::{Ended, Place, end, finish, until};
 
@@ -254,6 +254,34 @@ async fn d8_every_command_works_on_a_cluster() {
     // Others use it too.
     let own = "prefix=every-url:&namespace=every-url";
     Site::on(format!("{url}?{own}")).every_command_works();
+}
+
+/// A server that speaks TLS with clients and with other servers.
+fn encrypted(server: RedisBuilder, ca: &Ca) -> RedisBuilder {
+    server.tls(ca).config("tls-replication", "yes")
+}
+
+fn over_tls(url: &str, ca: &Ca, parameters: &str) -> String {
+    let url = url.replacen("redis+", "rediss+", 1);
+    format!("{url}?ca={}{parameters}", ca.path().display())
+}
+
+#[tokio::test]
+async fn d8_every_command_works_behind_sentinels_over_tls() {
+    let ca = Ca::new();
+    let (nodes, sentinels) = (|one| encrypted(one, &ca), |one| encrypted(one, &ca));
+    let sentinel = Sentinel::start_as(Flavour::Redis, 1, nodes, sentinels).await;
+    Site::on(over_tls(&sentinel.url(), &ca, "")).every_command_works();
+}
+
+#[tokio::test]
+async fn d8_every_command_works_on_a_cluster_over_tls() {
+    let ca = Ca::new();
+    let cluster = Cluster::start_with(Flavour::Redis, |node| {
+        encrypted(node, &ca).config("tls-cluster", "yes")
+    })
+    .await;
+    Site::on(over_tls(&cluster.url(), &ca, "&namespace=every-url")).every_command_works();
 }
 
 #[tokio::test]

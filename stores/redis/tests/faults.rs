@@ -284,6 +284,28 @@ async fn r60_e84_a_client_that_reads_too_slowly_is_cut_off_and_comes_back() {
 }
 
 #[tokio::test]
+async fn r61_e69_what_is_refused_when_it_is_asked_again_may_have_been_done_before() {
+    let rule = "app on >pw ~* &* +@all";
+    let server = redis().tcp().acl_user(rule).start().await;
+    let relay = Relay::to(&server);
+    let store = connect(&relay.url().replacen("//", "//app:pw@", 1)).await;
+    granted_at_last(&store, "before").await;
+    relay.drop_replies();
+    let asking = tokio::spawn(async move { store.acquire(&request("k")).await });
+    until("it is done", PATIENCE, async || {
+        (server.cli(&["EXISTS", "k"]).await == "1").then_some(())
+    })
+    .await;
+    let lost = ["ACL", "SETUSER", "app", "-evalsha", "-eval"];
+    assert_eq!(server.cli(&lost).await, "OK");
+    // Its connection ends, and it asks again.
+    relay.heal();
+    let error = asking.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("NOPERM"), "{error}");
+    assert!(error.outcome_is_unknown(), "{error}");
+}
+
+#[tokio::test]
 async fn e84_a_half_open_connection_is_given_up_after_one_request() {
     let server = redis().tcp().start().await;
     let relay = Relay::to(&server);
