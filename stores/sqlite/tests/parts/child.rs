@@ -175,10 +175,12 @@ async fn claim_and_log(store: &SqliteStore, log: &Path) {
         let items = items(start + tick, 8);
         let batch = ClaimBatch::new(node.id, items.clone());
         let reply = store.claim(&batch).await.unwrap();
-        let mut won = String::new();
+        // A kill may cut a write short, and whoever comes next writes behind that: so a line says
+        // that it is whole, and does not depend on how the one before ended.
+        let mut won = String::from("\n");
         for (item, answer) in items.iter().zip(&reply.answers) {
             if matches!(answer, ClaimAnswer::Won(_)) {
-                writeln!(won, "{} {}", item.key(), item.token).unwrap();
+                writeln!(won, "{} {} whole", item.key(), item.token).unwrap();
             }
         }
         log.write_all(won.as_bytes()).unwrap();
