@@ -173,7 +173,9 @@ fn bar(plot: &Plot, middle: i64, run: &TimelineRun) -> Markup {
         plot.middle
     } else {
         let took = || start + signed(run.mark.took_ms.unwrap_or(0));
-        run.mark.ended_at.map_or_else(took, |at| at.0.as_millis())
+        // What never began ended when that was recorded, which may be hours later.
+        let ended = run.mark.ended_at.filter(|_| run.mark.lateness_ms.is_some());
+        ended.map_or_else(took, |at| at.0.as_millis())
     };
     let (x, to) = (plot.x(start), plot.x(end.max(start)));
     let width = (to - x).max(4);
@@ -332,6 +334,21 @@ mod tests {
                 node_gone: None,
             },
         }
+    }
+
+    #[test]
+    fn a_tick_that_was_missed_is_a_mark_and_one_tried_again_a_bar_until_its_end() {
+        let plot = Plot { middle: NOON };
+        let at = |minutes_ago: i64| Some(At(Timestamp::from_millis(NOON - minutes_ago * 60_000)));
+        let mut missed = run("t", 30, RunState::Missed);
+        (missed.mark.lateness_ms, missed.mark.took_ms) = (None, None);
+        missed.mark.ended_at = at(1);
+        let drawn = bar(&plot, 0, &missed).into_string();
+        assert!(drawn.contains("width=\"4\""), "{drawn}");
+        let mut again = run("t", 30, RunState::Failed);
+        again.mark.ended_at = at(1);
+        let drawn = bar(&plot, 0, &again).into_string();
+        assert!(!drawn.contains("width=\"4\""), "{drawn}");
     }
 
     fn now(at: i64, runs: Vec<TimelineRun>) -> Now {
