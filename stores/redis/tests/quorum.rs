@@ -20,9 +20,9 @@ use std::time::Duration;
 use harness::Harness;
 use tenure_bed::{Flavour, Quorum, Redis, RedisBuilder};
 use tenure_core::{
-    Acquisition, Clock as _, Fence, ForceRequest, Forced, Grant, Holder, Key, LeaseRequest,
-    LeaseStore as _, Occupant, Release, RenewRequest, Renewal, StoreError, StoreErrorKind,
-    SystemClock, Ttl, Wake,
+    Acquisition, Cancellation, Clock as _, Fence, ForceRequest, Forced, Grant, Holder, Key,
+    LeaseRequest, LeaseStore as _, Occupant, Release, RenewRequest, Renewal, StoreError,
+    StoreErrorKind, SystemClock, Ttl, Wake,
 };
 use tenure_redis::{QuorumStore, RedisOptions, Severity};
 
@@ -287,6 +287,32 @@ async fn r62_r71_fences_grow_across_majorities_whose_clocks_disagree() {
         store.release(&one.key, one.token).await.unwrap();
         away.resume();
         gone_everywhere(&quorum, "k").await;
+    }
+}
+
+/// What that server then still has is no second place that was left.
+#[tokio::test]
+async fn r11_a_cancellation_that_one_server_did_not_do_leaves_one_place_only() {
+    let (quorum, store) = five().await;
+    let other = &quorum.nodes()[2];
+    for round in 0..20 {
+        let holder = request(&format!("k{round}"));
+        granted(&store, &holder).await;
+        let waiter = request(&format!("k{round}")).in_line(TTL);
+        let waits = store.acquire(&waiter).await.unwrap();
+        assert!(matches!(waits, Acquisition::Held(_)), "{waits:?}");
+        let name = format!("tenure:*}}:w:k{round}");
+        let has_place = async || !other.call(&["KEYS", &name]).await.list().is_empty();
+        until("that server has the place too", has_place).await;
+        other
+            .call(&["ACL", "SETUSER", "default", "-@scripting"])
+            .await;
+        let cancelled = store.cancel(&waiter.key, waiter.token).await.unwrap();
+        assert_eq!(cancelled, Cancellation::LeftQueue);
+        other.call(&["ACL", "SETUSER", "default", "+@all"]).await;
+        let again = store.cancel(&waiter.key, waiter.token).await.unwrap();
+        assert_eq!(again, Cancellation::Nothing, "round {round}");
+        until("the place is gone", async || !has_place().await).await;
     }
 }
 

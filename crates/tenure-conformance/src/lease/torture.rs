@@ -141,7 +141,7 @@ impl Actor {
     async fn use_lease(&mut self, asker: &Asker) -> bool {
         match self.chance.u32(0..3) {
             0 => {
-                let kept = matches!(asker.renew(LONG).await, Renewal::Renewed(_));
+                let kept = self.keep(asker).await;
                 if !kept {
                     let token = asker.token();
                     self.note(asker.key(), Step::Lost { token });
@@ -152,6 +152,27 @@ impl Actor {
             _ => {
                 tokio::task::yield_now().await;
                 true
+            }
+        }
+    }
+
+    /// Renews once. Where several servers decide, those who answer may be undecided for as long as
+    /// the lease could last: an end from outside reaches them one after the other.
+    async fn keep(&self, asker: &Asker) -> bool {
+        let renewal = asker.renewal(LONG);
+        let answer = match asker.store.renew(&[renewal]).await {
+            Ok(mut answers) => {
+                assert_eq!(answers.len(), 1, "one request, one answer: {answers:?}");
+                answers.remove(0)
+            }
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(renewal) => matches!(renewal, Renewal::Renewed(_)),
+            Err(error) => {
+                let is_undecided = self.client.may_tie() && error.is_retryable();
+                assert!(is_undecided, "no reason for {error:?}");
+                false
             }
         }
     }

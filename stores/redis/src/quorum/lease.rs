@@ -148,7 +148,7 @@ impl LeaseStore for QuorumStore {
     }
 
     async fn cancel(&self, key: &Key, token: Token) -> Result<Cancellation, StoreError> {
-        self.shared.sweeps.stop(token).await;
+        let is_repeated = self.shared.sweeps.stop(token).await;
         let mut asked = self.end(key, token, End::Cancel);
         let majority = self.majority();
         let deadline = from_now(self.longest_patience());
@@ -162,12 +162,16 @@ impl LeaseStore for QuorumStore {
             Err(answers.too_few("cancel an acquisition", majority))
         } else if released >= majority {
             Ok(Cancellation::Released)
-        } else if answers.count(|end| *end == Ended::Left) > 0 {
+        } else if !is_repeated && answers.count(|end| *end == Ended::Left) > 0 {
             Ok(Cancellation::LeftQueue)
         } else {
+            // What a server still had that the cancellation before had not reached was left then.
             Ok(Cancellation::Nothing)
         };
         self.sweep((key, token, End::Cancel), asked);
+        if result.is_ok() {
+            self.shared.sweeps.cancelled(token);
+        }
         result
     }
 

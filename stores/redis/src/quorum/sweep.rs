@@ -64,8 +64,18 @@ impl std::fmt::Debug for Rest {
     }
 }
 
-/// The latest sweep's number for each token, its task and those it took the place of.
-type Running = HashMap<Token, (u64, Vec<JoinHandle<()>>)>;
+type Running = HashMap<Token, OfToken>;
+
+/// The sweeps of a token.
+#[derive(Debug, Default)]
+struct OfToken {
+    /// The latest one's number.
+    number: u64,
+    /// Its task and those it took the place of.
+    tasks: Vec<JoinHandle<()>>,
+    /// Whether a cancellation of the token has been answered.
+    is_cancelled: bool,
+}
 
 impl Sweeps {
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -76,21 +86,30 @@ impl Sweeps {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops sweeping for `token`. When this returns, nothing of it is sent any more.
-    pub(super) async fn stop(&self, token: Token) {
+    /// Stops sweeping for `token`. When this returns, nothing of it is sent any more. True if a
+    /// cancellation was answered whose sweep that was.
+    pub(super) async fn stop(&self, token: Token) -> bool {
         // In this order: a rest that becomes a sweep is one of the two at any time.
         drop(self.rests().of.remove(&token));
-        let running = self.running().remove(&token);
-        for task in running.into_iter().flat_map(|(_, tasks)| tasks) {
+        let running = self.running().remove(&token).unwrap_or_default();
+        for task in running.tasks {
             task.abort();
             // An aborted task ends with an error, which says just that.
             let _ = task.await;
+        }
+        running.is_cancelled
+    }
+
+    /// A cancellation of `token` has been answered.
+    pub(super) fn cancelled(&self, token: Token) {
+        if let Some(sweep) = self.running().get_mut(&token) {
+            sweep.is_cancelled = true;
         }
     }
 
     fn ended(&self, token: Token, number: u64) {
         let mut running = self.running();
-        if running.get(&token).is_some_and(|(of, _)| *of == number) {
+        if running.get(&token).is_some_and(|of| of.number == number) {
             running.remove(&token);
         }
     }
@@ -191,13 +210,13 @@ impl QuorumStore {
             store.shared.sweeps.ended(token, number);
         });
         // One that still goes on for this token is replaced: the new one asks the same servers.
-        let (latest, tasks) = running.entry(token).or_default();
-        tasks.retain(|task| !task.is_finished());
-        for former in &*tasks {
+        let of = running.entry(token).or_default();
+        of.tasks.retain(|task| !task.is_finished());
+        for former in &of.tasks {
             former.abort();
         }
-        *latest = number;
-        tasks.push(task);
+        of.number = number;
+        of.tasks.push(task);
     }
 
     async fn insist(&self, key: &Key, token: Token, end: End, mut left: Vec<usize>) {
