@@ -19,7 +19,7 @@ use crate::file::{Crash, TaskEntry, TaskFiles};
 use crate::output::{about, print, print_json, print_table};
 use crate::progress::Progress;
 use crate::run::tell_problems;
-use crate::text::visible;
+use crate::text::{counted, visible};
 
 /// The longest stretch of time that is simulated.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &SimulateArgs) -> Outcome {
     let plan = plan_of(args, &files.tasks, from, to)?;
     let began_at = SystemClock.now();
     let doing = format!(
-        "simulating {} nodes for {}",
-        plan.nodes,
+        "simulating {} for {}",
+        counted(plan.nodes as u64, "node"),
         about(to.since(from))
     );
     let progress = Progress::endless(doing, args.json);

@@ -246,6 +246,7 @@ fn relative_to(folder: &Path, url: &str) -> String {
         return url.to_owned();
     }
     let folder = url_of(folder);
+    let rest = rest.trim_start_matches("./");
     format!("{}/{rest}", folder.trim_end_matches('/'))
 }
 
@@ -314,6 +315,7 @@ mod tests {
                 "sqlite:/etc/t%3Fnure/a.db?namespace=x",
             ),
             ("sqlite://a.db", "sqlite:/etc/t%3Fnure/a.db"),
+            ("sqlite:./a.db", "sqlite:/etc/t%3Fnure/a.db"),
             ("sqlite:/var/a.db", "sqlite:/var/a.db"),
             ("sqlite:///var/a.db", "sqlite:///var/a.db"),
             ("memory:", "memory:"),

@@ -18,6 +18,14 @@ pub(crate) fn shown_os(text: &OsStr) -> String {
     shown(&text.to_string_lossy())
 }
 
+/// So many of what is called so in the singular.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// Whether a character moves the cursor, turns the direction of text, or takes no room.
 pub(crate) fn acts(c: char) -> bool {
     c.is_control()

@@ -20,6 +20,7 @@ use crate::output::{print, print_json, print_table};
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::store::Chosen;
+use crate::text::counted;
 
 /// The command that is a client.
 pub(crate) const CLIENT: &str = "__verify";
@@ -292,13 +293,6 @@ fn listed<'a>(counts: impl Iterator<Item = (&'a str, &'a u64)>) -> String {
         return "none".to_owned();
     }
     parts.join(", ")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }
 
 #[expect(

@@ -50,8 +50,8 @@ fn top_shows_what_runs_what_failed_who_holds_what_and_the_nodes() {
         (is_it == [true, true]).then_some(picture)
     });
     for part in [
-        "3 tasks, 0 paused, 1 nodes, ",
-        "1 locks held, 1 waiting",
+        "3 tasks, 0 paused, 1 node, ",
+        "1 lock held, 1 waiting",
         "2 next",
         "long",
         "invoice/42",

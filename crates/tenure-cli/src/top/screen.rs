@@ -17,7 +17,7 @@ use tenure::dashboard::view::LockState;
 use super::panes::{chosen, failed, locks, next, nodes, running};
 use super::{Look, Shown};
 use crate::output::narrow::fold;
-use crate::text::visible;
+use crate::text::{counted, visible};
 
 /// The most lines above the panes.
 const MOST_HEADING: u16 = 6;
@@ -170,20 +170,22 @@ fn counts(look: &Look) -> String {
         0 => String::new(),
         count => format!(" {count} {what},"),
     };
+    let held = match held.count() as u64 {
+        1 if !look.has_more_locks => "1 lock".to_owned(),
+        held => format!("{held}{more} locks"),
+    };
     format!(
-        "{} tasks, {} paused,{}{} {} nodes, {} running{}; {}{more} locks held, {waiting}{more} \
-         waiting",
-        counts.tasks,
+        "{}, {} paused,{}{} {}, {} running{}; {held} held, {waiting}{more} waiting",
+        counted(counts.tasks as u64, "task"),
         counts.paused,
         some(counts.unlisted, "listed by no live node"),
         some(counts.retired, "retired"),
-        counts.nodes,
+        counted(counts.nodes as u64, "node"),
         counts.running - counts.node_gone,
         match counts.node_gone {
             0 => String::new(),
             gone => format!(", {gone} whose node is gone"),
         },
-        held.count(),
     )
 }
 
