@@ -15,8 +15,6 @@ pub(crate) trait Worker: Send + 'static {
 /// What one round came to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// The median time of a pair, in microseconds.
-    pub(crate) p50: f64,
     pub(crate) per_second: f64,
     /// Milliseconds of this process's processor time for 100 000 pairs.
     pub(crate) cpu: f64,
@@ -35,29 +33,67 @@ pub(crate) async fn load<W: Worker>(
         .into_iter()
         .map(|worker| tokio::spawn(work(worker, end)))
         .collect();
-    let mut times = Vec::new();
+    let mut pairs = 0;
     for one in running {
-        times.extend(one.await.map_err(Trouble::wrong)??);
+        pairs += one.await.map_err(Trouble::wrong)??;
     }
     let (took, cpu) = (SystemClock.now().since(began), processor_seconds() - cpu);
-    let pairs = figure(times.len());
+    let pairs = figure(pairs);
     Ok(Load {
-        p50: percentile(&mut times, 50),
         per_second: pairs / took.as_secs_f64(),
         cpu: cpu * 1e3 / pairs * 1e5,
     })
 }
 
-async fn work<W: Worker>(mut worker: W, end: Moment) -> Result<Vec<f64>, Trouble> {
-    let mut times = Vec::with_capacity(4096);
-    let mut now = SystemClock.now();
-    while now < end {
-        let began = now;
+/// How many pairs one side does before the next has its turn: so many that what it needs lies near,
+/// and so few that all sides meet the same machine.
+const TURN: usize = 16;
+
+/// Lets one task of each side take turns for `span`; each side's median time of a pair, in
+/// microseconds.
+///
+/// One task is mostly waiting, and how long it takes to wake up depends on where the system has put
+/// it and the server. All sides share that, because one task does the pairs of all.
+pub(crate) async fn in_turns<W: Worker>(
+    mut sides: Vec<W>,
+    span: Duration,
+    is_reversed: bool,
+) -> Result<Vec<f64>, Trouble> {
+    let turns = async move {
+        let mut times = vec![Vec::with_capacity(4096); sides.len()];
+        let end = SystemClock.now() + span;
+        while SystemClock.now() < end {
+            let mut both: Vec<_> = sides.iter_mut().zip(&mut times).collect();
+            if is_reversed {
+                both.reverse();
+            }
+            for (side, times) in both {
+                let mut now = SystemClock.now();
+                for _ in 0..TURN {
+                    let began = now;
+                    side.pair().await?;
+                    now = SystemClock.now();
+                    times.push(now.since(began).as_secs_f64() * 1e6);
+                }
+            }
+        }
+        Ok::<_, Trouble>(times)
+    };
+    let times = tokio::spawn(turns).await.map_err(Trouble::wrong)??;
+    let medians = times
+        .into_iter()
+        .map(|mut times| percentile(&mut times, 50));
+    Ok(medians.collect())
+}
+
+/// How many pairs a worker does until `end`.
+async fn work<W: Worker>(mut worker: W, end: Moment) -> Result<usize, Trouble> {
+    let mut pairs = 0;
+    while SystemClock.now() < end {
         worker.pair().await?;
-        now = SystemClock.now();
-        times.push(now.since(began).as_secs_f64() * 1e6);
+        pairs += 1;
     }
-    Ok(times)
+    Ok(pairs)
 }
 
 /// How much processor time this process has used.

@@ -1,10 +1,12 @@
 //! Taking and giving back keys that nobody else wants.
 
+use std::time::Duration;
+
 use tenure::{Locks, Tenure};
 use tenure_redis::bare::{BarePairs, RawPairs};
 
 use crate::Progress;
-use crate::load::{Load, Worker, load, order};
+use crate::load::{Load, Worker, in_turns, load, order};
 use crate::place::{Place, Trouble};
 use crate::report::{Bar, Report, Row, Unit};
 use crate::settings::Settings;
@@ -85,7 +87,6 @@ struct Rounds {
     ours: Vec<Load>,
     bare: Vec<Load>,
     raw: Vec<Load>,
-    unfenced: Vec<Load>,
     #[cfg_attr(not(feature = "rslock"), expect(dead_code, reason = "nobody fills it"))]
     rslock: Vec<Load>,
 }
@@ -128,9 +129,9 @@ impl<'a> Sides<'a> {
         rounds: &mut Rounds,
         round: usize,
         tasks: usize,
-        span: std::time::Duration,
+        span: Duration,
     ) -> Result<(), Trouble> {
-        for side in order::<5>(round) {
+        for side in order::<4>(round) {
             match side {
                 0 => {
                     let locks = self.place.tenure.locks();
@@ -139,17 +140,6 @@ impl<'a> Sides<'a> {
                         key: self.place.key(format_args!("pair/{task}")),
                     };
                     rounds.ours.push(load(tasks, span, ours).await?);
-                }
-                3 => {
-                    let Some(tenure) = &self.unfenced else {
-                        continue;
-                    };
-                    let locks = tenure.locks();
-                    let ours = |task: usize| Ours {
-                        locks: locks.clone(),
-                        key: self.place.key(format_args!("unfenced/{task}")),
-                    };
-                    rounds.unfenced.push(load(tasks, span, ours).await?);
                 }
                 1 => {
                     let Some(pairs) = &self.bare else { continue };
@@ -163,7 +153,7 @@ impl<'a> Sides<'a> {
                     let Some(pairs) = &self.raw else { continue };
                     let raw = |task: usize| Raw {
                         pairs: pairs.clone(),
-                        key: self.place.bare_key(format_args!("raw/{task}")),
+                        key: self.place.key(format_args!("raw/{task}")),
                     };
                     rounds.raw.push(load(tasks, span, raw).await?);
                 }
@@ -188,6 +178,80 @@ fn of(loads: &[Load], pick: fn(&Load) -> f64) -> Vec<f64> {
     loads.iter().map(pick).collect()
 }
 
+/// One of those that take turns.
+enum Turn {
+    Ours(Ours),
+    Bare(Bare),
+    Raw(Raw),
+}
+
+impl Worker for Turn {
+    async fn pair(&mut self) -> Result<(), Trouble> {
+        match self {
+            Self::Ours(side) => side.pair().await,
+            Self::Bare(side) => side.pair().await,
+            Self::Raw(side) => side.pair().await,
+        }
+    }
+}
+
+/// The median times of a pair of one task, round by round; nothing of a side that there is not.
+#[derive(Default)]
+struct Medians {
+    ours: Vec<f64>,
+    unfenced: Vec<f64>,
+    bare: Vec<f64>,
+    raw: Vec<f64>,
+}
+
+impl Sides<'_> {
+    async fn in_turns(&self, settings: &Settings) -> Result<Medians, Trouble> {
+        let mut medians = Medians::default();
+        // Not counted: connections, scripts and memory are warm after it.
+        let warm_up = settings.span / 4;
+        self.turns(&mut Medians::default(), warm_up, false).await?;
+        for round in 0..settings.rounds {
+            let is_reversed = !round.is_multiple_of(2);
+            self.turns(&mut medians, settings.span, is_reversed).await?;
+        }
+        Ok(medians)
+    }
+
+    /// One round, in which each side has `span`.
+    async fn turns(
+        &self,
+        medians: &mut Medians,
+        span: Duration,
+        is_reversed: bool,
+    ) -> Result<(), Trouble> {
+        let of = |tenure: &Tenure, what: &str| {
+            Turn::Ours(Ours {
+                locks: tenure.locks(),
+                key: self.place.key(what),
+            })
+        };
+        let mut sides = vec![(&mut medians.ours, of(&self.place.tenure, "pair"))];
+        if let Some(tenure) = &self.unfenced {
+            sides.push((&mut medians.unfenced, of(tenure, "unfenced")));
+        }
+        if let Some(pairs) = &self.bare {
+            let (pairs, key) = (pairs.clone(), self.place.bare_key("bare"));
+            sides.push((&mut medians.bare, Turn::Bare(Bare { pairs, key })));
+        }
+        if let Some(pairs) = &self.raw {
+            let (pairs, key) = (pairs.clone(), self.place.key("raw"));
+            sides.push((&mut medians.raw, Turn::Raw(Raw { pairs, key })));
+        }
+        let (into, turns): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
+        let span = span * u32::try_from(turns.len()).unwrap_or(1);
+        let all = in_turns(turns, span, is_reversed).await?;
+        for (medians, median) in into.into_iter().zip(all) {
+            medians.push(median);
+        }
+        Ok(())
+    }
+}
+
 pub(crate) async fn uncontended(
     workload: Workload,
     place: &Place,
@@ -196,34 +260,32 @@ pub(crate) async fn uncontended(
     progress: Progress<'_>,
 ) -> Result<(), Trouble> {
     progress("one task, one key");
-    let rounds = Sides::connect(place).await?.rounds(1, settings).await?;
-    let limits = of(&rounds.bare, |one| one.p50);
-    let row = |case: &str, ours: &[Load]| {
-        let ours = of(ours, |one| one.p50);
-        Row::of_rounds(workload, case, "p50 of a pair", Unit::Micros, &ours)
+    let medians = Sides::connect(place).await?.in_turns(settings).await?;
+    let limits = &medians.bare;
+    let row = |case: &str, ours: &[f64]| {
+        Row::of_rounds(workload, case, "p50 of a pair", Unit::Micros, ours)
     };
     if workload != Workload::Quorum {
-        let bare = row("1 task", &rounds.ours).beside(BARE, &limits);
+        let bare = row("1 task", &medians.ours).beside(BARE, limits);
         report.add(bare.bar(Bar::RatioAtMost(1.15)));
-        if !rounds.raw.is_empty() {
+        if !medians.raw.is_empty() {
             // Without a bar: it says which part of the difference is the library's.
-            let raw = of(&rounds.raw, |one| one.p50);
-            report.add(row("1 task", &rounds.ours).beside(RAW, &raw));
+            report.add(row("1 task", &medians.ours).beside(RAW, &medians.raw));
         }
         return Ok(());
     }
     let servers = place.version().await;
-    if rounds.unfenced.is_empty() {
-        let row = row(&servers, &rounds.ours).beside(BARE_MAJORITY, &limits);
+    if medians.unfenced.is_empty() {
+        let row = row(&servers, &medians.ours).beside(BARE_MAJORITY, limits);
         report.add(row.bar(Bar::RatioAtMost(1.25)));
         return Ok(());
     }
-    let unfenced = row(&format!("{servers}, fenced=false"), &rounds.unfenced);
-    let unfenced = unfenced.beside(BARE_MAJORITY, &limits);
+    let unfenced = row(&format!("{servers}, fenced=false"), &medians.unfenced);
+    let unfenced = unfenced.beside(BARE_MAJORITY, limits);
     report.add(unfenced.bar(Bar::RatioAtMost(1.25)));
     // Without a bar: to agree on a fence is a third round trip, which the limit does not make.
-    let fenced = row(&format!("{servers}, fenced"), &rounds.ours);
-    report.add(fenced.beside(BARE_MAJORITY, &limits));
+    let fenced = row(&format!("{servers}, fenced"), &medians.ours);
+    report.add(fenced.beside(BARE_MAJORITY, limits));
     Ok(())
 }
 
