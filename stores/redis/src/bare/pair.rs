@@ -1,20 +1,21 @@
 //! Bare pairs: `SET NX PX`, then a script that compares and deletes.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "rslock")]
 use redis::ProtocolVersion;
 use redis::{Cmd, Value};
-use tenure_core::{StoreError, StoreErrorKind, Token};
+use tenure_core::{HolderId, Key, StoreError, StoreErrorKind, Token, Ttl};
 
 use super::wire::Wire;
 use super::{failed, unexpected};
-use crate::lease::{pair_of_calls, pair_of_texts};
+use crate::lease::{Wording, pair_of_calls, pair_of_texts};
 #[cfg(feature = "rslock")]
 use crate::link::Dial;
 use crate::link::Script;
 use crate::options::{RedisOptions, Servers};
-use crate::slots::Tags;
 
 static RELEASE: Script = Script::new(
     "compare and delete",
@@ -76,9 +77,10 @@ impl BarePairs {
 #[derive(Clone)]
 pub struct RawPairs {
     wire: Wire,
-    tags: Tags,
-    holder: String,
-    channel: String,
+    wording: Arc<Wording>,
+    terms: (HolderId, Ttl),
+    /// The latest lock, made of its name once.
+    key: Option<Key>,
 }
 
 impl RawPairs {
@@ -91,6 +93,8 @@ impl RawPairs {
             let message = "a quorum runs other scripts";
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
+        let ttl = Ttl::new(Duration::from_secs(10))
+            .map_err(|error| StoreError::new(StoreErrorKind::InvalidRequest, error.to_string()))?;
         let mut wire = Wire::connect(options).await?;
         for text in pair_of_texts() {
             let mut load = redis::cmd("SCRIPT");
@@ -100,9 +104,12 @@ impl RawPairs {
         }
         Ok(Self {
             wire,
-            tags: options.tags(),
-            holder: Token::random().to_string(),
-            channel: format!("ptenure:c:{}", Token::random()),
+            wording: Arc::new(Wording::new(
+                options,
+                format!("ptenure:c:{}", Token::random()),
+            )),
+            terms: (HolderId::random(), ttl),
+            key: None,
         })
     }
 
@@ -110,21 +117,22 @@ impl RawPairs {
     ///
     /// # Errors
     /// What the servers said, or that the key was not free.
-    pub async fn pair(&mut self, key: &str) -> Result<(), StoreError> {
-        let token = Token::random().to_string();
-        let calls = pair_of_calls(
-            (key.as_bytes(), self.tags),
-            &token,
-            &self.holder,
-            &self.channel,
-        );
-        let [acquire, release] = &calls;
+    pub async fn pair(&mut self, name: &str) -> Result<(), StoreError> {
+        let key = match self.key.take() {
+            Some(key) if key.as_bytes() == name.as_bytes() => key,
+            _ => Key::new(name).map_err(|error| {
+                StoreError::new(StoreErrorKind::InvalidRequest, error.to_string())
+            })?,
+        };
+        let [acquire, release] = &pair_of_calls(&self.wording, &key, self.terms);
+        self.key = Some(key);
         let answer = self.wire.run(acquire.cmd(), |_| true).await;
         match answer.map_err(failed(acquire.doing))? {
             Value::BulkString(fence) if fence.len() == 16 => {}
             Value::Array(parts) if is_text(parts.first(), b"granted") => {}
             other => return Err(unexpected(acquire.doing, &other)),
         }
+        self.wording.prove();
         let answer = self.wire.run(release.cmd(), |_| true).await;
         match answer.map_err(failed(release.doing))? {
             answer if is_text(Some(&answer), b"freed") => Ok(()),

@@ -50,21 +50,50 @@ const PLACE: &str = include_str!("../scripts/place.lua");
 pub(crate) const MARK: &str = include_str!("../scripts/mark.lua");
 pub(crate) const TAKEN: &str = include_str!("../scripts/taken.lua");
 
-const ACQUIRE_PARTS: &[&str] = &[
-    include_str!("../scripts/acquire_free.lua"),
-    include_str!("../scripts/acquire_join.lua"),
-    SHARED,
-    PLACE,
-    include_str!("../scripts/acquire.lua"),
-];
+/// What grants a lock that is free, on the names of a script's four keys.
+pub(crate) const FREE: &str = concat!(
+    include_str!("../scripts/acquire_named.lua"),
+    include_str!("../scripts/acquire_free.lua")
+);
+const ACQUIRE_PARTS: &[&str] = &[FREE, JOIN, SHARED, PLACE, ACQUIRING];
+const JOIN: &str = include_str!("../scripts/acquire_join.lua");
+const ACQUIRING: &str = include_str!("../scripts/acquire.lua");
 const RELEASE_PARTS: &[&str] = &[
-    include_str!("../scripts/release_alone.lua"),
-    include_str!("../scripts/release_next.lua"),
+    include_str!("../scripts/release_named.lua"),
+    ALONE,
+    NEXT,
     SHARED,
-    include_str!("../scripts/release.lua"),
+    RELEASING,
 ];
+const ALONE: &str = include_str!("../scripts/release_alone.lua");
+const NEXT: &str = include_str!("../scripts/release_next.lua");
+const RELEASING: &str = include_str!("../scripts/release.lua");
 static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
 static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
+/// The same where one server has all keys: of one key and one text.
+static ACQUIRE_PACKED: Script = Script::new(
+    "acquire a lease",
+    &[
+        include_str!("../scripts/acquire_packed.lua"),
+        include_str!("../scripts/acquire_free.lua"),
+        include_str!("../scripts/acquire_unpack.lua"),
+        JOIN,
+        SHARED,
+        PLACE,
+        ACQUIRING,
+    ],
+);
+static RELEASE_PACKED: Script = Script::new(
+    "release a lease",
+    &[
+        include_str!("../scripts/release_packed.lua"),
+        ALONE,
+        include_str!("../scripts/release_unpack.lua"),
+        NEXT,
+        SHARED,
+        RELEASING,
+    ],
+);
 static KICK: Script = Script::new(
     "hand on a lease",
     &[SHARED, SHARING, include_str!("../scripts/kick.lua")],

@@ -4,13 +4,17 @@
 //! in a call of its own, or in the request of a batch, where what all have in common stands once.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::Cmd;
 use tenure_core::{HolderId, Key, Token, Ttl};
 
-use super::{ACQUIRE, ACQUIRE_PARTS, RELEASE, RELEASE_PARTS, push_keys};
-use crate::link::{BatchScript, Call, Member};
+use super::{
+    ACQUIRE, ACQUIRE_PACKED, ACQUIRE_PARTS, RELEASE, RELEASE_PACKED, RELEASE_PARTS, push_keys,
+};
+use crate::link::{BatchScript, Call, Member, Script};
 use crate::options::RedisOptions;
 use crate::slots::Tags;
 
@@ -24,6 +28,9 @@ static BATCH: BatchScript = BatchScript::new(
 const HEADS: usize = 256;
 /// What a lock costs in a request besides its name: a mark, a tag, and the heads of arguments.
 const EACH: usize = 64;
+/// How many texts a packed request has, and how many bytes besides the lock's name and the terms.
+const PARTS: usize = 5;
+const PACKED: usize = 160;
 /// What stands before the names of our records about the locks of a batch, whose keys are all in
 /// one server: see [`Tags::One`].
 const OF_ALL: &str = "tenure:{0}:";
@@ -113,16 +120,27 @@ pub(crate) struct Wording {
     max_waiters: u32,
     /// How one server reaches us.
     way_back: String,
+    /// Whether a request whose keys belong to several slots was done.
+    is_proven: AtomicBool,
+    /// What stands behind the token in the request of a release that goes alone.
+    behind_token: Vec<u8>,
+    /// The latest terms of an acquisition that went alone, as they stand in its request: others
+    /// nearly always have the same.
+    latest: Mutex<Option<(Terms, Arc<[u8]>)>>,
 }
 
 impl Wording {
     pub(crate) fn new(options: &RedisOptions, way_back: String) -> Self {
+        let claim_window = super::window_ms(options);
         Self {
             prefix: options.prefix.as_bytes().to_vec(),
             tags: options.tags(),
-            claim_window: super::window_ms(options),
+            claim_window,
             max_waiters: options.max_waiters,
             way_back,
+            is_proven: AtomicBool::new(false),
+            behind_token: format!(": {claim_window}").into_bytes(),
+            latest: Mutex::default(),
         }
     }
 
@@ -141,6 +159,9 @@ impl Wording {
 
     /// The call that makes this step alone.
     pub(crate) fn call(&self, step: &Step) -> Call {
+        if self.tags == Tags::One {
+            return self.packed(step);
+        }
         let script = match step.want {
             Want::Release => &RELEASE,
             Want::Acquire(_) => &ACQUIRE,
@@ -157,6 +178,64 @@ impl Wording {
             }
         }
         call
+    }
+
+    /// Something that names keys of several slots was done: one server has them all.
+    pub(crate) fn prove(&self) {
+        if !self.is_proven() {
+            self.is_proven.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_proven(&self) -> bool {
+        self.is_proven.load(Ordering::Relaxed)
+    }
+
+    /// The same with one key and one text, where one server has all keys. Until that is proven, the
+    /// keys that the script makes itself are named as well: a node of a cluster, or a proxy before
+    /// one, then refuses the first request, before anything is done.
+    fn packed(&self, step: &Step) -> Call {
+        let name = self.name(&step.key);
+        let token = step.token.to_hex();
+        let bytes = name.len() + PACKED;
+        let begun = |script: &'static Script, bytes| {
+            if self.is_proven() {
+                let mut call = script.sized_call(1, PARTS, bytes);
+                call.push(&*name);
+                return call;
+            }
+            super::on_keys(&name, self.tags, script)
+        };
+        match step.want {
+            Want::Release => {
+                let mut call = begun(&RELEASE_PACKED, bytes);
+                call.push_joined(&[b"tn1:", &token, &self.behind_token]);
+                call
+            }
+            Want::Acquire(terms) => {
+                let written = self.written(terms);
+                let mut call = begun(&ACQUIRE_PACKED, bytes + written.len());
+                call.push_joined(&[b"tn1:", &token, b"::", &written]);
+                call
+            }
+        }
+    }
+
+    /// What stands behind the token in the request of an acquisition that goes alone.
+    fn written(&self, terms: Terms) -> Arc<[u8]> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, written)) = &*latest
+            && *known == terms
+        {
+            return written.clone();
+        }
+        let ttl = terms.ttl.as_millis();
+        let text = format!(" {ttl} {}", self.rest(terms));
+        let written: Arc<[u8]> = [terms.holder.to_hex().as_slice(), text.as_bytes()]
+            .concat()
+            .into();
+        *latest = Some((terms, written.clone()));
+        written
     }
 
     /// What a lock that is free need not read: see acquire.lua.
@@ -215,27 +294,53 @@ impl Wording {
     }
 }
 
-/// The scripts of a pair that waits in line, as a store runs them, on a lock called `name`.
+/// The requests of a pair that waits in line, as this store writes them, on the lock `name`.
 #[cfg(feature = "bare")]
-pub(crate) fn pair_of_calls(
-    (name, tags): (&[u8], Tags),
-    token: &str,
-    holder: &str,
-    channel: &str,
-) -> [Call; 2] {
-    let window = 2_000;
-    let mut acquire = super::on_keys(name, tags, &ACQUIRE)
-        .arg(token)
-        .arg(holder)
-        .arg(10_000);
-    let most = crate::options::MAX_WAITERS;
-    acquire.push_text(format_args!("15000 {window} {most} {channel}"));
-    let release = super::on_keys(name, tags, &RELEASE).arg(token).arg(window);
-    [acquire, release]
+pub(crate) fn pair_of_calls(wording: &Wording, key: &Key, terms: (HolderId, Ttl)) -> [Call; 2] {
+    let (token, keep) = (Token::random(), Duration::from_secs(15));
+    let acquire = Step::acquire(key, token, terms, keep, true);
+    [acquire, Step::release(key, token)].map(|step| wording.call(&step))
 }
 
-/// The texts of those scripts.
+/// The scripts that such requests may name.
 #[cfg(feature = "bare")]
-pub(crate) fn pair_of_texts() -> [&'static str; 2] {
-    [ACQUIRE.text(), RELEASE.text()]
+pub(crate) fn pair_of_texts() -> [&'static str; 4] {
+    [
+        ACQUIRE.text(),
+        RELEASE.text(),
+        ACQUIRE_PACKED.text(),
+        RELEASE_PACKED.text(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(wording: &Wording, step: &Step) -> usize {
+        // A script, its digest, how many keys, and one text behind them.
+        wording.call(step).cmd().args_iter().count() - 4
+    }
+
+    #[test]
+    fn r1_a_request_names_four_keys_until_one_server_is_known_to_have_all_and_then_one() {
+        let options = RedisOptions::from_url("redis://127.0.0.1:1").unwrap();
+        let wording = Wording::new(&options, String::new());
+        let (key, token) = (Key::new("k").unwrap(), Token::random());
+        let terms = (
+            HolderId::random(),
+            Ttl::new(Duration::from_secs(1)).unwrap(),
+        );
+        let acquire = Step::acquire(&key, token, terms, Duration::ZERO, false);
+        let release = Step::release(&key, token);
+        assert_eq!(
+            [&acquire, &release].map(|step| names(&wording, step)),
+            [4, 4]
+        );
+        wording.prove();
+        assert_eq!(
+            [&acquire, &release].map(|step| names(&wording, step)),
+            [1, 1]
+        );
+    }
 }

@@ -13,8 +13,8 @@ use tenure_core::{
 };
 
 use super::{
-    MOST_STEPS, PLACE, REFRESH, RELEASE, Renewed, SHARED, barred, granted, granted_at_once,
-    push_keys, push_share_keys, share,
+    ACQUIRING, FREE, JOIN, MOST_STEPS, PLACE, REFRESH, RELEASE, Renewed, SHARED, barred, granted,
+    granted_at_once, push_keys, push_share_keys, share,
 };
 use crate::link::{Call, Kept, Script};
 use crate::reply::Reply;
@@ -28,11 +28,11 @@ static ACQUIRE: Script = Script::new(
         LIFE,
         GUARD,
         include_str!("../scripts/strict_kept.lua"),
-        include_str!("../scripts/acquire_free.lua"),
-        include_str!("../scripts/acquire_join.lua"),
+        FREE,
+        JOIN,
         SHARED,
         PLACE,
-        include_str!("../scripts/acquire.lua"),
+        ACQUIRING,
     ],
 );
 static RENEW: Script = Script::new(

@@ -116,7 +116,10 @@ impl Joint {
     async fn send_alone(&self, step: Step, deadline: Instant) -> Result<Value, Box<(Sent, Call)>> {
         let call = self.wording.call(&step);
         match send_shared(&self.direct, &call, deadline).await {
-            Sent::Answer(value) => Ok(value),
+            Sent::Answer(value) => {
+                self.wording.prove();
+                Ok(value)
+            }
             sent => Err(Box::new((sent, call))),
         }
     }

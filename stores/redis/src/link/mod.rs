@@ -23,6 +23,7 @@ mod sentinel;
 mod stranger;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -242,7 +243,9 @@ impl Link {
     /// As [`Link::run`].
     pub(crate) async fn make(&self, step: Step) -> Result<Value, StoreError> {
         let Some(joint) = &self.joint else {
-            return self.run(self.wording.call(&step)).await;
+            let value = self.run(self.wording.call(&step)).await?;
+            self.wording.prove();
+            return Ok(value);
         };
         let deadline = from_now(self.timeout);
         match joint.send(step, deadline).await? {
@@ -394,7 +397,7 @@ impl fmt::Debug for Link {
 /// Sends on a connection that others use as well.
 async fn send_shared(direct: &Arc<Direct>, call: &Call, deadline: Instant) -> Sent {
     match direct.wire_now() {
-        Some(wire) => send_on(direct, wire, call, deadline).await,
+        Some(mut wire) => send_on(direct, &mut wire, call, deadline).await,
         None => Box::pin(send_when_up(direct, call, deadline)).await,
     }
 }
@@ -410,25 +413,30 @@ async fn send_lent(pool: &Arc<Pool>, call: &Call, deadline: Instant) -> Sent {
 /// Sends as soon as there is a connection.
 async fn send_when_up(direct: &Arc<Direct>, call: &Call, deadline: Instant) -> Sent {
     match direct.wire(call.doing, deadline).await {
-        Ok(wire) => send_on(direct, wire, call, deadline).await,
+        Ok(mut wire) => send_on(direct, &mut wire, call, deadline).await,
         Err(error) => Sent::Nowhere(error),
     }
 }
 
-async fn send_on(direct: &Arc<Direct>, mut wire: Wire, call: &Call, deadline: Instant) -> Sent {
-    let sent = wire.connection.send_packed_command(call.cmd());
-    let Ok(answer) = tokio::time::timeout_at(deadline, sent).await else {
+async fn send_on(direct: &Arc<Direct>, wire: &mut Wire, call: &Call, deadline: Instant) -> Sent {
+    let answer = {
+        // In its place from the beginning: what the driver makes of a request is a kilobyte, and
+        // to hand it around would be to copy it.
+        let sent = pin!(wire.connection.send_packed_command(call.cmd()));
+        tokio::time::timeout_at(deadline, sent).await
+    };
+    let Ok(answer) = answer else {
         // A late reply belongs to nobody; the connection may be half open.
-        direct.retire(&wire);
-        return Sent::TooLate(wire.at);
+        direct.retire(wire);
+        return Sent::TooLate(wire.at.clone());
     };
     match answer.and_then(Value::extract_error) {
         Ok(value) => Sent::Answer(value),
         Err(error) => {
             if matches!(meaning(&error), Meaning::Elsewhere | Meaning::Unknown) {
-                direct.retire(&wire);
+                direct.retire(wire);
             }
-            Sent::Failed(error, wire.at)
+            Sent::Failed(error, wire.at.clone())
         }
     }
 }

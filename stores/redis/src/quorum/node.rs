@@ -12,7 +12,7 @@ use tenure_core::{
     Waiting,
 };
 
-use crate::lease::{BARRED, MARK, SHARED, TAKEN, barred, granted_at_once, push_keys};
+use crate::lease::{BARRED, FREE, MARK, SHARED, TAKEN, barred, granted_at_once, push_keys};
 use crate::link::{Call, Script, Way};
 use crate::reply::{Reply, bytes_of, text_of, unexpected};
 use crate::safety::{GUARD, LIFE, Strict};
@@ -23,7 +23,7 @@ const QUORUM: &str = include_str!("../scripts/quorum_lease.lua");
 static ACQUIRE: Script = Script::new(
     "acquire a lease",
     &[
-        include_str!("../scripts/acquire_free.lua"),
+        FREE,
         SHARED,
         QUORUM,
         include_str!("../scripts/quorum_acquire.lua"),
@@ -34,7 +34,7 @@ static ACQUIRE_STRICTLY: Script = Script::new(
     &[
         LIFE,
         GUARD,
-        include_str!("../scripts/acquire_free.lua"),
+        FREE,
         SHARED,
         QUORUM,
         include_str!("../scripts/quorum_acquire.lua"),
