@@ -157,6 +157,16 @@ pub(crate) fn meaning(error: &RedisError) -> Meaning {
     }
 }
 
+/// Whether a script used a key that its request had not named, where that may not be: in a node of
+/// a cluster, or by the rules of a server that allows no others.
+pub(crate) fn is_of_unnamed_key(error: &RedisError) -> bool {
+    let text = error.detail().unwrap_or_default();
+    // The last is of Redis after 7.2, for a command with several keys.
+    ["non local key", "undeclared key", "hash to the same slot"]
+        .iter()
+        .any(|part| text.contains(part))
+}
+
 const TOO_MANY_CLIENTS: &str = "max number of clients";
 
 /// Whether a server, or a script of its own, does not know a command.
@@ -379,6 +389,35 @@ fn shown_error(error: &RedisError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e72_a_key_that_was_not_named_is_told_from_other_errors_in_the_words_of_each_server() {
+        for (line, expected) in [
+            (
+                "-ERR Script attempted to access a non local key in a cluster node script: f",
+                true,
+            ),
+            (
+                "-ERR Error running script (call to f): attempted to access a non local key",
+                true,
+            ),
+            (
+                "-ERR Command 'exists' in script attempted to access keys that don't hash to the \
+                 same slot script: f",
+                true,
+            ),
+            ("-ERR script tried accessing undeclared key", true),
+            ("-NOPERM No permissions to access a key script: f", false),
+            (
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+                false,
+            ),
+        ] {
+            let value = redis::parse_redis_value(format!("{line}\r\n").as_bytes()).unwrap();
+            let error = value.extract_error().unwrap_err();
+            assert_eq!(is_of_unnamed_key(&error), expected, "{line}");
+        }
+    }
 
     #[test]
     fn e78_a_server_that_takes_no_more_clients_is_unavailable_and_its_operator_told_what_to_do() {

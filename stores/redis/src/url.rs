@@ -4,6 +4,7 @@
 //! before an `@`, because that may be a password.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
@@ -26,7 +27,7 @@ const SCHEMES: [&str; 9] = [
     "redis+quorum",
     "rediss+quorum",
 ];
-const PARAMETERS: [&str; 23] = [
+const PARAMETERS: [&str; 24] = [
     "pool",
     "pool_timeout",
     "prefix",
@@ -35,6 +36,7 @@ const PARAMETERS: [&str; 23] = [
     "timeout",
     "claim_window",
     "poll",
+    "busy_poll_us",
     "node_timeout",
     "fenced",
     "safety",
@@ -314,6 +316,10 @@ fn set(mut options: RedisOptions, name: &str, value: &str) -> Result<RedisOption
         "timeout" => return Ok(options.timeout(duration()?)),
         "claim_window" => return Ok(options.claim_window(duration()?)),
         "poll" => return Ok(options.poll_every(duration()?)),
+        "busy_poll_us" => {
+            let micros = number(name, value, "0 to 1000")?;
+            return Ok(options.busy_poll(Duration::from_micros(micros.into())));
+        }
         "node_timeout" | "fenced" if !options.is_quorum() => {
             return Err(invalid("is for redis+quorum:// only".to_owned()));
         }
@@ -451,14 +457,15 @@ mod tests {
             );
         }
         let options = RedisOptions::from_url(
-            "redis://us%40er:p%3Aw@h/3?prefix=x%3A&timeout=3s&namespace=n&nodelay=true",
+            "redis://us%40er:p%3Aw@h/3?prefix=x%3A&timeout=3s&namespace=n&nodelay=true\
+             &busy_poll_us=0",
         )
         .unwrap();
         assert_eq!(options.username.as_deref(), Some("us@er"));
         assert_eq!(options.password.unwrap().expose_secret(), "p:w");
         assert_eq!((options.db, options.prefix.as_str()), (3, "x:"));
-        assert_eq!(options.timeout, std::time::Duration::from_secs(3));
-        assert!(options.nodelay);
+        assert_eq!(options.timeout, Duration::from_secs(3));
+        assert!(options.nodelay && options.busy_poll.is_zero());
     }
 
     #[test]
@@ -481,6 +488,8 @@ mod tests {
             ("redis://h?max_waiters=-1", "must be a number"),
             ("redis://h?max_waiters=99999999999", "must be a number"),
             ("redis://h?max_waiters=many", "must be a number"),
+            ("redis://h?busy_poll_us=1001", "must be 0 to 1000"),
+            ("redis://h?busy_poll_us=1ms", "must be a number, 0 to 1000"),
             ("redis://h?max_ttl=1s", "needs safety=strict"),
             ("redis://h?replicas=2", "needs safety=strict"),
             ("redis://h?safety=strict&replicas=21", "must be 0 to 20"),

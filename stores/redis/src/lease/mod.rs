@@ -68,10 +68,10 @@ const RELEASE_PARTS: &[&str] = &[
 const ALONE: &str = include_str!("../scripts/release_alone.lua");
 const NEXT: &str = include_str!("../scripts/release_next.lua");
 const RELEASING: &str = include_str!("../scripts/release.lua");
-static ACQUIRE: Script = Script::new("acquire a lease", ACQUIRE_PARTS);
-static RELEASE: Script = Script::new("release a lease", RELEASE_PARTS);
+static ACQUIRE: Script = Script::urgent("acquire a lease", ACQUIRE_PARTS);
+static RELEASE: Script = Script::urgent("release a lease", RELEASE_PARTS);
 /// The same where one server has all keys: of one key and one text.
-static ACQUIRE_PACKED: Script = Script::new(
+static ACQUIRE_PACKED: Script = Script::urgent(
     "acquire a lease",
     &[
         include_str!("../scripts/acquire_packed.lua"),
@@ -83,7 +83,7 @@ static ACQUIRE_PACKED: Script = Script::new(
         ACQUIRING,
     ],
 );
-static RELEASE_PACKED: Script = Script::new(
+static RELEASE_PACKED: Script = Script::urgent(
     "release a lease",
     &[
         include_str!("../scripts/release_packed.lua"),

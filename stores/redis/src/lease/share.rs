@@ -26,12 +26,12 @@ use crate::store::RedisStore;
 const ACQUIRING: &str = include_str!("../scripts/shared_acquire.lua");
 const RENEWING: &str = include_str!("../scripts/shared_renew.lua");
 
-static ACQUIRE: Script = Script::new("acquire a lease", &[SHARED, SHARING, PLACE, ACQUIRING]);
+static ACQUIRE: Script = Script::urgent("acquire a lease", &[SHARED, SHARING, PLACE, ACQUIRING]);
 pub(super) static ACQUIRE_STRICTLY: Script = Script::new(
     "acquire a lease",
     &[LIFE, GUARD, SHARED, SHARING, PLACE, ACQUIRING],
 );
-pub(super) static RELEASE: Script = Script::new(
+pub(super) static RELEASE: Script = Script::urgent(
     "release a lease",
     &[
         SHARED,

@@ -4,7 +4,7 @@
 //! in a call of its own, or in the request of a batch, where what all have in common stands once.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,11 @@ const EACH: usize = 64;
 /// How many texts a packed request has, and how many bytes besides the lock's name and the terms.
 const PARTS: usize = 5;
 const PACKED: usize = 160;
+/// What [`Wording::naming`] may be. A lock whose name happens to be in the slot of all others'
+/// records proves nothing; then the next one is refused before anything is done.
+const UNPROVEN: u8 = 0;
+const PROVEN: u8 = 1;
+const REFUSED: u8 = 2;
 /// What stands before the names of our records about the locks of a batch, whose keys are all in
 /// one server: see [`Tags::One`].
 const OF_ALL: &str = "tenure:{0}:";
@@ -120,8 +125,8 @@ pub(crate) struct Wording {
     max_waiters: u32,
     /// How one server reaches us.
     way_back: String,
-    /// Whether a request whose keys belong to several slots was done.
-    is_proven: AtomicBool,
+    /// What is known of the server and of keys that a request does not name.
+    naming: AtomicU8,
     /// What stands behind the token in the request of a release that goes alone.
     behind_token: Vec<u8>,
     /// The latest terms of an acquisition that went alone, as they stand in its request: others
@@ -138,7 +143,7 @@ impl Wording {
             claim_window,
             max_waiters: options.max_waiters,
             way_back,
-            is_proven: AtomicBool::new(false),
+            naming: AtomicU8::new(UNPROVEN),
             behind_token: format!(": {claim_window}").into_bytes(),
             latest: Mutex::default(),
         }
@@ -182,13 +187,23 @@ impl Wording {
 
     /// Something that names keys of several slots was done: one server has them all.
     pub(crate) fn prove(&self) {
-        if !self.is_proven() {
-            self.is_proven.store(true, Ordering::Relaxed);
+        if self.naming.load(Ordering::Relaxed) == UNPROVEN {
+            // Unless another request was just refused.
+            let (known, now) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.naming.compare_exchange(UNPROVEN, PROVEN, known, now);
         }
     }
 
     fn is_proven(&self) -> bool {
-        self.is_proven.load(Ordering::Relaxed)
+        self.naming.load(Ordering::Relaxed) == PROVEN
+    }
+
+    /// The server does not do this request because it names too few keys: the same with all of
+    /// them, as all others from now on.
+    pub(crate) fn named(&self, call: &Call) -> Call {
+        self.naming.store(REFUSED, Ordering::Relaxed);
+        let name = call.first_key();
+        call.on_keys(4, |call| push_keys(call, &name, self.tags))
     }
 
     /// The same with one key and one text, where one server has all keys. Until that is proven, the
@@ -200,7 +215,7 @@ impl Wording {
         let bytes = name.len() + PACKED;
         let begun = |script: &'static Script, bytes| {
             if self.is_proven() {
-                let mut call = script.sized_call(1, PARTS, bytes);
+                let mut call = script.sized_call(1, PARTS, bytes).packed();
                 call.push(&*name);
                 return call;
             }
@@ -323,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn r1_a_request_names_four_keys_until_one_server_is_known_to_have_all_and_then_one() {
+    fn r48_a_request_names_four_keys_until_one_server_is_known_to_have_all_and_then_one() {
         let options = RedisOptions::from_url("redis://127.0.0.1:1").unwrap();
         let wording = Wording::new(&options, String::new());
         let (key, token) = (Key::new("k").unwrap(), Token::random());
@@ -341,6 +356,18 @@ mod tests {
         assert_eq!(
             [&acquire, &release].map(|step| names(&wording, step)),
             [1, 1]
+        );
+        // What the server refused for its keys is asked again with all of them, and so are others.
+        let refused = wording.call(&release);
+        let (named, again) = (wording.named(&refused), wording.call(&release));
+        assert_eq!(
+            named.cmd().get_packed_command(),
+            again.cmd().get_packed_command()
+        );
+        wording.prove();
+        assert_eq!(
+            [&acquire, &release].map(|step| names(&wording, step)),
+            [4, 4]
         );
     }
 }

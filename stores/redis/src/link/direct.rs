@@ -15,6 +15,7 @@ use tenure_core::{StoreError, StoreErrorKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::busy::BusyPoll;
 use super::dial::{Dial, lacks_resp3};
 use super::second::Second;
 use super::{Call, Hears, from_now};
@@ -69,6 +70,7 @@ enum State {
 }
 
 pub(super) struct Direct {
+    pub(super) busy: BusyPoll,
     dial: Dial,
     plain: Dial,
     connect_timeout: Duration,
@@ -92,6 +94,7 @@ impl Direct {
             StoreError::new(StoreErrorKind::Misconfigured, error.to_string())
         };
         let direct = Arc::new(Self {
+            busy: BusyPoll::new(options.busy_poll),
             dial: Dial::new(options, ProtocolVersion::RESP3).map_err(misconfigured)?,
             plain: Dial::new(options, ProtocolVersion::RESP2).map_err(misconfigured)?,
             connect_timeout: options.connect_timeout,

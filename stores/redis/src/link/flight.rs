@@ -103,6 +103,12 @@ impl Flight {
         if let Some(answer) = self.answered.take() {
             return self.landed(&seat.joint, answer);
         }
+        if seat.looks {
+            let answering = self.answering.as_mut();
+            if let Some(answer) = seat.joint.direct.busy.look(answering).await {
+                return self.landed(&seat.joint, answer);
+            }
+        }
         let slow = from_now(SLOW);
         let mut look = self.next_deadline().map_or(slow, |at| at.min(slow));
         loop {

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::batch::{MOST, MOST_BYTES, Member};
+use super::busy::Together;
 use super::direct::Direct;
 use super::flight::{Flight, Passenger, Timer, Told};
 use super::{Call, Sent, send_shared};
@@ -68,6 +69,8 @@ pub(super) struct State {
     flying: usize,
     /// How many calls are in those flights.
     aboard: usize,
+    /// How flights wait for their replies.
+    together: Option<Together>,
     /// The server does not have the script of the batch.
     pub(super) brings_script: bool,
     /// On this connection nothing goes together: the server refused that.
@@ -78,12 +81,16 @@ impl Joint {
     /// For steps that are written so, on the connection of `direct`. Must be called inside a
     /// runtime.
     pub(super) fn new(wording: Arc<Wording>, direct: Arc<Direct>) -> Arc<Self> {
+        let busy = direct.busy.is_on();
         Arc::new(Self {
             wording,
             direct,
             home: Handle::current(),
             turn: Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                together: busy.then(Together::new),
+                ..State::default()
+            }),
         })
     }
 
@@ -159,6 +166,7 @@ impl Joint {
             is_counted: true,
             aboard: 0,
             timer: Timer::default(),
+            looks: false,
         };
         drop(self.home.spawn(seat.fly()));
     }
@@ -183,6 +191,10 @@ impl Joint {
                 return Departure::Nobody;
             }
             seat.board(&mut state, count);
+            seat.looks = state
+                .together
+                .as_mut()
+                .is_some_and(|busy| busy.looks(count));
             let brings_script = count > 1 && std::mem::take(&mut state.brings_script);
             let begins = !state.is_empty() && state.has_room_to_fly();
             state.flying += usize::from(begins);
@@ -309,6 +321,8 @@ pub(super) struct Seat {
     /// How many calls of this flight are counted in [`State::aboard`].
     aboard: usize,
     pub(super) timer: Timer,
+    /// Whether this flight goes on looking for its answer: see [`super::busy`].
+    pub(super) looks: bool,
 }
 
 impl Seat {

@@ -5,6 +5,7 @@
 //! does not know.
 
 mod batch;
+mod busy;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod dial;
@@ -47,7 +48,7 @@ use self::pushed::deliver;
 use self::script::Company;
 pub(crate) use self::script::{Call, Script};
 pub(crate) use self::stranger::Stranger;
-use crate::error::{Meaning, meaning, store_error, too_late};
+use crate::error::{Meaning, is_of_unnamed_key, meaning, store_error, too_late};
 use crate::lease::{Step, Wording};
 use crate::options::{RedisOptions, Servers};
 
@@ -269,6 +270,7 @@ impl Link {
         // Why the servers were looked for anew: if none is found in time, that says more than that.
         let mut turned_away = None;
         let mut may_have_happened = false;
+        let mut has_named = false;
         let known = |error: StoreError, may_have_happened: bool| {
             if may_have_happened {
                 error.with_unknown_outcome()
@@ -296,6 +298,14 @@ impl Link {
                 Meaning::Unknown if !may_have_happened && call.may_repeat() => {
                     may_have_happened = true;
                     self.look_elsewhere().await;
+                }
+                // Nothing was done: the first thing a script does is to look at such a key.
+                Meaning::Refused(_) if !has_named && is_of_unnamed_key(&error) => {
+                    has_named = true;
+                    // Or it was written anew, since another had been refused.
+                    if call.is_packed() {
+                        call = self.wording.named(&call);
+                    }
                 }
                 Meaning::Unknown | Meaning::Refused(_) => {
                     return Err(known(store_error(doing, &at, error), may_have_happened));
@@ -422,8 +432,24 @@ async fn send_on(direct: &Arc<Direct>, wire: &mut Wire, call: &Call, deadline: I
     let answer = {
         // In its place from the beginning: what the driver makes of a request is a kilobyte, and
         // to hand it around would be to copy it.
-        let sent = pin!(wire.connection.send_packed_command(call.cmd()));
-        tokio::time::timeout_at(deadline, sent).await
+        let mut sent = pin!(wire.connection.send_packed_command(call.cmd()));
+        let mut wait = if call.is_urgent() {
+            direct.busy.begin()
+        } else {
+            None
+        };
+        let found = match &mut wait {
+            Some(wait) => wait.look(sent.as_mut()).await,
+            None => None,
+        };
+        let answer = match found {
+            Some(answer) => Ok(answer),
+            None => tokio::time::timeout_at(deadline, sent).await,
+        };
+        if let (Some(wait), Ok(Ok(_))) = (wait, &answer) {
+            wait.end();
+        }
+        answer
     };
     let Ok(answer) = answer else {
         // A late reply belongs to nobody; the connection may be half open.

@@ -11,6 +11,8 @@ pub(crate) struct Script {
     /// What it does, in an infinitive, for errors.
     pub(crate) doing: &'static str,
     parts: &'static [&'static str],
+    /// Whether somebody waits for nothing but the reply.
+    is_urgent: bool,
     ready: OnceLock<Digest>,
 }
 
@@ -33,6 +35,17 @@ impl Script {
         Self {
             doing,
             parts,
+            is_urgent: false,
+            ready: OnceLock::new(),
+        }
+    }
+
+    /// One whose caller goes on looking for the reply, as [`super::busy`] says.
+    pub(crate) const fn urgent(doing: &'static str, parts: &'static [&'static str]) -> Self {
+        Self {
+            doing,
+            parts,
+            is_urgent: true,
             ready: OnceLock::new(),
         }
     }
@@ -63,6 +76,8 @@ impl Script {
             keys,
             doing: self.doing,
             is_once: false,
+            is_urgent: self.is_urgent,
+            is_packed: false,
             company: Company::Any,
         }
     }
@@ -77,6 +92,9 @@ pub(crate) struct Call {
     keys: usize,
     pub(crate) doing: &'static str,
     is_once: bool,
+    is_urgent: bool,
+    /// Whether the script uses keys that the request does not name.
+    is_packed: bool,
     pub(super) company: Company,
 }
 
@@ -98,6 +116,8 @@ impl Call {
             keys: 0,
             doing,
             is_once: false,
+            is_urgent: false,
+            is_packed: false,
             company: Company::Any,
         }
     }
@@ -132,10 +152,52 @@ impl Call {
         let _ = self.cmd.writer_for_next_arg().write_fmt(text);
     }
 
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
     /// Never sent again by itself: a second time it would have another answer.
     pub(crate) fn once(mut self) -> Self {
         self.is_once = true;
         self
+    }
+
+    /// Names one key of those that its script uses.
+    pub(crate) fn packed(mut self) -> Self {
+        self.is_packed = true;
+        self
+    }
+
+    /// The first of the keys that it names; empty if there is none.
+    pub(crate) fn first_key(&self) -> Vec<u8> {
+        match self.cmd.args_iter().nth(3) {
+            Some(Arg::Simple(key)) => key.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.is_packed
+    }
+
+    /// The same request with other keys.
+    pub(crate) fn on_keys(&self, keys: usize, push: impl FnOnce(&mut Self)) -> Self {
+        let mut cmd = Cmd::with_capacity(16, 512);
+        let mut args = self.cmd.args_iter();
+        for arg in args.by_ref().take(2) {
+            copy(&mut cmd, &arg);
+        }
+        cmd.arg(keys);
+        let mut call = Self {
+            cmd,
+            keys,
+            is_packed: false,
+            ..self.clone()
+        };
+        push(&mut call);
+        args.skip(1 + self.keys)
+            .for_each(|arg| copy(&mut call.cmd, &arg));
+        call
     }
 
     /// Leaves after everything that was sent before, even if that waits to go together.
@@ -161,18 +223,21 @@ impl Call {
         let script = self.script?;
         let mut cmd = Cmd::with_capacity(16, script.text().len() + 512);
         cmd.arg("EVAL").arg(script.text());
-        for arg in self.cmd.args_iter().skip(2) {
-            if let Arg::Simple(arg) = arg {
-                cmd.arg(arg);
-            }
-        }
+        self.cmd
+            .args_iter()
+            .skip(2)
+            .for_each(|arg| copy(&mut cmd, &arg));
         Some(Self {
             cmd,
             script: None,
-            keys: self.keys,
-            doing: self.doing,
-            is_once: self.is_once,
             company: Company::Any,
+            ..*self
         })
+    }
+}
+
+fn copy(cmd: &mut Cmd, arg: &Arg<&[u8]>) {
+    if let Arg::Simple(arg) = arg {
+        cmd.arg(arg);
     }
 }
