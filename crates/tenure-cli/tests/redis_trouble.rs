@@ -107,12 +107,11 @@ async fn e71_at_a_replica_without_its_primary_lock_and_doctor_say_masterdown() {
 #[tokio::test]
 async fn e71_while_a_server_loads_its_data_lock_and_doctor_say_loading() {
     let server = redis().config("rdbcompression", "no").start().await;
-    let value = "x".repeat(2000);
-    for at in 0..200 {
-        server.call(&["SET", &format!("filler:{at}"), &value]).await;
-    }
+    let fill = "for at = 1, 4000 do redis.call('SET', 'filler:' .. at, ('x'):rep(2000)) end";
+    server.call(&["EVAL", fill, "0"]).await;
     assert_eq!(server.cli(&["SAVE"]).await, "OK");
-    server.configure("key-load-delay", "500000");
+    // It answers between two keys, so 50 times a second, and has read them after 80 s.
+    server.configure("key-load-delay", "20000");
     server.configure("loading-process-events-interval-bytes", "1024");
     server.kill();
     server.launch().await;

@@ -69,6 +69,7 @@ pub(crate) async fn wait_for_turn(inner: &Arc<Inner>, plan: &Plan) -> Result<Gua
         trouble: Backoff::for_store(),
         lateness: Backoff::for_store(),
         asked_at: patience.began,
+        said: None,
     };
     let mut attempt = Attempt::begin(inner, plan, &home);
     loop {
@@ -95,6 +96,8 @@ struct Turn<'a> {
     lateness: Backoff,
     /// Read before the latest request.
     asked_at: Moment,
+    /// What was wrong at the request before, if anything was.
+    said: Option<StoreError>,
 }
 
 /// What comes next in a wait.
@@ -148,6 +151,7 @@ impl Turn<'_> {
             Err(error) if error.is_retryable() => {
                 let pause = self.trouble.pause();
                 self.inner.met(Some(&error));
+                let error = self.more_telling(error);
                 tracing::debug!(key = %self.plan.key, %error, ?pause, "asking again");
                 Ok(Step::Pause(Paused {
                     attempt,
@@ -160,6 +164,15 @@ impl Turn<'_> {
                 key: self.plan.key.clone(),
                 source,
             }),
+        }
+    }
+
+    /// That the wait ended before there was an answer says less than what was wrong before.
+    fn more_telling(&mut self, error: StoreError) -> StoreError {
+        let is_over = self.patience.left(self.inner.clock.now()).is_zero();
+        match self.said.take() {
+            Some(said) if is_over && error.outcome_is_unknown() => said.with_unknown_outcome(),
+            _ => error,
         }
     }
 
@@ -187,6 +200,10 @@ impl Turn<'_> {
             attempt.give_up(end).await;
             return Err(self.patience.timed_out(self.inner, self.plan, last));
         }
+        self.said = match last {
+            Last::Held(..) => None,
+            Last::Failed(error) => Some(error),
+        };
         // A store that wakes without end is not asked without end.
         sleep_until(&*self.inner.clock, self.asked_at + LEAST_PAUSE).await;
         Ok(Step::Again(attempt))

@@ -78,6 +78,24 @@ async fn r9_a_store_that_hangs_does_not_stretch_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r9_a_wait_that_ends_without_an_answer_tells_what_was_wrong_before() {
+    let world = World::new();
+    let client = world.client(1);
+    client.way.harm(Call::Acquire, Harm::Hangs);
+    client.way.harm(Call::Cancel, Harm::Hangs);
+    let fails = Harm::Fails(StoreErrorKind::Unavailable);
+    client.way.harm_once(Call::Acquire, fails);
+    let lock = client.locks.lock("k").max_wait(800 * MS);
+    let error = lock.acquire().await.unwrap_err();
+    let AcquireError::Store { source, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(client.way.calls(Call::Acquire), 2);
+    assert_eq!(source.to_string(), "made to fail");
+    assert!(source.outcome_is_unknown(), "the second may have happened");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r11_a_grant_whose_reply_was_lost_is_given_back() {
     for harm in [Harm::LosesReply, Harm::HangsAfter] {
         let world = World::new();
