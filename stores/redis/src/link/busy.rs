@@ -3,10 +3,15 @@
 //! To wake a thread takes tens of microseconds, on a virtual machine more than a server that is
 //! near takes to answer. Whoever waits for a reply can instead let the runtime do whatever else
 //! there is and look again, for a short while. Whether that gains anything depends on where the
-//! server is, on free processors and on the system, so it is measured: requests are waited for in
-//! the way that has been faster, and now and then a few in the other way. Sleep is preferred unless
-//! looking saves an eighth of the time. Lone requests are measured sixteen at a time; of batches,
-//! which share the time that they take, a thousand calls together.
+//! server is, on free processors and on the system.
+//!
+//! - For lone requests it is measured, sixteen at a time: they are waited for in the way that has
+//!   been faster, and now and then a few in the other way. Sleep is preferred unless looking saves
+//!   an eighth of the time.
+//! - A batch costs many callers one look, and shares its time with others, so that nobody can say
+//!   what one look gained. Batches look unless they are full, which is where processors are busy
+//!   and nobody sleeps anyway. One that looked in vain has some of the next ones sleep, and twice
+//!   as many each time, so where the server is far next to none look.
 //!
 //! # Sources
 //! Busy polling of sockets in Linux (`net.core.busy_read`), and its polling before a virtual
@@ -28,9 +33,7 @@ const COUNTED: usize = 12;
 const GAP: u32 = 16;
 /// As [`GAP`], at the beginning, when a measurement is not worth much.
 const FIRST_GAP: u32 = 2;
-/// How many calls of batches are measured together.
-const MEASURED_CALLS: u64 = 1024;
-/// As [`GAP`], where looking has gained nothing for long.
+/// As [`GAP`], where looking has gained nothing for long; for batches likewise.
 const WIDEST_GAP: u32 = 1024;
 
 /// How the requests of one connection wait for their replies.
@@ -53,14 +56,14 @@ struct Alone {
     looked: u64,
 }
 
-/// How the calls in batches of one connection wait for their replies.
-#[derive(Debug)]
+/// How the batches of one connection wait for their replies: they look for them, except that after
+/// one that looked in vain some sleep, and twice as many after the next.
+#[derive(Debug, Default)]
 pub(super) struct Together {
-    tally: Tally,
-    looks: bool,
-    /// Since when calls have been counted, and how many; `None` before the first.
-    since: Option<Moment>,
-    calls: u64,
+    /// How many more are to sleep.
+    asleep: u32,
+    /// How many slept after the latest that looked in vain.
+    gap: u32,
 }
 
 /// How many nanoseconds a request usually takes.
@@ -222,29 +225,23 @@ impl Alone {
 }
 
 impl Together {
-    pub(super) const fn new() -> Self {
-        Self {
-            tally: Tally::new(),
-            looks: false,
-            since: None,
-            calls: 0,
-        }
+    /// Whether a batch that leaves now is to look.
+    pub(super) fn looks(&mut self) -> bool {
+        let looks = self.asleep == 0;
+        self.asleep = self.asleep.saturating_sub(1);
+        looks
     }
 
-    /// Whether a batch of so many calls, which leaves now, is to look. All that leave between two
-    /// decisions do the same.
-    pub(super) fn looks(&mut self, calls: usize) -> bool {
-        let now = SystemClock.now();
-        let since = *self.since.get_or_insert(now);
-        if self.calls >= MEASURED_CALLS {
-            let nanos = now.since(since).as_nanos() / u128::from(self.calls);
-            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX / 4);
-            self.tally.record(self.looks, nanos);
-            self.looks = self.tally.next();
-            (self.since, self.calls) = (Some(now), 0);
+    /// A batch has looked for its reply, and met it or not.
+    pub(super) fn record(&mut self, found: bool) {
+        self.gap = if found {
+            self.gap / 2
+        } else {
+            (2 * self.gap).clamp(FIRST_GAP, WIDEST_GAP)
+        };
+        if !found {
+            self.asleep = self.gap;
         }
-        self.calls += calls as u64;
-        self.looks
     }
 }
 
@@ -369,19 +366,29 @@ mod tests {
     }
 
     #[test]
-    fn r39_batches_look_by_what_a_thousand_calls_took_together() {
-        let mut together = Together::new();
-        // A thousand calls in flights of 22; so many calls are counted before each decision.
-        let flights = MEASURED_CALLS.div_ceil(22);
-        for _ in 0..FIRST_GAP {
-            for _ in 0..flights {
-                assert!(!together.looks(22));
-            }
-        }
-        assert!(!together.looks(22), "the first decision is to sleep");
-        let decided = (0..2 * flights).map(|_| together.looks(22));
-        let looking = decided.filter(|looks| *looks).count();
-        assert_eq!(looking as u64, flights, "then one is tried");
+    fn r39_batches_look_unless_the_last_looks_were_in_vain() {
+        let looked = |together: &mut Together, count: u32, found: bool| {
+            let looks = (0..count).filter(|_| {
+                let looks = together.looks();
+                if looks {
+                    together.record(found);
+                }
+                looks
+            });
+            looks.count()
+        };
+        let mut together = Together::default();
+        assert_eq!(looked(&mut together, 1000, true), 1000);
+        // The server moves away: one of a thousand finds out, in time, whether it still is.
+        assert!(looked(&mut together, 2000, false) <= 10);
+        let far = looked(&mut together, 10 * (WIDEST_GAP + 1), false);
+        assert_eq!(far, 10);
+        // It comes near again.
+        looked(&mut together, WIDEST_GAP, true);
+        assert_eq!(looked(&mut together, 1000, true), 1000);
+        // One reply of many that is late costs two batches their look, however it was before.
+        assert_eq!(looked(&mut together, 1, false), 1);
+        assert_eq!(looked(&mut together, 100, true), 100 - FIRST_GAP as usize);
     }
 
     #[tokio::test]

@@ -105,7 +105,13 @@ impl Flight {
         }
         if seat.looks {
             let answering = self.answering.as_mut();
-            if let Some(answer) = seat.joint.direct.busy.look(answering).await {
+            let found = seat.joint.direct.busy.look(answering).await;
+            let mut state = seat.joint.state();
+            if let Some(together) = &mut state.together {
+                together.record(found.is_some());
+            }
+            drop(state);
+            if let Some(answer) = found {
                 return self.landed(&seat.joint, answer);
             }
         }

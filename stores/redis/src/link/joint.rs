@@ -70,7 +70,7 @@ pub(super) struct State {
     /// How many calls are in those flights.
     aboard: usize,
     /// How flights wait for their replies.
-    together: Option<Together>,
+    pub(super) together: Option<Together>,
     /// The server does not have the script of the batch.
     pub(super) brings_script: bool,
     /// On this connection nothing goes together: the server refused that.
@@ -88,7 +88,7 @@ impl Joint {
             home: Handle::current(),
             turn: Mutex::default(),
             state: Mutex::new(State {
-                together: busy.then(Together::new),
+                together: busy.then(Together::default),
                 ..State::default()
             }),
         })
@@ -191,10 +191,7 @@ impl Joint {
                 return Departure::Nobody;
             }
             seat.board(&mut state, count);
-            seat.looks = state
-                .together
-                .as_mut()
-                .is_some_and(|busy| busy.looks(count));
+            seat.looks = count < MOST && state.together.as_mut().is_some_and(Together::looks);
             let brings_script = count > 1 && std::mem::take(&mut state.brings_script);
             let begins = !state.is_empty() && state.has_room_to_fly();
             state.flying += usize::from(begins);
