@@ -56,14 +56,16 @@ struct Alone {
     looked: u64,
 }
 
-/// How the batches of one connection wait for their replies: they look for them, except that after
-/// one that looked in vain some sleep, and twice as many after the next.
+/// How the batches of one connection wait for their replies: one of those under way looks for its
+/// own. After one that looked in vain some sleep, and twice as many after the next.
 #[derive(Debug, Default)]
 pub(super) struct Together {
     /// How many more are to sleep.
     asleep: u32,
     /// How many slept after the latest that looked in vain.
     gap: u32,
+    /// One at a time is enough to keep the runtime awake.
+    is_looking: bool,
 }
 
 /// How many nanoseconds a request usually takes.
@@ -227,13 +229,20 @@ impl Alone {
 impl Together {
     /// Whether a batch that leaves now is to look.
     pub(super) fn looks(&mut self) -> bool {
-        let looks = self.asleep == 0;
+        if self.is_looking {
+            return false;
+        }
+        self.is_looking = self.asleep == 0;
         self.asleep = self.asleep.saturating_sub(1);
-        looks
+        self.is_looking
     }
 
-    /// A batch has looked for its reply, and met it or not.
-    pub(super) fn record(&mut self, found: bool) {
+    /// A batch that was to look has met its reply or not; or nobody knows, as it did not look.
+    pub(super) fn record(&mut self, found: Option<bool>) {
+        self.is_looking = false;
+        let Some(found) = found else {
+            return;
+        };
         self.gap = if found {
             self.gap / 2
         } else {
@@ -371,7 +380,7 @@ mod tests {
             let looks = (0..count).filter(|_| {
                 let looks = together.looks();
                 if looks {
-                    together.record(found);
+                    together.record(Some(found));
                 }
                 looks
             });
@@ -389,6 +398,19 @@ mod tests {
         // One reply of many that is late costs two batches their look, however it was before.
         assert_eq!(looked(&mut together, 1, false), 1);
         assert_eq!(looked(&mut together, 100, true), 100 - FIRST_GAP as usize);
+    }
+
+    #[test]
+    fn r39_one_batch_at_a_time_looks() {
+        let mut together = Together::default();
+        assert!(together.looks());
+        assert!(!together.looks() && !together.looks());
+        // It had its reply before it could look, or the runtime shuts down.
+        together.record(None);
+        assert!(together.looks());
+        together.record(Some(false));
+        let sleeping = (0..10).take_while(|_| !together.looks()).count();
+        assert_eq!(sleeping, FIRST_GAP as usize);
     }
 
     #[tokio::test]

@@ -106,11 +106,8 @@ impl Flight {
         if seat.looks {
             let answering = self.answering.as_mut();
             let found = seat.joint.direct.busy.look(answering).await;
-            let mut state = seat.joint.state();
-            if let Some(together) = &mut state.together {
-                together.record(found.is_some());
-            }
-            drop(state);
+            let joint = seat.joint.clone();
+            seat.stop_looking(&mut joint.state(), Some(found.is_some()));
             if let Some(answer) = found {
                 return self.landed(&seat.joint, answer);
             }

@@ -332,11 +332,9 @@ impl Seat {
             match departure {
                 Departure::Nobody => return,
                 Departure::Grounded => {}
-                Departure::Flight(flight) => {
-                    flight.land(&mut self).await;
-                    self.disembark(&mut joint.state());
-                }
+                Departure::Flight(flight) => flight.land(&mut self).await,
             }
+            self.disembark(&mut joint.state());
         }
     }
 
@@ -356,6 +354,16 @@ impl Seat {
 
     fn disembark(&mut self, state: &mut State) {
         state.aboard -= std::mem::take(&mut self.aboard);
+        self.stop_looking(state, None);
+    }
+
+    /// This flight has met its reply or not; or it has not looked, which tells nothing.
+    pub(super) fn stop_looking(&mut self, state: &mut State, found: Option<bool>) {
+        if std::mem::take(&mut self.looks)
+            && let Some(together) = &mut state.together
+        {
+            together.record(found);
+        }
     }
 
     fn leave(&mut self, state: &mut State) {
@@ -399,7 +407,14 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tenure_core::{Key, Token};
+
+    use super::super::from_now;
+    use super::super::pool::Deaf;
     use super::*;
+    use crate::options::RedisOptions;
 
     fn share(aboard: usize, waiting: usize) -> usize {
         let state = State {
@@ -418,5 +433,29 @@ mod tests {
         assert_eq!(share(60, 4), 22);
         assert_eq!(share(0, 10), LEAST, "few stay together");
         assert_eq!(share(128, 896), MOST, "and many fill their flights");
+    }
+    #[tokio::test]
+    async fn r39_who_cannot_board_for_want_of_a_connection_is_not_counted_aboard() {
+        let mut options = RedisOptions::from_url("redis://127.0.0.1:1").unwrap();
+        // So that nobody waits for the connection, which nobody accepts.
+        options.is_vote = true;
+        let direct = Direct::connect(&options, Arc::new(Deaf), Vec::new());
+        let wording = Arc::new(Wording::new(&options, String::new()));
+        let joint = Joint::new(wording, direct.await.unwrap());
+        let key = Key::new("k").unwrap();
+        let sends = (0..8 * MOST).map(|_| {
+            let (joint, step) = (joint.clone(), Step::release(&key, Token::random()));
+            let until = from_now(Duration::from_millis(20));
+            tokio::spawn(async move { joint.send(step, until).await })
+        });
+        for sent in sends.collect::<Vec<_>>() {
+            assert!(!matches!(sent.await.unwrap(), Ok(Ok(_))));
+        }
+        while joint.state().flying > 0 {
+            tokio::task::yield_now().await;
+        }
+        let state = joint.state();
+        assert_eq!((state.alone, state.aboard), (0, 0));
+        assert!(state.is_empty());
     }
 }

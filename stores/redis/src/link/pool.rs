@@ -122,7 +122,7 @@ impl Drop for Lent {
 }
 
 /// Nothing is pushed to the connections of a pool.
-struct Deaf;
+pub(super) struct Deaf;
 
 impl Hears for Deaf {
     fn message(&self, _channel: &[u8], _payload: &[u8]) {}
