@@ -131,7 +131,7 @@ fn next(soon: &[Soon]) -> Markup {
             p.empty { "Nothing is due." }
         } @else {
             table.cards {
-                caption.hidden { "Ticks to come" }
+                caption.hidden { "The next tick of each task" }
                 thead { tr { th scope="col" { "Task" } th scope="col" { "At" }
                     th scope="col" { "In" } } }
                 tbody {

@@ -34,7 +34,9 @@ pub use self::herd::{Herd, HerdBucket, Peak};
 use self::kept::Kept;
 pub use self::locks::{LockDetail, LockRow, LockState, LocksQuery, QueueEntry, SharerEntry};
 pub use self::nodes::{NodeRow, Nodes};
-pub use self::now::{Now, NowCounts, Soon, Timeline, TimelineMinute, TimelineRun, UpcomingMinute};
+pub use self::now::{
+    Now, NowCounts, Soon, TaskAhead, Timeline, TimelineMinute, TimelineRun, UpcomingMinute,
+};
 pub use self::page::{DEFAULT_LIMIT, MAX_LIMIT, Page, Paging};
 use self::plan::Plans;
 pub use self::runs::{Attempt, BackfillRow, RunDetail, RunMark, RunRow, RunsQuery, StoryLine};

@@ -1,6 +1,6 @@
 //! The first page: what runs, what is next, what failed lately, and the hours around now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, TaskRecord, Timestamp};
 use tenure_tasks::story::follow::due_after;
 
-use super::plan::{Group, next_due, next_of, opens_at};
+use super::plan::{Group, next_of, opens_at};
 use super::tasks::is_unlisted;
 use super::{At, RunMark, RunRow, View, ViewError, millis, segment};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTES: usize = 60;
-/// How many runs and ticks the lists show at most.
+/// How many runs and tasks the lists show at most.
 const LIST: usize = 50;
 /// How many runs of the past hour are read at most.
 const MOST_PAST: usize = 1000;
@@ -34,7 +34,7 @@ pub struct Now {
     pub counts: NowCounts,
     /// What is in hand, newest tick first, at most 50.
     pub running: Vec<RunRow>,
-    /// What is due next, soonest first, at most 50.
+    /// When tasks are due next, soonest first, each task once, at most 50.
     pub next: Vec<Soon>,
     /// What ended badly or was missed in the last 24 hours, newest first, at most 50.
     pub failed: Vec<RunRow>,
@@ -63,7 +63,7 @@ pub struct NowCounts {
     pub node_gone: usize,
 }
 
-/// A tick to come.
+/// The next tick of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Soon {
     /// The task.
@@ -89,6 +89,8 @@ pub struct Timeline {
     pub past: Vec<TimelineMinute>,
     /// The next hour, a minute each.
     pub upcoming: Vec<UpcomingMinute>,
+    /// When the tasks of `runs` are due in the next hour, by name.
+    pub ahead: Vec<TaskAhead>,
 }
 
 /// A run on the timeline.
@@ -125,6 +127,15 @@ pub struct UpcomingMinute {
     pub at: At,
     /// How many runs are due in it.
     pub runs: u64,
+}
+
+/// When a task is due in the next hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TaskAhead {
+    /// The task.
+    pub task: String,
+    /// Its first tick of each minute that has any.
+    pub ticks: Vec<At>,
 }
 
 impl View {
@@ -189,28 +200,50 @@ impl View {
             running: in_hand.len(),
             node_gone: (in_hand.iter().filter(|run| run.node_gone.is_some())).count(),
         };
-        let next = soon(&groups, &after?, now);
+        let waiting = waiting(&groups, &after?, now);
         Ok(Now {
             now: At(now),
             counts,
             running: in_hand,
-            next,
+            next: soon(&groups, &waiting),
             failed: rows(&failed.runs),
             failing,
-            timeline: timeline(&past.runs, newest, past.next.is_some(), &groups, now),
+            timeline: timeline(
+                (&past.runs, past.next.is_some()),
+                newest,
+                (&groups, &waiting),
+                now,
+            ),
         })
     }
 }
 
-/// What is due next: ticks, and what waits for a while after the run before.
-fn soon(groups: &[Group<'_>], after: &BTreeMap<TaskName, Timestamp>, now: Timestamp) -> Vec<Soon> {
-    let mut next = next_due(groups, LIST);
+/// A task that is due then.
+type Due<'s> = (Timestamp, &'s TaskRecord);
+
+/// What runs a while after its run before.
+fn waiting<'s>(
+    groups: &[Group<'s>],
+    after: &BTreeMap<TaskName, Timestamp>,
+    now: Timestamp,
+) -> Vec<Due<'s>> {
     let tasks = groups.iter().flat_map(|group| &group.tasks);
-    next.extend(tasks.filter_map(|task| {
+    let waiting = tasks.filter_map(|task| {
         let due = *after.get(&task.definition.task)?;
         Some((due.max(opens_at(task, now)?), *task))
-    }));
-    next.sort_by_key(|(tick, _)| *tick);
+    });
+    waiting.collect()
+}
+
+/// When each task is due next: by its schedule, or a while after its run before.
+fn soon(groups: &[Group<'_>], waiting: &[Due<'_>]) -> Vec<Soon> {
+    let ticks = groups.iter().flat_map(|group| {
+        let tick = next_of(&group.schedule, group.after);
+        tick.into_iter()
+            .flat_map(|tick| group.tasks.iter().map(move |task| (tick, *task)))
+    });
+    let mut next: Vec<Due<'_>> = ticks.chain(waiting.iter().copied()).collect();
+    next.sort_by_key(|(tick, task)| (*tick, &task.definition.task));
     let next = next.into_iter().take(LIST);
     next.map(|(tick, task)| Soon {
         task: task.definition.task.as_str().to_owned(),
@@ -257,16 +290,17 @@ impl View {
 }
 
 fn timeline(
-    past: &[RunRecord],
+    (past, is_truncated): (&[RunRecord], bool),
     newest: Vec<RunRow>,
-    is_truncated: bool,
-    groups: &[Group<'_>],
+    (groups, waiting): (&[Group<'_>], &[Due<'_>]),
     now: Timestamp,
 ) -> Timeline {
     let mut from = now - HOUR;
     if is_truncated && let Some(oldest) = past.last() {
         from = oldest.key.tick;
     }
+    let shown: BTreeSet<&str> = newest.iter().map(|row| row.task.as_str()).collect();
+    let (upcoming, ahead) = upcoming(groups, waiting, &shown, now);
     let newest = newest.into_iter().map(|mut row| TimelineRun {
         task: std::mem::take(&mut row.task),
         mark: row.into(),
@@ -276,7 +310,8 @@ fn timeline(
         is_truncated,
         runs: newest.collect(),
         past: minutes_of(past, now),
-        upcoming: upcoming(groups, now),
+        upcoming,
+        ahead,
     }
 }
 
@@ -316,7 +351,13 @@ fn minutes_of(past: &[RunRecord], now: Timestamp) -> Vec<TimelineMinute> {
     minutes
 }
 
-fn upcoming(groups: &[Group<'_>], now: Timestamp) -> Vec<UpcomingMinute> {
+/// What is due in the next hour: how many runs a minute, and when the tasks that are `shown`.
+fn upcoming(
+    groups: &[Group<'_>],
+    waiting: &[Due<'_>],
+    shown: &BTreeSet<&str>,
+    now: Timestamp,
+) -> (Vec<UpcomingMinute>, Vec<TaskAhead>) {
     let first = minute(now);
     let to = now + HOUR;
     let mut minutes: Vec<UpcomingMinute> = (0..=MINUTES as u64)
@@ -325,10 +366,18 @@ fn upcoming(groups: &[Group<'_>], now: Timestamp) -> Vec<UpcomingMinute> {
             runs: 0,
         })
         .collect();
+    let mut ahead: BTreeMap<&str, Vec<At>> = BTreeMap::new();
+    let mut show = |task: &TaskRecord, ticks: &[At]| {
+        if let Some(name) = shown.get(task.definition.task.as_str())
+            && !ticks.is_empty()
+        {
+            ahead.entry(name).or_default().extend_from_slice(ticks);
+        }
+    };
     let most = (MOST_NEXT / groups.len().max(1)).clamp(MINUTES, 3600);
     for group in groups {
         let runs = group.runs();
-        let mut after = group.after;
+        let (mut after, mut firsts, mut last) = (group.after, Vec::new(), None);
         for _ in 0..most {
             let Some(tick) = next_of(&group.schedule, after).filter(|tick| *tick <= to) else {
                 break;
@@ -338,7 +387,18 @@ fn upcoming(groups: &[Group<'_>], now: Timestamp) -> Vec<UpcomingMinute> {
             if let Some(minute) = minutes.get_mut(at) {
                 minute.runs += runs;
             }
+            if last.replace(at) != Some(at) {
+                firsts.push(At(tick));
+            }
         }
+        group.tasks.iter().for_each(|task| show(task, &firsts));
     }
-    minutes
+    for (due, task) in waiting.iter().filter(|(due, _)| *due <= to) {
+        show(task, &[At(*due)]);
+    }
+    let ahead = ahead.into_iter().map(|(task, ticks)| TaskAhead {
+        task: task.to_owned(),
+        ticks,
+    });
+    (minutes, ahead.collect())
 }

@@ -4,8 +4,7 @@
 //! its tasks. The policies for clock changes are not in the store, so around one an answer may be
 //! off by it.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -107,28 +106,6 @@ impl Plans {
         });
         groups
     }
-}
-
-/// The next `count` ticks of all tasks, in order.
-pub(crate) fn next_due<'s>(groups: &[Group<'s>], count: usize) -> Vec<(Timestamp, &'s TaskRecord)> {
-    let mut heap = BinaryHeap::new();
-    for (at, group) in groups.iter().enumerate() {
-        if let Some(tick) = next_of(&group.schedule, group.after) {
-            heap.push(Reverse((tick, at)));
-        }
-    }
-    let mut due = Vec::new();
-    while due.len() < count
-        && let Some(Reverse((tick, at))) = heap.pop()
-    {
-        let Some(group) = groups.get(at) else { break };
-        let tasks = group.tasks.iter().take(count - due.len());
-        due.extend(tasks.map(|task| (tick, *task)));
-        if let Some(next) = next_of(&group.schedule, tick) {
-            heap.push(Reverse((next, at)));
-        }
-    }
-    due
 }
 
 /// The next tick of one schedule.

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use super::{Rects, scaled};
 use crate::pages::say;
-use crate::view::{Now, Soon, TimelineRun};
+use crate::view::{Now, TaskAhead, TimelineRun};
 
 const WIDTH: i64 = 1200;
 /// Where the plot begins; names stand before it.
@@ -80,7 +80,7 @@ pub(in crate::pages) fn timeline(now: &Now) -> Markup {
                 aria-hidden="true" {
                 (axis(&plot, end))
                 @for (at, (task, runs)) in (0..).zip(&lanes) {
-                    (lane(&plot, TOP + LANE * at, task, runs, &now.next))
+                    (lane(&plot, TOP + LANE * at, task, runs, &now.timeline.ahead))
                 }
                 (counts)
                 (late)
@@ -148,11 +148,12 @@ fn axis(plot: &Plot, end: i64) -> Markup {
     }
 }
 
-fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], next: &[Soon]) -> Markup {
+fn lane(plot: &Plot, y: i64, task: &str, runs: &[&TimelineRun], ahead: &[TaskAhead]) -> Markup {
     let middle = y + LANE / 2;
-    let ahead = next.iter().filter(|soon| soon.task == task);
+    let ahead = ahead.iter().filter(|ahead| ahead.task == task);
     let ahead: Vec<i64> = ahead
-        .map(|soon| soon.tick.0.as_millis())
+        .flat_map(|ahead| &ahead.ticks)
+        .map(|tick| tick.0.as_millis())
         .filter(|at| plot.holds(*at))
         .collect();
     html! {
@@ -384,6 +385,7 @@ mod tests {
                     at: At(Timestamp::from_millis(NOON + 600_000)),
                     runs: 2,
                 }],
+                ahead: Vec::new(),
             },
         }
     }
