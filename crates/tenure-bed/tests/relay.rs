@@ -133,6 +133,10 @@ async fn redis_does_what_was_asked_when_replies_are_dropped() {
     let (redis, relay, mut client) = bed().await;
     relay.drop_replies();
     client.send("SET key value\r\n");
+    until("the answer is lost", LONG, async || {
+        (relay.lost() == 1).then_some(())
+    })
+    .await;
     client.hears_nothing();
     assert_eq!(redis.cli(&["GET", "key"]).await, "value");
     relay.heal();

@@ -323,12 +323,13 @@ async fn r61_e69_what_is_refused_when_it_is_asked_again_may_have_been_done_befor
     granted_at_last(&store, "before").await;
     relay.drop_replies();
     let asking = tokio::spawn(async move { store.acquire(&request("k")).await });
-    until("it is done", PATIENCE, async || {
-        (server.cli(&["EXISTS", "k"]).await == "1").then_some(())
+    until("it is done and the answer is lost", PATIENCE, async || {
+        (relay.lost() > 0).then_some(())
     })
     .await;
-    let lost = ["ACL", "SETUSER", "app", "-evalsha", "-eval"];
-    assert_eq!(server.cli(&lost).await, "OK");
+    assert_eq!(server.cli(&["EXISTS", "k"]).await, "1");
+    let refusing = ["ACL", "SETUSER", "app", "-evalsha", "-eval"];
+    assert_eq!(server.cli(&refusing).await, "OK");
     // Its connection ends, and it asks again.
     relay.heal();
     let error = asking.await.unwrap().unwrap_err();

@@ -87,6 +87,8 @@ enum Order {
 struct Counts {
     accepted: AtomicUsize,
     open: AtomicUsize,
+    /// Pieces of answers that were lost.
+    lost: AtomicUsize,
     /// Bytes in place of answers.
     instead: AtomicUsize,
 }
@@ -180,9 +182,16 @@ impl Relay {
     }
 
     /// Lets requests pass and loses the answers, so that the client does not know what was done.
-    /// Connections that lost something end at [`Relay::heal`]: no network mends those.
+    /// Connections that lost something end at [`Relay::heal`]: no network mends those. An answer
+    /// that the server gave, but that has not come here by then, arrives: see [`Relay::lost`].
     pub fn drop_replies(&self) {
         self.change(|weather| weather.drops_replies = true);
+    }
+
+    /// How many pieces of answers were lost so far, of whatever size they came in.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.counts.lost.load(Ordering::SeqCst)
     }
 
     /// Lets at most so many bytes pass at a time.

@@ -39,6 +39,7 @@ struct Seen {
     weather: watch::Receiver<Weather>,
     /// Which connection it is, counted from one.
     number: usize,
+    counts: Arc<Counts>,
 }
 
 impl Seen {
@@ -103,7 +104,8 @@ impl Traffic {
                     let number = self.counts.accepted.fetch_add(1, Ordering::SeqCst) + 1;
                     let open = Open::new(&self.counts);
                     let target = self.target.clone();
-                    let seen = Seen { weather: self.weather.clone(), number };
+                    let (weather, counts) = (self.weather.clone(), self.counts.clone());
+                    let seen = Seen { weather, number, counts };
                     connections.spawn(async move {
                         let _open = open;
                         // Whatever ends a connection ends it on both sides, as its streams go.
@@ -241,6 +243,7 @@ async fn give<W: AsyncWrite + Unpin>(
                 answer(&mut to, &mut seen, &instead).await?;
             }
             has_lost = true;
+            seen.counts.lost.fetch_add(1, Ordering::SeqCst);
         } else if has_lost {
             return Err(io::ErrorKind::ConnectionReset.into());
         } else if parcel.bytes.is_empty() {
