@@ -243,7 +243,10 @@ async fn give<W: AsyncWrite + Unpin>(
                 answer(&mut to, &mut seen, &instead).await?;
             }
             has_lost = true;
-            seen.counts.lost.fetch_add(1, Ordering::SeqCst);
+            // The end of a stream is no answer.
+            if !parcel.bytes.is_empty() {
+                seen.counts.lost.fetch_add(1, Ordering::SeqCst);
+            }
         } else if has_lost {
             return Err(io::ErrorKind::ConnectionReset.into());
         } else if parcel.bytes.is_empty() {

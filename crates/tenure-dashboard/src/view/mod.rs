@@ -5,7 +5,9 @@
 //! all clients would ask for at once is kept for a second, so that a thousand open pages cost the
 //! store no more than one.
 
+mod ahead;
 mod at;
+mod count;
 mod graph;
 mod herd;
 mod kept;
@@ -27,6 +29,7 @@ use tenure_core::{
 use tenure_tasks::RunningTasks;
 use tenure_tasks::story::gone::Gone;
 
+pub use self::ahead::{Soon, TaskAhead, UpcomingMinute};
 pub(crate) use self::at::millis;
 pub use self::at::{At, Node, segment};
 pub use self::graph::{Wait, WaitGraph};
@@ -34,9 +37,7 @@ pub use self::herd::{Herd, HerdBucket, Peak};
 use self::kept::Kept;
 pub use self::locks::{LockDetail, LockRow, LockState, LocksQuery, QueueEntry, SharerEntry};
 pub use self::nodes::{NodeRow, Nodes};
-pub use self::now::{
-    Now, NowCounts, Soon, TaskAhead, Timeline, TimelineMinute, TimelineRun, UpcomingMinute,
-};
+pub use self::now::{Now, NowCounts, Timeline, TimelineMinute, TimelineRun};
 pub use self::page::{DEFAULT_LIMIT, MAX_LIMIT, Page, Paging};
 use self::plan::Plans;
 pub use self::runs::{Attempt, BackfillRow, RunDetail, RunMark, RunRow, RunsQuery, StoryLine};

@@ -10,9 +10,10 @@ use serde::Serialize;
 use tenure_core::{HistoryQuery, RunRecord, RunState, TaskName, TaskRecord, Timestamp};
 use tenure_tasks::story::follow::due_after;
 
-use super::plan::{Group, next_of, opens_at};
+use super::ahead::{Ahead, Soon, TaskAhead, UpcomingMinute};
+use super::count::minute_of;
 use super::tasks::is_unlisted;
-use super::{At, RunMark, RunRow, View, ViewError, millis, segment};
+use super::{At, RunMark, RunRow, View, ViewError, millis};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTES: usize = 60;
@@ -22,8 +23,6 @@ const LIST: usize = 50;
 const MOST_PAST: usize = 1000;
 /// How many of them the timeline shows one by one.
 const MOST_SHOWN: usize = 200;
-/// How many ticks of the next hour are computed at most, of all schedules together.
-const MOST_NEXT: usize = 100_000;
 
 /// What happens now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -63,19 +62,6 @@ pub struct NowCounts {
     pub node_gone: usize,
 }
 
-/// The next tick of a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Soon {
-    /// The task.
-    pub task: String,
-    /// The name as a segment of a path.
-    pub path: String,
-    /// The tick.
-    pub tick: At,
-    /// How many runs it has.
-    pub runs: u32,
-}
-
 /// The last and the next hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Timeline {
@@ -89,6 +75,8 @@ pub struct Timeline {
     pub past: Vec<TimelineMinute>,
     /// The next hour, a minute each.
     pub upcoming: Vec<UpcomingMinute>,
+    /// Whether frequent schedules were counted there by their rate.
+    pub is_estimate: bool,
     /// When the tasks of `runs` are due in the next hour, by name.
     pub ahead: Vec<TaskAhead>,
 }
@@ -118,24 +106,6 @@ pub struct TimelineMinute {
     pub open: u32,
     /// The greatest lateness among them, in milliseconds.
     pub latest_ms: u64,
-}
-
-/// A minute to come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct UpcomingMinute {
-    /// When it begins.
-    pub at: At,
-    /// How many runs are due in it.
-    pub runs: u64,
-}
-
-/// When a task is due in the next hour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct TaskAhead {
-    /// The task.
-    pub task: String,
-    /// Its first tick of each minute that has any.
-    pub ticks: Vec<At>,
 }
 
 impl View {
@@ -200,58 +170,17 @@ impl View {
             running: in_hand.len(),
             node_gone: (in_hand.iter().filter(|run| run.node_gone.is_some())).count(),
         };
-        let waiting = waiting(&groups, &after?, now);
+        let ahead = Ahead::new(&groups, &after?, now);
         Ok(Now {
             now: At(now),
             counts,
             running: in_hand,
-            next: soon(&groups, &waiting),
+            next: ahead.soon(LIST),
             failed: rows(&failed.runs),
             failing,
-            timeline: timeline(
-                (&past.runs, past.next.is_some()),
-                newest,
-                (&groups, &waiting),
-                now,
-            ),
+            timeline: timeline((&past.runs, past.next.is_some()), newest, &ahead, now),
         })
     }
-}
-
-/// A task that is due then.
-type Due<'s> = (Timestamp, &'s TaskRecord);
-
-/// What runs a while after its run before.
-fn waiting<'s>(
-    groups: &[Group<'s>],
-    after: &BTreeMap<TaskName, Timestamp>,
-    now: Timestamp,
-) -> Vec<Due<'s>> {
-    let tasks = groups.iter().flat_map(|group| &group.tasks);
-    let waiting = tasks.filter_map(|task| {
-        let due = *after.get(&task.definition.task)?;
-        Some((due.max(opens_at(task, now)?), *task))
-    });
-    waiting.collect()
-}
-
-/// When each task is due next: by its schedule, or a while after its run before.
-fn soon(groups: &[Group<'_>], waiting: &[Due<'_>]) -> Vec<Soon> {
-    let ticks = groups.iter().flat_map(|group| {
-        let tick = next_of(&group.schedule, group.after);
-        tick.into_iter()
-            .flat_map(|tick| group.tasks.iter().map(move |task| (tick, *task)))
-    });
-    let mut next: Vec<Due<'_>> = ticks.chain(waiting.iter().copied()).collect();
-    next.sort_by_key(|(tick, task)| (*tick, &task.definition.task));
-    let next = next.into_iter().take(LIST);
-    next.map(|(tick, task)| Soon {
-        task: task.definition.task.as_str().to_owned(),
-        path: segment(task.definition.task.as_str()),
-        tick: At(tick),
-        runs: task.definition.concurrency,
-    })
-    .collect()
 }
 
 impl View {
@@ -292,7 +221,7 @@ impl View {
 fn timeline(
     (past, is_truncated): (&[RunRecord], bool),
     newest: Vec<RunRow>,
-    (groups, waiting): (&[Group<'_>], &[Due<'_>]),
+    ahead: &Ahead<'_, '_>,
     now: Timestamp,
 ) -> Timeline {
     let mut from = now - HOUR;
@@ -300,7 +229,8 @@ fn timeline(
         from = oldest.key.tick;
     }
     let shown: BTreeSet<&str> = newest.iter().map(|row| row.task.as_str()).collect();
-    let (upcoming, ahead) = upcoming(groups, waiting, &shown, now);
+    let of_shown = ahead.of(&shown);
+    let (upcoming, is_estimate) = ahead.minutes();
     let newest = newest.into_iter().map(|mut row| TimelineRun {
         task: std::mem::take(&mut row.task),
         mark: row.into(),
@@ -311,16 +241,13 @@ fn timeline(
         runs: newest.collect(),
         past: minutes_of(past, now),
         upcoming,
-        ahead,
+        is_estimate,
+        ahead: of_shown,
     }
 }
 
-fn minute(now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(now.as_millis().div_euclid(60_000) * 60_000)
-}
-
 fn minutes_of(past: &[RunRecord], now: Timestamp) -> Vec<TimelineMinute> {
-    let first = minute(now) - HOUR;
+    let first = minute_of(now) - HOUR;
     let mut minutes: Vec<TimelineMinute> = (0..=MINUTES as u64)
         .map(|at| TimelineMinute {
             at: At(first + Duration::from_secs(60 * at)),
@@ -349,56 +276,4 @@ fn minutes_of(past: &[RunRecord], now: Timestamp) -> Vec<TimelineMinute> {
         }
     }
     minutes
-}
-
-/// What is due in the next hour: how many runs a minute, and when the tasks that are `shown`.
-fn upcoming(
-    groups: &[Group<'_>],
-    waiting: &[Due<'_>],
-    shown: &BTreeSet<&str>,
-    now: Timestamp,
-) -> (Vec<UpcomingMinute>, Vec<TaskAhead>) {
-    let first = minute(now);
-    let to = now + HOUR;
-    let mut minutes: Vec<UpcomingMinute> = (0..=MINUTES as u64)
-        .map(|at| UpcomingMinute {
-            at: At(first + Duration::from_secs(60 * at)),
-            runs: 0,
-        })
-        .collect();
-    let mut ahead: BTreeMap<&str, Vec<At>> = BTreeMap::new();
-    let mut show = |task: &TaskRecord, ticks: &[At]| {
-        if let Some(name) = shown.get(task.definition.task.as_str())
-            && !ticks.is_empty()
-        {
-            ahead.entry(name).or_default().extend_from_slice(ticks);
-        }
-    };
-    let most = (MOST_NEXT / groups.len().max(1)).clamp(MINUTES, 3600);
-    for group in groups {
-        let runs = group.runs();
-        let (mut after, mut firsts, mut last) = (group.after, Vec::new(), None);
-        for _ in 0..most {
-            let Some(tick) = next_of(&group.schedule, after).filter(|tick| *tick <= to) else {
-                break;
-            };
-            after = tick;
-            let at = usize::try_from(tick.since(first).as_secs() / 60).unwrap_or(usize::MAX);
-            if let Some(minute) = minutes.get_mut(at) {
-                minute.runs += runs;
-            }
-            if last.replace(at) != Some(at) {
-                firsts.push(At(tick));
-            }
-        }
-        group.tasks.iter().for_each(|task| show(task, &firsts));
-    }
-    for (due, task) in waiting.iter().filter(|(due, _)| *due <= to) {
-        show(task, &[At(*due)]);
-    }
-    let ahead = ahead.into_iter().map(|(task, ticks)| TaskAhead {
-        task: task.to_owned(),
-        ticks,
-    });
-    (minutes, ahead.collect())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod ahead;
 mod anything;
 mod api;
 mod client;

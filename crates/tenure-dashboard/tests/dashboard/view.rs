@@ -29,7 +29,7 @@ async fn with_tasks(count: usize) -> Arc<MemoryStore> {
     store
 }
 
-fn dashboard(store: &Arc<MemoryStore>) -> Dashboard {
+pub(crate) fn dashboard(store: &Arc<MemoryStore>) -> Dashboard {
     Dashboard::builder(store.clone(), store.clone()).build()
 }
 
@@ -305,9 +305,9 @@ async fn s59_a_task_that_is_paused_does_not_run_next() {
         let minutes = minutes.as_array().unwrap().iter().take(most);
         minutes.map(|minute| minute["runs"].as_u64().unwrap()).sum()
     };
-    // From minute 30 to minute 60, and the one that is due every hour.
+    // From minute 30 to minute 60, and the one that is due every hour, and the one that waits.
     assert_eq!(due(&next["timeline"]["upcoming"], 30), 0);
-    assert_eq!(due(&next["timeline"]["upcoming"], 61), 31 + 1);
+    assert_eq!(due(&next["timeline"]["upcoming"], 61), 31 + 1 + 1);
     let herd = served.get("/api/v1/herd").await.json();
     assert_eq!(due(&herd["buckets"], 2), 0, "{herd}");
     assert_eq!(due(&herd["buckets"], 4), 30, "{herd}");
@@ -327,41 +327,6 @@ async fn s59_a_task_that_is_paused_does_not_run_next() {
     assert_eq!(one["next"], serde_json::json!([]), "{one}");
     let page = served.get("/task?name=for-ever").await.body;
     assert!(page.contains("None before somebody resumes it."), "{page}");
-}
-
-#[tokio::test]
-async fn a_task_that_is_due_often_hides_no_other_and_its_whole_hour_is_shown() {
-    let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
-    let node = Holder::new("worker");
-    let beat = Beat::new(node.clone(), Duration::from_secs(36_000));
-    store.beat(&beat).await.unwrap();
-    let generation = Generation::new("g1").unwrap();
-    let often = TaskName::new("often").unwrap();
-    let tasks = [
-        (often.clone(), "@every 10s"),
-        (TaskName::new("daily").unwrap(), "0 9 * * *"),
-    ]
-    .map(|(name, schedule)| Definition::new(name, generation.clone(), schedule));
-    store.register(node.id, &tasks).await.unwrap();
-    let tick = RunStore::now(&*store).await.unwrap().now;
-    let claim = ClaimBatch::new(node.id, vec![ClaimItem::new(often, tick, 1, generation)]);
-    let claimed = store.claim(&claim).await.unwrap();
-    assert!(matches!(claimed.answers[..], [ClaimAnswer::Won(_)]));
-    clock.advance(Duration::from_millis(1));
-    let now = dashboard(&store).view().now().await.unwrap();
-    let next: Vec<_> = now.next.iter().map(|soon| soon.task.as_str()).collect();
-    assert_eq!(next, ["often", "daily"]);
-    let [ahead] = &now.timeline.ahead[..] else {
-        panic!("{:?}", now.timeline.ahead);
-    };
-    assert_eq!(ahead.task, "often", "the other has no run to be shown");
-    let ticks = ahead.ticks.iter().map(|at| at.0.since(tick).as_secs());
-    // The tick of the first minute that is still to come, and the first of each other.
-    let expected: Vec<u64> = [10].into_iter().chain((1..=60).map(|at| 60 * at)).collect();
-    assert_eq!(ticks.collect::<Vec<_>>(), expected);
-    let due: u64 = now.timeline.upcoming.iter().map(|minute| minute.runs).sum();
-    assert_eq!(due, 360);
 }
 
 #[tokio::test]

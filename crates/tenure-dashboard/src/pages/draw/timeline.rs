@@ -303,12 +303,17 @@ pub(in crate::pages) fn in_words(now: &Now) -> String {
     let ahead: u64 = now.timeline.upcoming.iter().map(|minute| minute.runs).sum();
     format!(
         "In the last hour {} succeeded, {} failed, {} were left out and {} are open; the latest \
-         began {} after its time. In the next hour {} are due.",
+         began {} after its time. In the next hour {}{} are due.",
         say::count(sum(|it| it.succeeded), "run"),
         sum(|it| it.failed),
         sum(|it| it.left_out),
         sum(|it| it.open),
         say::span(latest),
+        if now.timeline.is_estimate {
+            "about "
+        } else {
+            ""
+        },
         say::count(ahead, "run"),
     )
 }
@@ -385,6 +390,7 @@ mod tests {
                     at: At(Timestamp::from_millis(NOON + 600_000)),
                     runs: 2,
                 }],
+                is_estimate: false,
                 ahead: Vec::new(),
             },
         }
@@ -401,6 +407,32 @@ mod tests {
         let drawn = |at| timeline(&now(at, runs())).into_string();
         assert_eq!(drawn(NOON), drawn(NOON + STEP - 1));
         assert_ne!(drawn(NOON), drawn(NOON + STEP));
+    }
+
+    #[test]
+    fn what_is_to_come_is_a_dot_on_the_lane_of_its_task() {
+        let runs = vec![
+            run("a", 10, RunState::Succeeded),
+            run("b", 10, RunState::Succeeded),
+        ];
+        let mut now = now(NOON, runs);
+        let to_come = |task: &str, minutes: &[i64]| TaskAhead {
+            task: task.to_owned(),
+            ticks: (minutes.iter())
+                .map(|in_minutes| At(Timestamp::from_millis(NOON + in_minutes * 60_000)))
+                .collect(),
+        };
+        // The picture ends an hour after now.
+        now.timeline.ahead = vec![to_come("b", &[20, 60, 61]), to_come("no-lane", &[30])];
+        let drawn = timeline(&now).into_string();
+        let plot = Plot { middle: NOON };
+        let lane_of_b = TOP + LANE + LANE / 2;
+        for in_minutes in [20, 60] {
+            let x = plot.x(NOON + in_minutes * 60_000);
+            let dot = format!("<circle class=\"ahead\" cx=\"{x}\" cy=\"{lane_of_b}\"");
+            assert_eq!(drawn.matches(&dot).count(), 1, "{dot}: {drawn}");
+        }
+        assert_eq!(drawn.matches("<circle").count(), 2, "{drawn}");
     }
 
     #[test]
