@@ -110,7 +110,13 @@ async fn a_run_that_follows_is_to_come_unless_it_is_overdue_or_its_task_has_tick
         following
     });
     store.enqueue(&following).await.unwrap();
-    define(&store, &node, "g2", &["@after 10m", "@after 1m", "0 1 * * *"]).await;
+    define(
+        &store,
+        &node,
+        "g2",
+        &["@after 10m", "@after 1m", "0 1 * * *"],
+    )
+    .await;
     clock.advance(Duration::from_secs(120));
     let now = dashboard(&store).view().now().await.unwrap();
     assert_eq!(

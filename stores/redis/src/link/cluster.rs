@@ -4,47 +4,42 @@
 //! about a key travels on a sharded channel in the key's own slot, so that the script that
 //! publishes it learns whether anybody heard.
 
-use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
-use redis::TlsMode;
 use redis::aio::ConnectionLike as _;
-use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
-use secrecy::ExposeSecret as _;
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use tenure_core::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
-#[cfg(feature = "tls")]
-use super::dial::certificates;
-use super::dial::{lacks_resp3, settings, tcp};
-use super::{Call, Hears, Node, Sent};
-use crate::ears::TAKEN;
-use crate::error::{Meaning, OptionsError, meaning, store_error};
+use super::cluster_lines::{Line, Lines};
+use super::{Call, Hears, Node, Sent, from_now};
+use crate::error::{Meaning, meaning};
 use crate::options::{Address, RedisOptions};
 use crate::slots::{slot_of, tag_at};
 
-/// How often the driver follows one request to another node.
-const MOST_REDIRECTS: u32 = 5;
-/// How long it waits in between, growing.
-const LEAST_PAUSE_MS: u64 = 10;
-const MOST_PAUSE_MS: u64 = 100;
+/// How long a request counts as new to the driver if it is not answered before.
+const MOST_SEATED: Duration = Duration::from_millis(10);
+/// How often one channel is asked for whose answer went to another.
+const MOST_ASKED: u32 = 3;
+/// With less time than that a request is not sent again: the driver itself asks again meanwhile,
+/// and what the node said would be lost.
+const LAST_TRY: Duration = Duration::from_millis(500);
+/// What became of requests on a connection that was given up.
+const GIVEN_UP: (ErrorKind, &str) = (ErrorKind::Io, "the connection to the cluster was given up");
 /// How long it may take to find out which node a message is about.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Cluster {
-    connection: ClusterConnection,
-    /// The channels we are subscribed to, as far as we know.
-    channels: Arc<Mutex<HashSet<String>>>,
+    lines: Arc<Lines>,
     /// Whether the node that was last asked for a channel lets us hear it.
     pushes: AtomicBool,
     /// What messages call it as a whole.
     place: String,
+    timeout: Duration,
 }
 
 impl Cluster {
@@ -54,65 +49,93 @@ impl Cluster {
         hears: Arc<dyn Hears>,
         name: &str,
     ) -> Result<Self, StoreError> {
-        let channels = Arc::<Mutex<HashSet<String>>>::default();
         let seeds: Vec<_> = nodes.iter().map(ToString::to_string).collect();
         let place = format!("the cluster of {}", seeds.join(", "));
-        let connecting = connection(options, nodes, hears, channels.clone());
-        let connection = tokio::time::timeout(options.connect_timeout, connecting)
-            .await
-            .map_err(|_| {
-                StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    format!("cannot connect: {place}: no node answered within connect_timeout"),
-                )
-            })?
-            .map_err(|error| match error {
-                Unmade::Misconfigured(error) => {
-                    StoreError::new(StoreErrorKind::Misconfigured, error.to_string())
-                }
-                Unmade::Failed(error) => store_error("cannot connect", &place, error),
-            })?;
-        let mut cluster = Self {
-            connection,
-            channels,
+        let cluster = Self {
+            lines: Lines::connect(options, nodes, hears, &place).await?,
             pushes: AtomicBool::new(false),
             place,
+            timeout: options.timeout,
         };
         // Until somebody waits, this is all we know of what the nodes let us hear.
         let first = way_back(tag_at(0), name);
         let _known = tokio::time::timeout(options.timeout, cluster.subscribe(&first)).await;
-        // No sharded channel: who takes a lock by force does not know where its holder listens. The
-        // driver subscribes again after a reconnection.
-        let subscribing = cluster.connection.subscribe(TAKEN);
-        if !matches!(
-            tokio::time::timeout(options.timeout, subscribing).await,
-            Ok(Ok(()))
-        ) {
-            tracing::debug!("holders will learn of locks taken by force at their next renewal");
+        if let Some(line) = cluster.lines.line().await {
+            line.hear_of_force(options.timeout).await;
         }
         Ok(cluster)
     }
 
+    /// Sends it when there is a connection, which may be never.
     pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
-        let mut connection = self.connection.clone();
-        let answer = connection.req_packed_command(cmd).await;
-        answer.map_err(unsettled)
+        match self.lines.line().await {
+            Some(line) => self.send_on(&line, cmd).await,
+            None => Err(RedisError::from(GIVEN_UP)),
+        }
+    }
+
+    async fn send_on(&self, line: &Arc<Line>, cmd: &redis::Cmd) -> Result<Value, RedisError> {
+        let mut requests = line.requests.clone();
+        let sending = async {
+            let seat = line.seats.acquire().await;
+            let mut sending = pin!(requests.req_packed_command(cmd));
+            // A node that is slow must not keep the others from being asked.
+            let soon = tokio::time::timeout(MOST_SEATED, &mut sending).await;
+            drop(seat);
+            match soon {
+                Ok(answer) => answer,
+                Err(_) => sending.await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = sending => answer.map_err(unsettled),
+            () = self.lines.is_over(line) => Err(RedisError::from(GIVEN_UP)),
+        }
     }
 
     /// Sends one request to the node that has its keys.
+    ///
+    /// While their slot is on its way to another node, a request with several keys may find them in
+    /// neither place. Nothing was done then, and it is sent again until there is no time for that.
     pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Sent {
-        let answer = match tokio::time::timeout_at(deadline, self.send(call.cmd())).await {
-            Ok(answer) => answer.and_then(Value::extract_error),
-            Err(_) => return Sent::TooLate(self.node_of(call.cmd()).await),
-        };
-        match answer {
-            Ok(value) => Sent::Answer(value),
-            // Nobody is told of a script that a node has not got yet.
-            Err(error) if meaning(&error) == Meaning::NoScript => {
-                Sent::Failed(error, self.place.as_str().into())
+        loop {
+            let Ok(line) = tokio::time::timeout_at(deadline, self.lines.line()).await else {
+                let message = format!("{}: no connection to {} in time", call.doing, self.place);
+                return Sent::Nowhere(StoreError::new(StoreErrorKind::Unavailable, message));
+            };
+            let Some(line) = line else {
+                return Sent::Failed(RedisError::from(GIVEN_UP), self.place.as_str().into());
+            };
+            let Some(answer) = self.ask_on(&line, call.cmd(), deadline).await else {
+                return Sent::TooLate(self.node_of(call.cmd()).await);
+            };
+            match answer.and_then(Value::extract_error) {
+                Ok(value) => return Sent::Answer(value),
+                Err(error) if is_between(&error) && from_now(LAST_TRY) < deadline => {}
+                // Nobody is told of a script that a node has not got yet.
+                Err(error) if meaning(&error) == Meaning::NoScript => {
+                    return Sent::Failed(error, self.place.as_str().into());
+                }
+                Err(error) => return Sent::Failed(error, self.node_of(call.cmd()).await),
             }
-            Err(error) => Sent::Failed(error, self.node_of(call.cmd()).await),
         }
+    }
+
+    /// None if no answer came in time. Who waits for long doubts the connection.
+    async fn ask_on(
+        &self,
+        line: &Arc<Line>,
+        cmd: &redis::Cmd,
+        deadline: Instant,
+    ) -> Option<Result<Value, RedisError>> {
+        let mut sent = pin!(self.send_on(line, cmd));
+        let soon = from_now(self.timeout / 2);
+        if let Ok(answer) = tokio::time::timeout_at(soon.min(deadline), &mut sent).await {
+            return Some(answer);
+        }
+        self.lines.doubt(line);
+        tokio::time::timeout_at(deadline, sent).await.ok()
     }
 
     /// What messages call the cluster.
@@ -153,23 +176,36 @@ impl Cluster {
             host: host.to_owned(),
             port,
         };
-        let mut connection = self.connection.clone();
-        connection
-            .route_command(cmd.clone(), RoutingInfo::SingleNode(at))
-            .await
+        let Some(line) = self.lines.line().await else {
+            return Err(RedisError::from(GIVEN_UP));
+        };
+        let mut requests = line.requests.clone();
+        tokio::select! {
+            biased;
+            answer = requests.route_command(cmd.clone(), RoutingInfo::SingleNode(at)) => answer,
+            () = self.lines.is_over(&line) => Err(RedisError::from(GIVEN_UP)),
+        }
     }
 
     /// Hears `channel`, unless it did already. False if the cluster does not let us.
     pub(super) async fn subscribe(&self, channel: &str) -> bool {
-        if locked(&self.channels).contains(channel) {
+        let Some(line) = self.lines.line().await else {
+            return false;
+        };
+        if line.hears(channel) {
             return true;
         }
-        let mut connection = self.connection.clone();
-        let is_heard = connection.ssubscribe(channel).await.is_ok();
-        self.pushes.store(is_heard, Ordering::Relaxed);
-        if is_heard {
-            locked(&self.channels).insert(channel.to_owned());
+        let mut is_heard = false;
+        for _ in 0..MOST_ASKED {
+            let is_granted = line.subscribe(channel).await;
+            // The answer may have been that another subscription ended; what nodes say of this one
+            // is known by then.
+            is_heard = line.hears(channel);
+            if is_heard || !is_granted {
+                break;
+            }
         }
+        self.pushes.store(is_heard, Ordering::Relaxed);
         is_heard
     }
 
@@ -220,6 +256,11 @@ fn unsettled(error: RedisError) -> RedisError {
     RedisError::from((kind, "the cluster has not settled who has the slot", detail))
 }
 
+/// Whether a slot is on its way to another node, so that nothing could be done.
+fn is_between(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain)
+}
+
 /// The node of a line such as `ID 10.0.0.1:6379@16379,name master - 0 0 1 connected 0-5460`.
 fn primary_of(line: &str) -> Option<Node> {
     let parts: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -251,99 +292,6 @@ fn has_slot(line: &str, slot: u16) -> bool {
             _ => false,
         }
     })
-}
-
-/// Why there is no connection.
-enum Unmade {
-    Misconfigured(OptionsError),
-    Failed(RedisError),
-}
-
-/// A connection to all nodes, with pushes if they know them.
-async fn connection(
-    options: &RedisOptions,
-    nodes: &[Address],
-    hears: Arc<dyn Hears>,
-    channels: Arc<Mutex<HashSet<String>>>,
-) -> Result<ClusterConnection, Unmade> {
-    let builder = || builder(options, nodes).map_err(Unmade::Misconfigured);
-    let pushing = builder()?.use_protocol(ProtocolVersion::RESP3);
-    let pushing = pushing.push_sender(ear(hears, channels));
-    match connected(pushing).await {
-        Err(Unmade::Failed(error)) if lacks_resp3(&error) => {
-            connected(builder()?.use_protocol(ProtocolVersion::RESP2)).await
-        }
-        made => made,
-    }
-}
-
-async fn connected(builder: ClusterClientBuilder) -> Result<ClusterConnection, Unmade> {
-    let client = builder.build().map_err(|error| {
-        Unmade::Misconfigured(OptionsError::Malformed {
-            reason: format!("cannot be used: {error}"),
-        })
-    })?;
-    client.get_async_connection().await.map_err(Unmade::Failed)
-}
-
-/// What becomes of the nodes' pushes.
-fn ear(
-    hears: Arc<dyn Hears>,
-    channels: Arc<Mutex<HashSet<String>>>,
-) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
-    move |push: PushInfo| {
-        match push.kind {
-            // The driver subscribes again, but meanwhile messages may have been missed.
-            PushKind::Disconnection => hears.reconnected(),
-            PushKind::SUnsubscribe => {
-                // The slot went to another node, and the subscription did not.
-                if let Some(Value::BulkString(channel)) = push.data.first() {
-                    locked(&channels).remove(String::from_utf8_lossy(channel).as_ref());
-                }
-                hears.reconnected();
-            }
-            _ => super::deliver(&*hears, &push),
-        }
-        Ok(())
-    }
-}
-
-fn builder(
-    options: &RedisOptions,
-    nodes: &[Address],
-) -> Result<ClusterClientBuilder, OptionsError> {
-    let addresses = nodes.iter().map(|at| tcp(at, options.tls.as_ref()));
-    let mut builder = ClusterClientBuilder::new(addresses)
-        .retries(MOST_REDIRECTS)
-        // The driver's own pauses are longer than a request's time, which would turn every refusal
-        // that passes into silence.
-        .min_retry_wait(LEAST_PAUSE_MS)
-        .max_retry_wait(MOST_PAUSE_MS)
-        .retry_wait_formula(LEAST_PAUSE_MS, 2)
-        .connection_timeout(options.connect_timeout)
-        .response_timeout(options.timeout)
-        .tcp_settings(settings(options));
-    if let Some(username) = &options.username {
-        builder = builder.username(username);
-    }
-    if let Some(password) = &options.password {
-        builder = builder.password(password.expose_secret());
-    }
-    #[cfg(feature = "tls")]
-    if let Some(tls) = &options.tls {
-        let mode = if tls.insecure {
-            TlsMode::Insecure
-        } else {
-            TlsMode::Secure
-        };
-        builder = builder.tls(mode).certs(certificates(tls)?);
-    }
-    Ok(builder)
-}
-
-/// A panic elsewhere leaves the set whole.
-fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
-    channels.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod batch;
 mod busy;
 #[cfg(feature = "cluster")]
 mod cluster;
+#[cfg(feature = "cluster")]
+mod cluster_lines;
 mod dial;
 mod direct;
 mod flight;

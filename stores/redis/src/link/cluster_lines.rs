@@ -1,0 +1,329 @@
+//! The driver's connections to a cluster: one for requests, one for what nodes push; and others in
+//! their place when the driver is stuck.
+//!
+//! Two of the driver's ways with slots that move would undo what a lock promises.
+//!
+//! When a slot leaves a node, the node ends the subscriptions of its channels and says so unasked,
+//! and the driver takes that for the reply to whatever it sent first: on a connection that has
+//! requests, each would get the reply to the one before. So nothing but subscriptions is sent where
+//! messages come.
+//!
+//! When it learns of a move, it waits for a lock that its own requests may hold, which it does not
+//! drive meanwhile: then it answers nobody any more. A request holds the lock for longer than a
+//! moment only where the driver has so much to do at once that the runtime makes it pause, so few
+//! are given to it at once; and whether it lives is found out by a request that needs no node.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use redis::TlsMode;
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultiSlotArgPattern, MultipleNodeRoutingInfo, RoutingInfo};
+use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use secrecy::ExposeSecret as _;
+use tenure_core::{StoreError, StoreErrorKind};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+#[cfg(feature = "tls")]
+use super::dial::certificates;
+use super::dial::{lacks_resp3, settings, tcp};
+use super::{Hears, deliver};
+use crate::ears::TAKEN;
+use crate::error::{OptionsError, store_error};
+use crate::options::{Address, RedisOptions};
+
+/// How often the driver follows one request to another node.
+const MOST_REDIRECTS: u32 = 5;
+/// How long it waits in between, growing.
+const LEAST_PAUSE_MS: u64 = 10;
+const MOST_PAUSE_MS: u64 = 100;
+/// How many requests may be new to the driver at a time. It gets stuck where one turn of it does
+/// more than the 128 things that the runtime lets a task do in one, and each takes it four or five.
+const SEATS: usize = 20;
+/// How long nobody tries to connect after it failed.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// One of each at a time.
+pub(super) struct Lines {
+    dial: Dial,
+    /// What nobody waits for is done there.
+    home: Handle,
+    /// None while others are being made.
+    now: watch::Sender<Option<Arc<Line>>>,
+}
+
+/// How to make them.
+struct Dial {
+    options: RedisOptions,
+    nodes: Vec<Address>,
+    hears: Arc<dyn Hears>,
+}
+
+/// A connection for requests, and what is heard beside it.
+pub(super) struct Line {
+    pub(super) requests: ClusterConnection,
+    /// None if the nodes cannot push.
+    ears: Option<ClusterConnection>,
+    /// The channels that nodes have said we are subscribed to, and not said otherwise since.
+    channels: Arc<Mutex<HashSet<String>>>,
+    /// For requests that are new to the driver.
+    pub(super) seats: Semaphore,
+    /// Somebody finds out whether its driver lives.
+    is_doubted: AtomicBool,
+}
+
+impl Lines {
+    /// Must be called inside a runtime.
+    pub(super) async fn connect(
+        options: &RedisOptions,
+        nodes: &[Address],
+        hears: Arc<dyn Hears>,
+        place: &str,
+    ) -> Result<Arc<Self>, StoreError> {
+        let dial = Dial {
+            options: options.clone(),
+            nodes: nodes.to_vec(),
+            hears,
+        };
+        let connecting = tokio::time::timeout(options.connect_timeout, dial.line());
+        let line = connecting
+            .await
+            .map_err(|_| {
+                StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    format!("cannot connect: {place}: no node answered within connect_timeout"),
+                )
+            })?
+            .map_err(|error| match error {
+                Unmade::Misconfigured(error) => {
+                    StoreError::new(StoreErrorKind::Misconfigured, error.to_string())
+                }
+                Unmade::Failed(error) => store_error("cannot connect", place, error),
+            })?;
+        Ok(Arc::new(Self {
+            dial,
+            home: Handle::current(),
+            now: watch::Sender::new(Some(Arc::new(line))),
+        }))
+    }
+
+    /// What is used now; waits while others are being made.
+    pub(super) async fn line(&self) -> Option<Arc<Line>> {
+        if let Some(line) = &*self.now.borrow() {
+            return Some(line.clone());
+        }
+        let mut now = self.now.subscribe();
+        let line = now.wait_for(Option::is_some).await;
+        line.ok()?.clone()
+    }
+
+    /// Returns when this one is used no more.
+    pub(super) async fn is_over(&self, line: &Arc<Line>) {
+        let mut now = self.now.subscribe();
+        let is_other =
+            |now: &Option<Arc<Line>>| now.as_ref().is_none_or(|it| !Arc::ptr_eq(it, line));
+        let _ended = now.wait_for(is_other).await;
+    }
+
+    /// Nothing was heard from this one for long. Finds out whether its driver lives, and makes
+    /// others if not.
+    pub(super) fn doubt(self: &Arc<Self>, line: &Arc<Line>) {
+        if line.is_doubted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (lines, line) = (Arc::downgrade(self), line.clone());
+        // Who waits has waited for half of its time, and shall have time to ask again.
+        let patience = self.dial.options.timeout / 4;
+        drop(self.home.spawn(async move {
+            if tokio::time::timeout(patience, line.lives()).await.is_ok() {
+                line.is_doubted.store(false, Ordering::Relaxed);
+                return;
+            }
+            tracing::warn!("the connection to the cluster is stuck; another is made");
+            replace(&lines, line).await;
+        }));
+    }
+}
+
+/// Makes others in the place of this one, unless somebody did or nobody needs them any more.
+async fn replace(lines: &Weak<Lines>, line: Arc<Line>) {
+    {
+        let Some(lines) = lines.upgrade() else {
+            return;
+        };
+        let is_it = |now: &Option<Arc<Line>>| now.as_ref().is_some_and(|it| Arc::ptr_eq(it, &line));
+        if !lines
+            .now
+            .send_if_modified(|now| is_it(now) && now.take().is_some())
+        {
+            return;
+        }
+    }
+    drop(line);
+    while let Some(lines) = lines.upgrade() {
+        let options = &lines.dial.options;
+        let made = tokio::time::timeout(options.connect_timeout, lines.dial.line()).await;
+        if let Ok(Ok(line)) = made {
+            line.hear_of_force(options.timeout).await;
+            lines.now.send_replace(Some(Arc::new(line)));
+            // Whatever was heard until then was heard by the other.
+            lines.dial.hears.reconnected();
+            return;
+        }
+        drop(lines);
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+impl Line {
+    /// Returns at once if the driver works: it looks for the nodes of no slot and asks none.
+    async fn lives(&self) {
+        let nowhere =
+            MultipleNodeRoutingInfo::MultiSlot((Vec::new(), MultiSlotArgPattern::KeysOnly));
+        let nowhere = RoutingInfo::MultiNode((nowhere, None));
+        let mut requests = self.requests.clone();
+        // Whatever it says, it lives.
+        let _ = requests.route_command(redis::cmd("PING"), nowhere).await;
+    }
+
+    /// Whether nodes have said that we hear this channel.
+    pub(super) fn hears(&self, channel: &str) -> bool {
+        locked(&self.channels).contains(channel)
+    }
+
+    /// Asks its node for this channel. False if there is nothing to ask with, or it was refused.
+    pub(super) async fn subscribe(&self, channel: &str) -> bool {
+        match &self.ears {
+            Some(ears) => ears.clone().ssubscribe(channel).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// No sharded channel: who takes a lock by force does not know where its holder listens. The
+    /// driver subscribes again after a reconnection.
+    pub(super) async fn hear_of_force(&self, timeout: Duration) {
+        let is_heard = match &self.ears {
+            Some(ears) => {
+                let mut ears = ears.clone();
+                let heard = tokio::time::timeout(timeout, ears.subscribe(TAKEN)).await;
+                matches!(heard, Ok(Ok(())))
+            }
+            None => false,
+        };
+        if !is_heard {
+            tracing::debug!("holders will learn of locks taken by force at their next renewal");
+        }
+    }
+}
+
+/// Why there is no connection.
+enum Unmade {
+    Misconfigured(OptionsError),
+    Failed(RedisError),
+}
+
+impl Dial {
+    async fn line(&self) -> Result<Line, Unmade> {
+        let channels = Arc::<Mutex<HashSet<String>>>::default();
+        let ear = ear(self.hears.clone(), channels.clone());
+        let pushing = || -> Result<_, Unmade> {
+            let builder = self.builder()?.use_protocol(ProtocolVersion::RESP3);
+            Ok(builder.push_sender(ear.clone()))
+        };
+        let (requests, ears) = match connected(pushing()?).await {
+            Ok(requests) => (requests, Some(connected(pushing()?).await?)),
+            Err(Unmade::Failed(error)) if lacks_resp3(&error) => {
+                let silent = self.builder()?.use_protocol(ProtocolVersion::RESP2);
+                (connected(silent).await?, None)
+            }
+            Err(unmade) => return Err(unmade),
+        };
+        Ok(Line {
+            requests,
+            ears,
+            channels,
+            seats: Semaphore::new(SEATS),
+            is_doubted: AtomicBool::new(false),
+        })
+    }
+
+    fn builder(&self) -> Result<ClusterClientBuilder, Unmade> {
+        let options = &self.options;
+        let addresses = self.nodes.iter().map(|at| tcp(at, options.tls.as_ref()));
+        let mut builder = ClusterClientBuilder::new(addresses)
+            .retries(MOST_REDIRECTS)
+            // The driver's own pauses are longer than a request's time, which would turn every refusal
+            // that passes into silence.
+            .min_retry_wait(LEAST_PAUSE_MS)
+            .max_retry_wait(MOST_PAUSE_MS)
+            .retry_wait_formula(LEAST_PAUSE_MS, 2)
+            .connection_timeout(options.connect_timeout)
+            .response_timeout(options.timeout)
+            .tcp_settings(settings(options));
+        if let Some(username) = &options.username {
+            builder = builder.username(username);
+        }
+        if let Some(password) = &options.password {
+            builder = builder.password(password.expose_secret());
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &options.tls {
+            let mode = if tls.insecure {
+                TlsMode::Insecure
+            } else {
+                TlsMode::Secure
+            };
+            builder = builder
+                .tls(mode)
+                .certs(certificates(tls).map_err(Unmade::Misconfigured)?);
+        }
+        Ok(builder)
+    }
+}
+
+async fn connected(builder: ClusterClientBuilder) -> Result<ClusterConnection, Unmade> {
+    let client = builder.build().map_err(|error| {
+        Unmade::Misconfigured(OptionsError::Malformed {
+            reason: format!("cannot be used: {error}"),
+        })
+    })?;
+    client.get_async_connection().await.map_err(Unmade::Failed)
+}
+
+/// What becomes of the nodes' pushes.
+fn ear(
+    hears: Arc<dyn Hears>,
+    channels: Arc<Mutex<HashSet<String>>>,
+) -> impl Fn(PushInfo) -> Result<(), ()> + Clone + Send + Sync + 'static {
+    move |push: PushInfo| {
+        match push.kind {
+            PushKind::SSubscribe => {
+                if let Some(Value::BulkString(channel)) = push.data.first() {
+                    let channel = String::from_utf8_lossy(channel).into_owned();
+                    locked(&channels).insert(channel);
+                }
+            }
+            // The driver subscribes again, but meanwhile messages may have been missed.
+            PushKind::Disconnection => hears.reconnected(),
+            PushKind::SUnsubscribe => {
+                // The slot went to another node, and the subscription did not.
+                if let Some(Value::BulkString(channel)) = push.data.first() {
+                    locked(&channels).remove(String::from_utf8_lossy(channel).as_ref());
+                }
+                hears.reconnected();
+            }
+            _ => deliver(&*hears, &push),
+        }
+        Ok(())
+    }
+}
+
+/// A panic elsewhere leaves the set whole.
+fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    channels.lock().unwrap_or_else(PoisonError::into_inner)
+}
