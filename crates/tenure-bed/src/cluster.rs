@@ -285,9 +285,22 @@ impl Migration<'_> {
         }
     }
 
+    /// Leaves the slot where it was. No key may have been moved.
+    ///
+    /// # Panics
+    /// If a node refuses.
+    pub async fn call_off(self) {
+        for at in [self.from, self.to] {
+            self.ask(at, &["STABLE"]).await;
+        }
+    }
+
     async fn set_slot(&self, at: usize, what: &str, other: usize) {
-        let id = &self.cluster.ids[other];
-        let command = ["CLUSTER", "SETSLOT", &self.slot, what, id];
+        self.ask(at, &[what, &self.cluster.ids[other]]).await;
+    }
+
+    async fn ask(&self, at: usize, what: &[&str]) {
+        let command = [&["CLUSTER", "SETSLOT", &self.slot], what].concat();
         let done = self.cluster.nodes[at].cli(&command).await;
         assert_eq!(done, "OK", "{command:?}");
     }

@@ -25,13 +25,16 @@ use crate::slots::tag_of;
 
 /// What stands before each script that asks about a server's life.
 pub(crate) const LIFE: &str = include_str!("scripts/strict_life.lua");
+/// How many keys it has, behind those of the script.
+pub(crate) const LIFE_KEYS: usize = 2;
 /// What stands before a script that grants, behind [`LIFE`].
 pub(crate) const GUARD: &str = include_str!("scripts/strict_guard.lua");
 
 static INSTALL: Script = Script::new(
     "begin the quarantine of a server",
     &[LIFE, include_str!("scripts/strict_install.lua")],
-);
+)
+.with_last(LIFE_KEYS);
 
 /// What clocks and timers may be wrong by.
 const SLACK: Duration = Duration::from_millis(300);
@@ -227,7 +230,7 @@ impl Strict {
     }
 
     /// The last keys of each script behind [`LIFE`].
-    pub(crate) fn marker_keys(&self, lock: &[u8]) -> [String; 2] {
+    pub(crate) fn marker_keys(&self, lock: &[u8]) -> [String; LIFE_KEYS] {
         [self.key("life", lock), self.key("quarantine", lock)]
     }
 

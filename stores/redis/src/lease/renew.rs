@@ -14,7 +14,8 @@ use crate::reply::{Reply, bytes_of, unexpected};
 use crate::slots::slot_of;
 use crate::store::RedisStore;
 
-static RENEW: Script = Script::new("renew leases", &[include_str!("../scripts/renew.lua")]);
+static RENEW: Script =
+    Script::new("renew leases", &[include_str!("../scripts/renew.lua")]).of_each_key();
 
 /// How many leases one request renews.
 const RENEWALS: usize = 256;

@@ -20,7 +20,7 @@ use super::view::RawOccupant;
 use super::{MOST_STEPS, PLACE, Renewed, SHARED, SHARING, barred, granted, push_share_keys};
 use crate::link::{Call, Script};
 use crate::reply::{Reply, text_of};
-use crate::safety::{GUARD, LIFE, Strict};
+use crate::safety::{GUARD, LIFE, LIFE_KEYS, Strict};
 use crate::store::RedisStore;
 
 const ACQUIRING: &str = include_str!("../scripts/shared_acquire.lua");
@@ -30,7 +30,8 @@ static ACQUIRE: Script = Script::urgent("acquire a lease", &[SHARED, SHARING, PL
 pub(super) static ACQUIRE_STRICTLY: Script = Script::new(
     "acquire a lease",
     &[LIFE, GUARD, SHARED, SHARING, PLACE, ACQUIRING],
-);
+)
+.with_last(LIFE_KEYS);
 pub(super) static RELEASE: Script = Script::urgent(
     "release a lease",
     &[
@@ -48,7 +49,8 @@ static RENEW_STRICTLY: Script = Script::new(
         SHARING,
         RENEWING,
     ],
-);
+)
+.with_last(1);
 
 /// How many tokens are remembered. Those beyond go round by way of the ordinary scripts.
 const MOST: usize = 65_536;

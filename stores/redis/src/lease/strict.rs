@@ -18,7 +18,7 @@ use super::{
 };
 use crate::link::{Call, Kept, Script};
 use crate::reply::Reply;
-use crate::safety::{GUARD, LIFE, Strict, begins_with};
+use crate::safety::{GUARD, LIFE, LIFE_KEYS, Strict, begins_with};
 use crate::slots::Tags;
 use crate::store::RedisStore;
 
@@ -34,14 +34,16 @@ static ACQUIRE: Script = Script::new(
         PLACE,
         ACQUIRING,
     ],
-);
+)
+.with_last(LIFE_KEYS);
 static RENEW: Script = Script::new(
     "renew leases",
     &[
         include_str!("../scripts/strict_touch.lua"),
         include_str!("../scripts/renew.lua"),
     ],
-);
+)
+.of_each_key();
 
 impl RedisStore {
     pub(super) async fn acquire_strictly(

@@ -96,9 +96,10 @@ impl Cluster {
 
     /// Sends one request to the node that has its keys.
     ///
-    /// While their slot is on its way to another node, a request with several keys may find them in
-    /// neither place. Nothing was done then, and it is sent again until there is no time for that.
+    /// While their slot is on its way to another node, neither does a script that could not be done
+    /// whole there. Nothing was done then, and it is sent again until there is no time for that.
     pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Sent {
+        let call = call.for_a_slot_at_rest();
         loop {
             let Ok(line) = tokio::time::timeout_at(deadline, self.lines.line()).await else {
                 let message = format!("{}: no connection to {} in time", call.doing, self.place);

@@ -150,7 +150,7 @@ impl Lanes {
         counts: impl Fn(&Value) -> bool,
         copies: &Copies,
     ) -> Result<Kept, StoreError> {
-        let mut call = call;
+        let mut call = self.fitted(call);
         let deadline = from_now(self.timeout);
         let mut may_have_happened = false;
         let mut last = None;
@@ -237,6 +237,15 @@ impl Lanes {
         let _ = (lock, attempt);
         let wire = lent.wire(doing, until).await?;
         Ok(Lane { lent, wire })
+    }
+
+    /// The request as the nodes of a cluster need it, where it is one.
+    fn fitted(&self, call: Call) -> Call {
+        match &self.way {
+            Way::One(_) => call,
+            #[cfg(feature = "cluster")]
+            Way::Cluster(_) => call.for_a_slot_at_rest().into_owned(),
+        }
     }
 
     fn is_one(&self) -> bool {

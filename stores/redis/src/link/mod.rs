@@ -301,8 +301,11 @@ impl Link {
                     may_have_happened = true;
                     self.look_elsewhere().await;
                 }
-                // Nothing was done: the first thing a script does is to look at such a key.
-                Meaning::Refused(_) if !has_named && is_of_unnamed_key(&error) => {
+                // Nothing was done: the first thing a script does is to look at such a key. In a
+                // cluster all are named always.
+                Meaning::Refused(_)
+                    if !has_named && self.has_one_way_back() && is_of_unnamed_key(&error) =>
+                {
                     has_named = true;
                     // Or it was written anew, since another had been refused.
                     if call.is_packed() {

@@ -1,9 +1,14 @@
 //! Scripts and the requests that run them.
 
+#[cfg(feature = "cluster")]
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::OnceLock;
 
 use redis::{Arg, Cmd, RedisWrite as _, ToRedisArgs};
+
+#[cfg(feature = "cluster")]
+use crate::slots::tag_of;
 
 /// A Lua script: its parts are put together and hashed at the first use.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub(crate) struct Script {
     parts: &'static [&'static str],
     /// Whether somebody waits for nothing but the reply.
     is_urgent: bool,
+    /// Before how many of its last keys one that it knows nothing of may stand; nowhere if `None`.
+    room: Option<usize>,
     ready: OnceLock<Digest>,
 }
 
@@ -36,18 +43,28 @@ impl Script {
             doing,
             parts,
             is_urgent: false,
+            room: Some(0),
             ready: OnceLock::new(),
         }
     }
 
     /// One whose caller goes on looking for the reply, as [`super::busy`] says.
     pub(crate) const fn urgent(doing: &'static str, parts: &'static [&'static str]) -> Self {
-        Self {
-            doing,
-            parts,
-            is_urgent: true,
-            ready: OnceLock::new(),
-        }
+        let mut script = Self::new(doing, parts);
+        script.is_urgent = true;
+        script
+    }
+
+    /// One that finds so many of its keys by counting from the last.
+    pub(crate) const fn with_last(mut self, keys: usize) -> Self {
+        self.room = Some(keys);
+        self
+    }
+
+    /// One that does the same to each of its keys, however many these are, and takes none away.
+    pub(crate) const fn of_each_key(mut self) -> Self {
+        self.room = None;
+        self
     }
 
     fn ready(&self) -> &Digest {
@@ -74,6 +91,7 @@ impl Script {
             cmd,
             script: Some(self),
             keys,
+            room: self.room,
             doing: self.doing,
             is_once: false,
             is_urgent: self.is_urgent,
@@ -90,6 +108,9 @@ pub(crate) struct Call {
     script: Option<&'static Script>,
     /// How many keys the script has.
     keys: usize,
+    /// See [`Script::room`].
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "of a cluster"))]
+    room: Option<usize>,
     pub(crate) doing: &'static str,
     is_once: bool,
     is_urgent: bool,
@@ -114,6 +135,7 @@ impl Call {
             cmd: redis::cmd(name),
             script: None,
             keys: 0,
+            room: None,
             doing,
             is_once: false,
             is_urgent: false,
@@ -198,6 +220,33 @@ impl Call {
         args.skip(1 + self.keys)
             .for_each(|arg| copy(&mut call.cmd, &arg));
         call
+    }
+
+    /// The same request, of a cluster whose slots may move.
+    ///
+    /// While a slot moves, its old node has only those keys of it that have not gone yet, and does
+    /// not make new ones: a script that takes its own key away and looks at it again is ended there
+    /// in the middle, and what it did until then stays done. So one more key is named, which nobody
+    /// ever writes. As neither of the two nodes has it, both refuse the script before it begins.
+    /// `run_base.lua` takes it away again, for scripts that count their keys.
+    #[cfg(feature = "cluster")]
+    pub(super) fn for_a_slot_at_rest(&self) -> Cow<'_, Self> {
+        let (Some(behind), true) = (self.room, self.keys > 0) else {
+            return Cow::Borrowed(self);
+        };
+        let tag = tag_of(&self.first_key());
+        let never_there = format!("tenure:{{{tag}}}:rest");
+        Cow::Owned(self.on_keys(self.keys + 1, |call| {
+            let keys: Vec<_> = self.cmd.args_iter().skip(3).take(self.keys).collect();
+            let (before, last) = keys.split_at(self.keys.saturating_sub(behind));
+            for key in before {
+                copy(&mut call.cmd, key);
+            }
+            call.push(never_there);
+            for key in last {
+                copy(&mut call.cmd, key);
+            }
+        }))
     }
 
     /// Leaves after everything that was sent before, even if that waits to go together.

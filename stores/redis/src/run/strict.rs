@@ -23,6 +23,7 @@ macro_rules! guarded {
             $doing,
             &[$crate::safety::LIFE, $crate::safety::GUARD, $($part),+],
         )
+        .with_last($crate::safety::LIFE_KEYS)
     };
 }
 
@@ -34,6 +35,7 @@ macro_rules! touching {
             $doing,
             &[include_str!("../scripts/strict_touch.lua"), $($part),+],
         )
+        .with_last(1)
     };
 }
 
