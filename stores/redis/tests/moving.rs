@@ -87,8 +87,9 @@ async fn r49_every_reply_reaches_who_asked_while_a_slot_moves_that_somebody_list
     }
 }
 
-/// A node that gives a slot away makes no keys of it, nor does it look for them: a script that looks
-/// for a key that it took away itself is ended there in the middle, and what it did stays done.
+/// A node that gives a slot away makes no keys of it, nor does it look for them: a script that
+/// looks for a key that it took away itself is ended there in the middle, and what it did stays
+/// done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e71_no_step_is_ended_in_the_middle_by_a_slot_that_leaves() {
     let cluster = Cluster::start(Flavour::Redis).await;
@@ -137,8 +138,8 @@ async fn e71_no_step_is_ended_in_the_middle_by_a_slot_that_leaves() {
     assert!(matches!(answer, Acquisition::Held(_)), "{answer:?}");
 }
 
-/// What a release says that is asked for while the slot of its lock is about to leave, which it does
-/// not do after all.
+/// What a release says that is asked for while the slot of its lock is about to leave, which it
+/// does not do after all.
 async fn release_while_it_leaves(
     cluster: &Cluster,
     store: &RedisStore,

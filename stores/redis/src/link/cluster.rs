@@ -29,12 +29,13 @@ const MOST_ASKED: u32 = 3;
 /// and what the node said would be lost.
 const LAST_TRY: Duration = Duration::from_millis(500);
 /// What became of requests on a connection that was given up.
-const GIVEN_UP: (ErrorKind, &str) = (ErrorKind::Io, "the connection to the cluster was given up");
+pub(super) const GIVEN_UP: (ErrorKind, &str) =
+    (ErrorKind::Io, "the connection to the cluster was given up");
 /// How long it may take to find out which node a message is about.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Cluster {
-    lines: Arc<Lines>,
+    pub(super) lines: Arc<Lines>,
     /// Whether the node that was last asked for a channel lets us hear it.
     pushes: AtomicBool,
     /// What messages call it as a whole.

@@ -257,8 +257,8 @@ impl Dial {
         let addresses = self.nodes.iter().map(|at| tcp(at, options.tls.as_ref()));
         let mut builder = ClusterClientBuilder::new(addresses)
             .retries(MOST_REDIRECTS)
-            // The driver's own pauses are longer than a request's time, which would turn every refusal
-            // that passes into silence.
+            // The driver's own pauses are longer than a request's time, which would turn every
+            // refusal that passes into silence.
             .min_retry_wait(LEAST_PAUSE_MS)
             .max_retry_wait(MOST_PAUSE_MS)
             .retry_wait_formula(LEAST_PAUSE_MS, 2)
@@ -326,4 +326,76 @@ fn ear(
 /// A panic elsewhere leaves the set whole.
 fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
     channels.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    use tenure_bed::{Cluster as Servers, Flavour};
+
+    use super::super::cluster::{Cluster, GIVEN_UP};
+    use super::super::{Call, Sent, from_now};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[derive(Default)]
+    struct Counts(AtomicU32);
+
+    impl Hears for Counts {
+        fn message(&self, _channel: &[u8], _payload: &[u8]) {}
+
+        fn invalidated(&self, _key: Option<&[u8]>) {}
+
+        fn reconnected(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn is_idle(&self) -> bool {
+            true
+        }
+    }
+
+    /// The driver's tasks belong to a runtime that does nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn r49_a_driver_that_answers_nobody_is_replaced() {
+        let servers = Servers::start(Flavour::Redis).await;
+        let url = format!("{}?timeout=4s", servers.url());
+        let options = RedisOptions::from_url(&url).unwrap();
+        let crate::options::Servers::Cluster(nodes) = options.servers.clone() else {
+            panic!("the URL of a cluster");
+        };
+        let counts = Arc::new(Counts::default());
+        let cluster = Cluster::connect(&options, &nodes, counts.clone(), "name");
+        let cluster = cluster.await.unwrap();
+        let lines = cluster.lines.clone();
+        let asleep = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let line = runtime.block_on(lines.dial.line());
+            let line = line.unwrap_or_else(|_| panic!("no connection"));
+            lines.now.send_replace(Some(Arc::new(line)));
+            runtime
+        });
+        let asleep = asleep.await.unwrap();
+        let heard = counts.0.load(Ordering::Relaxed);
+        let call = Call::command("look", "GET").arg("k");
+        let deadline = from_now(PATIENCE);
+        match cluster.ask(&call, deadline).await {
+            Sent::Failed(error, _) => assert_eq!(error.kind(), GIVEN_UP.0, "{error}"),
+            _ => panic!("answered by nobody, and given up"),
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+        assert!(matches!(
+            cluster.ask(&call, deadline).await,
+            Sent::Answer(Value::Nil)
+        ));
+        // Whoever waits asks again.
+        assert!(counts.0.load(Ordering::Relaxed) > heard);
+        asleep.shutdown_background();
+    }
 }
