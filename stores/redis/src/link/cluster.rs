@@ -70,28 +70,8 @@ impl Cluster {
     /// Sends it when there is a connection, which may be never.
     pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
         match self.lines.line().await {
-            Some(line) => self.send_on(&line, cmd).await,
+            Some(line) => send_on(&line, cmd).await,
             None => Err(RedisError::from(GIVEN_UP)),
-        }
-    }
-
-    async fn send_on(&self, line: &Arc<Line>, cmd: &redis::Cmd) -> Result<Value, RedisError> {
-        let mut requests = line.requests.clone();
-        let sending = async {
-            let seat = line.seats.acquire().await;
-            let mut sending = pin!(requests.req_packed_command(cmd));
-            // A node that is slow must not keep the others from being asked.
-            let soon = tokio::time::timeout(MOST_SEATED, &mut sending).await;
-            drop(seat);
-            match soon {
-                Ok(answer) => answer,
-                Err(_) => sending.await,
-            }
-        };
-        tokio::select! {
-            biased;
-            answer = sending => answer.map_err(unsettled),
-            () = self.lines.is_over(line) => Err(RedisError::from(GIVEN_UP)),
         }
     }
 
@@ -114,7 +94,9 @@ impl Cluster {
             };
             match answer.and_then(Value::extract_error) {
                 Ok(value) => return Sent::Answer(value),
-                Err(error) if is_between(&error) && from_now(LAST_TRY) < deadline => {}
+                Err(error) if is_between(&error) && from_now(LAST_TRY) < deadline => {
+                    line.unrest.is_noticed();
+                }
                 // Nobody is told of a script that a node has not got yet.
                 Err(error) if meaning(&error) == Meaning::NoScript => {
                     return Sent::Failed(error, self.place.as_str().into());
@@ -131,13 +113,17 @@ impl Cluster {
         cmd: &redis::Cmd,
         deadline: Instant,
     ) -> Option<Result<Value, RedisError>> {
-        let mut sent = pin!(self.send_on(line, cmd));
+        let mut sent = pin!(send_on(line, cmd));
         let soon = from_now(self.timeout / 2);
         if let Ok(answer) = tokio::time::timeout_at(soon.min(deadline), &mut sent).await {
             return Some(answer);
         }
         self.lines.doubt(line);
-        tokio::time::timeout_at(deadline, sent).await.ok()
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),
+            () = self.lines.is_over(line) => Some(Err(RedisError::from(GIVEN_UP))),
+        }
     }
 
     /// What messages call the cluster.
@@ -199,7 +185,14 @@ impl Cluster {
         }
         let mut is_heard = false;
         for _ in 0..MOST_ASKED {
-            let is_granted = line.subscribe(channel).await;
+            let mut asked = pin!(line.subscribe(channel));
+            let soon = tokio::time::timeout(self.timeout / 2, &mut asked).await;
+            let is_granted = if let Ok(is_granted) = soon {
+                is_granted
+            } else {
+                self.lines.doubt(&line);
+                asked.await
+            };
             // The answer may have been that another subscription ended; what nodes say of this one
             // is known by then.
             is_heard = line.hears(channel);
@@ -240,6 +233,21 @@ impl Cluster {
         let answer = self.send(redis::cmd("CLUSTER").arg("NODES")).await?;
         Ok(redis::from_redis_value(answer)?)
     }
+}
+
+async fn send_on(line: &Line, cmd: &redis::Cmd) -> Result<Value, RedisError> {
+    let mut requests = line.requests.clone();
+    let seat = line.seat().await;
+    let mut sending = pin!(requests.req_packed_command(cmd));
+    if seat.is_some() {
+        // A node that is slow must not keep the others from being asked.
+        let soon = tokio::time::timeout(MOST_SEATED, &mut sending).await;
+        drop(seat);
+        if let Ok(answer) = soon {
+            return answer.map_err(unsettled);
+        }
+    }
+    sending.await.map_err(unsettled)
 }
 
 /// The channel on which messages about the keys of a slot with this tag reach `name`.

@@ -11,7 +11,8 @@
 //! When it learns of a move, it waits for a lock that its own requests may hold, which it does not
 //! drive meanwhile: then it answers nobody any more. A request holds the lock for longer than a
 //! moment only where the driver has so much to do at once that the runtime makes it pause, so few
-//! are given to it at once; and whether it lives is found out by a request that needs no node.
+//! are given to it at once where slots move; and whether it lives is found out by a request that
+//! needs no node.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +28,13 @@ use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
 
 #[cfg(feature = "tls")]
 use super::dial::certificates;
 use super::dial::{lacks_resp3, settings, tcp};
-use super::{Hears, deliver};
+use super::{Hears, deliver, from_now};
 use crate::ears::TAKEN;
 use crate::error::{OptionsError, store_error};
 use crate::options::{Address, RedisOptions};
@@ -42,9 +44,11 @@ const MOST_REDIRECTS: u32 = 5;
 /// How long it waits in between, growing.
 const LEAST_PAUSE_MS: u64 = 10;
 const MOST_PAUSE_MS: u64 = 100;
-/// How many requests may be new to the driver at a time. It gets stuck where one turn of it does
+/// How many requests may be new to the driver at a time while slots move. It gets stuck where one turn of it does
 /// more than the 128 things that the runtime lets a task do in one, and each takes it four or five.
 const SEATS: usize = 20;
+/// For how long slots count as moving after somebody noticed it. Whoever moves one moves many.
+const UNREST: Duration = Duration::from_secs(60);
 /// How long nobody tries to connect after it failed.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -71,10 +75,25 @@ pub(super) struct Line {
     ears: Option<ClusterConnection>,
     /// The channels that nodes have said we are subscribed to, and not said otherwise since.
     channels: Arc<Mutex<HashSet<String>>>,
-    /// For requests that are new to the driver.
-    pub(super) seats: Semaphore,
+    pub(super) unrest: Arc<Unrest>,
+    /// For requests that are new to the driver while slots move.
+    seats: Semaphore,
     /// Somebody finds out whether its driver lives.
     is_doubted: AtomicBool,
+}
+
+/// Whether slots move, as far as anybody noticed lately.
+#[derive(Debug, Default)]
+pub(super) struct Unrest(Mutex<Option<Instant>>);
+
+impl Unrest {
+    pub(super) fn is_noticed(&self) {
+        *locked(&self.0) = Some(from_now(UNREST));
+    }
+
+    fn lasts(&self) -> bool {
+        locked(&self.0).is_some_and(|end| from_now(Duration::ZERO) < end)
+    }
 }
 
 impl Lines {
@@ -169,6 +188,7 @@ async fn replace(lines: &Weak<Lines>, line: Arc<Line>) {
         let options = &lines.dial.options;
         let made = tokio::time::timeout(options.connect_timeout, lines.dial.line()).await;
         if let Ok(Ok(line)) = made {
+            line.unrest.is_noticed();
             line.hear_of_force(options.timeout).await;
             lines.now.send_replace(Some(Arc::new(line)));
             // Whatever was heard until then was heard by the other.
@@ -181,14 +201,25 @@ async fn replace(lines: &Weak<Lines>, line: Arc<Line>) {
 }
 
 impl Line {
-    /// Returns at once if the driver works: it looks for the nodes of no slot and asks none.
+    /// Returns at once if the drivers work: they look for the nodes of no slot and ask none.
     async fn lives(&self) {
-        let nowhere =
-            MultipleNodeRoutingInfo::MultiSlot((Vec::new(), MultiSlotArgPattern::KeysOnly));
-        let nowhere = RoutingInfo::MultiNode((nowhere, None));
-        let mut requests = self.requests.clone();
-        // Whatever it says, it lives.
-        let _ = requests.route_command(redis::cmd("PING"), nowhere).await;
+        for one in [Some(&self.requests), self.ears.as_ref()] {
+            let nowhere =
+                MultipleNodeRoutingInfo::MultiSlot((Vec::new(), MultiSlotArgPattern::KeysOnly));
+            let nowhere = RoutingInfo::MultiNode((nowhere, None));
+            if let Some(mut one) = one.cloned() {
+                // Whatever it says, it lives.
+                let _ = one.route_command(redis::cmd("PING"), nowhere).await;
+            }
+        }
+    }
+
+    /// For whom something is new to the driver, if that must not be too much now.
+    pub(super) async fn seat(&self) -> Option<SemaphorePermit<'_>> {
+        if !self.unrest.lasts() {
+            return None;
+        }
+        self.seats.acquire().await.ok()
     }
 
     /// Whether nodes have said that we hear this channel.
@@ -230,7 +261,8 @@ enum Unmade {
 impl Dial {
     async fn line(&self) -> Result<Line, Unmade> {
         let channels = Arc::<Mutex<HashSet<String>>>::default();
-        let ear = ear(self.hears.clone(), channels.clone());
+        let unrest = Arc::<Unrest>::default();
+        let ear = ear(self.hears.clone(), channels.clone(), unrest.clone());
         let pushing = || -> Result<_, Unmade> {
             let builder = self.builder()?.use_protocol(ProtocolVersion::RESP3);
             Ok(builder.push_sender(ear.clone()))
@@ -247,6 +279,7 @@ impl Dial {
             requests,
             ears,
             channels,
+            unrest,
             seats: Semaphore::new(SEATS),
             is_doubted: AtomicBool::new(false),
         })
@@ -299,6 +332,7 @@ async fn connected(builder: ClusterClientBuilder) -> Result<ClusterConnection, U
 fn ear(
     hears: Arc<dyn Hears>,
     channels: Arc<Mutex<HashSet<String>>>,
+    unrest: Arc<Unrest>,
 ) -> impl Fn(PushInfo) -> Result<(), ()> + Clone + Send + Sync + 'static {
     move |push: PushInfo| {
         match push.kind {
@@ -312,6 +346,7 @@ fn ear(
             PushKind::Disconnection => hears.reconnected(),
             PushKind::SUnsubscribe => {
                 // The slot went to another node, and the subscription did not.
+                unrest.is_noticed();
                 if let Some(Value::BulkString(channel)) = push.data.first() {
                     locked(&channels).remove(String::from_utf8_lossy(channel).as_ref());
                 }
@@ -323,9 +358,9 @@ fn ear(
     }
 }
 
-/// A panic elsewhere leaves the set whole.
-fn locked(channels: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
-    channels.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic elsewhere leaves it whole.
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
