@@ -204,7 +204,7 @@ impl RedisStore {
             };
             let sharded = match &node {
                 Node::Only => "",
-                Node::At(..) => " +ssubscribe +spublish",
+                Node::At(..) => " +pubsub|shardnumsub +ssubscribe +spublish",
             };
             let text = format!(
                 "waiters ask every {poll}: {lacks}, which ACL SETUSER {} &tenure:* \

@@ -186,7 +186,7 @@ mod topologies {
 
         /// The same over TLS everywhere, for a user with no more rights than the README lists.
         async fn pass_moving_slots_as_a_user(self) {
-            let user = self.user("+cluster +asking +ssubscribe +spublish");
+            let user = self.user("+cluster +asking +pubsub|shardnumsub +ssubscribe +spublish");
             let cluster = Cluster::start_with(Flavour::Redis, |node| {
                 encrypted(node).config("tls-cluster", "yes").acl_user(&user)
             })

@@ -30,13 +30,13 @@ const LOCKS: &str = "locks on >pw ~* resetchannels &tenure:* -@all +hello +auth 
     +client|tracking +client|caching +eval +evalsha +get +getrange +mget +set +mset +msetnx \
     +del +exists +time +type +ttl +pttl +pexpire +pexpireat +pexpiretime +scan +zadd +zrem \
     +zpopmin +zrange +zrevrange +zrank +zcard +hget +hset +hdel +publish +subscribe \
-    +cluster +asking +ssubscribe +spublish +role";
+    +cluster +asking +pubsub|shardnumsub +ssubscribe +spublish +role";
 /// What it lists for tasks, and the same.
 const TASKS: &str = "tasks on >pw ~tenure:* resetchannels &tenure:* -@all +hello +auth +select \
     +client|tracking +eval +evalsha +time +exists +get +set +del +persist +pexpire +pexpireat \
     +hget +hset +hsetnx +hdel +hmget +hgetall +hscan +hkeys +hvals +hlen +zadd +zrem +zcard \
     +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +xadd +xrange +xtrim \
-    +rpush +lrange +publish +subscribe +cluster +asking +ssubscribe +spublish +role";
+    +rpush +lrange +publish +subscribe +cluster +asking +pubsub|shardnumsub +ssubscribe +spublish +role";
 
 /// Nodes that know both users.
 fn with_users(node: RedisBuilder) -> RedisBuilder {

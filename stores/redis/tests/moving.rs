@@ -1,12 +1,15 @@
-//! A cluster's slots move while requests are under way.
+//! A cluster's slots move while requests are under way; and who hears what its nodes say.
 
 #![cfg(feature = "cluster")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on fails, with the place in its message"
 )]
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
@@ -168,4 +171,50 @@ async fn grant(store: &RedisStore, request: &LeaseRequest) {
 async fn wait_in_line(store: &RedisStore, request: &LeaseRequest) {
     let answer = store.acquire(request).await.unwrap();
     assert!(matches!(answer, Acquisition::Held(_)), "{answer:?}");
+}
+
+/// A primary passes on to its replicas what is published, and does not count who hears it there:
+/// taken for dead, one would hear that the lock is its own while the next one has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r49_who_listens_at_a_replica_is_told_of_no_grant() {
+    let cluster = Cluster::start(Flavour::Redis).await;
+    let url = format!("{}?timeout=20s&connect_timeout=1m", cluster.url());
+    let [one, two] = [connect(&url).await, connect(&url).await];
+    let slot = cluster.slot_of_key("k").await;
+    let home = &cluster.nodes()[cluster.node_of_slot(slot).await];
+    let channels = async || {
+        let now = home.call(&["PUBSUB", "SHARDCHANNELS"]).await;
+        let names = now.list().iter().map(ToString::to_string);
+        names.collect::<Vec<_>>()
+    };
+    let before = channels().await;
+    let (held, waits) = (request("k"), request("k").in_line(TTL));
+    grant(&one, &held).await;
+    wait_in_line(&two, &waits).await;
+    let added = channels().await;
+    let channel = added.iter().find(|name| !before.contains(name)).unwrap();
+    drop(two);
+    until("its channel is closed", PATIENCE, async || {
+        (channels().await == before).then_some(())
+    })
+    .await;
+    let port = home.port().to_string();
+    let mut replica = None;
+    for node in cluster.nodes().iter().skip(3) {
+        if node.info("master_port").await.as_deref() == Some(&port) {
+            replica = Some(node.port());
+        }
+    }
+    let mut ear = TcpStream::connect(("127.0.0.1", replica.unwrap())).unwrap();
+    ear.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(ear, "SSUBSCRIBE {channel}\r\n").unwrap();
+    let mut heard = vec![0; 1024];
+    let subscribed = ear.read(&mut heard).unwrap();
+    let subscribed = String::from_utf8_lossy(&heard[..subscribed]).into_owned();
+    assert!(subscribed.contains("ssubscribe"), "{subscribed}");
+    let release = one.release(&held.key, held.token).await.unwrap();
+    assert_eq!(release, Release::Freed);
+    ear.set_read_timeout(Some(A_MOMENT)).unwrap();
+    let error = ear.read(&mut heard).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use redis::aio::ConnectionLike as _;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
-use tenure_core::{StoreError, StoreErrorKind};
+use tenure_core::StoreError;
 use tokio::time::Instant;
 
 use super::cluster_lines::{Line, Lines};
@@ -61,18 +61,14 @@ impl Cluster {
         // Until somebody waits, this is all we know of what the nodes let us hear.
         let first = way_back(tag_at(0), name);
         let _known = tokio::time::timeout(options.timeout, cluster.subscribe(&first)).await;
-        if let Some(line) = cluster.lines.line().await {
-            line.hear_of_force(options.timeout).await;
-        }
+        let line = cluster.lines.line();
+        line.hear_of_force(options.timeout).await;
         Ok(cluster)
     }
 
-    /// Sends it when there is a connection, which may be never.
+    /// Waits for the answer for as long as it takes.
     pub(crate) async fn send(&self, cmd: &redis::Cmd) -> Result<Value, RedisError> {
-        match self.lines.line().await {
-            Some(line) => send_on(&line, cmd).await,
-            None => Err(RedisError::from(GIVEN_UP)),
-        }
+        send_on(&self.lines.line(), cmd).await
     }
 
     /// Sends one request to the node that has its keys.
@@ -82,13 +78,7 @@ impl Cluster {
     pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Sent {
         let call = call.for_a_slot_at_rest();
         loop {
-            let Ok(line) = tokio::time::timeout_at(deadline, self.lines.line()).await else {
-                let message = format!("{}: no connection to {} in time", call.doing, self.place);
-                return Sent::Nowhere(StoreError::new(StoreErrorKind::Unavailable, message));
-            };
-            let Some(line) = line else {
-                return Sent::Failed(RedisError::from(GIVEN_UP), self.place.as_str().into());
-            };
+            let line = self.lines.line();
             let Some(answer) = self.ask_on(&line, call.cmd(), deadline).await else {
                 return Sent::TooLate(self.node_of(call.cmd()).await);
             };
@@ -97,8 +87,11 @@ impl Cluster {
                 Err(error) if is_between(&error) && from_now(LAST_TRY) < deadline => {
                     line.unrest.is_noticed();
                 }
-                // Nobody is told of a script that a node has not got yet.
-                Err(error) if meaning(&error) == Meaning::NoScript => {
+                // Nobody is told of a script that a node has not got yet, and no node is to blame
+                // for a connection that was given up.
+                Err(error)
+                    if meaning(&error) == Meaning::NoScript || error.kind() == GIVEN_UP.0 =>
+                {
                     return Sent::Failed(error, self.place.as_str().into());
                 }
                 Err(error) => return Sent::Failed(error, self.node_of(call.cmd()).await),
@@ -164,9 +157,7 @@ impl Cluster {
             host: host.to_owned(),
             port,
         };
-        let Some(line) = self.lines.line().await else {
-            return Err(RedisError::from(GIVEN_UP));
-        };
+        let line = self.lines.line();
         let mut requests = line.requests.clone();
         tokio::select! {
             biased;
@@ -177,9 +168,7 @@ impl Cluster {
 
     /// Hears `channel`, unless it did already. False if the cluster does not let us.
     pub(super) async fn subscribe(&self, channel: &str) -> bool {
-        let Some(line) = self.lines.line().await else {
-            return false;
-        };
+        let line = self.lines.line();
         if line.hears(channel) {
             return true;
         }

@@ -16,14 +16,15 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use redis::TlsMode;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultiSlotArgPattern, MultipleNodeRoutingInfo, RoutingInfo};
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
 use secrecy::ExposeSecret as _;
 use tenure_core::{StoreError, StoreErrorKind};
@@ -38,13 +39,14 @@ use super::{Hears, deliver, from_now};
 use crate::ears::TAKEN;
 use crate::error::{OptionsError, store_error};
 use crate::options::{Address, RedisOptions};
+use crate::slots::slot_of;
 
 /// How often the driver follows one request to another node.
 const MOST_REDIRECTS: u32 = 5;
 /// How long it waits in between, growing.
 const LEAST_PAUSE_MS: u64 = 10;
 const MOST_PAUSE_MS: u64 = 100;
-/// How many requests may be new to the driver at a time while slots move. It gets stuck where one
+/// How many requests may be new to the driver at a time while slots move. It may get stuck where one
 /// turn of it does more than the 128 things that the runtime lets a task do in one, and each takes
 /// it four or five.
 const SEATS: usize = 20;
@@ -58,8 +60,7 @@ pub(super) struct Lines {
     dial: Dial,
     /// What nobody waits for is done there.
     home: Handle,
-    /// None while others are being made.
-    now: watch::Sender<Option<Arc<Line>>>,
+    now: watch::Sender<Arc<Line>>,
 }
 
 /// How to make them.
@@ -128,26 +129,19 @@ impl Lines {
         Ok(Arc::new(Self {
             dial,
             home: Handle::current(),
-            now: watch::Sender::new(Some(Arc::new(line))),
+            now: watch::Sender::new(Arc::new(line)),
         }))
     }
 
-    /// What is used now; waits while others are being made.
-    pub(super) async fn line(&self) -> Option<Arc<Line>> {
-        if let Some(line) = &*self.now.borrow() {
-            return Some(line.clone());
-        }
-        let mut now = self.now.subscribe();
-        let line = now.wait_for(Option::is_some).await;
-        line.ok()?.clone()
+    /// What is used now.
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.now.borrow().clone()
     }
 
     /// Returns when this one is used no more.
     pub(super) async fn is_over(&self, line: &Arc<Line>) {
         let mut now = self.now.subscribe();
-        let is_other =
-            |now: &Option<Arc<Line>>| now.as_ref().is_none_or(|it| !Arc::ptr_eq(it, line));
-        let _ended = now.wait_for(is_other).await;
+        let _ended = now.wait_for(|now| !Arc::ptr_eq(now, line)).await;
     }
 
     /// Nothing was heard from this one for long. Finds out whether its driver lives, and makes
@@ -160,57 +154,52 @@ impl Lines {
         // Who waits has waited for half of its time, and shall have time to ask again.
         let patience = self.dial.options.timeout / 4;
         drop(self.home.spawn(async move {
-            if tokio::time::timeout(patience, line.lives()).await.is_ok() {
-                line.is_doubted.store(false, Ordering::Relaxed);
-                return;
+            let mut is_told = false;
+            while tokio::time::timeout(patience, line.lives()).await.is_err() {
+                if !is_told {
+                    tracing::warn!("the connection to the cluster is stuck; another is made");
+                    is_told = true;
+                }
+                let Some(lines) = lines.upgrade() else {
+                    return;
+                };
+                if lines.is_replaced().await {
+                    return;
+                }
+                drop(lines);
+                tokio::time::sleep(BREATH).await;
             }
-            tracing::warn!("the connection to the cluster is stuck; another is made");
-            replace(&lines, line).await;
+            line.is_doubted.store(false, Ordering::Relaxed);
         }));
     }
-}
 
-/// Makes others in the place of this one, unless somebody did or nobody needs them any more.
-async fn replace(lines: &Weak<Lines>, line: Arc<Line>) {
-    {
-        let Some(lines) = lines.upgrade() else {
-            return;
+    /// Puts others in the place of what is used now. False if they cannot be made; what is there
+    /// may come to itself meanwhile, and some of its nodes answer.
+    async fn is_replaced(&self) -> bool {
+        let options = &self.dial.options;
+        let made = tokio::time::timeout(options.connect_timeout, self.dial.line()).await;
+        let Ok(Ok(line)) = made else {
+            return false;
         };
-        let is_it = |now: &Option<Arc<Line>>| now.as_ref().is_some_and(|it| Arc::ptr_eq(it, &line));
-        if !lines
-            .now
-            .send_if_modified(|now| is_it(now) && now.take().is_some())
-        {
-            return;
-        }
-    }
-    drop(line);
-    while let Some(lines) = lines.upgrade() {
-        let options = &lines.dial.options;
-        let made = tokio::time::timeout(options.connect_timeout, lines.dial.line()).await;
-        if let Ok(Ok(line)) = made {
-            line.unrest.is_noticed();
-            line.hear_of_force(options.timeout).await;
-            lines.now.send_replace(Some(Arc::new(line)));
-            // Whatever was heard until then was heard by the other.
-            lines.dial.hears.reconnected();
-            return;
-        }
-        drop(lines);
-        tokio::time::sleep(BREATH).await;
+        line.unrest.is_noticed();
+        let line = Arc::new(line);
+        self.now.send_replace(line.clone());
+        // Whatever was heard until then was heard by the other.
+        self.dial.hears.reconnected();
+        line.hear_of_force(options.timeout).await;
+        true
     }
 }
 
 impl Line {
-    /// Returns at once if the drivers work: they look for the nodes of no slot and ask none.
+    /// Returns at once if the drivers work: they take a connection for a request that has nothing
+    /// to say, and find that out before it is sent.
     async fn lives(&self) {
         for one in [Some(&self.requests), self.ears.as_ref()] {
-            let nowhere =
-                MultipleNodeRoutingInfo::MultiSlot((Vec::new(), MultiSlotArgPattern::KeysOnly));
-            let nowhere = RoutingInfo::MultiNode((nowhere, None));
             if let Some(mut one) = one.cloned() {
+                let anywhere = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
                 // Whatever it says, it lives.
-                let _ = one.route_command(redis::cmd("PING"), nowhere).await;
+                let _ = one.route_command(redis::Cmd::new(), anywhere).await;
             }
         }
     }
@@ -231,7 +220,18 @@ impl Line {
     /// Asks its node for this channel. False if there is nothing to ask with, or it was refused.
     pub(super) async fn subscribe(&self, channel: &str) -> bool {
         match &self.ears {
-            Some(ears) => ears.clone().ssubscribe(channel).await.is_ok(),
+            Some(ears) => {
+                let mut ears = ears.clone();
+                // Replicas take subscriptions as well, and the driver goes to one while it has no
+                // connection to the primary, which counts nobody there. Whatever the primary is
+                // asked makes the driver connect to it.
+                let slot = slot_of(channel.as_bytes());
+                let primary = Route::new(slot, SlotAddr::Master);
+                let primary = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(primary));
+                let mut looks = redis::cmd("EXISTS");
+                let _ = ears.route_command(looks.arg(channel).take(), primary).await;
+                ears.ssubscribe(channel).await.is_ok()
+            }
             None => false,
         }
     }
@@ -298,7 +298,9 @@ impl Dial {
             .retry_wait_formula(LEAST_PAUSE_MS, 2)
             .connection_timeout(options.connect_timeout)
             .response_timeout(options.timeout)
-            .tcp_settings(settings(options));
+            // Nothing is sent where messages come, so nothing else would notice that the other end
+            // is gone.
+            .tcp_settings(settings(options).set_keepalive(keepalive()));
         if let Some(username) = &options.username {
             builder = builder.username(username);
         }
@@ -318,6 +320,12 @@ impl Dial {
         }
         Ok(builder)
     }
+}
+
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(3))
 }
 
 async fn connected(builder: ClusterClientBuilder) -> Result<ClusterConnection, Unmade> {
@@ -343,8 +351,12 @@ fn ear(
                     locked(&channels).insert(channel);
                 }
             }
-            // The driver subscribes again, but meanwhile messages may have been missed.
-            PushKind::Disconnection => hears.reconnected(),
+            // The driver subscribes again, but only where one channel is all that a node had; and
+            // meanwhile messages may have been missed.
+            PushKind::Disconnection => {
+                locked(&channels).clear();
+                hears.reconnected();
+            }
             PushKind::SUnsubscribe => {
                 // The slot went to another node, and the subscription did not.
                 unrest.is_noticed();
@@ -394,6 +406,18 @@ mod tests {
         }
     }
 
+    /// The numbers that each node gave to its clients.
+    async fn clients_of(servers: &Servers) -> Vec<HashSet<String>> {
+        let mut clients = Vec::new();
+        for node in servers.nodes() {
+            let list = node.call(&["CLIENT", "LIST"]).await.to_string();
+            let words = list.split_ascii_whitespace();
+            let ids = words.filter(|word| word.starts_with("id="));
+            clients.push(ids.map(str::to_owned).collect());
+        }
+        clients
+    }
+
     /// The driver's tasks belong to a runtime that does nothing.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn r49_a_driver_that_answers_nobody_is_replaced() {
@@ -407,6 +431,15 @@ mod tests {
         let cluster = Cluster::connect(&options, &nodes, counts.clone(), "name");
         let cluster = cluster.await.unwrap();
         let lines = cluster.lines.clone();
+        // One that does answer is left as it is. Who asks for the clients is one of them.
+        let before = clients_of(&servers).await;
+        lines.line().lives().await;
+        for (before, after) in before.iter().zip(clients_of(&servers).await) {
+            assert!(
+                before.difference(&after).count() <= 1,
+                "{before:?} {after:?}"
+            );
+        }
         let asleep = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -414,7 +447,7 @@ mod tests {
                 .unwrap();
             let line = runtime.block_on(lines.dial.line());
             let line = line.unwrap_or_else(|_| panic!("no connection"));
-            lines.now.send_replace(Some(Arc::new(line)));
+            lines.now.send_replace(Arc::new(line));
             runtime
         });
         let asleep = asleep.await.unwrap();

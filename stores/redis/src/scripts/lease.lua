@@ -179,8 +179,16 @@ end
 -- Tells a waiter that the lock is its own, or a share of it (`j`); how many heard it, or nil if we may not speak.
 local function tell(waiter, token, fence, expires, kind)
   local message = (kind or 'g') .. ' ' .. token .. ' ' .. fence .. ' ' .. now_text .. ' ' .. text(expires) .. ' ' .. L
-  local command = string.sub(waiter.channel, 1, 1) == 's' and 'SPUBLISH' or 'PUBLISH'
-  local heard = redis.pcall(command, string.sub(waiter.channel, 2), message)
+  local command, channel = 'PUBLISH', string.sub(waiter.channel, 2)
+  if string.sub(waiter.channel, 1, 1) == 's' then
+    command = 'SPUBLISH'
+    -- Who hears it at a replica hears it as well and is not counted: it would be taken for dead, and take the lock for its own.
+    local here = redis.pcall('PUBSUB', 'SHARDNUMSUB', channel)
+    if here[2] == 0 then
+      return 0
+    end
+  end
+  local heard = redis.pcall(command, channel, message)
   if type(heard) == 'number' then
     return heard
   end

@@ -28,10 +28,14 @@ do
       or (type(last) == 'string' and #last == #fence and last < fence and not string.find(last, '%D')) then
       local held = 'tn1:' .. next .. ':' .. fence .. ':' .. now .. ':' .. sub(details, 1, 32)
       local written = redis.pcall('SET', KEYS[1], held, 'PX', ttl)
-      local publish = sub(details, gap + 29, gap + 29) == 's' and 'SPUBLISH' or 'PUBLISH'
+      local publish, channel, is_here = 'PUBLISH', sub(details, gap + 30), true
+      if sub(details, gap + 29, gap + 29) == 's' then
+        -- As lease.lua says of those who hear it at a replica.
+        publish, is_here = 'SPUBLISH', redis.pcall('PUBSUB', 'SHARDNUMSUB', channel)[2] ~= 0
+      end
       -- The fence tells the time as well.
       local grant = 'h ' .. next .. ' ' .. fence .. ' ' .. ttl .. ' ' .. KEYS[1]
-      local heard = not written['err'] and redis.pcall(publish, sub(details, gap + 30), grant)
+      local heard = is_here and not written['err'] and redis.pcall(publish, channel, grant)
       if type(heard) == 'number' and heard > 0 then
         call('HDEL', KEYS[3], next)
         return 'handed'
