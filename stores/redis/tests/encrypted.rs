@@ -36,7 +36,8 @@ const TASKS: &str = "tasks on >pw ~tenure:* resetchannels &tenure:* -@all +hello
     +client|tracking +eval +evalsha +time +exists +get +set +del +persist +pexpire +pexpireat \
     +hget +hset +hsetnx +hdel +hmget +hgetall +hscan +hkeys +hvals +hlen +zadd +zrem +zcard \
     +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +xadd +xrange +xtrim \
-    +rpush +lrange +publish +subscribe +cluster +asking +pubsub|shardnumsub +ssubscribe +spublish +role";
+    +rpush +lrange +publish +subscribe +cluster +asking +pubsub|shardnumsub +ssubscribe \
+    +spublish +role";
 
 /// Nodes that know both users.
 fn with_users(node: RedisBuilder) -> RedisBuilder {

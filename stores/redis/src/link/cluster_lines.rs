@@ -46,9 +46,9 @@ const MOST_REDIRECTS: u32 = 5;
 /// How long it waits in between, growing.
 const LEAST_PAUSE_MS: u64 = 10;
 const MOST_PAUSE_MS: u64 = 100;
-/// How many requests may be new to the driver at a time while slots move. It may get stuck where one
-/// turn of it does more than the 128 things that the runtime lets a task do in one, and each takes
-/// it four or five.
+/// How many requests may be new to the driver at a time while slots move. It may get stuck where
+/// one turn of it does more than the 128 things that the runtime lets a task do in one, and each
+/// takes it four or five.
 const SEATS: usize = 20;
 /// For how long slots count as moving after somebody noticed it. Whoever moves one moves many.
 const UNREST: Duration = Duration::from_secs(60);
